@@ -1,0 +1,126 @@
+#ifndef MM_SERVICE_SERVICE_H
+#define MM_SERVICE_SERVICE_H
+
+#include "libcommon/base/err.h"
+#include "libcommon/service/authorize.h"
+#include "libcommon/service/config.h"
+#include "libcommon/service/metrics.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The life of a service process, from its command line to its exit code:
+//
+//   configure  YAML -> settings; any error: file:line on stderr, exit 2
+//   start      loop, watchdog, HTTP (/healthz answers, /readyz says 503 and why); then the database
+//              (retried until it is there, migrated), Redis and the peers' clients; then the
+//              start hook; then RPC listens
+//   ready      every condition is true: /readyz says 200
+//   drain      SIGTERM or SIGINT: /readyz says 503, the drain hook runs, at most drain.timeout
+//   stop       the stop hook, then all the rest in reverse order; exit 0
+//
+// A second signal while draining exits at once (status 130). All hooks run on the loop thread.
+//
+// A service's main.c is a settings table, a spec and `return mm_service_main(argc, argv, &spec)`.
+
+struct mm_loop;
+struct mm_rpc_server;
+struct mm_rpc_client;
+struct mm_db;
+struct mm_redis;
+struct mm_http;
+struct mm_service;
+
+enum mm_service_uses {
+    MM_SERVICE_DB = 1 << 0,     // section mariadb; migrations from <config directory>/schema
+    MM_SERVICE_REDIS = 1 << 1,  // section redis
+    MM_SERVICE_STREAM = 1 << 2, // key stream.listen: the service publishes a stream
+};
+
+struct mm_service_spec {
+    const char *name;    // "world": metrics, logs, database mmorts_world
+    const char *summary; // one line for --help
+    unsigned rpc_port;   // default ports of rpc, stream and http: 7110 -> 7110, 7111, 7112
+    unsigned uses;       // of enum mm_service_uses
+
+    // Peers by name ("world"), ended by NULL: their RPC clients (peers.world) and, for
+    // stream_peers, the addresses of their streams (streams.world). NULL for none.
+    const char *const *peers;
+    const char *const *stream_peers;
+
+    // Own settings. The state is zeroed memory of state_bytes; the fields' offsets are into it, so
+    // the settings are a member of the state (its first, by custom).
+    const struct mm_config_field *fields;
+    size_t field_count;
+    size_t state_bytes;
+
+    // Who may call what over HTTP (see authorize.h).
+    const struct mm_access_rule *access;
+    size_t access_count;
+
+    // All hooks may be NULL. `state` is the service's state.
+
+    // Checks of the settings that the table cannot say; report with mm_config_fail().
+    void (*check)(struct mm_config *config, void *state);
+
+    // Registers RPC services, metrics and conditions, loads what is needed, starts timers. Not OK:
+    // logged, and the process exits with 1.
+    enum mm_err (*start)(struct mm_service *service, void *state);
+
+    // Stop taking new work and finish what is under way; call mm_service_drained() when done (or
+    // at once). If NULL, the service counts as drained when RPC handlers under way have ended.
+    void (*drain)(struct mm_service *service, void *state);
+
+    // Free everything start made. RPC no longer takes requests; database and Redis still work, but
+    // nothing asynchronous completes any more. Also called if start failed (on a partial state).
+    void (*stop)(struct mm_service *service, void *state);
+};
+
+// Runs the service; returns the process's exit status.
+int mm_service_main(int argc, char **argv, const struct mm_service_spec *spec);
+
+// --- what a running service has; all on the loop thread ------------------------------------------
+
+void *mm_service_state(struct mm_service *service);
+const char *mm_service_name(const struct mm_service *service);
+struct mm_config *mm_service_config(struct mm_service *service);
+struct mm_loop *mm_service_loop(struct mm_service *service);
+struct mm_metrics *mm_service_metrics(struct mm_service *service);
+struct mm_http *mm_service_http(struct mm_service *service);
+struct mm_rpc_server *mm_service_rpc_server(struct mm_service *service);
+struct mm_db *mm_service_db(struct mm_service *service);       // NULL unless MM_SERVICE_DB
+struct mm_redis *mm_service_redis(struct mm_service *service); // NULL unless MM_SERVICE_REDIS
+
+// The client of a peer that the spec names. Another name is a bug.
+struct mm_rpc_client *mm_service_peer(struct mm_service *service, const char *name);
+
+// The address of a peer's stream (spec.stream_peers), and of the own one (MM_SERVICE_STREAM).
+const char *mm_service_stream_peer(struct mm_service *service, const char *name);
+const char *mm_service_stream_listen(struct mm_service *service);
+
+// The game session's id (setting `session`).
+const char *mm_service_session(struct mm_service *service);
+
+// --- readiness -----------------------------------------------------------------------------------
+
+enum { MM_SERVICE_CONDITIONS_MAX = 32 };
+
+// Declares something that must be true for the service to be ready ("world feed caught up"); false
+// to begin with. Returns its number. The name is copied and shown by /readyz while it is false.
+int mm_service_condition_add(struct mm_service *service, const char *name);
+void mm_service_condition_set(struct mm_service *service, int condition, bool is_true);
+
+// True if every condition is, and the service is not draining.
+bool mm_service_is_ready(const struct mm_service *service);
+
+// --- ending --------------------------------------------------------------------------------------
+
+// The drain hook's work is done; the service stops on the loop's next turn.
+void mm_service_drained(struct mm_service *service);
+
+// Drains and stops as SIGTERM does, with that exit status: for a service that cannot go on. A
+// supervisor starts it again.
+void mm_service_quit(struct mm_service *service, int exit_status);
+
+#endif
