@@ -5,167 +5,177 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-SERVICES := auth world vision sync production social
-TOOLS    := $(patsubst tools/%/,%,$(wildcard tools/*/))
-
 # A sanitizer build has a directory of its own, so that switching costs no rebuild.
 SANITIZE ?=
 comma := ,
 B ?= build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
 
-PACKAGES := libmicrohttpd libcurl libprotobuf-c nng libjwt openssl hiredis libmariadb yaml-0.1 \
-            libwslay jansson zlib libzstd libxxhash
+# Looked up at first use and then remembered: `make deps` must work before the packages are there.
 # nng and wslay ship no pkg-config file in Debian; their flags are their names.
-PKG_HAVE := $(filter-out nng libwslay,$(PACKAGES))
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKG_HAVE))
-PKG_LIBS   = $(shell pkg-config --libs $(PKG_HAVE)) -lnng -lwslay -lpthread -lm
+PACKAGES := libmicrohttpd libcurl libprotobuf-c libjwt openssl hiredis libmariadb yaml-0.1 \
+            jansson zlib libzstd libxxhash
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)) -lnng -lwslay -lpthread -lm)$(PKG_LIBS)
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 OPT      ?= -O2
-CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) -g -fno-omit-frame-pointer $(WARNINGS) -I. -I$(B) \
-             $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CFLAGS)
+HARDEN   := $(if $(SANITIZE)$(filter -O0,$(OPT)),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
+CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) $(HARDEN) -g -fno-omit-frame-pointer $(WARNINGS) \
+             -I. -I$(B) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CFLAGS)
 LDFLAGS_ALL = $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+FUZZ_CFLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -w -I. -I$(B) \
+              -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 # --- what there is -----------------------------------------------------------------------------
 
-PROTOS   := $(wildcard proto/*.proto)
-GEN_C    := $(PROTOS:proto/%.proto=$(B)/gen/%.pb-c.c)
-GEN_H    := $(GEN_C:.c=.h)
-COMMON_C := $(wildcard libcommon/*/*.c)
+SERVICES := auth world vision sync production social
+# What has no main.c is not a program: its other files are still built and linked into the tests.
+PROGRAMS  := $(filter $(SERVICES),$(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
+TOOLS     := $(patsubst tools/%/main.c,%,$(wildcard tools/*/main.c))
+PROTOS    := $(wildcard proto/*.proto)
+COMMON_C  := $(wildcard libcommon/*/*.c)
+CORES_C   := $(foreach s,$(SERVICES),$(wildcard services/$(s)/core/*.c))
+SHELLS_C  := $(foreach s,$(SERVICES),$(filter-out %/main.c,$(wildcard services/$(s)/*.c)))
 SUPPORT_C := $(wildcard tests/support/*.c)
-UNIT_C   := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
-PLAIN_C  := $(shell find tests/unit tests/integration -name 'plain_*.c' 2>/dev/null)
-INTEG_C  := $(wildcard tests/integration/test_*.c)
-BENCH_C  := $(wildcard tests/bench/bench_*.c)
-FUZZ_C   := $(wildcard tests/fuzz/fuzz_*.c)
+tests-named = $(sort $(shell find tests -path tests/node_modules -prune -o -name '$(1)' -print))
+TEST_C    := $(call tests-named,test_*.c)
+PLAIN_C   := $(call tests-named,plain_*.c)
+BENCH_C   := $(wildcard tests/bench/bench_*.c)
+FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)
 
-obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+obj   = $(patsubst %.c,$(B)/obj/%.o,$(1))
+GEN_C := $(PROTOS:proto/%.proto=$(B)/gen/%.pb-c.c)
+GEN_H := $(GEN_C:.c=.h)
+lib   = $(foreach name,$(1),$(B)/lib/lib$(name).a)
 
-LIB_PROTO  := $(B)/lib/libproto.a
-LIB_COMMON := $(B)/lib/libmmorts.a
-LIB_SUPPORT := $(B)/lib/libsupport.a
-LIB_CORES  := $(foreach s,$(SERVICES),$(B)/lib/lib$(s)_core.a)
-LIB_SHELLS := $(foreach s,$(SERVICES),$(B)/lib/lib$(s).a)
-BINARIES   := $(foreach s,$(SERVICES) $(TOOLS),$(B)/bin/mmorts-$(s))
-# Order matters to the linker: who uses stands before what is used.
-LINK_LIBS  = $(LIB_SHELLS) $(LIB_CORES) $(LIB_COMMON) $(LIB_PROTO)
-
-UNIT_BIN  := $(UNIT_C:%.c=$(B)/%)
-PLAIN_BIN := $(PLAIN_C:%.c=$(B)/%)
-INTEG_BIN := $(INTEG_C:%.c=$(B)/%)
-BENCH_BIN := $(BENCH_C:tests/bench/bench_%.c=$(B)/bench/bench_%)
+BINARIES  := $(foreach p,$(PROGRAMS) $(TOOLS),$(B)/bin/mmorts-$(p))
+# Criterion does not work under ThreadSanitizer: there only the plain programs are tests.
+TEST_BIN  := $(if $(filter thread,$(SANITIZE)),,$(TEST_C:%.c=$(B)/%)) $(PLAIN_C:%.c=$(B)/%)
+BENCH_BIN := $(BENCH_C:tests/bench/%.c=$(B)/bench/%)
 FUZZ_BIN  := $(FUZZ_C:tests/fuzz/%.c=$(B)/fuzz/%)
+# Order matters to the linker: who uses stands before what is used.
+LINK_LIBS := $(call lib,$(addsuffix _tool,$(TOOLS)) $(SERVICES) $(addsuffix _core,$(SERVICES)) mmorts proto)
 
-.PHONY: all help deps play test check format bench clean fuzz lib tests
+# --- what one can ask for ----------------------------------------------------------------------
+
+.PHONY: all help deps play test check format bench fuzz clean gen lib tests FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
+
+# Inside play and test: as many jobs as there are cores, unless make was given a -j of its own.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 all: $(BINARIES) ## build the six services and the tools
 
 help: ## list the targets
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
-	@echo '  Variables: SANITIZE=address,undefined|thread  CC=gcc|clang  B=<build directory>'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | \
+	  sed -E 's/^([a-z%-]+):.*## (.*)/  make \1\t\2/; s/%/NAME/' | expand -t 20
+	@echo '  Variables: SANITIZE=address,undefined|thread  CC=gcc|clang  OPT=-O2  B=<build directory>'
 
 deps: ## install the Debian and npm packages that are missing
-	@tools/install-packages.sh
+	@tools/install-packages.sh test
 
 play: ## start the whole game on this machine and print its URL (PLAY="--bots 20" adds players)
-	@tools/install-packages.sh
-	@$(MAKE) --no-print-directory -s all
+	@tools/install-packages.sh play
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all
 	@exec $(B)/bin/mmorts-launcher $(PLAY)
 
-test: ## build and run every test
-	@tools/install-packages.sh
-	@$(MAKE) --no-print-directory -s all tests
-	@B=$(B) SANITIZE=$(SANITIZE) tests/run.sh
+test: ## build and run every test (TEST="unit" or TEST=path-part chooses)
+	@tools/install-packages.sh test
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all tests
+	@B=$(B) SANITIZE=$(SANITIZE) tests/run.sh $(TEST)
 
 check: ## formatting, warnings, static analysis, include floors, banned functions
+	@tools/install-packages.sh test
 	@B=$(B) tests/check/run.sh
 
 format: ## rewrite the sources in the house format
-	@git ls-files '*.c' '*.h' | xargs clang-format -i
+	@git ls-files '*.c' '*.h' | xargs -r clang-format -i
 
 bench: ## run every benchmark, briefly
-	@for b in $(BENCH_C:tests/bench/bench_%.c=%); do $(MAKE) --no-print-directory -s bench-$$b || exit 1; done
+	@for b in $(BENCH_C:tests/bench/bench_%.c=%); do \
+	  $(MAKE) --no-print-directory -s $(PARALLEL) bench-$$b || exit 1; done
 
-bench-%: $(B)/bench/bench_% all ## run one benchmark; figures also go to build/bench/NAME.json
+bench-%: $(B)/bench/bench_% all ## run one benchmark; its figures also go to build/bench/NAME.json
 	@B=$(B) $(B)/bench/bench_$* $(BENCH_ARGS)
 
-fuzz: $(FUZZ_BIN) ## build the fuzzers (clang)
+fuzz: $(FUZZ_BIN) ## build the fuzzers (clang) as build/fuzz/fuzz_*
 
 clean: ## remove everything that was built
 	rm -rf build
 
-tests: $(UNIT_BIN) $(PLAIN_BIN) $(INTEG_BIN)
+gen: $(GEN_H)
 lib: $(LINK_LIBS)
+tests: $(TEST_BIN)
 
 # --- how it is made ----------------------------------------------------------------------------
 
-# Every object depends on this file, which changes only when the compiler or its flags do.
+# $(call remember,TEXT): the target's file changes only when the text does. Objects depend on such
+# a file with their compiler and flags, archives on one with their members.
+remember = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+
 $(B)/flags: FORCE
-	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)' > $@
-FORCE:
+	$(call remember,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL))
+$(B)/fuzz/flags: FORCE
+	$(call remember,$(FUZZ_CFLAGS))
 
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: proto/%.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=proto --c_out=$(B)/gen $<
 
-# Generated code is not held to our warnings.
-$(B)/obj/gen/%.o: $(B)/gen/%.c $(GEN_H) $(B)/flags
-	@mkdir -p $(@D)
-	$(CC) $(filter-out $(WARNINGS),$(CFLAGS_ALL)) -I$(B)/gen -w -c -o $@ $<
-
+# The generated headers are there before anything is compiled; after that the .d files know who
+# includes which. Generated code is not held to our warnings.
 $(B)/obj/%.o: %.c $(B)/flags | $(GEN_H)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -isystem $(B)/gen $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags | $(GEN_H)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(WARNINGS),$(CFLAGS_ALL)) -w -MMD -MP -c -o $@ $<
 
+# $(call archive,NAME,OBJECTS): lib/libNAME.a, made anew also when a source came or went.
 define archive
-@mkdir -p $(@D)
-@rm -f $@
-ar crs $@ $(filter %.o,$^)
+$(B)/lib/$(1).members: FORCE
+	$$(call remember,$(2))
+$(call lib,$(1)): $(2) $(B)/lib/$(1).members
+	@rm -f $$@
+	ar crs $$@ $(2)
 endef
-
-$(LIB_PROTO): $(PROTOS:proto/%.proto=$(B)/obj/gen/%.pb-c.o)
-	$(archive)
-$(LIB_COMMON): $(call obj,$(COMMON_C))
-	$(archive)
-$(LIB_SUPPORT): $(call obj,$(SUPPORT_C))
-	$(archive)
+$(eval $(call archive,proto,$(PROTOS:proto/%.proto=$(B)/obj/gen/%.pb-c.o)))
+$(eval $(call archive,mmorts,$(call obj,$(COMMON_C))))
+$(eval $(call archive,support,$(call obj,$(SUPPORT_C))))
 
 # A service is three parts: its pure core, its shell as a library (tests link it), and main.c.
-define service_rules
-$(B)/lib/lib$(1)_core.a: $(call obj,$(wildcard services/$(1)/core/*.c))
-	$$(archive)
-$(B)/lib/lib$(1).a: $(call obj,$(filter-out services/$(1)/main.c,$(wildcard services/$(1)/*.c)))
-	$$(archive)
-$(B)/bin/mmorts-$(1): $(B)/obj/services/$(1)/main.o $(B)/lib/lib$(1).a $(B)/lib/lib$(1)_core.a $(LIB_COMMON) $(LIB_PROTO)
+$(foreach s,$(SERVICES),$(eval $(call archive,$(s)_core,$(call obj,$(filter services/$(s)/%,$(CORES_C))))))
+$(foreach s,$(SERVICES),$(eval $(call archive,$(s),$(call obj,$(filter services/$(s)/%,$(SHELLS_C))))))
+$(foreach t,$(TOOLS),$(eval $(call archive,$(t)_tool,$(call obj,$(filter-out %/main.c,$(wildcard tools/$(t)/*.c))))))
+
+# $(call program,NAME,SOURCE DIRECTORY,LIBRARIES)
+define program
+$(B)/bin/mmorts-$(1): $(B)/obj/$(2)/main.o $(call lib,$(3) mmorts proto)
 	@mkdir -p $$(@D)
 	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(PKG_LIBS)
 endef
-$(foreach s,$(SERVICES),$(eval $(call service_rules,$(s))))
+$(foreach s,$(PROGRAMS),$(eval $(call program,$(s),services/$(s),$(s) $(s)_core)))
+$(foreach t,$(TOOLS),$(eval $(call program,$(t),tools/$(t),$(t)_tool)))
 
-define tool_rules
-$(B)/bin/mmorts-$(1): $(call obj,$(wildcard tools/$(1)/*.c)) $(LIB_COMMON) $(LIB_PROTO)
-	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(PKG_LIBS)
-endef
-$(foreach t,$(TOOLS),$(eval $(call tool_rules,$(t))))
-
-$(B)/tests/%: $(B)/obj/tests/%.o $(LIB_SUPPORT) $(LINK_LIBS)
+$(B)/tests/%: $(B)/obj/tests/%.o $(call lib,support) $(LINK_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_COMMON) $(if $(findstring plain_,$@),,-lcriterion) $(PKG_LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(if $(findstring /plain_,$@),,-lcriterion) $(PKG_LIBS)
 
-$(B)/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIB_SUPPORT) $(LINK_LIBS)
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(call lib,support) $(LINK_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_COMMON) $(PKG_LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-# Fuzzers are whole-program clang builds: instrumented cores and libraries, no objects shared.
-$(B)/fuzz/%: tests/fuzz/%.c $(GEN_C)
+# The fuzzers' code is instrumented by clang and shares no object with the other builds.
+$(B)/fuzz/obj/%.o: %.c $(B)/fuzz/flags | $(GEN_H)
 	@mkdir -p $(@D)
-	clang -std=c17 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -w \
-	  -I. -I$(B) -isystem $(B)/gen $(PKG_CFLAGS) -o $@ $< $(COMMON_C) $(GEN_C) \
-	  $(foreach s,$(SERVICES),$(wildcard services/$(s)/core/*.c)) \
-	  $(foreach s,$(SERVICES),$(filter-out %/main.c,$(wildcard services/$(s)/*.c))) $(PKG_LIBS)
+	clang $(FUZZ_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/fuzz/obj/gen/%.o: $(B)/gen/%.c $(B)/fuzz/flags | $(GEN_H)
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+$(eval $(call archive,fuzz,$(patsubst %.c,$(B)/fuzz/obj/%.o,$(SHELLS_C) $(CORES_C) $(COMMON_C) \
+  $(PROTOS:proto/%.proto=gen/%.pb-c.c))))
+$(FUZZ_BIN): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(call lib,fuzz)
+	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/fuzz/obj -name '*.d' 2>/dev/null)
