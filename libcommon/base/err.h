@@ -24,7 +24,7 @@ enum mm_err {
     MM_ERR_COUNT
 };
 
-#define MM_MUST_USE __attribute__((warn_unused_result))
+#define MM_MUST_USE                      __attribute__((warn_unused_result))
 #define MM_PRINTF(fmt_index, args_index) __attribute__((format(printf, fmt_index, args_index)))
 
 // The code's gRPC name ("NOT_FOUND"); "UNKNOWN" for a value outside the enum. Never NULL.
