@@ -1,0 +1,39 @@
+#ifndef MM_IO_PB_H
+#define MM_IO_PB_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcommon/base/err.h"
+
+struct mm_arena;
+
+// Protobuf helpers: every unpack is size-capped, every pack tells its size.
+
+// An allocator that takes from `arena` and never frees; the messages die with the arena. Lives as
+// long as the arena.
+ProtobufCAllocator mm_pb_arena_allocator(struct mm_arena *arena);
+
+// Unpacks at most `bytes_max` bytes (a longer input is refused before anything is allocated).
+// *out belongs to the caller: protobuf_c_message_free_unpacked(*out, allocator) unless the
+// allocator is an arena's. allocator may be NULL (malloc).
+// MM_RESOURCE_EXHAUSTED: longer than bytes_max. MM_INVALID_ARGUMENT: not such a message, or a
+// string field holds bytes that are not UTF-8.
+MM_MUST_USE enum mm_err mm_pb_unpack(const ProtobufCMessageDescriptor *descriptor,
+                                     ProtobufCAllocator *allocator, const void *bytes, size_t len,
+                                     size_t bytes_max, ProtobufCMessage **out);
+
+// Packs into fresh memory (*out from malloc, caller frees; never NULL, even for an empty message).
+// MM_RESOURCE_EXHAUSTED when larger than bytes_max.
+MM_MUST_USE enum mm_err mm_pb_pack(const ProtobufCMessage *message, size_t bytes_max, uint8_t **out,
+                                   size_t *len_out);
+
+// Whether every string in the message is valid UTF-8 (protobuf-c does not look).
+bool mm_pb_strings_valid(const ProtobufCMessage *message);
+
+// Whether `len` bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
+bool mm_utf8_valid(const char *text, size_t len);
+
+#endif
