@@ -25,15 +25,12 @@ MM_MUST_USE enum mm_err mm_pb_unpack(const ProtobufCMessageDescriptor *descripto
                                      ProtobufCAllocator *allocator, const void *bytes, size_t len,
                                      size_t bytes_max, ProtobufCMessage **out);
 
-// Packs into fresh memory (*out from malloc, caller frees; never NULL, even for an empty message).
-// MM_RESOURCE_EXHAUSTED when larger than bytes_max.
+// Packs into fresh memory (*out from mm_malloc, caller frees; never NULL, even for an empty
+// message). MM_RESOURCE_EXHAUSTED when larger than bytes_max, or out of memory.
 MM_MUST_USE enum mm_err mm_pb_pack(const ProtobufCMessage *message, size_t bytes_max, uint8_t **out,
                                    size_t *len_out);
 
 // Whether every string in the message is valid UTF-8 (protobuf-c does not look).
 bool mm_pb_strings_valid(const ProtobufCMessage *message);
-
-// Whether `len` bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
-bool mm_utf8_valid(const char *text, size_t len);
 
 #endif

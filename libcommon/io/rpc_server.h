@@ -36,7 +36,7 @@ struct mm_rpc_call;
 // only the operator may call it.
 struct mm_rpc_policy {
     const char *method;  // "Join"; static
-    uint64_t permission; // flags of which a caller over HTTP needs one; MM_RPC_PUBLIC = no token
+    uint64_t permission; // flags a caller over HTTP needs, all of them; or:
     bool mutating;       // a repeated request id is answered from memory, not executed again
     bool idempotent;     // executing twice does no harm (stated in GET /rpc for clients to use)
 };

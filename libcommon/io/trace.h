@@ -5,29 +5,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// W3C Trace Context (https://www.w3.org/TR/trace-context/, section 3.2) and random identifiers.
+// W3C Trace Context, `traceparent` header (https://www.w3.org/TR/trace-context/, section 3.2), and
+// random identifiers. Any thread.
 
-#define MM_TRACEPARENT_LEN 55 // "00-" 32 hex "-" 16 hex "-" 2 hex
+enum { MM_TRACEPARENT_CHARS = 55 }; // 00-<32 hex>-<16 hex>-<2 hex>
 
 struct mm_trace {
     uint8_t trace_id[16]; // all zero = no trace
     uint8_t span_id[8];
-    uint8_t flags;
+    uint8_t flags; // bit 0: sampled
 };
 
-// Fills out with `len` random bytes from the kernel. Any thread.
+// Fills out with random bytes of the kernel's generator.
 void mm_random_bytes(void *out, size_t len);
 
-// A new trace with a first span.
-struct mm_trace mm_trace_new(void);
-
-// A new span of the same trace; of a new trace when parent is NULL or empty.
-struct mm_trace mm_trace_child(const struct mm_trace *parent);
-
-// Whether text is a valid traceparent; fills *out then, else leaves it all zero. NULL is invalid.
+// False (and a zero trace) unless `text` is a valid traceparent; NULL is not. Versions above 00 are
+// read as 00 with the rest ignored, as the specification asks; ff, upper case and all-zero ids are
+// invalid.
 bool mm_trace_parse(const char *text, struct mm_trace *out);
 
-// Writes the traceparent and its NUL.
-void mm_trace_format(const struct mm_trace *trace, char out[MM_TRACEPARENT_LEN + 1]);
+// A new trace with random ids.
+struct mm_trace mm_trace_new(bool sampled);
+
+// The same trace with a new span id: what a call made on behalf of `parent` carries. If the
+// parent is zero or NULL: a new trace.
+struct mm_trace mm_trace_child(const struct mm_trace *parent);
+
+bool mm_trace_valid(const struct mm_trace *trace);
+
+// Writes the traceparent with its terminating zero.
+void mm_trace_format(const struct mm_trace *trace, char out[MM_TRACEPARENT_CHARS + 1]);
 
 #endif
