@@ -3,39 +3,35 @@
 
 #include "libcommon/base/err.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
-// Who may call a method over HTTP. RPC between services is not asked: it is guarded by mutual TLS
-// or a private network. A method without a rule needs the OPERATE permission.
+struct mm_http_authorisation;
+struct mm_loop;
+struct mm_rpc_client;
 
-enum mm_access {
-    MM_ACCESS_PERMISSION = 0, // a valid token with all bits of `permissions`
-    MM_ACCESS_TOKEN,          // any valid token
-    MM_ACCESS_PUBLIC,         // anybody
-    MM_ACCESS_NEVER,          // not over HTTP at all
+// Bearer tokens of the HTTP gateway: who they belong to is asked of the auth service, and believed
+// for a few seconds. A token that auth refuses is asked about again each time. What a caller may
+// do is decided by the gateway from the method's policy. Loop thread.
+
+struct mm_authorizer;
+
+enum {
+    MM_AUTHORIZER_TTL_MS = 3000,      // how long a revoked token may still pass here
+    MM_AUTHORIZER_ENTRIES_MAX = 1024, // tokens remembered, by their hash; the oldest leaves
+    MM_AUTHORIZER_WAITING_MAX = 256,  // questions under way; beyond it RESOURCE_EXHAUSTED
+    MM_AUTHORIZER_TOKEN_BYTES_MAX = 4096,
 };
 
-struct mm_access_rule {
-    const char *method; // "mmorts.world.World/GetStatus", or "mmorts.world.World/*"
-    enum mm_access access;
-    uint64_t permissions; // bits of mmorts.auth.Permission
-};
+// `auth` is a client of the auth service; it must outlive the authorizer.
+enum mm_err mm_authorizer_open(struct mm_loop *loop, struct mm_rpc_client *auth,
+                               struct mm_authorizer **out) MM_MUST_USE;
 
-// Who a valid token speaks for.
-struct mm_identity {
-    uint64_t player_id;
-    uint64_t permissions;
-    char username[33];
-};
+// Answers those who wait with CANCELLED. Close before the gateway and its HTTP server. NULL is
+// allowed.
+void mm_authorizer_close(struct mm_authorizer *authorizer);
 
-// The rule for that method: the exact one, else its service's "/*", else the default above.
-struct mm_access_rule mm_access_find(const struct mm_access_rule *rules, size_t rule_count,
-                                     const char *method);
-
-// OK, UNAUTHENTICATED (a token is needed, none came) or PERMISSION_DENIED. `identity` is NULL
-// without a token.
-enum mm_err mm_access_decide(const struct mm_access_rule *rule,
-                             const struct mm_identity *identity) MM_MUST_USE;
+// A mm_http_authorise_fn; `authorizer` is its arg.
+void mm_authorizer_ask(void *authorizer, struct mm_http_authorisation *authorisation,
+                       const char *bearer);
 
 #endif

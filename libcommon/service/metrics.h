@@ -22,7 +22,7 @@ struct mm_counter {
 struct mm_gauge {
     atomic_int_fast64_t value;
 };
-struct mm_histogram;
+struct mm_metrics_histogram; // not base/histogram.h: few buckets, chosen by the caller
 
 enum {
     MM_METRICS_SERIES_MAX = 256, // label sets of one name; the rest share one series other="true"
@@ -49,16 +49,17 @@ void mm_metrics_counter_fn(struct mm_metrics *metrics, const char *name, const c
 
 // Values are observed as integers (µs, bytes) and shown times `scale` (1e-6 shows µs as seconds).
 // `bounds` are inclusive upper bounds in observed units, ascending, without +Inf; copied.
-struct mm_histogram *mm_metrics_histogram(struct mm_metrics *metrics, const char *name,
-                                          const char *help, const char *const *labels,
-                                          const uint64_t *bounds, size_t bound_count, double scale);
+struct mm_metrics_histogram *mm_metrics_histogram(struct mm_metrics *metrics, const char *name,
+                                                  const char *help, const char *const *labels,
+                                                  const uint64_t *bounds, size_t bound_count,
+                                                  double scale);
 
 // A latency histogram: observed in µs, shown in seconds, bounds 50 µs to 10 s.
-struct mm_histogram *mm_metrics_latency(struct mm_metrics *metrics, const char *name,
-                                        const char *help, const char *const *labels);
+struct mm_metrics_histogram *mm_metrics_latency(struct mm_metrics *metrics, const char *name,
+                                                const char *help, const char *const *labels);
 
-void mm_histogram_observe(struct mm_histogram *histogram, uint64_t value);
-uint64_t mm_histogram_count(const struct mm_histogram *histogram);
+void mm_metrics_observe(struct mm_metrics_histogram *histogram, uint64_t value);
+uint64_t mm_metrics_observed(const struct mm_metrics_histogram *histogram); // how many
 
 static inline void mm_counter_add(struct mm_counter *counter, uint64_t n)
 {

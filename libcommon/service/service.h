@@ -2,7 +2,7 @@
 #define MM_SERVICE_SERVICE_H
 
 #include "libcommon/base/err.h"
-#include "libcommon/service/authorize.h"
+#include "libcommon/io/http_rpc.h"
 #include "libcommon/service/config.h"
 #include "libcommon/service/metrics.h"
 
@@ -22,6 +22,11 @@
 //
 // A second signal while draining exits at once (status 130). All hooks run on the loop thread.
 //
+// Sections and keys of the YAML file that every service has, besides its own (spec.fields):
+//   session, log.level, rpc.listen, rpc.tls.{ca,cert_key}, http.listen, watchdog.{stall,abort},
+//   drain.timeout, peers.<name> (addresses), and by what it uses: mariadb.*, redis.*,
+//   stream.listen, streams.<name>.
+//
 // A service's main.c is a settings table, a spec and `return mm_service_main(argc, argv, &spec)`.
 
 struct mm_loop;
@@ -29,23 +34,25 @@ struct mm_rpc_server;
 struct mm_rpc_client;
 struct mm_db;
 struct mm_redis;
-struct mm_http;
+struct mm_http_server;
+struct mm_stream_hub;
 struct mm_service;
 
 enum mm_service_uses {
     MM_SERVICE_DB = 1 << 0,     // section mariadb; migrations from <config directory>/schema
     MM_SERVICE_REDIS = 1 << 1,  // section redis
-    MM_SERVICE_STREAM = 1 << 2, // key stream.listen: the service publishes a stream
+    MM_SERVICE_STREAM = 1 << 2, // key stream.listen: the service publishes streams
 };
 
 struct mm_service_spec {
     const char *name;    // "world": metrics, logs, database mmorts_world
     const char *summary; // one line for --help
-    unsigned rpc_port;   // default ports of rpc, stream and http: 7110 -> 7110, 7111, 7112
+    uint16_t port;       // default ports: 7110 -> rpc 7110, stream 7111, http 7112
     unsigned uses;       // of enum mm_service_uses
 
     // Peers by name ("world"), ended by NULL: their RPC clients (peers.world) and, for
-    // stream_peers, the addresses of their streams (streams.world). NULL for none.
+    // stream_peers, the addresses of their streams (streams.world). NULL for none. Unless
+    // `authorise` is given, peer "auth" is there in any case.
     const char *const *peers;
     const char *const *stream_peers;
 
@@ -55,13 +62,10 @@ struct mm_service_spec {
     size_t field_count;
     size_t state_bytes;
 
-    // Who may call what over HTTP (see authorize.h).
-    const struct mm_access_rule *access;
-    size_t access_count;
-
     // All hooks may be NULL. `state` is the service's state.
 
-    // Checks of the settings that the table cannot say; report with mm_config_fail().
+    // Checks of the settings that the table cannot say, files of rules that they name; report
+    // with mm_config_fail().
     void (*check)(struct mm_config *config, void *state);
 
     // Registers RPC services, metrics and conditions, loads what is needed, starts timers. Not OK:
@@ -72,9 +76,14 @@ struct mm_service_spec {
     // at once). If NULL, the service counts as drained when RPC handlers under way have ended.
     void (*drain)(struct mm_service *service, void *state);
 
-    // Free everything start made. RPC no longer takes requests; database and Redis still work, but
-    // nothing asynchronous completes any more. Also called if start failed (on a partial state).
+    // Free everything start made. RPC no longer takes requests; database and Redis jobs still under
+    // way complete after it, before the state is freed. Also called if start failed (on a partial
+    // state), or if the service ends before it was started (on a state of settings and zeros).
     void (*stop)(struct mm_service *service, void *state);
+
+    // Who a bearer token of the HTTP gateway belongs to, for the auth service itself; its arg is
+    // the state. Others leave it NULL: they ask auth.
+    mm_http_authorise_fn authorise;
 };
 
 // Runs the service; returns the process's exit status.
@@ -84,20 +93,21 @@ int mm_service_main(int argc, char **argv, const struct mm_service_spec *spec);
 
 void *mm_service_state(struct mm_service *service);
 const char *mm_service_name(const struct mm_service *service);
+const char *mm_service_instance(const struct mm_service *service); // "<host>:<pid>"
 struct mm_config *mm_service_config(struct mm_service *service);
 struct mm_loop *mm_service_loop(struct mm_service *service);
 struct mm_metrics *mm_service_metrics(struct mm_service *service);
-struct mm_http *mm_service_http(struct mm_service *service);
+struct mm_http_server *mm_service_http(struct mm_service *service);
 struct mm_rpc_server *mm_service_rpc_server(struct mm_service *service);
 struct mm_db *mm_service_db(struct mm_service *service);       // NULL unless MM_SERVICE_DB
-struct mm_redis *mm_service_redis(struct mm_service *service); // NULL unless MM_SERVICE_REDIS
+struct mm_redis *mm_service_redis(struct mm_service *service); // or MM_SERVICE_REDIS
+struct mm_stream_hub *mm_service_stream_hub(struct mm_service *service); // or MM_SERVICE_STREAM
 
 // The client of a peer that the spec names. Another name is a bug.
 struct mm_rpc_client *mm_service_peer(struct mm_service *service, const char *name);
 
-// The address of a peer's stream (spec.stream_peers), and of the own one (MM_SERVICE_STREAM).
+// The address of a peer's stream (spec.stream_peers), for mm_stream_reader_open.
 const char *mm_service_stream_peer(struct mm_service *service, const char *name);
-const char *mm_service_stream_listen(struct mm_service *service);
 
 // The game session's id (setting `session`).
 const char *mm_service_session(struct mm_service *service);
@@ -108,11 +118,18 @@ enum { MM_SERVICE_CONDITIONS_MAX = 32 };
 
 // Declares something that must be true for the service to be ready ("world feed caught up"); false
 // to begin with. Returns its number. The name is copied and shown by /readyz while it is false.
+// Database and Redis (where used) are conditions already; peers are not.
 int mm_service_condition_add(struct mm_service *service, const char *name);
 void mm_service_condition_set(struct mm_service *service, int condition, bool is_true);
 
 // True if every condition is, and the service is not draining.
 bool mm_service_is_ready(const struct mm_service *service);
+
+// --- told of changes -----------------------------------------------------------------------------
+
+// Called on the loop when the database or Redis comes or goes. One each; set in start.
+void mm_service_on_db(struct mm_service *service, void (*fn)(bool is_up, void *arg), void *arg);
+void mm_service_on_redis(struct mm_service *service, void (*fn)(bool is_up, void *arg), void *arg);
 
 // --- ending --------------------------------------------------------------------------------------
 

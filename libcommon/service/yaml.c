@@ -196,16 +196,16 @@ static struct mm_yaml_node *read_scalar(struct reader *reader, const char *name)
     node->text = "";
     if (memchr(raw, '\0', raw_bytes) != NULL) {
         fail_at(reader->doc, node->line, "%s: a zero byte is not allowed", name);
+        node->refused = true;
     } else {
         const char *text = mm_yaml_expand(reader->doc, node->line, raw, raw_bytes);
-        if (text == NULL) {
-            return NULL; // reported: the value counts as absent
-        }
-        node->text = text;
+        node->refused = text == NULL;
+        node->text = text == NULL ? "" : text;
     }
     if (!node->quoted && (strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0)) {
         fail_at(reader->doc, node->line, "%s: null is not a value; leave the key out instead",
                 name);
+        node->refused = true;
     }
     return node;
 }

@@ -116,6 +116,9 @@ void mm_yaml_end(struct mm_yaml_node *map)
 
 bool mm_yaml_as_string(struct mm_yaml_node *node, const char **out)
 {
+    if (node->refused) {
+        return false;
+    }
     if (node->kind != MM_YAML_SCALAR || node->empty) {
         mm_yaml_fail(node, "%s: expected a text, found %s", node->name, mm_yaml_describe(node));
         return false;
@@ -126,6 +129,9 @@ bool mm_yaml_as_string(struct mm_yaml_node *node, const char **out)
 
 bool mm_yaml_as_int(struct mm_yaml_node *node, int64_t min, int64_t max, int64_t *out)
 {
+    if (node->refused) {
+        return false;
+    }
     int64_t value;
     if (node->kind != MM_YAML_SCALAR || node->quoted || !mm_yaml_scan_int(node->text, &value)) {
         mm_yaml_fail(node, "%s: expected a whole number from %" PRId64 " to %" PRId64 ", found %s",
@@ -143,6 +149,9 @@ bool mm_yaml_as_int(struct mm_yaml_node *node, int64_t min, int64_t max, int64_t
 
 bool mm_yaml_as_bool(struct mm_yaml_node *node, bool *out)
 {
+    if (node->refused) {
+        return false;
+    }
     bool plain = node->kind == MM_YAML_SCALAR && !node->quoted;
     if (plain && strcmp(node->text, "true") == 0) {
         *out = true;
@@ -159,6 +168,9 @@ bool mm_yaml_as_bool(struct mm_yaml_node *node, bool *out)
 bool mm_yaml_as_duration_ms(struct mm_yaml_node *node, int64_t min_ms, int64_t max_ms,
                             int64_t *out_ms)
 {
+    if (node->refused) {
+        return false;
+    }
     int64_t value;
     if (node->kind != MM_YAML_SCALAR || node->quoted ||
         !mm_yaml_scan_duration_ms(node->text, &value)) {
@@ -240,6 +252,9 @@ bool mm_yaml_as_fixed(struct mm_yaml_node *node, int64_t scale, int64_t min, int
                       int64_t *out)
 {
     MM_CHECK(scale >= 1);
+    if (node->refused) {
+        return false;
+    }
     char min_text[40];
     char max_text[40];
     write_fixed(min, scale, min_text, sizeof min_text);

@@ -19,6 +19,7 @@ struct mm_yaml_node {
     const char *text;            // scalar, after ${} was replaced
     bool quoted;                 // a quoted scalar is a string
     bool empty;                  // a plain scalar with nothing in the file: `key:`
+    bool refused;                // its error was reported already: getters fail silently
     struct mm_yaml_node **items; // list
     struct mm_yaml_pair *pairs;  // map
     size_t count, room;
