@@ -33,13 +33,15 @@ void mm_loop_destroy(struct mm_loop *loop);
 // Runs turns until mm_loop_stop. May be called again afterwards.
 void mm_loop_run(struct mm_loop *loop);
 
-// Runs turns until *done or until timeout_ms have passed; returns *done. For tests and tools.
+// Runs turns until *done, mm_loop_stop or the time-out; returns *done. For tests and tools. Neither
+// this nor mm_loop_run may be called inside a callback.
 bool mm_loop_run_until(struct mm_loop *loop, const bool *done, uint32_t timeout_ms);
 
-// Makes mm_loop_run return at the end of the current turn. Any thread.
+// Makes mm_loop_run return at the end of the current turn (at once, if it is not running). Any
+// thread.
 void mm_loop_stop(struct mm_loop *loop);
 
-// The time at which the current turn began, or the last timer callback was called. Cheap.
+// The time at which the callback that is running was called. Costs no clock reading.
 uint64_t mm_loop_now_ns(const struct mm_loop *loop);
 
 // --- file descriptors -------------------------------------------------------------------------
