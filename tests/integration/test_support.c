@@ -148,11 +148,13 @@ Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 30)
 {
     int channel[2];
     cr_assert_eq(pipe(channel), 0);
+    char *dir = test_dir_make(); // ours to remove: the process in the middle never cleans up
     pid_t middle = fork();
     if (middle == 0) {
+        setenv("TMPDIR", dir, 1);
         const char *argv[] = {"sleep", "1000", NULL};
         pid_t child = test_process_pid(test_process_start(argv, NULL));
-        _exit(write(channel[1], &child, sizeof child) == sizeof child ? 0 : 1); // no clean-up
+        _exit(write(channel[1], &child, sizeof child) == sizeof child ? 0 : 1);
     }
     pid_t child = 0;
     cr_assert_eq(read(channel[0], &child, sizeof child), (ssize_t)sizeof child);
@@ -170,6 +172,7 @@ Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 30)
         if (file)
             fclose(file);
     }
+    free(dir);
     close(channel[0]);
     close(channel[1]);
 }

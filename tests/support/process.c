@@ -79,15 +79,13 @@ static void clean_up(void)
 {
     if (getpid() != owner_pid)
         return;
-    for (struct test_process *process = all_processes; process; process = process->next)
-        test_process_kill(process);
+    while (all_processes)
+        test_process_free(all_processes);
     for (size_t i = 0; i < all_dirs_count; i++) {
         nftw(all_dirs[i], remove_entry, 16, FTW_DEPTH | FTW_PHYS);
         free(all_dirs[i]);
     }
     all_dirs_count = 0;
-    while (all_processes)
-        test_process_free(all_processes);
 }
 
 // A forked test (Criterion runs each in a process of its own) starts with lists of its own.
@@ -342,11 +340,25 @@ void test_process_kill(struct test_process *process)
         test_fail("%s survived SIGKILL", process->name);
 }
 
+// What a sanitizer found in the program must fail the test: tests/run.sh looks for this line.
+static void report_sanitizer(const struct test_process *process)
+{
+    static const char *const marks[] = {"Sanitizer: ", ": runtime error: "};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        if (log_contains(process, marks[i])) {
+            fprintf(stderr, "test harness: a sanitizer's report in the log of %s\n", process->name);
+            show_log(process, "sanitizer");
+            return;
+        }
+    }
+}
+
 void test_process_free(struct test_process *process)
 {
     if (!process)
         return;
     test_process_kill(process);
+    report_sanitizer(process);
     for (struct test_process **link = &all_processes; *link; link = &(*link)->next) {
         if (*link == process) {
             *link = process->next;

@@ -1,0 +1,234 @@
+#!/usr/bin/env bash
+# Runs the tests that are built, one line each, and ends with the sum: "N passed, N failed".
+#
+#   tests/run.sh                     everything (with CI=true also `make check`, as one test)
+#   tests/run.sh unit plain          these kinds: check unit plain sim integration e2e chaos
+#   tests/run.sh base/test_log       what has this in its path
+#
+# B is the build directory; SANITIZE, what it was built with; TEST_JOBS, how many unit tests at once.
+# A test fails by its own count, by dying, by its time limit, or by a sanitizer's report. The
+# output of one that failed is shown.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export B=${B:-build} SANITIZE=${SANITIZE:-}
+jobs=${TEST_JOBS:-2}
+
+# Criterion reports a test that leaks as passed, and its runner leaks 48 bytes of its own: leaks
+# do not change the exit code here, judge() looks for them in the output.
+export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:exitcode=0:detect_stack_use_after_return=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+
+# --- which tests ---------------------------------------------------------------------------------
+
+all_kinds=(check unit plain sim integration e2e chaos)
+
+kind_of() {
+    case $1 in
+    tests/check/run.sh) echo check ;;
+    */plain_*) echo plain ;;
+    *) cut -d/ -f2 <<<"$1" ;;
+    esac
+}
+
+list_tests() {
+    if [[ $SANITIZE == *thread* ]]; then # Criterion does not work under ThreadSanitizer
+        find tests -path tests/node_modules -prune -o -name 'plain_*.c' -print | sort
+        return
+    fi
+    [ -z "${CI:-}" ] || echo tests/check/run.sh
+    find tests -path tests/node_modules -prune -o \
+        \( -name 'test_*.c' -o -name 'plain_*.c' -o -name '*.test.mjs' \) -print | sort
+}
+
+is_chosen() { # PATH KIND ARGUMENT...
+    local path=$1 kind=$2 argument
+    shift 2
+    [ $# -gt 0 ] || return 0
+    for argument in "$@"; do
+        case " ${all_kinds[*]} " in
+        *" $argument "*) [ "$kind" != "$argument" ] || return 0 ;;
+        *) [[ $path != *"$argument"* ]] || return 0 ;;
+        esac
+    done
+    return 1
+}
+
+# Seconds, generous: a limit is there to end a test that hangs, not to measure.
+time_limit() {
+    local seconds
+    case $1 in
+    unit | plain) seconds=180 ;;
+    sim | integration) seconds=300 ;;
+    *) seconds=900 ;;
+    esac
+    [ -z "$SANITIZE" ] || seconds=$((seconds * 3))
+    echo "$seconds"
+}
+
+# --- one test ------------------------------------------------------------------------------------
+
+# Prints "passed failed" as the program itself counted, or nothing if it did not get that far.
+own_count() { # PATH LOG
+    case $1 in
+    *.test.mjs)
+        awk '/^# pass /      { pass = $3; seen = 1 }
+             /^# fail /      { fail += $3 }
+             /^# cancelled / { fail += $3 }
+             END             { if (seen) print pass + 0, fail + 0 }' "$2"
+        ;;
+    */plain_*) sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$2" | tail -n 1 ;;
+    *.c)
+        # A test that crashed is counted among the failing ones too.
+        sed -nE 's/.*Synthesis: .*Passing: ([0-9]+) .*Failing: ([0-9]+) .*/\1 \2/p' "$2" | tail -n 1
+        ;;
+    esac
+}
+
+# True if a sanitizer reported something. Criterion's runner leaks, by itself and in the nng sockets
+# it uses: in a Criterion program a leak counts if its stack shows a function of ours, or nothing
+# of those two libraries.
+has_sanitizer_report() { # PATH LOG
+    local reports='ERROR: AddressSanitizer|WARNING: ThreadSanitizer|: runtime error: '
+    grep -qE "$reports|^test harness: a sanitizer" "$2" && return 0
+    grep -q 'ERROR: LeakSanitizer' "$2" || return 1
+    case $1 in */test_*.c) ;; *) return 0 ;; esac
+    awk '/^(Direct|Indirect) leak of / { inside = 1; ours = 0; theirs = 0 }
+         inside && /^ +#[1-9]/ {
+             if (/lib(criterion|nng)\.so/) theirs = 1
+             else if (!/\.so|<unknown module>|nptl\//) ours = 1
+         }
+         inside && (/^$/ || /^SUMMARY/)  { if (ours || !theirs) found = 1; inside = 0 }
+         END                            { exit !found }' "$2"
+}
+
+# Sets passed, failed and why from the exit status and the log.
+judge() { # PATH STATUS LOG
+    local path=$1 status=$2 log=$3 count
+    passed=0 failed=0 why=
+    if [ "$path" = tests/check/run.sh ]; then
+        if [ "$status" -eq 0 ]; then passed=1; else failed=1; fi
+        return
+    fi
+    count=$(own_count "$path" "$log")
+    [ -z "$count" ] || read -r passed failed <<<"$count"
+    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+        why='time limit reached'
+    elif [ -z "$count" ]; then
+        why="ended with status $status before it had counted"
+    elif [ $((passed + failed)) -eq 0 ]; then
+        why='ran no test'
+    elif has_sanitizer_report "$path" "$log"; then
+        why='sanitizer report'
+    elif [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+        why="ended with status $status"
+    fi
+    if [ -n "$why" ] && [ "$failed" -eq 0 ]; then failed=1; fi
+}
+
+run_one() { # PATH
+    local path=$1 kind log status=0 start seconds program
+    kind=$(kind_of "$path")
+    log=$TMPDIR/log/${path//\//+}
+    case $path in
+    *.test.mjs) program=(node --test --test-reporter=tap "$path") ;;
+    *.c) program=("$B/${path%.c}") ;;
+    *) program=("$path") ;;
+    esac
+    start=$(date +%s.%N)
+    timeout -k 10 "$(time_limit "$kind")" "${program[@]}" >"$log" 2>&1 </dev/null || status=$?
+    seconds=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
+    local passed failed why
+    judge "$path" "$status" "$log"
+    (
+        flock 9
+        echo "$passed $failed" >>"$TMPDIR/counts"
+        printf '%-4s %-11s %-60s %4d passed %3d failed %7s s%s\n' \
+            "$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$kind" "${path#tests/}" \
+            "$passed" "$failed" "$seconds" "${why:+  ($why)}"
+        # The mark keeps a program's own sum from being taken for ours.
+        [ "$failed" -eq 0 ] || sed 's/^/    | /' "$log"
+    ) 9>"$TMPDIR/lock"
+    rm -f "$log"
+}
+
+# --- the servers that the tests share ------------------------------------------------------------
+
+shared_pids=()
+
+# Starts a server on a free port; sets the variable named by the first argument to the port.
+start_shared() { # VARIABLE READY-LINE server.sh-ARGUMENT-BEFORE DIRECTORY ARGUMENT-AFTER-PORT...
+    local variable=$1 ready=$2 kind=$3 directory=$4 port pid log attempt
+    shift 4
+    log=$directory.log
+    for attempt in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        : >"$log"
+        setpriv --pdeathsig KILL tests/support/server.sh "$kind" "$directory" "$port" "$@" \
+            >"$log" 2>&1 </dev/null &
+        pid=$!
+        while kill -0 "$pid" 2>/dev/null; do
+            if grep -q "$ready" "$log"; then
+                shared_pids+=("$pid")
+                printf -v "$variable" %s "$port"
+                return 0
+            fi
+            sleep 0.02
+        done
+    done
+    cat "$log" >&2
+    echo "tests/run.sh: $kind did not start" >&2
+    return 1
+}
+
+start_shared_servers() {
+    local db_port redis_port password=shared-by-the-tests
+    start_shared db_port 'ready for connections' mariadb "$TMPDIR/mariadb" mmorts "$password"
+    start_shared redis_port 'Ready to accept connections' redis "$TMPDIR/redis" '' volatile
+    export MM_TEST_DB_HOST=127.0.0.1 MM_TEST_DB_PORT=$db_port MM_TEST_DB_USER=mmorts
+    export MM_TEST_DB_PASSWORD=$password
+    export MM_TEST_REDIS_HOST=127.0.0.1 MM_TEST_REDIS_PORT=$redis_port MM_TEST_REDIS_PASSWORD=
+}
+
+# --- all -----------------------------------------------------------------------------------------
+
+clean_up() {
+    local pid
+    for pid in "${shared_pids[@]}"; do
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$TMPDIR"
+}
+
+# Short, because nng's ipc:// sockets are made below it; every test's temporary files too.
+TMPDIR=$(mktemp -d /tmp/mmr-XXXXXX)
+export TMPDIR
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+mkdir "$TMPDIR/log"
+: >"$TMPDIR/counts"
+
+declare -A of_kind
+while read -r path; do
+    kind=$(kind_of "$path")
+    if is_chosen "$path" "$kind" "$@"; then of_kind[$kind]+="$path"$'\n'; fi
+done < <(list_tests)
+
+export -f run_one judge own_count has_sanitizer_report time_limit kind_of
+for kind in "${all_kinds[@]}"; do
+    [ -n "${of_kind[$kind]:-}" ] || continue
+    case $kind in
+    integration | e2e | chaos)
+        [ -n "${MM_TEST_DB_HOST:-}" ] || start_shared_servers
+        ;;
+    esac
+    at_once=1
+    [ "$kind" != unit ] || at_once=$jobs
+    printf '%s' "${of_kind[$kind]}" | xargs -d '\n' -n 1 -P "$at_once" bash -c 'run_one "$1"' run_one
+done
+
+read -r passed failed < <(awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$TMPDIR/counts")
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
