@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 // A hash map from strings to uint64 or pointers; keys are copied and owned. Hashed with a key drawn
-// for the process unless the map is made deterministic, so that no peer can choose colliding keys.
+// for the process, so that no peer can choose colliding keys; iteration does not depend on it.
 // Not thread-safe.
 struct mm_strmap;
 

@@ -1,0 +1,61 @@
+#include "libcommon/base/alloc.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local int64_t fail_countdown = -1;
+
+void mm_alloc_fail_after(int64_t countdown)
+{
+    fail_countdown = countdown;
+}
+
+static bool must_fail(void)
+{
+    if (__builtin_expect(fail_countdown < 0, 1))
+        return false;
+    if (fail_countdown == 0)
+        return true;
+    fail_countdown--;
+    return false;
+}
+
+void *mm_malloc(size_t bytes)
+{
+    return must_fail() ? NULL : malloc(bytes > 0 ? bytes : 1);
+}
+
+void *mm_calloc(size_t count, size_t bytes_each)
+{
+    if (must_fail())
+        return NULL;
+    return count > 0 && bytes_each > 0 ? calloc(count, bytes_each) : calloc(1, 1);
+}
+
+void *mm_realloc(void *memory, size_t bytes)
+{
+    return must_fail() ? NULL : realloc(memory, bytes > 0 ? bytes : 1);
+}
+
+char *mm_strdup(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = mm_malloc(bytes);
+    if (copy)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
+void *mm_calloc_aligned(size_t alignment, size_t bytes)
+{
+    void *memory = NULL;
+    if (must_fail() || posix_memalign(&memory, alignment, bytes > 0 ? bytes : 1) != 0)
+        return NULL;
+    return memset(memory, 0, bytes);
+}
+
+void mm_free(void *memory)
+{
+    free(memory);
+}
