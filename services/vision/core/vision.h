@@ -1,0 +1,192 @@
+#ifndef VISION_CORE_VISION_H
+#define VISION_CORE_VISION_H
+
+#include "gen/frame.pb-c.h"
+#include "libcommon/base/err.h"
+#include "libcommon/hex/chunk.h"
+#include "libcommon/hex/hex.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What every empire sees, has seen and remembers, kept up to date from world's tick frames.
+//
+// Pure: no clock, no I/O, no threads; the same frames give the same answers everywhere. The cost of
+// a tick follows what changes in it, not how many empires, entities or chunks there are.
+//
+// The rules, in short (services/vision/README.md tells them at length):
+// - A hex is visible to an empire if one of its observers (or one of an empire that lends it its
+//   sight) has it within range, and world has made its chunk. What was visible once is explored.
+// - An entity is in sight of an empire that owns it, or that sees its hex and, if the entity is
+//   stealthed, has a detector's sight on it.
+// - Some entities are remembered when they leave sight (struct vision_memory_policy), as they were
+//   in the last tick in which they were seen. A memory ends when the entity is seen again,
+//   when it expires, or when its place comes into sight and the entity is not there.
+struct vision;
+
+// How long what is remembered; 0 ticks = for ever ("permanent"). The defaults are those of
+// vision_memory_policy_default().
+struct vision_memory_policy {
+    bool enabled;
+    bool buildings;
+    bool npcs;
+    bool heroes;
+    bool endgame;
+    uint64_t settlement_ticks; // buildings whose type says settlement
+    uint64_t building_ticks;
+    uint64_t npc_ticks;
+    uint64_t hero_ticks;
+    uint64_t endgame_ticks;
+    // Memories of one empire at most. Beyond, the timed one that expires first gives way, or, if
+    // there is none, the one that was seen longest ago.
+    uint32_t per_empire_max;
+};
+
+struct vision_memory_policy vision_memory_policy_default(void);
+
+struct vision_options {
+    int32_t chunk_radius;  // of world's tessellation
+    bool fog_of_war;       // false: everybody sees every hex (but stealth still hides)
+    uint32_t entities_max; // highest entity index accepted
+    uint32_t empires_max;  // highest empire number accepted
+    uint32_t chunks_max;   // chunks known at most
+    struct vision_memory_policy memory;
+};
+
+struct vision_options vision_options_default(void);
+
+// MM_INVALID_ARGUMENT: a chunk radius out of range or a limit of 0. MM_RESOURCE_EXHAUSTED: memory.
+enum mm_err MM_MUST_USE vision_new(const struct vision_options *options, struct vision **out);
+void vision_free(struct vision *vision);
+
+// --- ticks ---------------------------------------------------------------------------------------
+
+// Applies one tick frame. *out is the diff of that tick for all empires that it changes something
+// for; it is the core's, valid until the next call that changes the core.
+//
+// A snapshot replaces everything known of the world; what is explored and remembered stays, and
+// *out is then empty but for its tick: readers ask for whole views (vision_view).
+//
+// MM_INVALID_ARGUMENT: the frame contradicts itself or what was known (columns of unequal length,
+// an entity that is not there, a type that does not exist, ...): nothing was changed;
+// vision_refusal() says why. MM_FAILED_PRECONDITION: not a snapshot, and there was none before or
+// memory ran out since. MM_RESOURCE_EXHAUSTED: a limit or out of memory; in the midst of a frame,
+// so only a snapshot goes on from here.
+enum mm_err MM_MUST_USE vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame,
+                                     const Mmorts__Frame__VisionFrame **out);
+
+// Why the last frame was refused; "" if it was not. Never NULL.
+const char *vision_refusal(const struct vision *vision);
+
+// The tick of the last frame applied; 0 before the first.
+uint64_t vision_tick(const struct vision *vision);
+// Whether a snapshot was applied and frames can follow it.
+bool vision_is_live(const struct vision *vision);
+
+// --- sharing -------------------------------------------------------------------------------------
+
+// From the next tick on `from` lends its own sight (not what it borrows itself) to `to`.
+// Repeating changes nothing. MM_INVALID_ARGUMENT: 0, equal or above the limit.
+// MM_RESOURCE_EXHAUSTED: memory.
+enum mm_err MM_MUST_USE vision_share(struct vision *vision, uint32_t from, uint32_t to);
+// MM_NOT_FOUND: there was no such relation.
+enum mm_err MM_MUST_USE vision_unshare(struct vision *vision, uint32_t from, uint32_t to);
+bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to);
+
+// --- questions -----------------------------------------------------------------------------------
+
+bool vision_knows_empire(const struct vision *vision, uint32_t empire);
+
+Mmorts__Frame__Visibility vision_hex_state(const struct vision *vision, uint32_t empire,
+                                           struct hex_axial at);
+// By public id; false also if there is no such entity (which an asker cannot tell apart).
+// *at_out (may be NULL) is its place if it is in sight.
+bool vision_sees_entity(const struct vision *vision, uint32_t empire, uint64_t id,
+                        struct hex_axial *at_out);
+
+// Everything one empire sees, has explored and remembers. Free with vision_view_free().
+// MM_NOT_FOUND: no such empire.
+enum mm_err MM_MUST_USE vision_view(const struct vision *vision, uint32_t empire,
+                                    Mmorts__Frame__VisionFrame **out);
+void vision_view_free(Mmorts__Frame__VisionFrame *view);
+
+// --- what is kept in a database
+// -------------------------------------------------------------------
+
+// What an empire has explored of one chunk. `cells` is a bitset (libcommon/base/bitset.h) of
+// 3R(R+1)+1 bits in the order of the chunk's cells.
+struct vision_explored {
+    uint32_t empire;
+    struct hex_chunk chunk;
+    uint64_t first_seen; // ticks
+    uint64_t last_seen;
+    const uint64_t *cells;
+};
+
+struct vision_memory {
+    uint32_t empire;
+    uint64_t id;
+    uint32_t type;
+    uint32_t owner;
+    struct hex_axial at;
+    int32_t health;
+    uint64_t first_seen; // ticks
+    uint64_t last_seen;
+    uint64_t expires_at; // 0: never
+};
+
+struct vision_forgotten {
+    uint32_t empire;
+    uint64_t id;
+};
+
+// Changes to be written: `forgotten` first, then the others as replacements. A copy of its own, to
+// be read on any thread.
+struct vision_save {
+    struct vision_explored *explored;
+    size_t explored_count;
+    struct vision_memory *memories;
+    size_t memory_count;
+    struct vision_forgotten *forgotten;
+    size_t forgotten_count;
+    uint64_t *words; // the explored rows' bits
+};
+
+// What changed since it was last taken, at most rows_max rows, oldest changes first; empty when
+// nothing is left. MM_RESOURCE_EXHAUSTED: memory; nothing was taken.
+enum mm_err MM_MUST_USE vision_save_take(struct vision *vision, size_t rows_max,
+                                         struct vision_save *out);
+// Writing failed: what was taken counts as changed again. Frees it.
+void vision_save_return(struct vision *vision, struct vision_save *save);
+void vision_save_free(struct vision_save *save);
+// Rows waiting to be saved.
+size_t vision_save_pending(const struct vision *vision);
+
+// Brings back what was saved; before the first frame. MM_INVALID_ARGUMENT: nonsense, ignored.
+enum mm_err MM_MUST_USE vision_load_explored(struct vision *vision,
+                                             const struct vision_explored *row);
+enum mm_err MM_MUST_USE vision_load_memory(struct vision *vision, const struct vision_memory *row);
+
+// --- figures -------------------------------------------------------------------------------------
+
+struct vision_stats {
+    uint64_t empires;
+    uint64_t entities;
+    uint64_t observers;
+    uint64_t chunks;
+    uint64_t views;        // (empire, chunk) pairs with anything explored
+    uint64_t views_active; // of these, with anything visible
+    uint64_t memories;
+    uint64_t explored_hexes;
+    uint64_t visible_hexes;
+    uint64_t sight_pairs; // (empire, entity) pairs in sight
+    uint64_t steps;       // observer moves by one hex: only the difference was touched
+    uint64_t discs;       // whole discs added or removed
+    uint64_t evicted;     // memories that gave way to newer ones
+    uint64_t state_bytes; // memory held
+};
+
+void vision_stats(const struct vision *vision, struct vision_stats *out);
+
+#endif
