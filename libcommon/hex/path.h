@@ -10,16 +10,16 @@
 // costs, deterministic: the same input gives the same path on every machine. Among equally cheap
 // paths those near the straight line are preferred.
 
-// The cost of stepping onto a hex: 0 = impassable, else 1..HEX_PATH_COST_MAX (more is taken as
-// that). Must not change during a search.
+// The cost of stepping onto a hex: 0 = impassable, else cost_min..HEX_PATH_COST_MAX (what lies
+// outside is taken as the nearer end). Must not change during a search.
 typedef uint32_t (*hex_cost_fn)(void *ctx, struct hex_axial at);
 
 #define HEX_PATH_COST_MAX        255
 #define HEX_PATH_WINDOW_BITS_MIN 3
 #define HEX_PATH_WINDOW_BITS_MAX 11
 
-// The memory of a search, reusable without limit; one search at a time. 28 bytes per window
-// cell: 1.8 MB for 8 bits (256 x 256).
+// The memory of a search, reusable without limit; one search at a time. 24 bytes per window
+// cell: 1.5 MiB for 8 bits (256 x 256).
 struct hex_path_workspace;
 
 // NULL when out of memory or window_bits is out of range.
@@ -47,9 +47,9 @@ struct hex_path_result {
 // Writes directions (0..5) from `from` on.
 // MM_OK: a path (of no step at all if from equals to, or if `partial` finds nothing nearer).
 // Without `partial`: MM_NOT_FOUND if there is no way within the window, MM_RESOURCE_EXHAUSTED if
-// nodes_max was spent, MM_OUT_OF_RANGE if from and to do not fit into one window. With `partial`
-// these give MM_OK and an incomplete path (towards the goal up to the window's edge).
-// MM_OUT_OF_RANGE also if the path has more than steps_max steps.
+// nodes_max was spent, MM_OUT_OF_RANGE if from and to are more than 3/4 of the window's side apart
+// in q or r. With `partial` these give MM_OK and an incomplete path, for a goal too far off towards
+// it. MM_OUT_OF_RANGE also if the path has more than steps_max steps.
 enum mm_err MM_MUST_USE hex_path_find(struct hex_path_workspace *workspace,
                                       const struct hex_path_request *request, uint8_t *steps,
                                       size_t steps_max, struct hex_path_result *result);
