@@ -1,0 +1,36 @@
+#ifndef WORLD_CORE_LIMITS_H
+#define WORLD_CORE_LIMITS_H
+
+// Every bound of the simulation. What happens at a bound stands beside it; bounds an operator may
+// choose are in struct world_rules, these are their ceilings.
+enum {
+    WORLD_NAME_BYTES = 32,          // name of a type or terrain, NUL included
+    WORLD_USERNAME_BYTES = 64,      // longer names are cut at a character
+    WORLD_TYPES_MAX = 512,          // more: the rules are refused
+    WORLD_TERRAINS_MAX = 64,        // more: the rules are refused
+    WORLD_START_KINDS_MAX = 16,     // lines of the starting units
+    WORLD_BANDS_MAX = 32,           // lines of the map generator
+    WORLD_NODE_RULES_MAX = 16,      // lines of scattered and of home resource nodes, each
+    WORLD_ORDERS_MAX = 8,           // orders queued by one unit; then COMMAND_QUEUE_FULL
+    WORLD_COMMAND_UNITS_MAX = 256,  // units in one command; more: COMMAND_NO_UNITS
+    WORLD_ROUTE_STEPS_MAX = 128,    // steps a unit remembers; a longer way is planned in pieces
+    WORLD_SEARCH_STEPS_MAX = 4096,  // steps of one search; a longer way leads to its first part
+    WORLD_RESULTS_KEPT = 16,        // last results per player; older ones: COMMAND_REPEATED
+    WORLD_SPAWN_KEY_BYTES_MAX = 64, // longer keys: INVALID_ARGUMENT
+    WORLD_SPAWN_COUNT_MAX = 100,    // entities of one spawn
+    WORLD_SPAWN_RADIUS_MAX = 24,    // how far from the wanted place a spawn looks for room
+    WORLD_SPREAD_RADIUS_MAX = 16,   // how far from a shared target a group spreads
+    WORLD_STACK_MAX = 200,          // units on one hex, at most ever
+    WORLD_SYSTEMS_MAX = 32,
+    WORLD_STAGES_MAX = 8,
+    WORLD_DEFERRED_MAX = 1 << 20, // structural changes put off within one stage; more is a bug
+    WORLD_CHUNKS_MAX = 1 << 17,   // then no empire can be founded: RESOURCE_EXHAUSTED
+    WORLD_EMPIRES_MAX = 1 << 16,  // then Join says RESOURCE_EXHAUSTED
+    WORLD_SPAWN_KEYS_MAX = 1 << 20,
+    WORLD_SAVE_BYTES_MAX = 1 << 30, // a saved state is never larger
+};
+
+#define WORLD_ENTITIES_MAX ((uint32_t)1 << 21) // then spawns are refused: RESOURCE_EXHAUSTED
+#define WORLD_TICK_RATE_HZ 20
+
+#endif

@@ -1,0 +1,129 @@
+#ifndef WORLD_CORE_RULES_H
+#define WORLD_CORE_RULES_H
+
+#include "gen/frame.pb-c.h"
+#include "libcommon/base/buf.h"
+#include "libcommon/base/err.h"
+#include "services/world/core/limits.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The game's data: what types and terrains there are, how maps are made, what an empire starts
+// with. Read from YAML by the shell (rules_yaml.h); plain values without pointers. A state keeps
+// the rules it was made with, so that its journal replays to equal hashes whatever the files say
+// by now.
+
+struct world_type {
+    char name[WORLD_NAME_BYTES];
+    uint32_t kind; // Mmorts__Frame__Kind
+    uint32_t sight_hexes;
+    uint32_t sight_type;    // Mmorts__Frame__SightType
+    uint32_t health_max;    // at least 1
+    uint32_t ticks_per_hex; // on terrain of cost 100; 0: stays put
+    uint32_t flags;         // bits of Mmorts__Frame__TypeFlag
+    uint32_t amount;        // what a fresh resource node holds
+    uint32_t blocks;        // 1: no unit passes or stands on its hex
+};
+
+struct world_terrain {
+    char name[WORLD_NAME_BYTES];
+    uint32_t move_cost_percent; // 100 = normal, 0 = impassable, at most 255
+    uint32_t sight_cost;
+};
+
+// One line of the noise generator: the first band whose conditions hold gives the terrain.
+// Heights and moistures are in permille.
+struct world_band {
+    uint32_t terrain;
+    uint32_t height_from, height_below;
+    uint32_t moisture_from, moisture_below;
+};
+
+// Resource nodes scattered over a terrain, and those every home is sure to have.
+struct world_scatter {
+    uint32_t type;
+    uint32_t terrain;
+    uint32_t per_myriad; // chance of each hex of that terrain, of 10,000
+};
+struct world_home_node {
+    uint32_t type;
+    uint32_t count;
+    uint32_t distance_from, distance_to; // hexes from the settlement
+};
+
+struct world_start {
+    uint32_t type;
+    uint32_t count;
+};
+
+enum world_generator { WORLD_GENERATOR_BLANK = 0, WORLD_GENERATOR_NOISE = 1 };
+
+struct world_map_rules {
+    uint32_t generator; // enum world_generator
+    uint32_t chunk_radius;
+    uint32_t open_terrain; // of `blank`, and of clearings and roads
+    uint32_t wavelength_hexes;
+    uint32_t octaves;
+    uint32_t home_spacing_chunks; // least distance between two homes
+    uint32_t home_grow_chunks;    // chunks around a home that its founding brings into being
+    uint32_t clearing_hexes;      // open land around a home
+    uint32_t road_width_hexes;    // half width of the open land between neighbouring homes
+    uint32_t band_count, scatter_count, home_node_count;
+    struct world_band bands[WORLD_BANDS_MAX];
+    struct world_scatter scatter[WORLD_NODE_RULES_MAX];
+    struct world_home_node home_nodes[WORLD_NODE_RULES_MAX];
+};
+
+struct world_movement_rules {
+    uint32_t units_per_hex;
+    uint32_t path_nodes_per_tick;   // work on paths in one tick; orders beyond wait their turn
+    uint32_t path_nodes_per_search; // then a search leads as near as it got
+    uint32_t patience_ticks;        // a unit waits so long before it looks for a way around
+    uint32_t replans_max;           // ways around without getting nearer, then it stays
+};
+
+struct world_command_rules {
+    uint32_t per_second; // commands of one player in the long run
+    uint32_t burst;
+    uint32_t units_max; // of one command
+};
+
+struct world_rules {
+    uint32_t type_count, terrain_count, start_count;
+    uint32_t spawn_keys_kept; // the oldest key is forgotten when a newer one needs its place
+    uint32_t entities_max;
+    struct world_type types[WORLD_TYPES_MAX];
+    struct world_terrain terrains[WORLD_TERRAINS_MAX]; // 0 is Dead
+    struct world_start start[WORLD_START_KINDS_MAX];   // the first is the settlement
+    struct world_map_rules map;
+    struct world_movement_rules movement;
+    struct world_command_rules commands;
+};
+
+// Zeroed rules with terrain 0 and the defaults of every number; no types. What a loader starts
+// from.
+void world_rules_init(struct world_rules *rules);
+
+// INVALID_ARGUMENT unless every number is in range and every reference leads somewhere; then
+// problem (of problem_bytes) says what is wrong.
+enum mm_err MM_MUST_USE world_rules_check(const struct world_rules *rules, char *problem,
+                                          size_t problem_bytes);
+
+// Index of the type or terrain of that name, or -1.
+int world_rules_type(const struct world_rules *rules, const char *name);
+int world_rules_terrain(const struct world_rules *rules, const char *name);
+
+// Ticks a unit of that type needs for a step onto that terrain; 0: never gets there.
+uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, uint32_t terrain);
+
+// Rules as bytes, for saved states, and back. Decoding checks everything: DATA_LOSS for bytes that
+// are no rules. *used is how many bytes they took.
+void world_rules_encode(const struct world_rules *rules, struct mm_buf *out);
+enum mm_err MM_MUST_USE world_rules_decode(struct world_rules *rules, const uint8_t *data,
+                                           size_t len, size_t *used);
+
+// Equal rules have equal hashes.
+uint64_t world_rules_hash(const struct world_rules *rules);
+
+#endif
