@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 struct mm_http_authorisation;
-struct mm_loop;
 struct mm_rpc_client;
 
 // Bearer tokens of the HTTP gateway: who they belong to is asked of the auth service, and believed
@@ -17,14 +16,13 @@ struct mm_authorizer;
 
 enum {
     MM_AUTHORIZER_TTL_MS = 3000,      // how long a revoked token may still pass here
-    MM_AUTHORIZER_ENTRIES_MAX = 1024, // tokens remembered, by their hash; the oldest leaves
-    MM_AUTHORIZER_WAITING_MAX = 256,  // questions under way; beyond it RESOURCE_EXHAUSTED
+    MM_AUTHORIZER_ENTRIES_MAX = 1024, // tokens remembered, by their hash; newer ones replace older
+    MM_AUTHORIZER_WAITING_MAX = 256,  // questions under way; beyond it UNAVAILABLE
     MM_AUTHORIZER_TOKEN_BYTES_MAX = 4096,
 };
 
 // `auth` is a client of the auth service; it must outlive the authorizer.
-enum mm_err mm_authorizer_open(struct mm_loop *loop, struct mm_rpc_client *auth,
-                               struct mm_authorizer **out) MM_MUST_USE;
+enum mm_err mm_authorizer_open(struct mm_rpc_client *auth, struct mm_authorizer **out) MM_MUST_USE;
 
 // Answers those who wait with CANCELLED. Close before the gateway and its HTTP server. NULL is
 // allowed.

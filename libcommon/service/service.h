@@ -18,7 +18,8 @@
 //              start hook; then RPC listens
 //   ready      every condition is true: /readyz says 200
 //   drain      SIGTERM or SIGINT: /readyz says 503, the drain hook runs, at most drain.timeout
-//   stop       the stop hook, then all the rest in reverse order; exit 0
+//   stop       database and Redis are closed, the stop hook runs, then the rest in reverse order;
+//              exit 0
 //
 // A second signal while draining exits at once (status 130). All hooks run on the loop thread.
 //
@@ -65,8 +66,11 @@ struct mm_service_spec {
     // All hooks may be NULL. `state` is the service's state.
 
     // Checks of the settings that the table cannot say, files of rules that they name; report
-    // with mm_config_fail().
+    // with mm_config_fail(). Called if the table itself had no error.
     void (*check)(struct mm_config *config, void *state);
+
+    // Frees what check made; always called, last of all.
+    void (*release)(void *state);
 
     // Registers RPC services, metrics and conditions, loads what is needed, starts timers. Not OK:
     // logged, and the process exits with 1.
@@ -76,9 +80,10 @@ struct mm_service_spec {
     // at once). If NULL, the service counts as drained when RPC handlers under way have ended.
     void (*drain)(struct mm_service *service, void *state);
 
-    // Free everything start made. RPC no longer takes requests; database and Redis jobs still under
-    // way complete after it, before the state is freed. Also called if start failed (on a partial
-    // state), or if the service ends before it was started (on a state of settings and zeros).
+    // Free everything start made. Nothing asynchronous is left: all database jobs and Redis
+    // commands have completed (or got CANCELLED) and both are closed; the last state is saved in
+    // drain. RPC calls not yet answered are to be failed here. Also called if start failed (on a
+    // partial state), but not if the service ended before start.
     void (*stop)(struct mm_service *service, void *state);
 
     // Who a bearer token of the HTTP gateway belongs to, for the auth service itself; its arg is

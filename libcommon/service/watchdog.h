@@ -11,17 +11,16 @@
 
 struct mm_watchdog;
 
-// Starts the thread. It watches the calling thread, which has to call mm_watchdog_beat() at least
-// every stall_ms / 4. With `abort_on_stall` the stuck thread gets SIGABRT (so the core shows where
-// it hung); without, every stall is logged once. RESOURCE_EXHAUSTED if no thread can be had.
+// A number that changes at least every half second while the watched thread lives. Called on the
+// watchdog's thread.
+typedef uint64_t (*mm_watchdog_heartbeat_fn)(const void *ctx);
+
+// Starts a thread that watches the calling one: a stall is a heartbeat that stands still for
+// stall_ms (at least 4). With `abort_on_stall` the stuck thread prints its stack and the process
+// ends with SIGABRT; without, every stall is logged once. RESOURCE_EXHAUSTED: no thread.
 enum mm_err mm_watchdog_start(int64_t stall_ms, bool abort_on_stall,
+                              mm_watchdog_heartbeat_fn heartbeat, const void *ctx,
                               struct mm_watchdog **out) MM_MUST_USE;
-
-// The loop lives. Watched thread only.
-void mm_watchdog_beat(struct mm_watchdog *watchdog);
-
-// What the loop is about to do, for the log; a string with static storage. Watched thread only.
-void mm_watchdog_note(struct mm_watchdog *watchdog, const char *what);
 
 // How many stalls it has seen (those survived). Any thread.
 uint64_t mm_watchdog_stalls(struct mm_watchdog *watchdog);
