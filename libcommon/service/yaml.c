@@ -268,9 +268,7 @@ static void read_pair(struct reader *reader, struct mm_yaml_node *map, int depth
     if (value == NULL || is_duplicate(map, key, line)) {
         return;
     }
-    if (value->kind == MM_YAML_SCALAR) {
-        value->line = line; // a folded value may begin on a later line than its key
-    }
+    value->line = line; // that of its key: a block or a folded text begins on a later one
     map->pairs = mm_yaml_grow(doc, map->pairs, map->count, &map->room, sizeof *map->pairs);
     map->pairs[map->count++] = (struct mm_yaml_pair){.key = key, .value = value};
 }
