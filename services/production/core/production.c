@@ -1,0 +1,599 @@
+#include "services/production/core/production.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/base/check.h"
+#include "libcommon/base/str.h"
+#include "services/production/core/state.h"
+
+// --- empires -----------------------------------------------------------------------------------
+
+enum mm_err production_restore_empire(struct production *production, uint32_t empire)
+{
+    if (empire == 0)
+        return MM_INVALID_ARGUMENT;
+    if (mm_idmap_has(production->empires, empire))
+        return MM_OK;
+    size_t items = production->book->item_count;
+    if (!mm_vec_reserve(&production->stocks, production->stocks.count + items) ||
+        !mm_vec_reserve(&production->empire_numbers, production->empire_numbers.count + 1))
+        return MM_RESOURCE_EXHAUSTED;
+    enum mm_err err = mm_idmap_set(production->empires, empire, production->empire_numbers.count);
+    if (err != MM_OK)
+        return err;
+    MM_CHECK(mm_vec_push(&production->empire_numbers, empire));
+    for (size_t i = 0; i < items; i++)
+        MM_CHECK(mm_vec_push(&production->stocks, 0));
+    return MM_OK;
+}
+
+enum mm_err production_restore_stock(struct production *production, uint32_t empire, uint16_t item,
+                                     int64_t amount)
+{
+    int64_t *row = production_row(production, empire);
+    if (!row || item >= production->book->item_count || amount < 0 || amount > PRODUCTION_STOCK_MAX)
+        return MM_INVALID_ARGUMENT;
+    row[item] = amount;
+    return MM_OK;
+}
+
+enum mm_err production_found(struct production *production, uint32_t empire,
+                             struct production_changes *changes)
+{
+    if (production_has_empire(production, empire))
+        return MM_OK;
+    enum mm_err err = production_restore_empire(production, empire);
+    if (err != MM_OK)
+        return err;
+    production_note(changes, PRODUCTION_CHANGE_EMPIRE)->empire = empire;
+    for (size_t i = 0; i < production->book->item_count; i++)
+        production_move(production, empire, (uint16_t)i, production->book->starting_stock[i],
+                        "founding", changes);
+    return MM_OK;
+}
+
+// --- jobs and their places ---------------------------------------------------------------------
+
+static struct production_slot *slot_new(struct production *production,
+                                        const struct production_job *job, uint32_t *index_out)
+{
+    uint32_t index;
+    if (production->free_slots.count > 0) {
+        index = mm_vec_pop(&production->free_slots);
+    } else {
+        struct production_slot empty = {0};
+        index = (uint32_t)production->slots.count;
+        if (!mm_vec_push(&production->slots, empty))
+            return NULL;
+    }
+    struct production_slot *slot = &production->slots.items[index];
+    *slot = (struct production_slot){.job = *job, .due = MM_HEAP_NONE, .is_used = true};
+    if (mm_idmap_set(production->job_index, job->id, index) != MM_OK) {
+        slot->is_used = false;
+        MM_CHECK(mm_vec_push(&production->free_slots, index));
+        return NULL;
+    }
+    *index_out = index;
+    return slot;
+}
+
+// Takes a job out of its building's queue and the calendar. The caller notes the change.
+static void slot_drop(struct production *production, struct production_slot *slot)
+{
+    uint32_t index = (uint32_t)(slot - production->slots.items);
+    struct production_building *building = production_find_building(production, slot->job.building);
+    for (uint32_t i = 0; building && i < building->job_count; i++) {
+        if (building->jobs[i] != index)
+            continue;
+        memmove(&building->jobs[i], &building->jobs[i + 1],
+                (building->job_count - i - 1) * sizeof building->jobs[0]);
+        building->job_count--;
+        break;
+    }
+    if (slot->due != MM_HEAP_NONE)
+        mm_heap_remove(production->calendar, slot->due);
+    mm_idmap_remove(production->job_index, slot->job.id, NULL);
+    slot->is_used = false;
+    slot->due = MM_HEAP_NONE;
+    MM_CHECK(mm_vec_push(&production->free_slots, index));
+}
+
+static void note_job(struct production_changes *changes, enum production_change_kind kind,
+                     const struct production_job *job)
+{
+    production_note(changes, kind)->job = *job;
+}
+
+static void note_event(struct production_changes *changes, enum production_event event,
+                       const struct production_job *job, const char *reason)
+{
+    struct production_change *change = production_note(changes, PRODUCTION_CHANGE_EVENT);
+    change->event = event;
+    change->job = *job;
+    change->reason = reason;
+}
+
+static void calendar_add(struct production *production, struct production_slot *slot)
+{
+    uint64_t index = (uint64_t)(slot - production->slots.items);
+    // The calendar holds as many entries as there can be jobs.
+    MM_CHECK(mm_heap_push(production->calendar, slot->job.end_tick, index, &slot->due) == MM_OK);
+}
+
+// Starts the job at the head of the building's queue, if it waits.
+static void building_run(struct production *production, struct production_building *building,
+                         struct production_changes *changes)
+{
+    if (building->job_count == 0 || !building->exists)
+        return;
+    struct production_slot *slot = &production->slots.items[building->jobs[0]];
+    if (slot->job.start_tick != 0)
+        return;
+    const struct production_recipe *recipe = &production->book->recipes[slot->job.recipe];
+    struct production_factors factors = production_book_factors(production->book, building->type);
+    slot->job.start_tick = production->tick > 0 ? production->tick : 1;
+    slot->job.end_tick =
+        slot->job.start_tick + production_time(recipe->duration_ticks, factors.time_permille);
+    calendar_add(production, slot);
+    note_job(changes, PRODUCTION_CHANGE_JOB, &slot->job);
+    note_event(changes, PRODUCTION_STARTED, &slot->job, "");
+}
+
+enum mm_err production_restore_job(struct production *production, const struct production_job *job)
+{
+    if (job->id == 0 || job->recipe >= production->book->recipe_count ||
+        !production_has_empire(production, job->empire) || production_find_job(production, job->id))
+        return MM_INVALID_ARGUMENT;
+    struct production_building *building = production_need_building(production, job->building);
+    if (!building || building->job_count == PRODUCTION_BUILDING_JOBS_MAX)
+        return MM_RESOURCE_EXHAUSTED;
+    uint32_t index = 0;
+    struct production_slot *slot = slot_new(production, job, &index);
+    if (!slot)
+        return MM_RESOURCE_EXHAUSTED;
+    uint32_t at = building->job_count++;
+    while (at > 0 && production->slots.items[building->jobs[at - 1]].job.order > job->order) {
+        building->jobs[at] = building->jobs[at - 1];
+        at--;
+    }
+    building->jobs[at] = index;
+    if (job->start_tick != 0)
+        calendar_add(production, slot);
+    if (job->order >= production->next_order)
+        production->next_order = job->order + 1;
+    return MM_OK;
+}
+
+// --- inputs ------------------------------------------------------------------------------------
+
+// True if the stock covers the recipe's inputs and tools; else *missing_out names the first that
+// it does not.
+static bool can_afford(const struct production *production, uint32_t empire,
+                       const struct production_recipe *recipe, uint64_t cost_permille,
+                       const char **missing_out)
+{
+    for (size_t i = 0; i < recipe->input_count; i++) {
+        const struct production_amount *input = &recipe->inputs[i];
+        int64_t left = production_stock(production, empire, input->item);
+        // The same item may stand in more than one line.
+        for (size_t j = 0; j <= i; j++)
+            if (recipe->inputs[j].item == input->item)
+                left -= production_cost(recipe->inputs[j].amount, cost_permille);
+        if (left < 0) {
+            *missing_out = production->book->items[input->item];
+            return false;
+        }
+    }
+    for (size_t i = 0; i < recipe->tool_count; i++) {
+        const struct production_amount *tool = &recipe->tools[i];
+        if (production_stock(production, empire, tool->item) < tool->amount) {
+            *missing_out = production->book->items[tool->item];
+            return false;
+        }
+    }
+    return true;
+}
+
+static void job_cause(char out[PRODUCTION_CAUSE_BYTES], const char *what,
+                      const struct production_job *job)
+{
+    snprintf(out, PRODUCTION_CAUSE_BYTES, "%s %016" PRIx64 "/%" PRIu32, what, job->id,
+             job->cycles_completed + 1);
+}
+
+// direction -1 consumes, +1 gives back.
+static void move_inputs(struct production *production, const struct production_job *job,
+                        const struct production_recipe *recipe, uint64_t cost_permille,
+                        int direction, struct production_changes *changes)
+{
+    char cause[PRODUCTION_CAUSE_BYTES];
+    job_cause(cause, direction < 0 ? "job" : "refund", job);
+    for (size_t i = 0; i < recipe->input_count; i++)
+        production_move(production, job->empire, recipe->inputs[i].item,
+                        direction * production_cost(recipe->inputs[i].amount, cost_permille), cause,
+                        changes);
+}
+
+static uint64_t cost_of(const struct production *production, uint64_t building_id)
+{
+    const struct production_building *building = production_find_building(production, building_id);
+    return production_book_factors(production->book, building ? building->type : "").cost_permille;
+}
+
+// --- buildings ---------------------------------------------------------------------------------
+
+void production_building_set(struct production *production, uint64_t id, uint32_t owner,
+                             const char *type)
+{
+    struct production_building *building = production_need_building(production, id);
+    if (!building) // as many buildings as jobs at most: orders for more are refused as unknown
+        return;
+    building->owner = owner;
+    building->exists = true;
+    mm_str_copy(building->type, sizeof building->type, type);
+}
+
+static void building_forget(struct production *production, uint64_t id)
+{
+    uint64_t index = 0;
+    if (!mm_idmap_remove(production->building_index, id, &index))
+        return;
+    mm_vec_remove_swap(&production->buildings, index);
+    if (index < production->buildings.count)
+        *mm_idmap_find(production->building_index, production->buildings.items[index].id) = index;
+}
+
+void production_building_remove(struct production *production, uint64_t id,
+                                struct production_changes *changes)
+{
+    struct production_building *building = production_find_building(production, id);
+    if (!building)
+        return;
+    uint64_t cost_permille = cost_of(production, id);
+    while (building->job_count > 0) {
+        struct production_slot *slot = &production->slots.items[building->jobs[0]];
+        struct production_job job = slot->job;
+        slot_drop(production, slot);
+        move_inputs(production, &job, &production->book->recipes[job.recipe], cost_permille, 1,
+                    changes);
+        note_job(changes, PRODUCTION_CHANGE_NO_JOB, &job);
+        note_event(changes, PRODUCTION_FAILED, &job, "building_lost");
+    }
+    building_forget(production, id);
+}
+
+void production_buildings_clear(struct production *production)
+{
+    for (size_t i = 0; i < production->buildings.count; i++)
+        production->buildings.items[i].exists = false;
+}
+
+void production_buildings_complete(struct production *production,
+                                   struct production_changes *changes)
+{
+    size_t i = 0;
+    while (i < production->buildings.count) {
+        struct production_building *building = &production->buildings.items[i];
+        if (building->exists) {
+            building_run(production, building, changes);
+            i++;
+        } else {
+            production_building_remove(production, building->id, changes);
+        }
+    }
+}
+
+// --- time --------------------------------------------------------------------------------------
+
+static void make_outputs(struct production *production, const struct production_job *job,
+                         const struct production_recipe *recipe, uint64_t yield_permille,
+                         struct production_changes *changes)
+{
+    char cause[PRODUCTION_CAUSE_BYTES];
+    job_cause(cause, "made", job);
+    for (size_t i = 0; i < recipe->output_count; i++) {
+        const struct production_output *output = &recipe->outputs[i];
+        if (!mm_rng_chance(&production->rng, output->probability_permille,
+                           PRODUCTION_PERMILLE_NEUTRAL))
+            continue;
+        int64_t amount = production_yield(output->amount, yield_permille);
+        if (amount <= 0)
+            continue;
+        if (!output->is_unit) {
+            production_move(production, job->empire, output->item, amount, cause, changes);
+            continue;
+        }
+        struct production_change *change = production_note(changes, PRODUCTION_CHANGE_SPAWN);
+        struct production_spawn *spawn = &change->spawn;
+        spawn->count = (uint32_t)amount;
+        spawn->building = job->building;
+        spawn->empire = job->empire;
+        snprintf(spawn->key, sizeof spawn->key, "job/%016" PRIx64 "/%" PRIu32 "/%zu", job->id,
+                 job->cycles_completed + 1, i);
+        mm_str_copy(spawn->unit, sizeof spawn->unit, output->unit);
+        mm_str_copy(spawn->recipe, sizeof spawn->recipe, recipe->name);
+    }
+}
+
+static void job_due(struct production *production, struct production_slot *slot,
+                    struct production_changes *changes)
+{
+    struct production_job *job = &slot->job;
+    const struct production_recipe *recipe = &production->book->recipes[job->recipe];
+    struct production_building *building = production_find_building(production, job->building);
+    struct production_factors factors =
+        production_book_factors(production->book, building ? building->type : "");
+    slot->due = MM_HEAP_NONE;
+    make_outputs(production, job, recipe, factors.yield_permille, changes);
+    job->cycles_completed++;
+
+    const char *missing = NULL;
+    const char *reason = "";
+    bool again = job->cycles_left != 1;
+    if (again && !can_afford(production, job->empire, recipe, factors.cost_permille, &missing)) {
+        again = false;
+        reason = "inputs_missing";
+    }
+    if (again) {
+        if (job->cycles_left > 0)
+            job->cycles_left--;
+        move_inputs(production, job, recipe, factors.cost_permille, -1, changes);
+        job->start_tick = job->end_tick;
+        job->end_tick += production_time(recipe->duration_ticks, factors.time_permille);
+        calendar_add(production, slot);
+        note_job(changes, PRODUCTION_CHANGE_JOB, job);
+        note_event(changes, PRODUCTION_PROGRESS, job, "");
+        return;
+    }
+    struct production_job done = *job;
+    slot_drop(production, slot);
+    note_job(changes, PRODUCTION_CHANGE_NO_JOB, &done);
+    note_event(changes, PRODUCTION_COMPLETED, &done, reason);
+    if (building)
+        building_run(production, building, changes);
+}
+
+void production_advance(struct production *production, uint64_t tick,
+                        struct production_changes *changes)
+{
+    if (tick <= production->tick)
+        return;
+    struct mm_heap_entry entry;
+    while (mm_heap_pop_due(production->calendar, tick, &entry)) {
+        // A job is carried out at the tick of its end, so that what starts next starts then, even
+        // if many ticks are caught up at once.
+        if (entry.key > production->tick)
+            production->tick = entry.key;
+        job_due(production, &production->slots.items[entry.value], changes);
+    }
+    production->tick = tick;
+}
+
+void production_pause(struct production *production, bool is_paused)
+{
+    production->is_paused = is_paused;
+}
+
+// --- commands ----------------------------------------------------------------------------------
+
+static struct production_player *need_player(struct production *production, uint64_t player_id)
+{
+    uint64_t index = 0;
+    if (mm_idmap_get(production->player_index, player_id, &index))
+        return &production->players.items[index];
+    struct production_player player = {0};
+    index = production->players.count;
+    if (!mm_vec_push(&production->players, player))
+        return NULL;
+    if (mm_idmap_set(production->player_index, player_id, index) != MM_OK) {
+        production->players.count--;
+        return NULL;
+    }
+    return &production->players.items[index];
+}
+
+// Whether a command was carried out before: then *job_out is its job's id, or 0 if forgotten.
+static bool is_repeated(const struct production *production, uint64_t player_id,
+                        uint64_t client_seq, uint64_t *job_out)
+{
+    uint64_t index = 0;
+    *job_out = 0;
+    if (player_id == 0 || !mm_idmap_get(production->player_index, player_id, &index))
+        return false;
+    const struct production_player *player = &production->players.items[index];
+    if (client_seq > player->last_seq)
+        return false;
+    uint64_t back = player->last_seq - client_seq;
+    if (back < PRODUCTION_SEQ_WINDOW && !(player->seen >> back & 1))
+        return false;
+    for (size_t i = 0; i < PRODUCTION_ANSWERS_KEPT; i++)
+        if (player->answers[i].client_seq == client_seq)
+            *job_out = player->answers[i].job_id;
+    return true;
+}
+
+enum mm_err production_restore_answer(struct production *production, uint64_t player_id,
+                                      uint64_t client_seq, uint64_t job_id)
+{
+    if (player_id == 0 || client_seq == 0)
+        return MM_INVALID_ARGUMENT;
+    struct production_player *player = need_player(production, player_id);
+    if (!player)
+        return MM_RESOURCE_EXHAUSTED;
+    if (client_seq > player->last_seq) {
+        uint64_t ahead = client_seq - player->last_seq;
+        player->seen = ahead < PRODUCTION_SEQ_WINDOW ? player->seen << ahead : 0;
+        player->seen |= 1;
+        player->last_seq = client_seq;
+    } else if (player->last_seq - client_seq < PRODUCTION_SEQ_WINDOW) {
+        player->seen |= UINT64_C(1) << (player->last_seq - client_seq);
+    }
+    player->answers[player->answer_next++ % PRODUCTION_ANSWERS_KEPT] =
+        (struct production_answer){client_seq, job_id};
+    return MM_OK;
+}
+
+static void answered(struct production *production, uint64_t player_id, uint64_t client_seq,
+                     uint64_t job_id, struct production_changes *changes)
+{
+    if (player_id == 0)
+        return;
+    MM_CHECK(production_restore_answer(production, player_id, client_seq, job_id) == MM_OK);
+    struct production_change *change = production_note(changes, PRODUCTION_CHANGE_ANSWERED);
+    change->player_id = player_id;
+    change->client_seq = client_seq;
+    change->answer_job = job_id;
+}
+
+// All that can be wrong with an order, before anything is changed.
+static enum production_reason check_order(struct production *production,
+                                          const struct production_order *order, int *recipe_out,
+                                          const char **detail_out)
+{
+    const struct production_building *building =
+        production_find_building(production, order->building);
+    *recipe_out = production_book_recipe(production->book, order->recipe);
+    if (order->cycles > PRODUCTION_CYCLES_MAX || (order->player_id != 0 && order->client_seq == 0))
+        return PRODUCTION_INVALID;
+    if (!production_has_empire(production, order->empire))
+        return PRODUCTION_NO_EMPIRE;
+    if (*recipe_out < 0)
+        return PRODUCTION_UNKNOWN_RECIPE;
+    if (!building || !building->exists || building->owner != order->empire)
+        return PRODUCTION_UNKNOWN_BUILDING;
+    const struct production_recipe *recipe = &production->book->recipes[*recipe_out];
+    if (!production_recipe_fits(recipe, building->type))
+        return PRODUCTION_WRONG_BUILDING;
+    if (production->is_paused)
+        return PRODUCTION_PAUSED;
+    if (building->job_count == PRODUCTION_BUILDING_JOBS_MAX ||
+        production_job_count(production) == PRODUCTION_JOBS_MAX)
+        return PRODUCTION_QUEUE_FULL;
+    if (!can_afford(production, order->empire, recipe, cost_of(production, order->building),
+                    detail_out))
+        return PRODUCTION_NOT_ENOUGH;
+    if (order->player_id != 0 && !need_player(production, order->player_id))
+        return PRODUCTION_QUEUE_FULL;
+    return PRODUCTION_OK;
+}
+
+static uint64_t new_job_id(struct production *production)
+{
+    for (;;) {
+        uint64_t id = mm_rng_u64(&production->rng);
+        if (id != 0 && !production_find_job(production, id))
+            return id;
+    }
+}
+
+enum production_reason production_start(struct production *production,
+                                        const struct production_order *order,
+                                        struct production_changes *changes,
+                                        struct production_job *job_out, const char **detail_out)
+{
+    const char *unused = NULL;
+    uint64_t known_job = 0;
+    int recipe = -1;
+    *job_out = (struct production_job){0};
+    if (is_repeated(production, order->player_id, order->client_seq, &known_job)) {
+        if (known_job != 0 && !production_job_get(production, known_job, job_out))
+            *job_out = (struct production_job){.id = known_job, .empire = order->empire};
+        return known_job != 0 ? PRODUCTION_OK : PRODUCTION_REPEATED;
+    }
+    enum production_reason reason =
+        check_order(production, order, &recipe, detail_out ? detail_out : &unused);
+    if (reason != PRODUCTION_OK)
+        return reason;
+
+    struct production_job job = {
+        .id = new_job_id(production),
+        .empire = order->empire,
+        .building = order->building,
+        .recipe = (uint32_t)recipe,
+        .cycles_left = order->cycles,
+        .order = production->next_order++,
+    };
+    uint32_t index = 0;
+    struct production_slot *slot = slot_new(production, &job, &index);
+    if (!slot)
+        return PRODUCTION_QUEUE_FULL;
+    struct production_building *building = production_find_building(production, order->building);
+    building->jobs[building->job_count++] = index;
+    move_inputs(production, &job, &production->book->recipes[recipe],
+                cost_of(production, order->building), -1, changes);
+    if (building->job_count == 1)
+        building_run(production, building, changes);
+    else
+        note_job(changes, PRODUCTION_CHANGE_JOB, &job);
+    answered(production, order->player_id, order->client_seq, job.id, changes);
+    *job_out = slot->job;
+    return PRODUCTION_OK;
+}
+
+enum production_reason production_cancel(struct production *production, uint64_t player_id,
+                                         uint64_t client_seq, uint32_t empire, uint64_t job_id,
+                                         bool refund, struct production_changes *changes)
+{
+    uint64_t known_job = 0;
+    if (player_id != 0 && client_seq == 0)
+        return PRODUCTION_INVALID;
+    if (is_repeated(production, player_id, client_seq, &known_job))
+        return known_job == job_id ? PRODUCTION_OK : PRODUCTION_REPEATED;
+    struct production_slot *slot = production_find_job(production, job_id);
+    if (!slot || slot->job.empire != empire)
+        return PRODUCTION_UNKNOWN_JOB;
+    if (player_id != 0 && !need_player(production, player_id))
+        return PRODUCTION_QUEUE_FULL;
+
+    struct production_job job = slot->job;
+    slot_drop(production, slot);
+    if (refund)
+        move_inputs(production, &job, &production->book->recipes[job.recipe],
+                    cost_of(production, job.building), 1, changes);
+    note_job(changes, PRODUCTION_CHANGE_NO_JOB, &job);
+    note_event(changes, PRODUCTION_CANCELLED, &job, "");
+    answered(production, player_id, client_seq, job_id, changes);
+    struct production_building *building = production_find_building(production, job.building);
+    if (building)
+        building_run(production, building, changes);
+    return PRODUCTION_OK;
+}
+
+enum production_reason production_grant(struct production *production, uint32_t empire,
+                                        const struct production_amount *amounts, size_t count,
+                                        const char *cause, struct production_changes *changes)
+{
+    if (!production_has_empire(production, empire))
+        return PRODUCTION_NO_EMPIRE;
+    for (size_t i = 0; i < count; i++) {
+        if (amounts[i].item >= production->book->item_count ||
+            amounts[i].amount > PRODUCTION_AMOUNT_MAX ||
+            amounts[i].amount < -(int64_t)PRODUCTION_AMOUNT_MAX)
+            return PRODUCTION_INVALID;
+        int64_t left = production_stock(production, empire, amounts[i].item);
+        for (size_t j = 0; j <= i; j++)
+            if (amounts[j].item == amounts[i].item)
+                left += amounts[j].amount;
+        if (left < 0)
+            return PRODUCTION_NOT_ENOUGH;
+    }
+    for (size_t i = 0; i < count; i++)
+        production_move(production, empire, amounts[i].item, amounts[i].amount, cause, changes);
+    return PRODUCTION_OK;
+}
+
+void production_spawn_failed(struct production *production, const struct production_spawn *spawn,
+                             struct production_changes *changes)
+{
+    int index = production_book_recipe(production->book, spawn->recipe);
+    if (index < 0 || !production_has_empire(production, spawn->empire))
+        return;
+    const struct production_recipe *recipe = &production->book->recipes[index];
+    uint64_t cost_permille = cost_of(production, spawn->building);
+    for (size_t i = 0; i < recipe->input_count; i++)
+        production_move(production, spawn->empire, recipe->inputs[i].item,
+                        production_cost(recipe->inputs[i].amount, cost_permille), spawn->key,
+                        changes);
+}
