@@ -1,0 +1,97 @@
+// The JavaScript harness that other tests stand on.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import test from 'node:test';
+
+import {
+    ROOT,
+    freePort,
+    getServers,
+    startMariadb,
+    startProgram,
+    startRedis,
+    tempDir,
+    uniqueName,
+    waitFor,
+} from '../support/servers.mjs';
+
+test('MariaDB keeps its data and port over kill and restart', async () => {
+    const server = await startMariadb();
+    const { port } = server;
+    assert.ok(port < 32768);
+    await server.query('CREATE DATABASE kept; CREATE TABLE kept.t (n INT); INSERT INTO kept.t VALUES (41), (1)');
+    assert.deepEqual(await server.kill(), { code: null, signal: 'SIGKILL' });
+    await assert.rejects(server.query('SELECT 1'));
+    await server.start();
+    assert.equal(server.port, port);
+    assert.deepEqual(await server.query('SELECT SUM(n), NULL FROM t', 'kept'), [['42', 'NULL']]);
+    assert.equal((await server.stop()).code, 0);
+});
+
+test('a durable Redis comes back with its data, a volatile one without, a password is asked for', async () => {
+    const [durable, fleeting] = await Promise.all([startRedis({ password: 's3cret', durable: true }), startRedis()]);
+    await durable.command('SET', 'a', '1');
+    await fleeting.command('SET', 'a', '1');
+    durable.password = '';
+    assert.match(await durable.command('GET', 'a'), /NOAUTH/);
+    durable.password = 's3cret';
+    await Promise.all([durable.kill(), fleeting.kill()]);
+    await Promise.all([durable.start(), fleeting.start()]);
+    assert.equal(await durable.command('GET', 'a'), '1');
+    assert.equal(await fleeting.command('GET', 'a'), '');
+    await Promise.all([durable.kill(), fleeting.kill()]);
+});
+
+test('the shared pair answers', async () => {
+    const { mariadb, redis } = await getServers();
+    assert.deepEqual(await mariadb.query('SELECT 1'), [['1']]);
+    assert.equal(await redis.command('PING'), 'PONG');
+    assert.notEqual(uniqueName('db'), uniqueName('db'));
+});
+
+test('a program gets arguments and environment, its log and end are seen', async () => {
+    const program = startProgram('sh', ['-c', 'echo "$0 $GREETING"; exit 7', 'hello'], { env: { GREETING: 'world' } });
+    const [, who] = await program.waitLog(/hello (\w+)\n/, 10000);
+    assert.equal(who, 'world');
+    assert.deepEqual(await program.wait(), { code: 7, signal: null });
+    await assert.rejects(program.waitLog('never said', 10000), /sh ended; its log:\nhello world/);
+});
+
+test('a program that does not end is killed at the deadline', async () => {
+    const program = startProgram('sh', ['-c', "trap '' TERM; echo up; while :; do sleep 1; done"]);
+    await program.waitLog('up', 10000);
+    await assert.rejects(program.stop(200), /did not end within 200 ms/);
+    assert.equal(program.exit.signal, 'SIGKILL');
+});
+
+test('readiness is waited for, and its absence reported', async () => {
+    const port = await freePort();
+    const script = `require('http').createServer((q, a) => { a.statusCode = q.url == '/readyz' ? 200 : 503; a.end(); })
+        .listen(${port}, '127.0.0.1')`;
+    const program = startProgram('node', ['-e', script]);
+    await program.waitReady(`http://127.0.0.1:${port}/readyz`);
+    await assert.rejects(program.waitReady(`http://127.0.0.1:${port}/other`, 100), /no 200 from/);
+    await program.kill();
+});
+
+test('children die with a harness that is killed, and its exit removes what it made', async () => {
+    const script = (end) => `
+        import { startProgram, tempDir } from ${JSON.stringify(`${ROOT}/tests/support/servers.mjs`)};
+        const program = startProgram('sh', ['-c', 'echo $$; exec sleep 1000']);
+        await program.waitLog(/\\d+\\n/, 10000);
+        process.stdout.write(program.pid + ' ' + tempDir());
+        ${end}`;
+    // What a killed harness leaves is below this directory, which is ours.
+    const env = { ...process.env, TMPDIR: tempDir() };
+    for (const end of ["process.kill(process.pid, 'SIGKILL')", 'process.exit(0)']) {
+        const result = spawnSync('node', ['--input-type=module', '-e', script(end)], { encoding: 'utf8', env });
+        const [pid, directory] = result.stdout.split(' ');
+        assert.match(pid, /^\d+$/, result.stderr);
+        await waitFor('end of the child', 10000, () => {
+            const stat = `/proc/${pid}/stat`;
+            return !existsSync(stat) || / Z /.test(readFileSync(stat, 'utf8'));
+        });
+        if (result.signal === null) assert.ok(!existsSync(directory));
+    }
+});
