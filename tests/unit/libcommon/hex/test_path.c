@@ -1,0 +1,298 @@
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/rng.h"
+#include "libcommon/hex/path.h"
+#include <criterion/criterion.h>
+#include <string.h>
+
+enum { MAP_BITS = 5, MAP_SIDE = 1 << MAP_BITS, STEPS_MAX = 4096 };
+
+// A square of costs around the origin; impassable outside.
+struct map {
+    uint8_t cost[MAP_SIDE][MAP_SIDE];
+};
+
+static uint32_t map_cost(void *ctx, struct hex_axial at)
+{
+    const struct map *map = ctx;
+    uint32_t q = (uint32_t)(at.q + MAP_SIDE / 2), r = (uint32_t)(at.r + MAP_SIDE / 2);
+    return q < MAP_SIDE && r < MAP_SIDE ? map->cost[r][q] : 0;
+}
+
+static uint32_t open_plain(void *ctx, struct hex_axial at)
+{
+    (void)ctx;
+    (void)at;
+    return 1;
+}
+
+static struct hex_axial map_hex(int i)
+{
+    return (struct hex_axial){i % MAP_SIDE - MAP_SIDE / 2, i / MAP_SIDE - MAP_SIDE / 2};
+}
+
+static int map_index(struct hex_axial at)
+{
+    return (at.r + MAP_SIDE / 2) * MAP_SIDE + at.q + MAP_SIDE / 2;
+}
+
+static void random_map(struct map *map, struct mm_rng *rng, uint64_t dead_percent, uint64_t costs)
+{
+    for (int i = 0; i < MAP_SIDE * MAP_SIDE; i++)
+        map->cost[i / MAP_SIDE][i % MAP_SIDE] =
+            mm_rng_chance(rng, dead_percent, 100) ? 0 : (uint8_t)(1 + mm_rng_below(rng, costs));
+}
+
+// The oracle: Bellman-Ford, which shares no idea with A*.
+static void all_costs(struct map *map, struct hex_axial from, uint32_t dist[MAP_SIDE * MAP_SIDE])
+{
+    memset(dist, 0xff, MAP_SIDE * MAP_SIDE * sizeof *dist);
+    dist[map_index(from)] = 0;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int i = 0; i < MAP_SIDE * MAP_SIDE; i++) {
+            if (dist[i] == UINT32_MAX)
+                continue;
+            for (unsigned d = 0; d < 6; d++) {
+                struct hex_axial next = hex_neighbor(map_hex(i), d);
+                uint32_t cost = map_cost(map, next);
+                if (cost > 0 && dist[i] + cost < dist[map_index(next)]) {
+                    dist[map_index(next)] = dist[i] + cost;
+                    changed = true;
+                }
+            }
+        }
+    }
+}
+
+// Walks the steps and sums their costs; every hex must be passable.
+static struct hex_axial follow(struct map *map, struct hex_axial from, const uint8_t *steps,
+                               size_t count, uint64_t *cost_out)
+{
+    *cost_out = 0;
+    for (size_t i = 0; i < count; i++) {
+        from = hex_neighbor(from, steps[i]);
+        uint32_t cost = map_cost(map, from);
+        cr_assert_gt(cost, 0, "the path leads through a wall");
+        *cost_out += cost;
+    }
+    return from;
+}
+
+Test(path, costs_equal_an_exhaustive_search)
+{
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 1);
+    // One step larger than the map, so that the window never is what stops a search.
+    struct hex_path_workspace *workspace = hex_path_workspace_new(MAP_BITS + 2);
+    static struct map map;
+    static uint32_t dist[MAP_SIDE * MAP_SIDE];
+    static uint8_t steps[STEPS_MAX];
+    unsigned found = 0, missing = 0;
+    for (int round = 0; round < 120; round++) {
+        const uint64_t costs_of_round[3] = {1, 5, 255};
+        random_map(&map, &rng, mm_rng_below(&rng, 50), costs_of_round[round % 3]);
+        struct hex_axial from = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE));
+        all_costs(&map, from, dist);
+        for (int i = 0; i < 30; i++) {
+            struct hex_axial to = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE));
+            struct hex_path_request request = {.from = from,
+                                               .to = to,
+                                               .cost = map_cost,
+                                               .cost_ctx = &map,
+                                               .cost_min = 1,
+                                               .nodes_max = UINT32_MAX};
+            struct hex_path_result result;
+            enum mm_err err = hex_path_find(workspace, &request, steps, STEPS_MAX, &result);
+            if (dist[map_index(to)] == UINT32_MAX) {
+                cr_assert_eq(err, MM_NOT_FOUND);
+                missing++;
+                continue;
+            }
+            found++;
+            uint64_t cost;
+            cr_assert_eq(err, MM_OK);
+            cr_assert(hex_equal(follow(&map, from, steps, result.steps, &cost), to));
+            cr_assert_eq(cost, dist[map_index(to)]);
+            cr_assert_eq(result.cost, cost);
+            cr_assert(result.complete && hex_equal(result.last, to));
+        }
+    }
+    cr_assert(found > 500 && missing > 500);
+    hex_path_workspace_free(workspace);
+}
+
+Test(path, partial_leads_to_a_nearest_reachable_hex)
+{
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 2);
+    struct hex_path_workspace *workspace = hex_path_workspace_new(MAP_BITS + 2);
+    static struct map map;
+    static uint32_t dist[MAP_SIDE * MAP_SIDE];
+    static uint8_t steps[STEPS_MAX];
+    unsigned incomplete = 0;
+    for (int round = 0; round < 200; round++) {
+        random_map(&map, &rng, 45, 3);
+        struct hex_axial from = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE));
+        struct hex_axial to = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE));
+        all_costs(&map, from, dist);
+        int32_t nearest = INT32_MAX;
+        for (int i = 0; i < MAP_SIDE * MAP_SIDE; i++)
+            if (dist[i] != UINT32_MAX && hex_distance(map_hex(i), to) < nearest)
+                nearest = hex_distance(map_hex(i), to);
+        struct hex_path_request request = {.from = from,
+                                           .to = to,
+                                           .cost = map_cost,
+                                           .cost_ctx = &map,
+                                           .cost_min = 1,
+                                           .nodes_max = UINT32_MAX,
+                                           .partial = true};
+        struct hex_path_result result;
+        cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OK);
+        uint64_t cost;
+        struct hex_axial last = follow(&map, from, steps, result.steps, &cost);
+        cr_assert(hex_equal(last, result.last));
+        cr_assert_eq(hex_distance(last, to), nearest);
+        cr_assert_eq(cost, dist[map_index(last)], "and by a cheapest way");
+        cr_assert_eq(result.complete, nearest == 0);
+        incomplete += !result.complete;
+    }
+    cr_assert_gt(incomplete, 50);
+    hex_path_workspace_free(workspace);
+}
+
+Test(path, same_request_same_path_whatever_came_before)
+{
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 3);
+    struct hex_path_workspace *used = hex_path_workspace_new(MAP_BITS + 2);
+    static struct map map;
+    static uint8_t steps[2][STEPS_MAX];
+    random_map(&map, &rng, 25, 2);
+    for (int round = 0; round < 100; round++) {
+        struct hex_path_workspace *fresh = hex_path_workspace_new(MAP_BITS + 2);
+        struct hex_path_request request = {
+            .from = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE)),
+            .to = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE)),
+            .cost = map_cost,
+            .cost_ctx = &map,
+            .cost_min = 1,
+            .nodes_max = UINT32_MAX};
+        struct hex_path_result result[2];
+        enum mm_err err = hex_path_find(used, &request, steps[0], STEPS_MAX, &result[0]);
+        cr_assert_eq(hex_path_find(fresh, &request, steps[1], STEPS_MAX, &result[1]), err);
+        cr_assert_eq(result[0].steps, result[1].steps);
+        cr_assert_eq(result[0].nodes, result[1].nodes);
+        cr_assert_eq(memcmp(steps[0], steps[1], result[0].steps), 0);
+        hex_path_workspace_free(fresh);
+    }
+    hex_path_workspace_free(used);
+}
+
+Test(path, open_ground_is_crossed_straight_and_at_once)
+{
+    struct hex_path_workspace *workspace = hex_path_workspace_new(8);
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 4);
+    static uint8_t steps[STEPS_MAX];
+    static struct hex_axial line[512];
+    for (int i = 0; i < 300; i++) {
+        struct hex_axial from = {(int32_t)mm_rng_between(&rng, -5000, 5000), -3000};
+        struct hex_axial to = {from.q + (int32_t)mm_rng_between(&rng, -90, 90),
+                               from.r + (int32_t)mm_rng_between(&rng, -90, 90)};
+        struct hex_path_request request = {
+            .from = from, .to = to, .cost = open_plain, .cost_min = 1, .nodes_max = 1000};
+        struct hex_path_result result;
+        cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OK);
+        cr_assert_eq(result.steps, (size_t)hex_distance(from, to));
+        cr_assert_leq(result.nodes, result.steps + 1, "no hex off the path is expanded");
+        size_t n = hex_line(from, to, line, 512);
+        struct hex_axial at = from;
+        for (size_t k = 0; k < result.steps; k++) {
+            at = hex_neighbor(at, steps[k]);
+            cr_assert_lt(k + 1, n);
+            cr_assert_leq(hex_distance(at, line[k + 1]), 1, "it keeps to the straight line");
+        }
+    }
+    hex_path_workspace_free(workspace);
+}
+
+Test(path, limits_are_reported)
+{
+    struct hex_path_workspace *workspace = hex_path_workspace_new(6);
+    static uint8_t steps[STEPS_MAX];
+    struct hex_path_result result;
+    struct hex_path_request request = {
+        .from = {10, 10}, .to = {10, 58}, .cost = open_plain, .cost_min = 1, .nodes_max = 100};
+    cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OK);
+    cr_assert_eq(result.steps, 48);
+    cr_assert_eq(hex_path_find(workspace, &request, steps, 47, &result), MM_OUT_OF_RANGE);
+    cr_assert_eq(result.steps, 0);
+    request.nodes_max = 48; // the goal is the 49th
+    cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result),
+                 MM_RESOURCE_EXHAUSTED);
+    cr_assert_eq(result.nodes, 48);
+    request.nodes_max = 100;
+    request.to.r = 59;
+    cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OUT_OF_RANGE);
+    request.to = (struct hex_axial){1010, -990};
+    request.partial = true;
+    cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OK);
+    cr_assert(!result.complete);
+    cr_assert_eq(hex_distance(result.last, request.to), 1000 - 48, "straight towards the far goal");
+    request.to = request.from;
+    cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OK);
+    cr_assert(result.complete && result.steps == 0);
+    hex_path_workspace_free(workspace);
+    cr_assert_null(hex_path_workspace_new(HEX_PATH_WINDOW_BITS_MIN - 1));
+    cr_assert_null(hex_path_workspace_new(HEX_PATH_WINDOW_BITS_MAX + 1));
+}
+
+Test(path, workspace_survives_failing_allocations)
+{
+    for (int64_t n = 0; n < 2; n++) {
+        mm_alloc_fail_after(n);
+        struct hex_path_workspace *workspace = hex_path_workspace_new(4);
+        mm_alloc_fail_after(-1);
+        cr_assert_null(workspace);
+    }
+    hex_path_workspace_free(NULL);
+}
+
+Test(walker, pays_for_each_step_and_keeps_the_change)
+{
+    static struct map map;
+    memset(map.cost, 2, sizeof map.cost);
+    const uint8_t steps[] = {0, 0, 5};
+    struct hex_walker walker;
+    hex_walker_start(&walker, (struct hex_axial){0, 0}, steps, 3);
+    struct hex_axial next;
+    cr_assert(hex_walker_peek(&walker, &next) && hex_equal(next, (struct hex_axial){1, 0}));
+    // 2 * 10 points a step, 15 points a turn.
+    cr_assert_eq(hex_walker_advance(&walker, 15, 10, map_cost, &map), HEX_WALK_GATHERING);
+    cr_assert_eq(hex_walker_advance(&walker, 15, 10, map_cost, &map), HEX_WALK_STEPPED);
+    cr_assert(hex_equal(walker.at, (struct hex_axial){1, 0}));
+    cr_assert_eq(walker.points, 10);
+    cr_assert_eq(hex_walker_advance(&walker, 15, 10, map_cost, &map), HEX_WALK_STEPPED);
+    cr_assert_eq(hex_walker_advance(&walker, 0, 10, map_cost, &map), HEX_WALK_GATHERING);
+    map.cost[MAP_SIDE / 2 + 1][MAP_SIDE / 2 + 2] = 0;
+    cr_assert_eq(hex_walker_advance(&walker, 15, 10, map_cost, &map), HEX_WALK_BLOCKED);
+    cr_assert(hex_equal(walker.at, (struct hex_axial){2, 0}));
+    map.cost[MAP_SIDE / 2 + 1][MAP_SIDE / 2 + 2] = 1;
+    cr_assert_eq(hex_walker_advance(&walker, 15, 10, map_cost, &map), HEX_WALK_STEPPED);
+    cr_assert(hex_equal(walker.at, (struct hex_axial){2, 1}));
+    cr_assert_eq(hex_walker_advance(&walker, 15, 10, map_cost, &map), HEX_WALK_DONE);
+    cr_assert(!hex_walker_peek(&walker, &next));
+}
+
+Test(walker, points_do_not_wrap)
+{
+    static struct map map;
+    memset(map.cost, 255, sizeof map.cost);
+    const uint8_t steps[] = {0};
+    struct hex_walker walker;
+    hex_walker_start(&walker, (struct hex_axial){0, 0}, steps, 1);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(hex_walker_advance(&walker, UINT32_MAX / 2, UINT32_MAX, map_cost, &map),
+                     HEX_WALK_GATHERING);
+    cr_assert_eq(walker.points, UINT32_MAX);
+}
