@@ -28,7 +28,9 @@ void *mm_malloc(size_t bytes)
 
 void *mm_calloc(size_t count, size_t bytes_each)
 {
-    if (must_fail())
+    // calloc checks this too, but a sanitizer's calloc aborts instead of failing.
+    size_t bytes;
+    if (must_fail() || __builtin_mul_overflow(count, bytes_each, &bytes))
         return NULL;
     return count > 0 && bytes_each > 0 ? calloc(count, bytes_each) : calloc(1, 1);
 }
