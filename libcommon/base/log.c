@@ -243,17 +243,16 @@ static bool admit(struct mm_log_site *site, uint32_t *suppressed_out)
     return true;
 }
 
-static void write_line(const char *text, size_t len)
+static bool write_line(const char *text, size_t len)
 {
     if (sink_fn) {
         sink_fn(sink_ctx, text, len);
-        return;
+        return true;
     }
     // A pipe that polls writable takes PIPE_BUF (4096) bytes without blocking, and whole.
     struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&fd, 1, 0) != 1 || !(fd.revents & POLLOUT) ||
-        write(STDERR_FILENO, text, len) != (ssize_t)len)
-        atomic_fetch_add(&dropped_lines, 1);
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) &&
+           write(STDERR_FILENO, text, len) == (ssize_t)len;
 }
 
 void mm_log_write(enum mm_log_level level, struct mm_log_site *site, const char *msg,
@@ -289,5 +288,7 @@ void mm_log_write(enum mm_log_level level, struct mm_log_site *site, const char 
     put_fields(&line, fields, &args);
     va_end(args);
     line.text[line.len++] = '\n';
-    write_line(line.text, line.len);
+    // What this line was to tell of dropped ones is lost with it.
+    if (!write_line(line.text, line.len))
+        atomic_fetch_add(&dropped_lines, dropped + 1);
 }
