@@ -7,6 +7,7 @@
 #include "libcommon/base/str.h"
 #include "libcommon/io/db_internal.h"
 
+#include <ma_pvio.h>
 #include <mysqld_error.h>
 #include <poll.h>
 #include <stdio.h>
@@ -219,6 +220,22 @@ void db_conn_interrupt(struct mm_db_conn *conn)
     if (conn->interrupt_fd >= 0)
         (void)shutdown(conn->interrupt_fd, SHUT_RDWR);
     pthread_mutex_unlock(&conn->interrupt_mutex);
+}
+
+void db_conn_limits_lift(struct mm_db_conn *conn, bool lift)
+{
+    if (conn->broken)
+        return;
+    // Read time-outs are fixed when connecting but for this: the transport takes a new one, in
+    // milliseconds, at any time (0 = none).
+    MARIADB_PVIO *pvio = conn->mysql->net.pvio;
+    (void)pvio->methods->set_timeout(pvio, PVIO_READ_TIMEOUT,
+                                     lift ? 0 : (int)conn->config.io_timeout_ms);
+    uint32_t timeout_ms = lift ? 0 : conn->config.statement_timeout_ms;
+    // A failure means a lost connection, which the next statement tells.
+    enum mm_err err = text_printf(conn, "SET SESSION max_statement_time = %u.%03u",
+                                  timeout_ms / 1000, timeout_ms % 1000);
+    (void)err;
 }
 
 bool db_conn_is_stale(struct mm_db_conn *conn)

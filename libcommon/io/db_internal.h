@@ -90,6 +90,8 @@ void db_conn_disconnect(struct mm_db_conn *conn);
 bool db_conn_is_stale(struct mm_db_conn *conn);
 // Any thread: cuts the connection, so that whatever waits on it fails at once.
 void db_conn_interrupt(struct mm_db_conn *conn);
+// Takes the limits on a statement's duration off, or puts them back.
+void db_conn_limits_lift(struct mm_db_conn *conn, bool lift);
 // Rolls back and closes what a job has left open.
 void db_conn_tidy(struct mm_db_conn *conn);
 // Keeps the error for mm_db_error_*, notices a lost connection; the error's class.

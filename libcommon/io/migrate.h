@@ -30,9 +30,10 @@ MM_MUST_USE enum mm_err mm_migrate_run(struct mm_db_conn *conn, const char *dire
 typedef void (*mm_migrate_done_fn)(enum mm_err err, const struct mm_migrate_report *report,
                                    void *arg);
 
-// Loop thread: the same as a job of the pool, deadline 60 s. directory is copied. Tries once: a
+// Loop thread: the same as a job of the pool. directory is copied. Tries once: a
 // caller whose database may come up late calls again on UNAVAILABLE (see mm_db_options.on_state).
 MM_MUST_USE enum mm_err mm_migrate_submit(struct mm_db *db, const char *directory,
                                           mm_migrate_done_fn done, void *arg);
+#define MM_MIGRATE_DEADLINE_MS 600000
 
 #endif
