@@ -226,11 +226,11 @@ void db_conn_limits_lift(struct mm_db_conn *conn, bool lift)
 {
     if (conn->broken)
         return;
-    // Read time-outs are fixed when connecting but for this: the transport takes a new one, in
-    // milliseconds, at any time (0 = none).
+    // The option only counts while connecting; the transport itself takes a new time-out, in whole
+    // seconds (0 = none), at any time.
     MARIADB_PVIO *pvio = conn->mysql->net.pvio;
     (void)pvio->methods->set_timeout(pvio, PVIO_READ_TIMEOUT,
-                                     lift ? 0 : (int)conn->config.io_timeout_ms);
+                                     lift ? 0 : (int)((conn->config.io_timeout_ms + 999) / 1000));
     uint32_t timeout_ms = lift ? 0 : conn->config.statement_timeout_ms;
     // A failure means a lost connection, which the next statement tells.
     enum mm_err err = text_printf(conn, "SET SESSION max_statement_time = %u.%03u",

@@ -104,9 +104,9 @@ void db_statements_close(struct mm_db_conn *conn);
 void db_statements_end_open(struct mm_db_conn *conn);
 
 // db_rows.c
-MM_MUST_USE enum mm_err db_rows_bind(struct mm_db_rows *rows, MYSQL_RES *metadata);
+MM_MUST_USE enum mm_err db_rows_bind(struct mm_db_rows *rows);
 void db_rows_close(struct mm_db_rows *rows); // mm_db_end without its result
-void db_rows_free(struct mm_db_rows *rows);
+void db_rows_free(struct mm_db_rows *rows);  // its columns
 
 // db_error.c
 enum mm_err db_error_class(unsigned number);

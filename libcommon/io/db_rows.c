@@ -10,9 +10,8 @@
 // stay in memory once per connection.
 #define COLUMN_BYTES_KEPT 65536
 
-static void column_describe(struct db_column *column, const MYSQL_FIELD *field)
+static enum db_column_kind column_kind(const MYSQL_FIELD *field)
 {
-    column->is_unsigned = (field->flags & UNSIGNED_FLAG) != 0;
     switch (field->type) {
     case MYSQL_TYPE_TINY:
     case MYSQL_TYPE_SHORT:
@@ -20,15 +19,12 @@ static void column_describe(struct db_column *column, const MYSQL_FIELD *field)
     case MYSQL_TYPE_LONG:
     case MYSQL_TYPE_LONGLONG:
     case MYSQL_TYPE_YEAR:
-        column->kind = DB_COLUMN_INTEGER;
-        break;
+        return DB_COLUMN_INTEGER;
     case MYSQL_TYPE_FLOAT:
     case MYSQL_TYPE_DOUBLE:
-        column->kind = DB_COLUMN_FLOAT;
-        break;
+        return DB_COLUMN_FLOAT;
     default:
-        column->kind = DB_COLUMN_BYTES;
-        break;
+        return DB_COLUMN_BYTES;
     }
 }
 
@@ -60,18 +56,40 @@ static bool column_resize(struct db_column *column, size_t capacity)
     return true;
 }
 
-enum mm_err db_rows_bind(struct mm_db_rows *rows, MYSQL_RES *metadata)
+static bool columns_match(const struct mm_db_rows *rows)
 {
-    rows->column_count = mysql_num_fields(metadata);
-    rows->columns = mm_calloc(rows->column_count, sizeof *rows->columns);
-    rows->binds = mm_calloc(rows->column_count, sizeof *rows->binds);
+    if (rows->column_count != mysql_stmt_field_count(rows->stmt))
+        return false;
+    for (unsigned i = 0; i < rows->column_count; i++) {
+        const MYSQL_FIELD *field = &rows->stmt->fields[i];
+        if (rows->columns[i].kind != column_kind(field) ||
+            rows->columns[i].is_unsigned != ((field->flags & UNSIGNED_FLAG) != 0))
+            return false;
+    }
+    return true;
+}
+
+// Called after each execution: only then the types are certain (those of an expression with a ?
+// depend on the argument, and a table may have been altered).
+enum mm_err db_rows_bind(struct mm_db_rows *rows)
+{
+    if (columns_match(rows))
+        return MM_OK;
+    db_rows_free(rows);
+    unsigned column_count = mysql_stmt_field_count(rows->stmt);
+    rows->columns = mm_calloc(column_count, sizeof *rows->columns);
+    rows->binds = mm_calloc(column_count, sizeof *rows->binds);
     if (!rows->columns || !rows->binds)
         return db_conn_fail_own(rows->conn, MM_RESOURCE_EXHAUSTED, "out of memory");
-    for (unsigned i = 0; i < rows->column_count; i++) {
+    rows->column_count = column_count;
+    for (unsigned i = 0; i < column_count; i++) {
         struct db_column *column = &rows->columns[i];
-        column_describe(column, mysql_fetch_field_direct(metadata, i));
-        if (column->kind == DB_COLUMN_BYTES && !column_resize(column, COLUMN_BYTES_FIRST))
+        column->kind = column_kind(&rows->stmt->fields[i]);
+        column->is_unsigned = (rows->stmt->fields[i].flags & UNSIGNED_FLAG) != 0;
+        if (column->kind == DB_COLUMN_BYTES && !column_resize(column, COLUMN_BYTES_FIRST)) {
+            db_rows_free(rows);
             return db_conn_fail_own(rows->conn, MM_RESOURCE_EXHAUSTED, "out of memory");
+        }
         column_bind(&rows->binds[i], column);
     }
     if (mysql_stmt_bind_result(rows->stmt, rows->binds) != 0)
@@ -81,10 +99,13 @@ enum mm_err db_rows_bind(struct mm_db_rows *rows, MYSQL_RES *metadata)
 
 void db_rows_free(struct mm_db_rows *rows)
 {
-    for (unsigned i = 0; rows->columns && i < rows->column_count; i++)
+    for (unsigned i = 0; i < rows->column_count; i++)
         mm_free(rows->columns[i].bytes);
     mm_free(rows->columns);
     mm_free(rows->binds);
+    rows->columns = NULL;
+    rows->binds = NULL;
+    rows->column_count = 0;
 }
 
 static void rows_fail(struct mm_db_rows *rows, enum mm_err err)

@@ -4,6 +4,8 @@
 #include "libcommon/base/hash.h"
 #include "libcommon/io/db_internal.h"
 
+#include <errmsg.h>
+
 // Room that a packet needs besides the values themselves.
 #define PACKET_OVERHEAD_BYTES 1024
 
@@ -33,12 +35,7 @@ static enum mm_err statement_prepare(struct mm_db_conn *conn, struct mm_db_rows 
     rows->params = mm_calloc(rows->param_count ? rows->param_count : 1, sizeof *rows->params);
     if (!rows->params)
         return db_conn_fail_own(conn, MM_RESOURCE_EXHAUSTED, "out of memory");
-    MYSQL_RES *metadata = mysql_stmt_result_metadata(rows->stmt);
-    if (!metadata)
-        return MM_OK; // gives no rows
-    enum mm_err err = db_rows_bind(rows, metadata);
-    mysql_free_result(metadata);
-    return err;
+    return MM_OK;
 }
 
 static enum mm_err statement_make(struct mm_db_conn *conn, const char *sql, uint64_t hash,
@@ -91,6 +88,14 @@ static enum mm_err statement_get(struct mm_db_conn *conn, const char *sql, struc
     rows->last_used = ++conn->use_counter;
     *out = rows;
     return MM_OK;
+}
+
+static void statement_forget(struct mm_db_conn *conn, struct mm_db_rows *rows)
+{
+    for (size_t i = 0; i < MM_DB_STATEMENTS_MAX; i++)
+        if (conn->statements[i] == rows)
+            conn->statements[i] = NULL;
+    statement_free(rows);
 }
 
 static size_t param_bind(MYSQL_BIND *param, const struct mm_db_arg *arg)
@@ -149,8 +154,14 @@ static enum mm_err statement_execute(struct mm_db_conn *conn, const char *sql,
         return err;
     MM_CHECK(!rows->open); // the rows of this text are still being read
     err = params_bind(rows, args, arg_count);
-    if (err == MM_OK && mysql_stmt_execute(rows->stmt) != 0)
+    if (err == MM_OK && mysql_stmt_execute(rows->stmt) != 0) {
         err = fail_stmt(rows);
+        if (conn->error_number == CR_NEW_STMT_METADATA) {
+            // The table got other columns since: the next call prepares the text anew.
+            statement_forget(conn, rows);
+            err = MM_ABORTED;
+        }
+    }
     *out = rows;
     return err;
 }
@@ -166,9 +177,13 @@ enum mm_err mm_db_exec(struct mm_db_conn *conn, const char *sql, const struct mm
         result->affected_rows = mysql_stmt_affected_rows(rows->stmt);
         result->insert_id = mysql_stmt_insert_id(rows->stmt);
     }
-    if (rows->column_count > 0 && mysql_stmt_free_result(rows->stmt) != 0)
-        return fail_stmt(rows);
-    return MM_OK;
+    if (mysql_stmt_field_count(rows->stmt) == 0)
+        return MM_OK;
+    // Rows nobody wants; an error of the statement may come as late as with them.
+    if (mysql_stmt_store_result(rows->stmt) != 0)
+        err = fail_stmt(rows);
+    (void)mysql_stmt_free_result(rows->stmt);
+    return err;
 }
 
 enum mm_err mm_db_query(struct mm_db_conn *conn, const char *sql, const struct mm_db_arg *args,
@@ -179,17 +194,11 @@ enum mm_err mm_db_query(struct mm_db_conn *conn, const char *sql, const struct m
     enum mm_err err = statement_execute(conn, sql, args, arg_count, &rows);
     if (err != MM_OK)
         return err;
-    MM_CHECK(rows->column_count > 0); // a statement that gives no rows
-    if (mysql_stmt_field_count(rows->stmt) != rows->column_count) {
-        // The table was altered since the statement was prepared: prepare it anew next time.
-        (void)mysql_stmt_free_result(rows->stmt);
-        rows->hash = 0;
-        rows->sql[0] = 0;
-        rows->last_used = 0;
-        return db_conn_fail_own(conn, MM_ABORTED, "the table has other columns now");
-    }
-    if (mysql_stmt_store_result(rows->stmt) != 0) {
+    MM_CHECK(mysql_stmt_field_count(rows->stmt) > 0); // a statement that gives no rows
+    err = db_rows_bind(rows);
+    if (err == MM_OK && mysql_stmt_store_result(rows->stmt) != 0)
         err = fail_stmt(rows);
+    if (err != MM_OK) {
         (void)mysql_stmt_free_result(rows->stmt);
         return err;
     }

@@ -128,6 +128,11 @@ void test_server_kill(struct test_server *server)
     server->process = NULL;
 }
 
+void test_server_signal(struct test_server *server, int signal)
+{
+    test_process_signal(server->process, signal);
+}
+
 void test_server_restart(struct test_server *server)
 {
     test_server_stop(server);
