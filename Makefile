@@ -58,7 +58,7 @@ LINK_LIBS := $(call lib,$(addsuffix _tool,$(TOOLS)) $(SERVICES) $(addsuffix _cor
 
 # --- what one can ask for ----------------------------------------------------------------------
 
-.PHONY: all help deps play test check format bench fuzz clean gen lib tests FORCE
+.PHONY: all help deps play test check format bench fuzz clean gen cflags lib tests FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -105,6 +105,8 @@ clean: ## remove everything that was built
 	rm -rf build
 
 gen: $(GEN_H)
+cflags:
+	@echo "$(CFLAGS_ALL) $(PKG_CFLAGS)"
 lib: $(LINK_LIBS)
 tests: $(TEST_BIN)
 

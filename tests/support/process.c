@@ -27,6 +27,7 @@ enum {
     PORT_LAST = 31999,
     PORT_TRIES = 1000,
     DIRS_MAX = 64,
+    READ_ROOM = 4096,
 };
 
 struct test_process {
@@ -217,22 +218,23 @@ pid_t test_process_pid(const struct test_process *process)
 
 static char *read_all(int fd)
 {
+    char *text = NULL;
     size_t size = 0;
-    size_t capacity = 4096;
-    char *text = malloc(capacity);
+    size_t capacity = 0;
     for (;;) {
-        if (!text)
-            test_fail("out of memory");
+        if (capacity - size < READ_ROOM) {
+            capacity = capacity * 2 + 2 * READ_ROOM;
+            char *larger = realloc(text, capacity);
+            if (!larger)
+                test_fail("out of memory");
+            text = larger;
+        }
         ssize_t count = read(fd, text + size, capacity - size - 1);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
             break;
         size += (size_t)count;
-        if (capacity - size < 2048) {
-            capacity *= 2;
-            text = realloc(text, capacity);
-        }
     }
     text[size] = '\0';
     return text;
