@@ -1,0 +1,226 @@
+#include "services/sync/core/core.h"
+
+#include "libcommon/base/check.h"
+#include "services/sync/core/sight.h"
+#include "services/sync/core/vision_frame.h"
+
+// One step of the core: the next tick, if both its frames are there, and the views that vision's
+// answers bring back to life.
+
+// Vision's frame of that tick in the stream's present epoch, or NULL.
+static struct sync_tick_entry *vision_entry(struct sync_core *core, uint64_t tick)
+{
+    struct sync_tick_entry *entry = &core->ring[tick % SYNC_HISTORY_TICKS];
+    if (entry->tick != tick || !entry->vision || entry->epoch != core->vision_epoch)
+        return NULL;
+    return entry;
+}
+
+static bool needs_vision(const struct sync_view *view, uint64_t tick)
+{
+    return view->state == SYNC_VIEW_LIVE || (view->state == SYNC_VIEW_FRESH && view->tick < tick);
+}
+
+// Whether the tick may be applied: nobody needs vision's frame, or it is there, or it will never
+// come (then those who need it are frozen).
+static bool vision_ready(struct sync_core *core, uint64_t tick)
+{
+    if (core->live_count + core->fresh_count == 0 || vision_entry(core, tick))
+        return true;
+    bool lost = core->vision_newest >= tick;
+    for (size_t i = 0; i < core->views.count; i++) {
+        struct sync_view *view = core->views.items[i];
+        if (!view || !needs_vision(view, tick))
+            continue;
+        if (!lost)
+            return false;
+        core->counts.vision_gaps++;
+        sync_view_freeze(core, view);
+    }
+    return true;
+}
+
+// --- one tick ------------------------------------------------------------------------------------
+
+static bool departed_now(const struct sync_core *core, uint32_t slot)
+{
+    return slot < core->mirror.slot_count && !core->mirror.entities[slot].alive;
+}
+
+// Hands the frame's events to those who see their entity: once before sight changes, for entities
+// that departed in this tick, and once after it for the others.
+static void share_events(struct sync_core *core, bool departed)
+{
+    const Mmorts__Frame__EventColumns *events = core->frame->events;
+    for (size_t i = 0; events && i < events->n_kind; i++) {
+        uint32_t slot = events->entity[i];
+        if (slot >= core->sighting_head_count || departed_now(core, slot) != departed)
+            continue;
+        bool owner_only = events->kind[i] == MMORTS__FRAME__EVENT_KIND__EVENT_DEPOSIT;
+        for (uint32_t s = core->sighting_head[slot]; s != SYNC_NONE;
+             s = core->sightings.items[s].next) {
+            struct sync_view *view = core->views.items[core->sightings.items[s].view];
+            if (owner_only && core->mirror.entities[slot].owner != view->empire)
+                continue;
+            sync_core_touch(core, view);
+            // An event that does not fit is not shown: it leaves no state behind.
+            (void)mm_vec_push(&view->delta.events, ((struct sync_event_news){(uint32_t)i}));
+        }
+    }
+}
+
+static void apply_vision(struct sync_core *core, const struct sync_tick_entry *entry)
+{
+    const Mmorts__Frame__VisionFrame *frame = entry->vision;
+    for (size_t e = 0; e < frame->n_empire; e++) {
+        struct sync_view *view = sync_core_view(core, frame->empire[e]);
+        if (view && view->state == SYNC_VIEW_LIVE)
+            sync_sight_apply_live(core, view, entry, e);
+    }
+}
+
+// Tells each view that sees a changed entity. Whose sighting began in this step is told all anyway.
+static void share_changes(struct sync_core *core)
+{
+    const struct sync_mirror *mirror = &core->mirror;
+    for (size_t i = 0; i < mirror->changed.count; i++) {
+        uint32_t slot = mirror->changed.items[i];
+        if (slot >= core->sighting_head_count)
+            continue;
+        const struct sync_entity *entity = &mirror->entities[slot];
+        for (uint32_t s = core->sighting_head[slot]; s != SYNC_NONE;
+             s = core->sightings.items[s].next) {
+            if (core->sightings.items[s].since == core->step)
+                continue;
+            struct sync_view *view = core->views.items[core->sightings.items[s].view];
+            unsigned mask = mirror->dirty[slot];
+            if (entity->owner != view->empire)
+                mask &= SYNC_DIRTY_PUBLIC;
+            else if (mask & SYNC_DIRTY_OWNER)
+                mask |= SYNC_DIRTY_OWNER_ONLY; // it is news to the new owner
+            if (mask == 0)
+                continue;
+            sync_core_touch(core, view);
+            if (!mm_vec_push(&view->delta.changed, ((struct sync_change){slot, (uint8_t)mask})))
+                view->delta.full = true;
+        }
+    }
+}
+
+// What is no longer there is in nobody's sight, whether vision said so or not.
+static void end_departed(struct sync_core *core)
+{
+    const struct sync_mirror *mirror = &core->mirror;
+    for (size_t i = 0; i < mirror->departed.count; i++) {
+        uint32_t slot = mirror->departed.items[i].slot;
+        while (slot < core->sighting_head_count && core->sighting_head[slot] != SYNC_NONE) {
+            uint32_t s = core->sighting_head[slot];
+            struct sync_view *view = core->views.items[core->sightings.items[s].view];
+            const struct sync_entity *entity = &mirror->entities[slot];
+            sync_core_touch(core, view);
+            if (!mm_vec_push(
+                    &view->delta.gone,
+                    ((struct sync_gone){entity->id, mirror->catalogue.types[entity->type].kind})))
+                view->delta.full = true;
+            sync_sighting_remove(core, s);
+            core->counts.odd_entities++;
+        }
+    }
+}
+
+static void record_departed(struct sync_core *core, uint64_t tick)
+{
+    struct sync_tick_entry *entry = sync_ring_claim(core, tick);
+    mm_vec_clear(&entry->departed);
+    entry->mirrored = true;
+    for (size_t i = 0; i < core->mirror.departed.count; i++) {
+        // Without memory the tick is one of which nothing is known: answers that need it are
+        // refused and asked for again.
+        if (!mm_vec_push(&entry->departed, core->mirror.departed.items[i]))
+            entry->mirrored = false;
+    }
+}
+
+// The next tick, if it can be: true. *failed when the mirror ran out of memory.
+static bool step_tick(struct sync_core *core, bool *failed)
+{
+    uint64_t tick = core->mirror.tick + 1;
+    Mmorts__Frame__TickFrame **place = &core->ahead[tick % SYNC_AHEAD_TICKS];
+    if (!*place || (*place)->tick != tick || !vision_ready(core, tick))
+        return false;
+    if (core->frame)
+        mmorts__frame__tick_frame__free_unpacked(core->frame, NULL);
+    core->frame = *place;
+    *place = NULL;
+    enum mm_err err = sync_mirror_apply(&core->mirror, core->frame);
+    if (err != MM_OK) {
+        core->counts.world_frames_refused++;
+        core->world_snapshot_wanted = true;
+        *failed = err == MM_RESOURCE_EXHAUSTED;
+        return false;
+    }
+    core->counts.ticks++;
+    record_departed(core, tick);
+    share_events(core, true);
+    if (core->live_count > 0) {
+        struct sync_tick_entry *entry = vision_entry(core, tick);
+        MM_CHECK(entry);
+        apply_vision(core, entry);
+        core->told_tick = tick;
+    }
+    end_departed(core);
+    share_changes(core);
+    share_events(core, false);
+    return true;
+}
+
+// --- fresh views ---------------------------------------------------------------------------------
+
+// Brings a fresh view as far as vision's frames go, at most to the mirror's tick.
+static void catch_up(struct sync_core *core, struct sync_view *view)
+{
+    while (view->tick < core->mirror.tick) {
+        struct sync_tick_entry *entry = vision_entry(core, view->tick + 1);
+        if (!entry || entry->epoch != view->epoch) {
+            bool lost = core->vision_newest > view->tick;
+            if (lost) {
+                core->counts.views_refused++;
+                sync_view_freeze(core, view);
+            }
+            return;
+        }
+        sync_sight_apply_fresh(core, view, entry);
+    }
+    if (view->tick == core->mirror.tick && sync_view_activate(core, view))
+        core->told_tick = core->mirror.tick;
+}
+
+static void step_fresh(struct sync_core *core)
+{
+    for (size_t i = 0; core->fresh_count > 0 && i < core->views.count; i++) {
+        struct sync_view *view = core->views.items[i];
+        if (view && view->state == SYNC_VIEW_FRESH)
+            catch_up(core, view);
+    }
+}
+
+enum sync_step sync_core_step(struct sync_core *core)
+{
+    for (size_t i = 0; i < core->touched.count; i++)
+        sync_view_clear_delta(core->touched.items[i]);
+    mm_vec_clear(&core->touched);
+    core->step++;
+    if (!core->mirror.loaded)
+        return SYNC_STEP_NONE;
+    // Answers first: a view that is current must not miss the tick that comes now.
+    step_fresh(core);
+    if (core->touched.count > 0)
+        return SYNC_STEP_DELTAS;
+    bool failed = false;
+    bool ticked = step_tick(core, &failed);
+    if (failed)
+        return SYNC_STEP_FAILED;
+    if (ticked)
+        step_fresh(core);
+    return ticked || core->touched.count > 0 ? SYNC_STEP_DELTAS : SYNC_STEP_NONE;
+}

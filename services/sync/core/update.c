@@ -1,0 +1,327 @@
+#include "services/sync/core/update.h"
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/buf_json.h"
+#include "services/sync/core/encode.h"
+
+#include <string.h>
+
+enum fragment_kind { CHANGED_PUBLIC, CHANGED_OWNER, APPEARED_PUBLIC, APPEARED_OWNER, KINDS };
+
+void sync_encoder_init(struct sync_encoder *encoder)
+{
+    memset(encoder, 0, sizeof *encoder);
+    mm_buf_init(&encoder->buf, SYNC_STEP_BYTES_MAX);
+    mm_vec_init(&encoder->slices, SYNC_SLICES_MAX);
+    mm_vec_init(&encoder->messages, SYNC_SLICES_MAX);
+}
+
+void sync_encoder_free(struct sync_encoder *encoder)
+{
+    mm_buf_free(&encoder->buf);
+    mm_free(encoder->fragments);
+    mm_vec_free(&encoder->slices);
+    mm_vec_free(&encoder->messages);
+}
+
+// --- slices --------------------------------------------------------------------------------------
+
+static bool add_slice(struct sync_encoder *encoder, size_t offset, size_t len)
+{
+    if (len == 0)
+        return true;
+    struct sync_message *message = &encoder->messages.items[encoder->messages.count - 1];
+    message->bytes += len;
+    if (message->slice_count > 0) {
+        struct sync_slice *last = &encoder->slices.items[encoder->slices.count - 1];
+        if (last->offset + last->len == offset) {
+            last->len += len;
+            return true;
+        }
+    }
+    message->slice_count++;
+    return mm_vec_push(&encoder->slices, ((struct sync_slice){offset, len}));
+}
+
+// Whatever was appended to the buffer since `from` belongs to the message.
+static bool add_since(struct sync_encoder *encoder, size_t from)
+{
+    return add_slice(encoder, from, encoder->buf.len - from);
+}
+
+static bool begin_message(struct sync_encoder *encoder)
+{
+    return mm_vec_push(&encoder->messages, ((struct sync_message){.slice = encoder->slices.count}));
+}
+
+// --- fragments -----------------------------------------------------------------------------------
+
+static bool begin_step(struct sync_encoder *encoder, struct sync_core *core)
+{
+    mm_vec_clear(&encoder->slices);
+    mm_vec_clear(&encoder->messages);
+    uint32_t slots = core->mirror.slot_count;
+    if (encoder->fragment_slots < slots) {
+        struct sync_fragment *grown =
+            mm_realloc(encoder->fragments, (size_t)slots * KINDS * sizeof *grown);
+        if (!grown)
+            return false;
+        memset(grown + (size_t)encoder->fragment_slots * KINDS, 0,
+               (size_t)(slots - encoder->fragment_slots) * KINDS * sizeof *grown);
+        encoder->fragments = grown;
+        encoder->fragment_slots = slots;
+    }
+    if (encoder->step == core->step)
+        return encoder->buf.err == MM_OK;
+    encoder->step = core->step;
+    mm_buf_reset(&encoder->buf);
+    MM_BUF_LIT(&encoder->buf, "{\"type\":\"update\",\"tick\":");
+    mm_buf_dec_u64(&encoder->buf, core->mirror.tick);
+    encoder->head_offset = 0;
+    encoder->head_len = encoder->buf.len;
+    return encoder->buf.err == MM_OK;
+}
+
+static void encode_fragment(struct sync_encoder *encoder, struct sync_core *core, uint32_t slot,
+                            enum fragment_kind kind, unsigned mask)
+{
+    const struct sync_entity *entity = &core->mirror.entities[slot];
+    enum sync_audience audience =
+        kind == CHANGED_OWNER || kind == APPEARED_OWNER ? SYNC_OWNER : SYNC_PUBLIC;
+    mm_buf_byte(&encoder->buf, ',');
+    if (kind == APPEARED_PUBLIC || kind == APPEARED_OWNER)
+        sync_encode_appeared(&encoder->buf, &core->mirror, entity, audience);
+    else
+        sync_encode_changed(&encoder->buf, &core->mirror, entity, mask, audience);
+}
+
+// Adds an entity's fragment, made now or earlier in this step. `first`: without its comma.
+static bool add_fragment(struct sync_encoder *encoder, struct sync_core *core, uint32_t slot,
+                         enum fragment_kind kind, unsigned mask, bool first)
+{
+    struct sync_fragment *fragment = &encoder->fragments[(size_t)slot * KINDS + kind];
+    unsigned usual = core->mirror.dirty[slot];
+    if (kind == CHANGED_PUBLIC)
+        usual &= SYNC_DIRTY_PUBLIC;
+    else if (usual & SYNC_DIRTY_OWNER)
+        usual |= SYNC_DIRTY_OWNER_ONLY;
+    bool shared = kind >= APPEARED_PUBLIC || mask == usual;
+    size_t offset = encoder->buf.len, len = 0;
+    if (shared && fragment->step == encoder->step && fragment->len > 0) {
+        offset = fragment->offset;
+        len = fragment->len;
+        encoder->fragments_shared++;
+    } else {
+        encode_fragment(encoder, core, slot, kind, mask);
+        len = encoder->buf.len - offset;
+        encoder->fragments_made++;
+        if (shared && len <= UINT32_MAX)
+            *fragment = (struct sync_fragment){encoder->step, (uint32_t)len, offset};
+    }
+    return add_slice(encoder, offset + first, len - first);
+}
+
+// --- an update's parts ---------------------------------------------------------------------------
+
+static enum sync_audience audience_of(const struct sync_core *core, const struct sync_view *view,
+                                      uint32_t slot)
+{
+    return core->mirror.entities[slot].owner == view->empire ? SYNC_OWNER : SYNC_PUBLIC;
+}
+
+// Names an empire the first time it is met.
+static void name_empire(struct mm_buf *buf, const struct sync_core *core, struct sync_view *view,
+                        uint32_t number, bool *any)
+{
+    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
+    if (!empire || sync_view_is_named(view, number))
+        return;
+    mm_buf_str(buf, *any ? "," : ",\"empires\":[");
+    *any = true;
+    sync_encode_empire(buf, empire);
+    sync_view_set_named(view, number);
+}
+
+static bool add_empires(struct sync_encoder *encoder, struct sync_core *core,
+                        struct sync_view *view)
+{
+    const struct sync_delta *delta = &view->delta;
+    size_t from = encoder->buf.len;
+    bool any = false;
+    for (size_t i = 0; i < delta->appeared.count; i++)
+        name_empire(&encoder->buf, core, view,
+                    core->mirror.entities[delta->appeared.items[i]].owner, &any);
+    for (size_t i = 0; i < delta->changed.count; i++) {
+        const struct sync_change *change = &delta->changed.items[i];
+        if (change->mask & SYNC_DIRTY_OWNER)
+            name_empire(&encoder->buf, core, view, core->mirror.entities[change->slot].owner, &any);
+    }
+    if (any)
+        mm_buf_byte(&encoder->buf, ']');
+    return add_since(encoder, from);
+}
+
+static bool add_entities(struct sync_encoder *encoder, struct sync_core *core,
+                         struct sync_view *view)
+{
+    const struct sync_delta *delta = &view->delta;
+    size_t from = encoder->buf.len;
+    bool ok = true;
+    if (delta->appeared.count > 0)
+        MM_BUF_LIT(&encoder->buf, ",\"appeared\":[");
+    ok = add_since(encoder, from);
+    for (size_t i = 0; ok && i < delta->appeared.count; i++) {
+        uint32_t slot = delta->appeared.items[i];
+        enum fragment_kind kind =
+            audience_of(core, view, slot) == SYNC_OWNER ? APPEARED_OWNER : APPEARED_PUBLIC;
+        ok = add_fragment(encoder, core, slot, kind, 0, i == 0);
+    }
+    from = encoder->buf.len;
+    if (delta->appeared.count > 0)
+        mm_buf_byte(&encoder->buf, ']');
+    if (delta->changed.count > 0)
+        MM_BUF_LIT(&encoder->buf, ",\"changed\":[");
+    ok = ok && add_since(encoder, from);
+    for (size_t i = 0; ok && i < delta->changed.count; i++) {
+        const struct sync_change *change = &delta->changed.items[i];
+        enum fragment_kind kind =
+            audience_of(core, view, change->slot) == SYNC_OWNER ? CHANGED_OWNER : CHANGED_PUBLIC;
+        ok = add_fragment(encoder, core, change->slot, kind, change->mask, i == 0);
+    }
+    if (delta->changed.count > 0) {
+        from = encoder->buf.len;
+        mm_buf_byte(&encoder->buf, ']');
+        ok = ok && add_since(encoder, from);
+    }
+    return ok;
+}
+
+static bool add_private(struct sync_encoder *encoder, struct sync_core *core,
+                        struct sync_view *view)
+{
+    struct mm_buf *buf = &encoder->buf;
+    const struct sync_delta *delta = &view->delta;
+    size_t from = buf->len;
+    for (size_t i = 0; i < delta->gone.count; i++) {
+        mm_buf_str(buf, i ? "," : ",\"disappeared\":[");
+        sync_encode_id(buf, sync_kind_prefix(delta->gone.items[i].kind), delta->gone.items[i].id);
+    }
+    if (delta->gone.count > 0)
+        mm_buf_byte(buf, ']');
+    for (size_t i = 0; i < delta->hexes.count; i++) {
+        const struct sync_hex_news *hex = &delta->hexes.items[i];
+        mm_buf_str(buf, i ? "," : ",\"vision\":[");
+        sync_encode_hex(buf, &core->mirror, hex->q, hex->r, hex->state, hex->terrain);
+    }
+    if (delta->hexes.count > 0)
+        mm_buf_byte(buf, ']');
+    bool any = false;
+    for (size_t i = 0; core->frame && i < delta->events.count; i++) {
+        const Mmorts__Frame__EventColumns *events = core->frame->events;
+        size_t event = delta->events.items[i].event;
+        size_t before = buf->len;
+        mm_buf_str(buf, any ? "," : ",\"events\":[");
+        bool with_other = sync_core_sees(core, view, events->other[event]);
+        if (sync_encode_event(buf, &core->mirror, events, event, with_other))
+            any = true;
+        else
+            mm_buf_truncate(buf, before);
+    }
+    if (any)
+        mm_buf_byte(buf, ']');
+    return add_since(encoder, from);
+}
+
+static void add_holding(struct mm_buf *buf, struct sync_stock *stock, struct sync_holding *holding)
+{
+    bool any = false;
+    for (size_t i = 0; i < holding->amounts.count; i++) {
+        struct sync_amount *amount = &holding->amounts.items[i];
+        if (amount->told && amount->told_amount == amount->amount)
+            continue;
+        mm_buf_str(buf, any ? "," : ",\"resources\":{");
+        any = true;
+        mm_buf_json_cstr(buf, stock->items.items[amount->item]);
+        mm_buf_byte(buf, ':');
+        mm_buf_dec_i64(buf, amount->amount);
+        amount->told = true;
+        amount->told_amount = amount->amount;
+    }
+    if (any)
+        mm_buf_byte(buf, '}');
+    for (size_t i = 0; i < holding->events.count; i++) {
+        mm_buf_str(buf, i ? "," : ",\"jobs\":[");
+        sync_encode_job(buf, &holding->events.items[i]);
+    }
+    if (holding->events.count > 0)
+        mm_buf_byte(buf, ']');
+    mm_vec_clear(&holding->events);
+    holding->dirty = false;
+}
+
+// An update of nothing but names, for the owners of what is remembered.
+static bool add_names(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
+{
+    size_t from = encoder->buf.len;
+    bool any = false;
+    for (size_t i = 0; i < view->delta.cached.count; i++)
+        name_empire(&encoder->buf, core, view, view->delta.cached.items[i].memory.owner, &any);
+    if (!any)
+        return true;
+    MM_BUF_LIT(&encoder->buf, "]}");
+    return begin_message(encoder) && add_slice(encoder, encoder->head_offset, encoder->head_len) &&
+           add_since(encoder, from);
+}
+
+// Messages that go before the update: what left sight and is remembered.
+static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
+{
+    for (size_t i = 0; i < view->delta.cached.count; i++) {
+        const struct sync_cached_news *news = &view->delta.cached.items[i];
+        size_t from = encoder->buf.len;
+        if (!begin_message(encoder))
+            return false;
+        if (news->was_in_sight)
+            sync_encode_entity_cached(&encoder->buf, &core->mirror, &news->memory);
+        else
+            sync_encode_entity_snapshot(&encoder->buf, &core->mirror, &news->memory);
+        if (!add_since(encoder, from))
+            return false;
+    }
+    return true;
+}
+
+bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
+{
+    struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
+    if (!begin_step(encoder, core) || view->delta.full || !holding || holding->lost)
+        return false;
+    const struct sync_delta *delta = &view->delta;
+    if (delta->appeared.count + delta->changed.count + delta->gone.count + delta->hexes.count +
+                delta->events.count + delta->cached.count ==
+            0 &&
+        !holding->dirty)
+        return true;
+    if (!add_names(encoder, core, view) || !add_cached(encoder, core, view) ||
+        !begin_message(encoder))
+        return false;
+    if (!add_slice(encoder, encoder->head_offset, encoder->head_len) ||
+        !add_empires(encoder, core, view) || !add_entities(encoder, core, view) ||
+        !add_private(encoder, core, view))
+        return false;
+    size_t from = encoder->buf.len;
+    if (holding->dirty)
+        add_holding(&encoder->buf, &core->stock, holding);
+    mm_buf_byte(&encoder->buf, '}');
+    return add_since(encoder, from) && encoder->buf.err == MM_OK;
+}
+
+bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core)
+{
+    if (!begin_step(encoder, core) || !begin_message(encoder))
+        return false;
+    size_t from = encoder->buf.len;
+    mm_buf_byte(&encoder->buf, '}');
+    return add_slice(encoder, encoder->head_offset, encoder->head_len) &&
+           add_since(encoder, from) && encoder->buf.err == MM_OK;
+}

@@ -1,0 +1,84 @@
+#ifndef SYNC_CORE_UPDATE_H
+#define SYNC_CORE_UPDATE_H
+
+#include "libcommon/base/buf.h"
+#include "libcommon/base/vec.h"
+#include "services/sync/core/core.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Turns deltas into messages. A change is encoded once in a step, however many clients see it;
+// a client's messages are lists of slices of one shared buffer.
+
+#define SYNC_STEP_BYTES_MAX ((size_t)256 << 20) // everything encoded in one step
+#define SYNC_SLICES_MAX     1048576             // of one view in one step
+#define SYNC_FULL_BYTES_MAX ((size_t)32 << 20)  // one full state's last part
+#define SYNC_EXPLORED_BYTES ((size_t)24 << 10)  // an explored_hexes message ends beyond this
+
+struct sync_slice {
+    size_t offset, len; // in the encoder's buffer
+};
+
+// One message: consecutive slices.
+struct sync_message {
+    size_t slice, slice_count;
+    size_t bytes;
+};
+
+// Where a fragment encoded in this step lies.
+struct sync_fragment {
+    uint32_t step;
+    uint32_t len;
+    size_t offset; // of the comma before it
+};
+
+struct sync_encoder {
+    struct mm_buf buf;               // of this step; slices are offsets into it
+    uint32_t step;                   // the core's step it holds
+    size_t head_offset, head_len;    // {"type":"update","tick":…
+    struct sync_fragment *fragments; // by slot, four each: changed and appeared, public and owner
+    uint32_t fragment_slots;
+
+    // The messages of the view encoded last.
+    struct {
+        MM_VEC(struct sync_slice);
+    } slices;
+    struct {
+        MM_VEC(struct sync_message);
+    } messages;
+
+    uint64_t fragments_made, fragments_shared; // how often encoding was saved
+};
+
+void sync_encoder_init(struct sync_encoder *encoder);
+void sync_encoder_free(struct sync_encoder *encoder);
+
+// Encodes a touched live view's delta (and what its holding has to tell) into encoder->messages;
+// none if there is nothing to say. False: memory or a bound ran out, or the delta asks for it: the
+// view's clients need a full state.
+bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view);
+
+// An update that says only which tick it is. Shared by everyone in the step.
+bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core);
+
+// --- full states ---------------------------------------------------------------------------------
+
+// Where a client stands in receiving everything. The part that may be long, the explored hexes, is
+// taken as the connection takes it; the rest is made at once, of one tick.
+struct sync_full {
+    bool active;
+    bool begun;          // the first explored_hexes message was made
+    uint32_t generation; // the view's, when begun
+    size_t tile;         // next one
+    uint64_t since;      // the tick in which this pass over the tiles began
+};
+
+// Appends messages to `out`, each preceded by its length as 4 bytes in native order, until about
+// `bytes` are there or everything is told (full->active becomes false). Call once a step, the
+// view being live. RESOURCE_EXHAUSTED: it cannot be told within SYNC_FULL_BYTES_MAX or memory.
+enum mm_err MM_MUST_USE sync_encode_full(struct sync_core *core, struct sync_view *view,
+                                         struct sync_full *full, size_t bytes, struct mm_buf *out);
+
+#endif

@@ -1,0 +1,139 @@
+#ifndef SYNC_CORE_VIEW_H
+#define SYNC_CORE_VIEW_H
+
+#include "libcommon/base/idmap.h"
+#include "libcommon/base/vec.h"
+#include "services/sync/core/hexes.h"
+#include "services/sync/core/memories.h"
+#include "services/sync/core/mirror.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// One served empire's view of the world: what its clients have been told, and in each tick what
+// they must be told next.
+//
+//   WAITING  nothing is known; vision has to be asked (GetView)
+//   FRESH    an answer is there and is being brought up to the mirror's tick, apart from what
+//            clients know
+//   LIVE     follows tick by tick; what clients know is exactly this
+//
+// When a view stops being live, what its clients know is kept (`told`), and the next answer becomes
+// the difference from it.
+
+enum sync_view_state { SYNC_VIEW_WAITING, SYNC_VIEW_FRESH, SYNC_VIEW_LIVE };
+
+#define SYNC_VIEW_ENTITIES_MAX 65536 // in one empire's sight; further ones are not shown
+#define SYNC_NONE              UINT32_MAX
+
+// An entity in a view's sight: a link between the two. Sightings of one entity form a list.
+struct sync_sighting {
+    uint32_t view; // index of the view
+    uint32_t slot;
+    uint32_t next, previous; // of the same entity; SYNC_NONE at the ends
+    uint32_t at;             // position in the view's `sight`
+    uint32_t since;          // step in which it came into sight
+};
+
+// What clients were told of an entity, kept while the view is not live.
+struct sync_told {
+    struct sync_entity entity;
+    uint32_t kind;
+    uint64_t type_hash; // of the catalogue it is described with
+};
+
+struct sync_change {
+    uint32_t slot;
+    uint8_t mask; // enum sync_dirty
+};
+struct sync_gone {
+    uint64_t id;
+    uint32_t kind;
+};
+struct sync_hex_news {
+    int32_t q, r;
+    uint8_t state;
+    uint8_t terrain; // terrain + 1 if it is news, else 0
+};
+struct sync_event_news {
+    uint32_t event; // index in the frame's columns
+};
+struct sync_cached_news {
+    struct sync_memory memory;
+    bool was_in_sight; // entity_cached, else entity_snapshot
+};
+
+// What to tell the clients of a live view in this step.
+struct sync_delta {
+    struct {
+        MM_VEC(uint32_t);
+    } appeared; // slots
+    struct {
+        MM_VEC(struct sync_change);
+    } changed;
+    struct {
+        MM_VEC(struct sync_gone);
+    } gone;
+    struct {
+        MM_VEC(struct sync_hex_news);
+    } hexes;
+    struct {
+        MM_VEC(struct sync_event_news);
+    } events;
+    struct {
+        MM_VEC(struct sync_cached_news);
+    } cached;
+    bool touched; // the view is in the core's list for this step
+    bool full;    // clients need the full state instead: they know nothing, or memory ran out
+};
+
+struct sync_view {
+    uint32_t empire;
+    uint32_t index;
+    enum sync_view_state state;
+    uint32_t generation; // counts how often it became live: `hexes` was replaced then
+    void *user;          // the shell's
+
+    // What clients know (LIVE: and what is true).
+    struct sync_hexes hexes;
+    struct sync_memories memories;
+    struct {
+        MM_VEC(uint32_t);
+    } sight; // LIVE: indexes of sightings
+    struct {
+        MM_VEC(struct sync_told);
+    } told;          // not LIVE: what is in sight, as clients know it
+    bool has_told;   // clients know anything at all
+    uint64_t *named; // bitset by empire number: clients know its name
+    uint32_t named_bits;
+
+    // FRESH: an answer on its way to be the truth.
+    uint64_t epoch, tick; // of the vision stream
+    struct sync_hexes fresh_hexes;
+    struct sync_memories fresh_memories;
+    struct mm_idmap *fresh_sight; // ids; the value has no meaning
+    struct {
+        MM_VEC(uint32_t);
+    } fresh_slots;    // in sight as of `tick`, while the mirror has not reached it
+    bool fresh_by_id; // fresh_sight is filled in, fresh_slots no longer counts
+
+    struct sync_delta delta;
+};
+
+// NULL when out of memory.
+struct sync_view *sync_view_new(uint32_t empire, uint32_t index);
+void sync_view_free(struct sync_view *view);
+
+// Drops the answer on its way; the state becomes WAITING.
+void sync_view_drop_fresh(struct sync_view *view);
+// Empties the delta, keeping its memory.
+void sync_view_clear_delta(struct sync_view *view);
+
+// Whether clients know the empire's name, and noting that they do. Marking fails silently out of
+// memory: a name is then told twice, which does no harm.
+bool sync_view_is_named(const struct sync_view *view, uint32_t empire);
+void sync_view_set_named(struct sync_view *view, uint32_t empire);
+void sync_view_clear_named(struct sync_view *view);
+
+#endif
