@@ -1,0 +1,453 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/vec.h"
+#include "libcommon/io/pb.h"
+#include "services/social/app.h"
+
+// Presence in Redis, per session:
+//   leases   sorted set  "player:instance" -> when its lease ends (Unix ms)
+//   conns    hash        "player:instance" -> the connection that holds it
+//   count    hash        player -> on how many instances it is
+//   members  hash        player -> Member, packed
+//   left     hash        player -> the Event to publish when it goes, packed
+//   since    hash        player -> since when it is online (Unix ms)
+// A player is online as long as count has it.
+#define KEYS_ALL 6
+
+static void add_presence_keys(struct social_args *args, const struct social_app *app)
+{
+    static const char *const names[KEYS_ALL] = {"leases",  "conns", "count",
+                                                "members", "left",  "since"};
+    for (size_t i = 0; i < KEYS_ALL; i++)
+        social_args_key(args, app, names[i]);
+}
+
+#define LUA_DROP                                                                                   \
+    "local function drop(key, channel)\n"                                                          \
+    "  local player = string.match(key, '^(%d+):')\n"                                              \
+    "  redis.call('ZREM', KEYS[1], key)\n"                                                         \
+    "  redis.call('HDEL', KEYS[2], key)\n"                                                         \
+    "  if redis.call('HINCRBY', KEYS[3], player, -1) > 0 then return 0 end\n"                      \
+    "  local event = redis.call('HGET', KEYS[5], player)\n"                                        \
+    "  for k = 3, 6 do redis.call('HDEL', KEYS[k], player) end\n"                                  \
+    "  if event then redis.call('PUBLISH', channel, event) end\n"                                  \
+    "  return 1\n"                                                                                 \
+    "end\n"
+
+// ARGV: channel, expiry, now, then groups of player, instance, connection, member, joined, left.
+// Connection "" keeps the one known. Returns {came online, online}.
+static struct mm_redis_script online_script = {
+    .source = "local came = 0\n"
+              "for i = 4, #ARGV, 6 do\n"
+              "  local player, key = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1]\n"
+              "  if redis.call('ZADD', KEYS[1], ARGV[2], key) == 1 and\n"
+              "     redis.call('HINCRBY', KEYS[3], player, 1) == 1 then\n"
+              "    came = came + 1\n"
+              "    redis.call('HSET', KEYS[6], player, ARGV[3])\n"
+              "    redis.call('PUBLISH', ARGV[1], ARGV[i + 4])\n"
+              "  end\n"
+              "  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[2], key, ARGV[i + 2]) end\n"
+              "  redis.call('HSET', KEYS[4], player, ARGV[i + 3])\n"
+              "  redis.call('HSET', KEYS[5], player, ARGV[i + 5])\n"
+              "end\n"
+              "return {came, redis.call('HLEN', KEYS[3])}\n",
+};
+
+// ARGV: channel, "player:instance", connection. Returns 1 if the player went offline.
+static struct mm_redis_script offline_script = {
+    .source = LUA_DROP "local held = redis.call('HGET', KEYS[2], ARGV[2])\n"
+                       "if held and held ~= ARGV[3] then return 0 end\n"
+                       "if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then return 0 end\n"
+                       "return drop(ARGV[2], ARGV[1])\n",
+};
+
+// ARGV: channel, now, how many. Returns how many players went offline.
+static struct mm_redis_script sweep_script = {
+    .source = LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
+                       "                         'LIMIT', 0, ARGV[3])\n"
+                       "local gone = 0\n"
+                       "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
+                       "return gone\n",
+};
+
+// A member with its two events, packed once.
+struct packed_member {
+    uint8_t *member, *joined, *left;
+    size_t member_len, joined_len, left_len;
+};
+
+static bool pack_event(Mmorts__Social__Member *member, Mmorts__Social__Event__EventCase which,
+                       uint8_t **out, size_t *len_out)
+{
+    Mmorts__Social__Event event = MMORTS__SOCIAL__EVENT__INIT;
+    event.event_case = which;
+    event.joined = member; // joined and left share the union
+    return mm_pb_pack(&event.base, MM_RPC_REQUEST_BYTES_MAX, out, len_out) == MM_OK;
+}
+
+static bool pack_member(const Mmorts__Social__Member *from, struct packed_member *out)
+{
+    Mmorts__Social__Member *member = (Mmorts__Social__Member *)(uintptr_t)from;
+    *out = (struct packed_member){0};
+    return mm_pb_pack(&from->base, MM_RPC_REQUEST_BYTES_MAX, &out->member, &out->member_len) ==
+               MM_OK &&
+           pack_event(member, MMORTS__SOCIAL__EVENT__EVENT_JOINED, &out->joined,
+                      &out->joined_len) &&
+           pack_event(member, MMORTS__SOCIAL__EVENT__EVENT_LEFT, &out->left, &out->left_len);
+}
+
+static void packed_member_free(struct packed_member *packed)
+{
+    mm_free(packed->member);
+    mm_free(packed->joined);
+    mm_free(packed->left);
+}
+
+static void add_channel(struct social_args *args, const struct social_app *app,
+                        char channel[SOCIAL_KEY_BYTES])
+{
+    snprintf(channel, SOCIAL_KEY_BYTES, "social.events.%s", app->session);
+    social_args_str(args, channel);
+}
+
+static bool member_is_sound(const Mmorts__Social__Member *member)
+{
+    return member && member->player_id != 0 && member->username[0] != '\0' &&
+           strlen(member->username) <= SOCIAL_USERNAME_BYTES_MAX &&
+           strlen(member->display_id) <= SOCIAL_USERNAME_BYTES_MAX;
+}
+
+static bool instance_is_sound(const char *instance)
+{
+    return *instance != '\0' && strlen(instance) <= SOCIAL_INSTANCE_BYTES_MAX;
+}
+
+// What an asynchronous script's answer needs.
+struct presence_call {
+    struct social_app *app;
+    struct mm_rpc_call *call;
+};
+
+static struct presence_call *presence_call_new(struct social_app *app, struct mm_rpc_call *call)
+{
+    struct presence_call *self = mm_malloc(sizeof *self);
+    MM_CHECK(self);
+    *self = (struct presence_call){app, call};
+    return self;
+}
+
+// Sends the script; on failure the call is answered and `self` is gone.
+static void run(struct presence_call *self, struct mm_redis_script *script,
+                const struct social_args *args, mm_redis_reply_fn done)
+{
+    enum mm_err err = mm_redis_eval(self->app->redis, script, done, self, args->key_count,
+                                    args->count, args->items, args->sizes);
+    if (err == MM_OK)
+        return;
+    social_fail(self->app, self->call, err);
+    mm_free(self);
+}
+
+static int64_t reply_number(const redisReply *reply, size_t index)
+{
+    if (reply->type == REDIS_REPLY_INTEGER)
+        return reply->integer;
+    if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements)
+        return 0;
+    return reply->element[index]->integer;
+}
+
+// --- online and offline ------------------------------------------------------------------------
+
+static void online_done(enum mm_err err, const redisReply *reply, void *arg)
+{
+    struct presence_call *self = arg;
+    if (err != MM_OK) {
+        social_fail(self->app, self->call, err);
+    } else {
+        mm_counter_add(self->app->joined, (uint64_t)reply_number(reply, 0));
+        Mmorts__Social__SetOnlineReply answer = MMORTS__SOCIAL__SET_ONLINE_REPLY__INIT;
+        answer.online = (uint32_t)reply_number(reply, 1);
+        mm_rpc_reply(self->call, &answer.base);
+    }
+    mm_free(self);
+}
+
+static void add_online_group(struct social_args *args, const char *player, const char *instance,
+                             const char *connection, const struct packed_member *packed)
+{
+    social_args_str(args, player);
+    social_args_str(args, instance);
+    social_args_str(args, connection);
+    social_args_bytes(args, packed->member, packed->member_len);
+    social_args_bytes(args, packed->joined, packed->joined_len);
+    social_args_bytes(args, packed->left, packed->left_len);
+}
+
+static void begin_online(struct social_args *args, const struct social_app *app,
+                         char channel[SOCIAL_KEY_BYTES])
+{
+    int64_t now = mm_clock_wall_ms();
+    social_args_init(args);
+    add_presence_keys(args, app);
+    add_channel(args, app, channel);
+    social_args_number(args, now + app->settings.lease_ms);
+    social_args_number(args, now);
+}
+
+void social_set_online(struct social_app *app, struct mm_rpc_call *call,
+                       const Mmorts__Social__SetOnlineRequest *input)
+{
+    if (!member_is_sound(input->member) || !instance_is_sound(input->instance)) {
+        mm_rpc_fail(call, MM_INVALID_ARGUMENT,
+                    "a member has a player_id and a username, and an instance has a name");
+        return;
+    }
+    struct packed_member packed;
+    MM_CHECK(pack_member(input->member, &packed));
+    struct social_args args;
+    char channel[SOCIAL_KEY_BYTES], player[SOCIAL_NUMBER_BYTES], connection[SOCIAL_NUMBER_BYTES];
+    snprintf(player, sizeof player, "%" PRIu64, input->member->player_id);
+    snprintf(connection, sizeof connection, "%" PRIu64, input->connection);
+    begin_online(&args, app, channel);
+    add_online_group(&args, player, input->instance, connection, &packed);
+    run(presence_call_new(app, call), &online_script, &args, online_done);
+    packed_member_free(&packed);
+}
+
+static void offline_done(enum mm_err err, const redisReply *reply, void *arg)
+{
+    struct presence_call *self = arg;
+    if (err != MM_OK) {
+        social_fail(self->app, self->call, err);
+    } else {
+        mm_counter_add(self->app->left, (uint64_t)reply_number(reply, 0));
+        Mmorts__Social__SetOfflineReply answer = MMORTS__SOCIAL__SET_OFFLINE_REPLY__INIT;
+        mm_rpc_reply(self->call, &answer.base);
+    }
+    mm_free(self);
+}
+
+void social_set_offline(struct social_app *app, struct mm_rpc_call *call,
+                        const Mmorts__Social__SetOfflineRequest *input)
+{
+    if (input->player_id == 0 || !instance_is_sound(input->instance)) {
+        mm_rpc_fail(call, MM_INVALID_ARGUMENT, "player_id and instance are needed");
+        return;
+    }
+    struct social_args args;
+    char channel[SOCIAL_KEY_BYTES], connection[SOCIAL_NUMBER_BYTES];
+    char key[SOCIAL_NUMBER_BYTES + SOCIAL_INSTANCE_BYTES_MAX + 2];
+    snprintf(key, sizeof key, "%" PRIu64 ":%s", input->player_id, input->instance);
+    snprintf(connection, sizeof connection, "%" PRIu64, input->connection);
+    social_args_init(&args);
+    add_presence_keys(&args, app);
+    add_channel(&args, app, channel);
+    social_args_str(&args, key);
+    social_args_str(&args, connection);
+    run(presence_call_new(app, call), &offline_script, &args, offline_done);
+}
+
+// --- heartbeat ---------------------------------------------------------------------------------
+
+// A heartbeat of many members goes out as several scripts; the call is answered by the last.
+struct heartbeat {
+    struct social_app *app;
+    struct mm_rpc_call *call;
+    size_t scripts_left;
+    uint32_t online;
+    enum mm_err err;
+};
+
+static void heartbeat_script_done(struct heartbeat *self)
+{
+    if (--self->scripts_left > 0)
+        return;
+    if (self->err != MM_OK) {
+        social_fail(self->app, self->call, self->err);
+    } else {
+        Mmorts__Social__HeartbeatReply answer = MMORTS__SOCIAL__HEARTBEAT_REPLY__INIT;
+        answer.online = self->online;
+        answer.lease_ms = (uint32_t)self->app->settings.lease_ms;
+        mm_rpc_reply(self->call, &answer.base);
+    }
+    mm_free(self);
+}
+
+static void heartbeat_reply(enum mm_err err, const redisReply *reply, void *arg)
+{
+    struct heartbeat *self = arg;
+    if (err != MM_OK) {
+        self->err = err;
+    } else {
+        mm_counter_add(self->app->joined, (uint64_t)reply_number(reply, 0));
+        self->online = (uint32_t)reply_number(reply, 1);
+    }
+    heartbeat_script_done(self);
+}
+
+enum { HEARTBEAT_GROUP = 64 }; // members per script: 64 * 6 arguments fit social_args
+
+static void heartbeat_group(struct heartbeat *self, const char *instance,
+                            Mmorts__Social__Member **members, size_t count)
+{
+    struct social_args args;
+    char channel[SOCIAL_KEY_BYTES];
+    char players[HEARTBEAT_GROUP][SOCIAL_NUMBER_BYTES];
+    struct packed_member packed[HEARTBEAT_GROUP];
+    begin_online(&args, self->app, channel);
+    for (size_t i = 0; i < count; i++) {
+        MM_CHECK(pack_member(members[i], &packed[i]));
+        snprintf(players[i], sizeof players[i], "%" PRIu64, members[i]->player_id);
+        add_online_group(&args, players[i], instance, "", &packed[i]);
+    }
+    enum mm_err err = mm_redis_eval(self->app->redis, &online_script, heartbeat_reply, self,
+                                    args.key_count, args.count, args.items, args.sizes);
+    for (size_t i = 0; i < count; i++)
+        packed_member_free(&packed[i]);
+    if (err != MM_OK) {
+        self->err = err;
+        heartbeat_script_done(self);
+    }
+}
+
+void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
+                      const Mmorts__Social__HeartbeatRequest *input)
+{
+    bool is_sound =
+        instance_is_sound(input->instance) && input->n_members <= SOCIAL_HEARTBEAT_MEMBERS_MAX;
+    for (size_t i = 0; is_sound && i < input->n_members; i++)
+        is_sound = member_is_sound(input->members[i]);
+    if (!is_sound) {
+        mm_rpc_fail(call, MM_INVALID_ARGUMENT,
+                    "an instance and at most %d members with player_id and username are needed",
+                    SOCIAL_HEARTBEAT_MEMBERS_MAX);
+        return;
+    }
+    struct heartbeat *self = mm_calloc(1, sizeof *self);
+    MM_CHECK(self);
+    size_t groups = (input->n_members + HEARTBEAT_GROUP - 1) / HEARTBEAT_GROUP;
+    *self = (struct heartbeat){.app = app, .call = call, .scripts_left = groups + 1};
+    for (size_t at = 0; at < input->n_members; at += HEARTBEAT_GROUP) {
+        size_t left = input->n_members - at;
+        heartbeat_group(self, input->instance, input->members + at,
+                        left < HEARTBEAT_GROUP ? left : HEARTBEAT_GROUP);
+    }
+    heartbeat_script_done(self); // the one more that kept `self` alive
+}
+
+// --- sweep -------------------------------------------------------------------------------------
+
+static void sweep_done(enum mm_err err, const redisReply *reply, void *arg)
+{
+    struct social_app *app = arg;
+    if (err == MM_OK && reply_number(reply, 0) > 0) {
+        mm_counter_add(app->left, (uint64_t)reply_number(reply, 0));
+        MM_LOG_INFO("leases ended", "players=%" PRId64, reply_number(reply, 0));
+    }
+}
+
+void social_sweep(struct social_app *app)
+{
+    struct social_args args;
+    char channel[SOCIAL_KEY_BYTES];
+    social_args_init(&args);
+    add_presence_keys(&args, app);
+    add_channel(&args, app, channel);
+    social_args_number(&args, mm_clock_wall_ms());
+    social_args_number(&args, SOCIAL_SWEEP_MAX);
+    // Without Redis there is nobody online to be swept; the next sweep finds what this one missed.
+    enum mm_err err = mm_redis_eval(app->redis, &sweep_script, sweep_done, app, args.key_count,
+                                    args.count, args.items, args.sizes);
+    if (err != MM_OK && mm_redis_is_up(app->redis))
+        mm_counter_add(app->redis_errors, 1);
+}
+
+// --- looking -----------------------------------------------------------------------------------
+
+static void list_done(enum mm_err err, const redisReply *reply, void *arg)
+{
+    struct presence_call *self = arg;
+    if (err != MM_OK || reply->type != REDIS_REPLY_ARRAY) {
+        social_fail(self->app, self->call, err == MM_OK ? MM_INTERNAL : err);
+        mm_free(self);
+        return;
+    }
+    Mmorts__Social__ListOnlineReply answer = MMORTS__SOCIAL__LIST_ONLINE_REPLY__INIT;
+    size_t count = reply->elements > 0 ? reply->elements - 1 : 0;
+    answer.online = count > 0 || reply->elements > 0 ? (uint32_t)reply->element[0]->integer : 0;
+    answer.members = mm_calloc(count + 1, sizeof *answer.members);
+    MM_CHECK(answer.members);
+    for (size_t i = 0; i < count; i++) {
+        const redisReply *item = reply->element[i + 1];
+        ProtobufCMessage *member = NULL;
+        if (item->type == REDIS_REPLY_STRING &&
+            mm_pb_unpack(&mmorts__social__member__descriptor, NULL, item->str, item->len,
+                         MM_RPC_REQUEST_BYTES_MAX, &member) == MM_OK)
+            answer.members[answer.n_members++] = (Mmorts__Social__Member *)member;
+    }
+    mm_rpc_reply(self->call, &answer.base);
+    for (size_t i = 0; i < answer.n_members; i++)
+        mmorts__social__member__free_unpacked(answer.members[i], NULL);
+    mm_free(answer.members);
+    mm_free(self);
+}
+
+// ARGV: how many. Returns {online, member, member, ...}.
+static struct mm_redis_script list_script = {
+    .source = "local out = {redis.call('HLEN', KEYS[3])}\n"
+              "local members = redis.call('HVALS', KEYS[4])\n"
+              "for i = 1, math.min(#members, tonumber(ARGV[1])) do out[i + 1] = members[i] end\n"
+              "return out\n",
+};
+
+void social_list_online(struct social_app *app, struct mm_rpc_call *call,
+                        const Mmorts__Social__ListOnlineRequest *input)
+{
+    if (input->limit == 0 || input->limit > SOCIAL_LIST_MAX) {
+        mm_rpc_fail(call, MM_INVALID_ARGUMENT, "limit must be 1 to %d", SOCIAL_LIST_MAX);
+        return;
+    }
+    struct social_args args;
+    social_args_init(&args);
+    add_presence_keys(&args, app);
+    social_args_number(&args, input->limit);
+    run(presence_call_new(app, call), &list_script, &args, list_done);
+}
+
+static void presence_done(enum mm_err err, const redisReply *reply, void *arg)
+{
+    struct presence_call *self = arg;
+    if (err != MM_OK) {
+        social_fail(self->app, self->call, err);
+    } else {
+        Mmorts__Social__GetPresenceReply answer = MMORTS__SOCIAL__GET_PRESENCE_REPLY__INIT;
+        if (reply->type == REDIS_REPLY_STRING) {
+            answer.presence = MMORTS__SOCIAL__PRESENCE__PRESENCE_IN_GAME;
+            answer.since_ms = strtoll(reply->str, NULL, 10);
+        }
+        mm_rpc_reply(self->call, &answer.base);
+    }
+    mm_free(self);
+}
+
+void social_get_presence(struct social_app *app, struct mm_rpc_call *call,
+                         const Mmorts__Social__GetPresenceRequest *input)
+{
+    char key[SOCIAL_KEY_BYTES];
+    social_key(app, "since", key);
+    struct presence_call *self = presence_call_new(app, call);
+    enum mm_err err = mm_redis_command(app->redis, presence_done, self, "HGET %s %llu", key,
+                                       (unsigned long long)input->player_id);
+    if (err != MM_OK) {
+        social_fail(app, call, err);
+        mm_free(self);
+    }
+}
