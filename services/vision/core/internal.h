@@ -1,0 +1,449 @@
+#ifndef VISION_CORE_INTERNAL_H
+#define VISION_CORE_INTERNAL_H
+
+#include "libcommon/base/bitset.h"
+#include "libcommon/base/heap.h"
+#include "libcommon/base/idmap.h"
+#include "libcommon/base/pool.h"
+#include "libcommon/base/vec.h"
+#include "services/vision/core/vision.h"
+
+// What the core's files share. The picture:
+//
+//   entity --stands on--> chunk cell          chunk --watchers--> actives (empires that see some
+//     |                                          |                 cell of it), sorted by empire
+//     +--viewers: empires that have it in sight  |
+//                                              view (empire, chunk): explored bits, for ever
+//   observer: an entity with a seat                +-- active: counters and bits, while anything
+//     = a disc counted in its empire's views           of the chunk is visible to the empire
+//
+// Within a tick everything is first brought to the tick's end (mirror, counters), while what may
+// have changed is noted (changes, dirty cells); then each noted thing is compared with what was
+// told last (visible bits, viewers) and the differences are the tick's frame. Nothing depends on
+// the order in which changes of one tick are applied.
+
+// Planted bugs: the tests build the core with this macro redefined and prove that their checker
+// finds each of them. In any other build the conditions are constant and vanish.
+#ifndef VISION_FAULT
+#define VISION_FAULT(name) 0
+#endif
+
+#define VISION_SIGHT_HEXES_MAX HEX_DISC_RADIUS_MAX
+#define VISION_TYPES_MAX       4096
+#define VISION_REFUSAL_BYTES   160
+
+enum vision_sense { SENSE_SIGHT, SENSE_DETECT, SENSES };
+enum vision_source { SOURCE_OWN, SOURCE_LENT, SOURCES };
+
+// How many observers (own) or lending empires (lent) see each cell. 32 bits: no more than
+// entities_max observers exist, so a counter cannot overflow.
+struct vision_plane {
+    uint32_t nonzero; // cells whose count is not 0
+    uint32_t count[];
+};
+
+struct vision_view;
+
+struct vision_active {
+    struct vision_view *view;
+    // The same empire's views of the six neighbour chunks; NULL until first asked for.
+    struct vision_view *neighbors[HEX_DIRECTIONS];
+    struct vision_plane *planes[SENSES][SOURCES]; // NULL: all zero
+    uint32_t place_in_empire;                     // in empire->actives
+    // Five bitsets of vision->words words each, see vision_bits().
+    uint64_t bits[];
+};
+
+enum vision_bits {
+    BITS_VISIBLE,  // as told in the last frame: by own or lent sight
+    BITS_DETECTED, // likewise for the second sense
+    BITS_OWN_VISIBLE,
+    BITS_OWN_DETECTED, // of the own planes alone; kept only while the empire lends its sight
+    BITS_DIRTY,        // counters went between 0 and 1; after settling: visibility changed
+    BITS_COUNT
+};
+
+struct vision_view {
+    uint32_t empire;
+    uint32_t chunk;
+    struct vision_active *active; // NULL: nothing visible
+    struct vision_view *next_of_empire;
+    struct vision_view *next_unsaved;
+    uint32_t first_memory; // whose place is in this chunk; 0 = none
+    bool dirty;            // in vision->dirty_views
+    bool unsaved;          // in the unsaved queue
+    uint64_t first_seen;
+    uint64_t last_seen; // when the last visible cell was lost; meaningless while active
+    uint64_t explored[];
+};
+
+struct vision_watcher {
+    uint32_t empire;
+    struct vision_active *active;
+};
+
+struct vision_chunk {
+    struct hex_chunk at;
+    bool known; // world has made it: there are cells
+    uint8_t *cells;
+    uint32_t *first_entity; // per cell, 0 = none; NULL until something stands in the chunk
+    uint32_t entities;
+    uint32_t neighbors[HEX_DIRECTIONS]; // chunk index + 1, 0 = not looked up
+    struct {
+        MM_VEC(struct vision_watcher);
+    } watchers;
+};
+
+struct vision_viewer {
+    uint32_t empire;
+    uint64_t first_seen;
+};
+
+// An observer's disc as it is counted now.
+struct vision_seat {
+    struct vision_view *view; // where it stands; NULL: nothing is counted
+    uint32_t cell;
+    int32_t radius;
+    bool detects;
+    struct hex_axial at;
+};
+
+// One record, not a column per field: whatever happens to an entity touches most of them.
+struct vision_entity {
+    uint64_t id;
+    struct hex_axial at;
+    uint32_t chunk;
+    uint32_t cell;
+    uint32_t next_in_cell, previous_in_cell;
+    uint32_t next_owned, previous_owned;
+    uint32_t owner;
+    uint32_t type;
+    int32_t health;
+    int32_t sight_hexes;
+    bool alive;
+    bool sight_enabled;
+    bool stealthed;
+    struct vision_seat seat;
+    // Who has it in sight, its owner included; by empire. Kept by a dead one until the tick's end.
+    struct vision_viewer *viewers;
+    uint32_t viewer_count;
+    uint32_t viewer_capacity;
+    uint32_t change; // 1 + place in vision->changes, 0: unchanged in this tick
+};
+
+// An entity that something happened to in this tick, with what it was at the end of the last one.
+struct vision_change {
+    uint32_t entity;
+    bool spawned;
+    bool gone;
+    bool resight; // its viewers may have changed
+    uint32_t owner;
+    uint32_t chunk;
+    uint32_t cell;
+    int32_t health;
+    struct hex_axial at;
+};
+
+struct vision_type {
+    uint32_t kind;
+    int32_t sight_hexes;
+    bool detects;
+    int32_t health_max;
+    uint32_t flags;
+};
+
+struct vision_memory_slot {
+    struct vision_memory row;
+    bool used;
+    bool unsaved;
+    bool told;          // to the empire, in a frame
+    uint64_t stored_at; // tick
+    uint32_t cell;
+    struct vision_view *view;
+    uint32_t next_in_view, previous_in_view;
+    uint32_t next_in_empire, previous_in_empire;
+    uint32_t next_unsaved, previous_unsaved;
+    uint32_t next_free;
+    mm_heap_handle expiry; // MM_HEAP_NONE: permanent
+};
+
+struct vision_empire {
+    uint32_t number;
+    bool known; // world has told of it
+    uint64_t id;
+    uint32_t first_owned;
+    struct vision_view *first_view;
+    struct {
+        MM_VEC(struct vision_active *);
+    } actives;
+    struct {
+        MM_VEC(uint32_t);
+    } borrowers;                        // who sees what this one sees; ascending
+    struct mm_idmap *memories;          // public id -> slot; NULL until the first
+    uint32_t first_memory, last_memory; // in the order of storing
+    uint32_t memory_count;
+    uint32_t output; // 1 + place among this tick's empires; 0: nothing to tell
+};
+
+// A cell that an empire began or ceased to see (or to detect) in this tick.
+struct vision_flip {
+    struct vision_view *view;
+    uint32_t cell;
+    bool revealed; // visible now and not before
+};
+
+// An entity that left an empire's sight and may be remembered.
+struct vision_parting {
+    struct vision_memory row;
+    uint32_t chunk;
+    uint32_t cell;
+    bool gone;
+};
+
+struct vision_share_order {
+    uint32_t from, to;
+    bool begin;
+};
+
+// --- footprints: what an observer sees, by chunk
+// ---------------------------------------------------
+
+// The cells of one shape that lie in one chunk. near: 0 = the shape's own chunk, 1..6 = its
+// neighbour in direction near - 1, FOOTPRINT_FAR = only (a, b) tells.
+struct vision_group {
+    int16_t a, b; // chunk relative to the shape's
+    uint8_t near;
+    uint32_t first; // in cells
+    uint32_t count;
+};
+#define FOOTPRINT_FAR 255
+
+// Shapes of one cell as the observer's place: the disc, and per direction of a step the hexes that
+// enter (for the new place) and leave (for the old one).
+enum { SHAPE_DISC = 0, SHAPE_ENTER = 1, SHAPE_LEAVE = 7, SHAPES = 13 };
+
+struct vision_footprint {
+    struct vision_group *groups;
+    uint32_t *first_group; // [cells * SHAPES + 1]
+    uint16_t *cells;
+};
+
+// Tables for one radius; NULL when out of memory. Free with vision_footprint_free.
+struct vision_footprint *vision_footprint_new(const struct hex_tiling *tiling, int32_t radius);
+void vision_footprint_free(struct vision_footprint *footprint);
+
+// --- the frame being built
+// -------------------------------------------------------------------------
+
+struct vision_out_hex {
+    uint32_t empire;
+    struct hex_axial at;
+    uint32_t state;
+    uint32_t terrain;
+};
+
+struct vision_out_number {
+    uint32_t empire;
+    uint64_t value;
+};
+
+struct vision_output {
+    struct {
+        MM_VEC(struct vision_out_hex);
+    } hexes;
+    struct {
+        MM_VEC(struct vision_out_number);
+    } entered, left, forgotten, remembered; // remembered: memory slots
+    struct {
+        MM_VEC(uint32_t);
+    } empires;
+    void *columns; // one block that the frame's columns lie in
+    size_t columns_bytes;
+    Mmorts__Frame__VisionFrame frame;
+    Mmorts__Frame__MemoryColumns memories;
+};
+
+// --- everything
+// ------------------------------------------------------------------------------------
+
+struct vision {
+    struct vision_options options;
+    struct hex_tiling tiling;
+    uint32_t words; // of a chunk's bitset
+    uint64_t tick;
+    uint64_t previous_tick; // of the frame before
+    bool live;
+    bool exhausted;   // memory or a limit ran out in this frame
+    bool whole_discs; // benchmark only: never use step differences
+    char refusal[VISION_REFUSAL_BYTES];
+
+    struct vision_type *types;
+    uint32_t type_count;
+    uint32_t terrain_count;
+
+    struct vision_entity *entities; // by slot; [0] is unused
+    uint32_t entity_capacity;
+    uint32_t entity_count;
+    struct mm_idmap *entity_by_id;
+
+    struct vision_empire **empires; // by number; NULL: never heard of
+    uint32_t empire_capacity;
+    uint32_t empire_count;
+
+    struct {
+        MM_VEC(struct vision_chunk);
+    } chunks;
+    struct mm_idmap *chunk_by_at;
+    uint32_t chunks_known;
+
+    struct mm_idmap *view_by_key; // empire << 32 | chunk -> struct vision_view *
+    struct mm_pool *view_pool;
+    struct mm_pool *active_pool;
+    struct mm_pool *plane_pool;
+    struct vision_footprint *footprints[VISION_SIGHT_HEXES_MAX + 1];
+
+    struct {
+        MM_VEC(struct vision_change);
+    } changes;
+    struct {
+        MM_VEC(struct vision_view *);
+    } dirty_views;
+    struct {
+        MM_VEC(struct vision_flip);
+    } flips;
+    struct {
+        MM_VEC(struct vision_parting);
+    } partings;
+    struct {
+        MM_VEC(struct vision_share_order);
+    } share_orders;
+    struct {
+        MM_VEC(struct vision_viewer);
+    } merged; // scratch of one entity's new viewers
+
+    struct vision_memory_slot *memories; // [0] is unused
+    uint32_t memory_capacity;
+    uint32_t memory_free;
+    uint32_t memory_next; // first slot never used
+    struct mm_heap *expiries;
+
+    struct vision_view *unsaved_first, *unsaved_last;
+    uint32_t unsaved_views;
+    uint32_t unsaved_memory_first, unsaved_memory_last;
+    uint32_t unsaved_memories;
+    struct {
+        MM_VEC(struct vision_forgotten);
+    } unsaved_forgotten;
+
+    struct vision_output output;
+    struct vision_stats stats;
+    uint64_t held_bytes;  // of blocks outside pools and vectors
+    uint8_t *frame_marks; // per slot, scratch of the frame check
+};
+
+static inline uint64_t *vision_bits(const struct vision *vision, struct vision_active *active,
+                                    enum vision_bits which)
+{
+    return active->bits + (size_t)which * vision->words;
+}
+
+static inline bool vision_active_bit(const struct vision *vision,
+                                     const struct vision_active *active, enum vision_bits which,
+                                     uint32_t cell)
+{
+    return mm_bitset_get(active->bits + (size_t)which * vision->words, cell);
+}
+
+static inline bool vision_view_sees(const struct vision *vision, const struct vision_view *view,
+                                    uint32_t cell)
+{
+    return view && view->active && vision_active_bit(vision, view->active, BITS_VISIBLE, cell);
+}
+
+// Whether a (hex) watcher has the entity in sight by seeing its place.
+static inline bool vision_active_sees(const struct vision *vision,
+                                      const struct vision_active *active,
+                                      const struct vision_entity *entity)
+{
+    return vision_active_bit(vision, active, BITS_VISIBLE, entity->cell) &&
+           (!entity->stealthed || VISION_FAULT(STEALTH_IGNORED) ||
+            vision_active_bit(vision, active, BITS_DETECTED, entity->cell));
+}
+
+static inline struct vision_empire *vision_empire_find(const struct vision *vision, uint32_t number)
+{
+    return number < vision->empire_capacity ? vision->empires[number] : NULL;
+}
+
+// check.c: whether the frame can be applied; on refusal fills vision->refusal.
+enum mm_err vision_check_frame(struct vision *vision, const Mmorts__Frame__TickFrame *frame);
+
+// mirror.c: world's state. Failures set vision->exhausted.
+void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame);
+void vision_mirror_clear(struct vision *vision); // before a snapshot
+bool vision_entities_reserve(struct vision *vision, uint32_t slot);
+struct vision_empire *vision_empire_get(struct vision *vision, uint32_t number); // makes it
+// Index of the chunk, made (not known) if needed; UINT32_MAX when that failed.
+uint32_t vision_chunk_get(struct vision *vision, struct hex_chunk at);
+bool vision_chunk_find(const struct vision *vision, struct hex_chunk at, uint32_t *index_out);
+
+// sight.c: views and counters.
+struct vision_view *vision_view_find(const struct vision *vision, uint32_t empire, uint32_t chunk);
+struct vision_view *vision_view_get(struct vision *vision, uint32_t empire, uint32_t chunk);
+struct vision_active *vision_view_activate(struct vision *vision, struct vision_view *view);
+void vision_view_mark_dirty(struct vision *vision, struct vision_view *view);
+void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view);
+void vision_count_cell(struct vision *vision, struct vision_view *view, enum vision_sense sense,
+                       enum vision_source source, uint32_t cell, bool up);
+// Counts the entity's disc as it is to be now.
+void vision_seat_update(struct vision *vision, struct vision_entity *entity);
+// Without fog: one count everywhere in the chunk for the empire.
+void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk);
+
+// share.c
+void vision_share_apply_orders(struct vision *vision);
+// Passes on to the borrowers what the lenders' own sight gained and lost.
+void vision_share_settle(struct vision *vision);
+
+// settle.c: from dirty cells to hexes told, flips and explored bits; and the end of the tick.
+void vision_settle(struct vision *vision);
+void vision_settle_finish(struct vision *vision);
+void vision_view_release(struct vision *vision, struct vision_view *view);
+
+// watch.c: who has which entity in sight.
+void vision_watch_changes(struct vision *vision);
+void vision_watch_flips(struct vision *vision);
+// The empire's entry among the entity's viewers, or NULL.
+struct vision_viewer *vision_viewer_find(const struct vision_entity *entity, uint32_t empire);
+
+// memory.c
+void vision_memory_end_tick(struct vision *vision); // reveal, expire, then store partings
+// Before a snapshot: notes what is in sight; after it: remembers of that what no longer is.
+void vision_memory_note_all(struct vision *vision);
+void vision_memory_part_all(struct vision *vision);
+void vision_memory_part(struct vision *vision, const struct vision_entity *entity, uint32_t empire,
+                        uint64_t first_seen);
+// The entity came into sight: its memory ends. First seen then, or now.
+uint64_t vision_memory_meet(struct vision *vision, uint32_t empire, uint64_t id);
+uint32_t vision_memory_store(struct vision *vision, const struct vision_memory *row);
+bool vision_memory_lasts(const struct vision *vision, uint32_t type, uint64_t *ticks_out);
+void vision_memory_queue_save(struct vision *vision, uint32_t slot);
+void vision_memory_unqueue_save(struct vision *vision, uint32_t slot);
+
+// output.c
+void vision_output_init(struct vision_output *output);
+void vision_output_free(struct vision_output *output);
+void vision_output_clear(struct vision *vision);
+void vision_output_hex(struct vision *vision, uint32_t empire, struct hex_axial at, uint32_t state,
+                       uint32_t terrain);
+void vision_output_entered(struct vision *vision, uint32_t empire, uint32_t entity);
+void vision_output_left(struct vision *vision, uint32_t empire, uint64_t id);
+void vision_output_forgotten(struct vision *vision, uint32_t empire, uint64_t id);
+void vision_output_remembered(struct vision *vision, uint32_t empire, uint32_t slot);
+// Sorts what was noted by empire into the frame's columns.
+const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision);
+// Fills memory columns of `count` rows; the arrays are there already.
+void vision_output_memory_row(Mmorts__Frame__MemoryColumns *columns, size_t row,
+                              const struct vision_memory *memory);
+
+#endif

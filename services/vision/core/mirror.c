@@ -1,0 +1,441 @@
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+#include "services/vision/core/internal.h"
+
+#include <string.h>
+
+// World's state as its frames tell it. Frames were checked before (check.c).
+
+// --- tables that grow
+// ------------------------------------------------------------------------------
+
+// Grows a zero-filled table so that `index` lies in it; doubling, at most index_max + 1 entries.
+static bool table_reserve(struct vision *vision, void **table, uint32_t *capacity,
+                          size_t item_bytes, uint32_t index, uint32_t index_max)
+{
+    if (index < *capacity)
+        return true;
+    if (index > index_max)
+        return false;
+    uint64_t wanted = *capacity ? *capacity : 64;
+    while (wanted <= index)
+        wanted *= 2;
+    if (wanted > (uint64_t)index_max + 1)
+        wanted = (uint64_t)index_max + 1;
+    char *grown = mm_realloc(*table, (size_t)wanted * item_bytes);
+    if (!grown)
+        return false;
+    memset(grown + (size_t)*capacity * item_bytes, 0, ((size_t)wanted - *capacity) * item_bytes);
+    vision->held_bytes += ((size_t)wanted - *capacity) * item_bytes;
+    *table = grown;
+    *capacity = (uint32_t)wanted;
+    return true;
+}
+
+bool vision_entities_reserve(struct vision *vision, uint32_t slot)
+{
+    uint32_t marks_capacity = vision->entity_capacity;
+    uint32_t capacity = vision->entity_capacity;
+    void *marks = vision->frame_marks;
+    bool grown = table_reserve(vision, &marks, &marks_capacity, sizeof *vision->frame_marks, slot,
+                               vision->options.entities_max);
+    vision->frame_marks = marks;
+    if (!grown)
+        return false;
+    void *entities = vision->entities;
+    grown = table_reserve(vision, &entities, &capacity, sizeof *vision->entities, slot,
+                          vision->options.entities_max);
+    vision->entities = entities;
+    vision->entity_capacity = capacity;
+    return grown;
+}
+
+struct vision_empire *vision_empire_get(struct vision *vision, uint32_t number)
+{
+    struct vision_empire *empire = vision_empire_find(vision, number);
+    if (empire)
+        return empire;
+    void *table = vision->empires;
+    bool there =
+        number != 0 && table_reserve(vision, &table, &vision->empire_capacity,
+                                     sizeof *vision->empires, number, vision->options.empires_max);
+    vision->empires = table;
+    empire = there ? mm_calloc(1, sizeof *empire) : NULL;
+    if (!empire) {
+        vision->exhausted = true;
+        return NULL;
+    }
+    vision->held_bytes += sizeof *empire;
+    empire->number = number;
+    mm_vec_init(&empire->actives, vision->options.chunks_max);
+    mm_vec_init(&empire->borrowers, vision->options.empires_max);
+    vision->empires[number] = empire;
+    vision->empire_count++;
+    return empire;
+}
+
+bool vision_chunk_find(const struct vision *vision, struct hex_chunk at, uint32_t *index_out)
+{
+    uint64_t index;
+    if (!mm_idmap_get(vision->chunk_by_at, hex_chunk_pack(at), &index))
+        return false;
+    *index_out = (uint32_t)index;
+    return true;
+}
+
+uint32_t vision_chunk_get(struct vision *vision, struct hex_chunk at)
+{
+    uint32_t index;
+    if (vision_chunk_find(vision, at, &index))
+        return index;
+    index = (uint32_t)vision->chunks.count;
+    struct vision_chunk chunk = {.at = at};
+    mm_vec_init(&chunk.watchers, vision->options.empires_max);
+    if (!mm_vec_push(&vision->chunks, chunk)) {
+        vision->exhausted = true;
+        return UINT32_MAX;
+    }
+    if (mm_idmap_set(vision->chunk_by_at, hex_chunk_pack(at), index) != MM_OK) {
+        vision->chunks.count--;
+        vision->exhausted = true;
+        return UINT32_MAX;
+    }
+    return index;
+}
+
+// --- entities
+// --------------------------------------------------------------------------------------
+
+static void place(struct vision *vision, uint32_t slot, struct hex_axial at)
+{
+    struct vision_entity *entity = &vision->entities[slot];
+    struct hex_chunk chunk_at;
+    uint32_t cell = hex_chunk_cell(&vision->tiling, at, &chunk_at);
+    uint32_t index = vision_chunk_get(vision, chunk_at);
+    entity->at = at;
+    entity->chunk = index;
+    entity->cell = cell;
+    entity->next_in_cell = entity->previous_in_cell = 0;
+    if (index == UINT32_MAX)
+        return;
+    struct vision_chunk *chunk = &vision->chunks.items[index];
+    if (!chunk->first_entity) {
+        chunk->first_entity = mm_calloc(vision->tiling.cells, sizeof *chunk->first_entity);
+        if (!chunk->first_entity) {
+            vision->exhausted = true;
+            entity->chunk = UINT32_MAX;
+            return;
+        }
+        vision->held_bytes += vision->tiling.cells * sizeof *chunk->first_entity;
+    }
+    entity->next_in_cell = chunk->first_entity[cell];
+    if (entity->next_in_cell)
+        vision->entities[entity->next_in_cell].previous_in_cell = slot;
+    chunk->first_entity[cell] = slot;
+    chunk->entities++;
+}
+
+static void unplace(struct vision *vision, uint32_t slot)
+{
+    struct vision_entity *entity = &vision->entities[slot];
+    if (entity->chunk == UINT32_MAX)
+        return;
+    struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
+    if (entity->previous_in_cell)
+        vision->entities[entity->previous_in_cell].next_in_cell = entity->next_in_cell;
+    else
+        chunk->first_entity[entity->cell] = entity->next_in_cell;
+    if (entity->next_in_cell)
+        vision->entities[entity->next_in_cell].previous_in_cell = entity->previous_in_cell;
+    chunk->entities--;
+}
+
+static void own(struct vision *vision, uint32_t slot, uint32_t owner)
+{
+    struct vision_entity *entity = &vision->entities[slot];
+    entity->owner = owner;
+    entity->next_owned = entity->previous_owned = 0;
+    if (owner == 0)
+        return;
+    struct vision_empire *empire = vision->empires[owner];
+    entity->next_owned = empire->first_owned;
+    if (entity->next_owned)
+        vision->entities[entity->next_owned].previous_owned = slot;
+    empire->first_owned = slot;
+}
+
+static void disown(struct vision *vision, uint32_t slot)
+{
+    struct vision_entity *entity = &vision->entities[slot];
+    if (entity->owner == 0)
+        return;
+    if (entity->previous_owned)
+        vision->entities[entity->previous_owned].next_owned = entity->next_owned;
+    else
+        vision->empires[entity->owner]->first_owned = entity->next_owned;
+    if (entity->next_owned)
+        vision->entities[entity->next_owned].previous_owned = entity->previous_owned;
+}
+
+// The entity's entry among the tick's changes; made, with what it was until now, at the first.
+static struct vision_change *change_of(struct vision *vision, uint32_t slot)
+{
+    struct vision_entity *entity = &vision->entities[slot];
+    if (entity->change == 0) {
+        struct vision_change change = {.entity = slot,
+                                       .owner = entity->owner,
+                                       .chunk = entity->chunk,
+                                       .cell = entity->cell,
+                                       .health = entity->health,
+                                       .at = entity->at};
+        if (!mm_vec_push(&vision->changes, change)) {
+            vision->exhausted = true;
+            return NULL;
+        }
+        entity->change = (uint32_t)vision->changes.count;
+    }
+    return &vision->changes.items[entity->change - 1];
+}
+
+static void despawn(struct vision *vision, uint32_t slot)
+{
+    struct vision_change *change = change_of(vision, slot);
+    if (!change)
+        return;
+    change->gone = change->resight = true;
+    struct vision_entity *entity = &vision->entities[slot];
+    unplace(vision, slot);
+    disown(vision, slot);
+    entity->alive = false;
+    vision->entity_count--;
+    mm_idmap_remove(vision->entity_by_id, entity->id, NULL);
+}
+
+static void spawn(struct vision *vision, const Mmorts__Frame__SpawnColumns *spawned, size_t i)
+{
+    uint32_t slot = spawned->entity[i];
+    struct vision_entity *entity = &vision->entities[slot];
+    const struct vision_type *type = &vision->types[spawned->type[i]];
+    struct vision_viewer *viewers = entity->viewers;
+    uint32_t viewer_capacity = entity->viewer_capacity;
+    MM_CHECK(VISION_FAULT(SLOT_KEEPS_VIEWERS) || entity->viewer_count == 0);
+    MM_CHECK(!entity->seat.view);
+    *entity = (struct vision_entity){
+        .id = spawned->id[i],
+        .type = spawned->type[i],
+        .health = type->health_max,
+        .sight_hexes = type->sight_hexes,
+        .alive = true,
+        .sight_enabled = true,
+        .stealthed = (type->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0,
+        .viewers = viewers,
+        .viewer_capacity = viewer_capacity,
+        .viewer_count = VISION_FAULT(SLOT_KEEPS_VIEWERS) ? entity->viewer_count : 0,
+    };
+    vision->entity_count++;
+    place(vision, slot, (struct hex_axial){spawned->q[i], spawned->r[i]});
+    own(vision, slot, spawned->owner[i]);
+    if (mm_idmap_set(vision->entity_by_id, entity->id, slot) != MM_OK)
+        vision->exhausted = true;
+    struct vision_change *change = change_of(vision, slot);
+    if (change)
+        change->spawned = change->resight = true;
+}
+
+static void move(struct vision *vision, uint32_t slot, struct hex_axial to)
+{
+    struct vision_change *change = change_of(vision, slot);
+    if (!change || hex_equal(vision->entities[slot].at, to))
+        return;
+    change->resight = true;
+    unplace(vision, slot);
+    place(vision, slot, to);
+}
+
+static void set_attribute(struct vision *vision, Mmorts__Frame__Attribute attribute, uint32_t slot,
+                          int32_t value)
+{
+    struct vision_entity *entity = &vision->entities[slot];
+    struct vision_change *change = change_of(vision, slot);
+    if (!change)
+        return;
+    switch ((int)attribute) {
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH:
+        entity->health = value;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER:
+        disown(vision, slot);
+        own(vision, slot, (uint32_t)value);
+        change->resight = true;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES:
+        entity->sight_hexes = value;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED:
+        entity->sight_enabled = value != 0;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED:
+        entity->stealthed = value != 0;
+        change->resight = true;
+        break;
+    default:
+        break;
+    }
+}
+
+// Whether vision keeps the attribute at all; the other columns are skipped as a whole.
+static bool attribute_matters(Mmorts__Frame__Attribute attribute)
+{
+    switch ((int)attribute) {
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH:
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER:
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES:
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED:
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+// --- catalogue, empires, chunks
+// ----------------------------------------------------------------------
+
+static void apply_catalogue(struct vision *vision, const Mmorts__Frame__Catalogue *catalogue)
+{
+    const Mmorts__Frame__TypeColumns *columns = catalogue->types;
+    struct vision_type *types = mm_calloc(columns->n_name + 1, sizeof *types);
+    if (!types) {
+        vision->exhausted = true;
+        return;
+    }
+    for (size_t i = 0; i < columns->n_name; i++) {
+        types[i] = (struct vision_type){
+            .kind = columns->kind[i],
+            .sight_hexes = (int32_t)columns->sight_hexes[i],
+            .detects = columns->sight_type[i] == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR,
+            .health_max = (int32_t)columns->health_max[i],
+            .flags = columns->flags[i],
+        };
+    }
+    mm_free(vision->types);
+    vision->types = types;
+    vision->type_count = (uint32_t)columns->n_name;
+    vision->terrain_count = (uint32_t)catalogue->terrains->n_name;
+}
+
+static void apply_empires(struct vision *vision, const Mmorts__Frame__EmpireColumns *columns)
+{
+    for (size_t i = 0; i < columns->n_empire; i++) {
+        struct vision_empire *empire = vision_empire_get(vision, columns->empire[i]);
+        if (!empire)
+            return;
+        bool is_new = !empire->known;
+        empire->known = true;
+        empire->id = columns->id[i];
+        for (uint32_t c = 0; is_new && !vision->options.fog_of_war && c < vision->chunks.count; c++)
+            vision_reveal_chunk(vision, empire->number, c);
+    }
+}
+
+// A chunk that appears, or comes again with other cells: whoever sees a cell is told its terrain.
+static void apply_chunk(struct vision *vision, struct hex_axial center, const uint8_t *cells)
+{
+    uint32_t index = vision_chunk_get(vision, hex_chunk_of(&vision->tiling, center));
+    if (index == UINT32_MAX)
+        return;
+    struct vision_chunk *chunk = &vision->chunks.items[index];
+    if (!chunk->cells) {
+        chunk->cells = mm_malloc(vision->tiling.cells);
+        if (!chunk->cells) {
+            vision->exhausted = true;
+            return;
+        }
+        vision->held_bytes += vision->tiling.cells;
+    }
+    bool appears = !chunk->known;
+    chunk->known = true;
+    vision->chunks_known += appears;
+    if (!appears) {
+        for (size_t w = 0; w < chunk->watchers.count; w++) {
+            struct vision_watcher *watcher = &chunk->watchers.items[w];
+            for (uint32_t cell = 0; cell < vision->tiling.cells; cell++) {
+                if (cells[cell] != chunk->cells[cell] &&
+                    vision_active_bit(vision, watcher->active, BITS_VISIBLE, cell))
+                    vision_output_hex(
+                        vision, watcher->empire, hex_chunk_hex(&vision->tiling, chunk->at, cell),
+                        MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE, cells[cell] + UINT32_C(1));
+            }
+        }
+    }
+    memcpy(chunk->cells, cells, vision->tiling.cells);
+    if (!appears)
+        return;
+    // Counters may stand there already: now they count.
+    for (size_t w = 0; w < chunk->watchers.count; w++) {
+        struct vision_active *active = chunk->watchers.items[w].active;
+        for (uint32_t cell = 0; cell < vision->tiling.cells; cell++)
+            mm_bitset_set(vision_bits(vision, active, BITS_DIRTY), cell);
+        vision_view_mark_dirty(vision, active->view);
+    }
+    for (uint32_t e = 1; !vision->options.fog_of_war && e < vision->empire_capacity; e++) {
+        if (vision->empires[e] && vision->empires[e]->known)
+            vision_reveal_chunk(vision, e, index);
+    }
+}
+
+// --- a frame
+// -----------------------------------------------------------------------------------------
+
+void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame)
+{
+    if (frame->catalogue)
+        apply_catalogue(vision, frame->catalogue);
+    if (frame->empires && !vision->exhausted)
+        apply_empires(vision, frame->empires);
+    const Mmorts__Frame__ChunkColumns *chunks = frame->chunks;
+    for (size_t i = 0; chunks && i < chunks->n_q && !vision->exhausted; i++)
+        apply_chunk(vision, (struct hex_axial){chunks->q[i], chunks->r[i]},
+                    chunks->cells.data + i * vision->tiling.cells);
+    for (size_t i = 0; i < frame->n_despawned && !vision->exhausted; i++)
+        despawn(vision, frame->despawned[i]);
+    for (size_t i = 0; frame->spawned && i < frame->spawned->n_entity && !vision->exhausted; i++)
+        spawn(vision, frame->spawned, i);
+    const Mmorts__Frame__PositionColumns *moved = frame->moved;
+    for (size_t i = 0; moved && i < moved->n_entity && !vision->exhausted; i++)
+        move(vision, moved->entity[i], (struct hex_axial){moved->q[i], moved->r[i]});
+    for (size_t c = 0; c < frame->n_columns; c++) {
+        const Mmorts__Frame__AttributeColumn *column = frame->columns[c];
+        if (!attribute_matters(column->attribute))
+            continue;
+        for (size_t i = 0; i < column->n_entity && !vision->exhausted; i++)
+            set_attribute(vision, column->attribute, column->entity[i], column->value[i]);
+    }
+}
+
+void vision_mirror_clear(struct vision *vision)
+{
+    for (uint32_t slot = 0; slot < vision->entity_capacity; slot++) {
+        struct vision_viewer *viewers = vision->entities[slot].viewers;
+        uint32_t capacity = vision->entities[slot].viewer_capacity;
+        vision->entities[slot] =
+            (struct vision_entity){.viewers = viewers, .viewer_capacity = capacity};
+    }
+    vision->entity_count = 0;
+    mm_idmap_clear(vision->entity_by_id);
+    for (size_t i = 0; i < vision->chunks.count; i++) {
+        struct vision_chunk *chunk = &vision->chunks.items[i];
+        chunk->known = false;
+        chunk->entities = 0;
+        mm_vec_clear(&chunk->watchers);
+        if (chunk->first_entity)
+            memset(chunk->first_entity, 0, vision->tiling.cells * sizeof *chunk->first_entity);
+    }
+    vision->chunks_known = 0;
+    for (uint32_t e = 0; e < vision->empire_capacity; e++) {
+        if (vision->empires[e]) {
+            vision->empires[e]->known = false;
+            vision->empires[e]->first_owned = 0;
+        }
+    }
+}

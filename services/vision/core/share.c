@@ -1,0 +1,187 @@
+#include "services/vision/core/internal.h"
+
+#include <string.h>
+
+// Sharing: an empire that borrows sees a hex if it sees it itself or a lender does by its own sight
+// (what is borrowed is not lent on). Only where a lender's own sight begins or ends is the borrower
+// touched: it counts lenders, not their observers.
+
+static size_t borrower_place(const struct vision_empire *lender, uint32_t to)
+{
+    size_t i = 0;
+    while (i < lender->borrowers.count && lender->borrowers.items[i] < to)
+        i++;
+    return i;
+}
+
+bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to)
+{
+    bool shares = false;
+    const struct vision_empire *lender = vision_empire_find(vision, from);
+    if (lender) {
+        size_t i = borrower_place(lender, to);
+        shares = i < lender->borrowers.count && lender->borrowers.items[i] == to;
+    }
+    for (size_t i = 0; i < vision->share_orders.count; i++) {
+        const struct vision_share_order *order = &vision->share_orders.items[i];
+        if (order->from == from && order->to == to)
+            shares = order->begin;
+    }
+    return shares;
+}
+
+static enum mm_err add_order(struct vision *vision, uint32_t from, uint32_t to, bool begin)
+{
+    struct vision_share_order order = {.from = from, .to = to, .begin = begin};
+    return mm_vec_push(&vision->share_orders, order) ? MM_OK : MM_RESOURCE_EXHAUSTED;
+}
+
+enum mm_err vision_share(struct vision *vision, uint32_t from, uint32_t to)
+{
+    if (from == 0 || to == 0 || from == to || from > vision->options.empires_max ||
+        to > vision->options.empires_max)
+        return MM_INVALID_ARGUMENT;
+    if (vision_shares(vision, from, to))
+        return MM_OK;
+    return add_order(vision, from, to, true);
+}
+
+enum mm_err vision_unshare(struct vision *vision, uint32_t from, uint32_t to)
+{
+    if (!vision_shares(vision, from, to))
+        return MM_NOT_FOUND;
+    return add_order(vision, from, to, false);
+}
+
+// --- what is lent
+// --------------------------------------------------------------------------------------
+
+static const enum vision_bits own_bits[SENSES] = {BITS_OWN_VISIBLE, BITS_OWN_DETECTED};
+
+// The lender's own sight in one active view as of the last settling, counted for one borrower.
+static void lend_view(struct vision *vision, struct vision_active *active, uint32_t to, bool up)
+{
+    for (unsigned sense = 0; sense < SENSES; sense++) {
+        const uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
+        struct vision_view *view = NULL;
+        for (size_t cell = mm_bitset_next(bits, vision->tiling.cells, 0);
+             cell < vision->tiling.cells;
+             cell = mm_bitset_next(bits, vision->tiling.cells, cell + 1)) {
+            if (!view)
+                view = vision_view_get(vision, to, active->view->chunk);
+            if (!view)
+                return;
+            vision_count_cell(vision, view, (enum vision_sense)sense, SOURCE_LENT, (uint32_t)cell,
+                              up);
+        }
+    }
+}
+
+// An empire that begins to lend has its own sight noted from here on.
+static void note_own_sight(struct vision *vision, struct vision_empire *lender)
+{
+    for (size_t i = 0; i < lender->actives.count; i++) {
+        struct vision_active *active = lender->actives.items[i];
+        for (unsigned sense = 0; sense < SENSES; sense++) {
+            uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
+            memset(bits, 0, vision->words * sizeof *bits);
+            const struct vision_plane *plane = active->planes[sense][SOURCE_OWN];
+            for (uint32_t cell = 0; plane && cell < vision->tiling.cells; cell++) {
+                if (plane->count[cell] > 0)
+                    mm_bitset_set(bits, cell);
+            }
+        }
+    }
+}
+
+static void begin_share(struct vision *vision, uint32_t from, uint32_t to)
+{
+    struct vision_empire *lender = vision_empire_get(vision, from);
+    if (!lender || !vision_empire_get(vision, to))
+        return;
+    size_t place = borrower_place(lender, to);
+    if (place < lender->borrowers.count && lender->borrowers.items[place] == to)
+        return;
+    if (lender->borrowers.count == 0)
+        note_own_sight(vision, lender);
+    if (!mm_vec_push(&lender->borrowers, to)) {
+        vision->exhausted = true;
+        return;
+    }
+    memmove(&lender->borrowers.items[place + 1], &lender->borrowers.items[place],
+            (lender->borrowers.count - 1 - place) * sizeof *lender->borrowers.items);
+    lender->borrowers.items[place] = to;
+    for (size_t i = 0; i < lender->actives.count; i++)
+        lend_view(vision, lender->actives.items[i], to, true);
+}
+
+static void end_share(struct vision *vision, uint32_t from, uint32_t to)
+{
+    struct vision_empire *lender = vision_empire_find(vision, from);
+    if (!lender)
+        return;
+    size_t place = borrower_place(lender, to);
+    if (place == lender->borrowers.count || lender->borrowers.items[place] != to)
+        return;
+    lender->borrowers.count--;
+    memmove(&lender->borrowers.items[place], &lender->borrowers.items[place + 1],
+            (lender->borrowers.count - place) * sizeof *lender->borrowers.items);
+    if (VISION_FAULT(STALE_SHARE))
+        return;
+    for (size_t i = 0; i < lender->actives.count; i++)
+        lend_view(vision, lender->actives.items[i], to, false);
+}
+
+void vision_share_apply_orders(struct vision *vision)
+{
+    for (size_t i = 0; i < vision->share_orders.count && !vision->exhausted; i++) {
+        const struct vision_share_order *order = &vision->share_orders.items[i];
+        if (order->begin)
+            begin_share(vision, order->from, order->to);
+        else
+            end_share(vision, order->from, order->to);
+    }
+    mm_vec_clear(&vision->share_orders);
+}
+
+// What the lender's own sight of one view gained and lost since the last settling.
+static void settle_lender(struct vision *vision, struct vision_empire *lender,
+                          struct vision_view *view)
+{
+    struct vision_active *active = view->active;
+    const uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
+    for (size_t cell = mm_bitset_next(dirty, vision->tiling.cells, 0); cell < vision->tiling.cells;
+         cell = mm_bitset_next(dirty, vision->tiling.cells, cell + 1)) {
+        for (unsigned sense = 0; sense < SENSES; sense++) {
+            const struct vision_plane *plane = active->planes[sense][SOURCE_OWN];
+            uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
+            bool sees = plane && plane->count[cell] > 0;
+            if (sees == mm_bitset_get(bits, cell))
+                continue;
+            if (sees)
+                mm_bitset_set(bits, cell);
+            else
+                mm_bitset_clear(bits, cell);
+            for (size_t b = 0; b < lender->borrowers.count; b++) {
+                struct vision_view *lent =
+                    vision_view_get(vision, lender->borrowers.items[b], view->chunk);
+                if (!lent)
+                    return;
+                vision_count_cell(vision, lent, (enum vision_sense)sense, SOURCE_LENT,
+                                  (uint32_t)cell, sees);
+            }
+        }
+    }
+}
+
+void vision_share_settle(struct vision *vision)
+{
+    // Borrowers' views join the list while it is walked; what they gain is lent, so they lend
+    // nothing on.
+    for (size_t i = 0; i < vision->dirty_views.count && !vision->exhausted; i++) {
+        struct vision_view *view = vision->dirty_views.items[i];
+        struct vision_empire *empire = vision->empires[view->empire];
+        if (view->active && empire->borrowers.count > 0)
+            settle_lender(vision, empire, view);
+    }
+}

@@ -1,0 +1,291 @@
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+#include "services/vision/core/internal.h"
+
+#include <string.h>
+
+// Views of (empire, chunk), their counters, and the observers' discs counted in them.
+
+static uint64_t view_key(uint32_t empire, uint32_t chunk)
+{
+    return (uint64_t)empire << 32 | chunk;
+}
+
+struct vision_view *vision_view_find(const struct vision *vision, uint32_t empire, uint32_t chunk)
+{
+    uint64_t value;
+    if (!mm_idmap_get(vision->view_by_key, view_key(empire, chunk), &value))
+        return NULL;
+    return (struct vision_view *)(uintptr_t)value;
+}
+
+struct vision_view *vision_view_get(struct vision *vision, uint32_t empire_number, uint32_t chunk)
+{
+    struct vision_view *view = vision_view_find(vision, empire_number, chunk);
+    if (view)
+        return view;
+    struct vision_empire *empire = vision_empire_get(vision, empire_number);
+    view = empire ? mm_pool_get(vision->view_pool) : NULL;
+    if (!view) {
+        vision->exhausted = true;
+        return NULL;
+    }
+    if (mm_idmap_set(vision->view_by_key, view_key(empire_number, chunk),
+                     (uint64_t)(uintptr_t)view) != MM_OK) {
+        mm_pool_put(vision->view_pool, view);
+        vision->exhausted = true;
+        return NULL;
+    }
+    view->empire = empire_number;
+    view->chunk = chunk;
+    view->next_of_empire = empire->first_view;
+    empire->first_view = view;
+    vision->stats.views++;
+    return view;
+}
+
+// The watchers of a chunk are kept in the order of their empires' numbers.
+static bool add_watcher(struct vision *vision, struct vision_active *active)
+{
+    struct vision_chunk *chunk = &vision->chunks.items[active->view->chunk];
+    uint32_t empire = active->view->empire;
+    struct vision_watcher watcher = {.empire = empire, .active = active};
+    if (!mm_vec_push(&chunk->watchers, watcher))
+        return false;
+    size_t i = chunk->watchers.count - 1;
+    for (; i > 0 && chunk->watchers.items[i - 1].empire > empire; i--)
+        chunk->watchers.items[i] = chunk->watchers.items[i - 1];
+    chunk->watchers.items[i] = watcher;
+    return true;
+}
+
+struct vision_active *vision_view_activate(struct vision *vision, struct vision_view *view)
+{
+    if (view->active)
+        return view->active;
+    struct vision_empire *empire = vision->empires[view->empire];
+    struct vision_active *active = mm_pool_get(vision->active_pool);
+    if (!active) {
+        vision->exhausted = true;
+        return NULL;
+    }
+    active->view = view;
+    active->place_in_empire = (uint32_t)empire->actives.count;
+    if (!mm_vec_push(&empire->actives, active)) {
+        mm_pool_put(vision->active_pool, active);
+        vision->exhausted = true;
+        return NULL;
+    }
+    if (!add_watcher(vision, active)) {
+        empire->actives.count--;
+        mm_pool_put(vision->active_pool, active);
+        vision->exhausted = true;
+        return NULL;
+    }
+    view->active = active;
+    vision->stats.views_active++;
+    // So that the tick's end looks at it, also if nothing should come to be counted.
+    vision_view_mark_dirty(vision, view);
+    return active;
+}
+
+void vision_view_mark_dirty(struct vision *vision, struct vision_view *view)
+{
+    if (view->dirty)
+        return;
+    view->dirty = mm_vec_push(&vision->dirty_views, view);
+    vision->exhausted |= !view->dirty;
+}
+
+void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view)
+{
+    if (view->unsaved)
+        return;
+    view->unsaved = true;
+    view->next_unsaved = NULL;
+    if (vision->unsaved_last)
+        vision->unsaved_last->next_unsaved = view;
+    else
+        vision->unsaved_first = view;
+    vision->unsaved_last = view;
+    vision->unsaved_views++;
+}
+
+// --- counters
+// ----------------------------------------------------------------------------------------
+
+static struct vision_plane *plane_get(struct vision *vision, struct vision_active *active,
+                                      enum vision_sense sense, enum vision_source source)
+{
+    struct vision_plane **place = &active->planes[sense][source];
+    if (!*place)
+        *place = mm_pool_get(vision->plane_pool);
+    if (!*place)
+        vision->exhausted = true;
+    return *place;
+}
+
+// Counts `count` cells of one plane up or down by one; those that begin or cease to be seen become
+// dirty.
+static void count_cells(struct vision *vision, struct vision_view *view, enum vision_sense sense,
+                        enum vision_source source, const uint16_t *cells, uint32_t count, bool up)
+{
+    struct vision_active *active = vision_view_activate(vision, view);
+    struct vision_plane *plane = active ? plane_get(vision, active, sense, source) : NULL;
+    if (!plane)
+        return;
+    uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
+    uint32_t changed = 0;
+    if (up) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (plane->count[cells[i]]++ == 0) {
+                mm_bitset_set(dirty, cells[i]);
+                changed++;
+            }
+        }
+        plane->nonzero += changed;
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            if (VISION_FAULT(COUNT_UNDERFLOW) && i == 0 && plane->count[cells[i]] > 1)
+                plane->count[cells[i]]--;
+            if (VISION_FAULT(UNDERFLOW_UNCHECKED) && plane->count[cells[i]] == 0)
+                continue;
+            MM_CHECK(plane->count[cells[i]] > 0);
+            if (--plane->count[cells[i]] == 0) {
+                mm_bitset_set(dirty, cells[i]);
+                changed++;
+            }
+        }
+        plane->nonzero -= changed;
+    }
+    if (changed)
+        vision_view_mark_dirty(vision, view);
+}
+
+void vision_count_cell(struct vision *vision, struct vision_view *view, enum vision_sense sense,
+                       enum vision_source source, uint32_t cell, bool up)
+{
+    uint16_t one = (uint16_t)cell;
+    count_cells(vision, view, sense, source, &one, 1, up);
+}
+
+void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk)
+{
+    struct vision_view *view = vision_view_get(vision, empire, chunk);
+    for (uint32_t cell = 0; view && cell < vision->tiling.cells; cell++)
+        vision_count_cell(vision, view, SENSE_SIGHT, SOURCE_OWN, cell, true);
+}
+
+// --- discs
+// -------------------------------------------------------------------------------------------
+
+// The view that a group of cells lies in, seen from the view in which the observer stands.
+static struct vision_view *group_view(struct vision *vision, struct vision_view *center,
+                                      const struct vision_group *group)
+{
+    if (group->near == 0)
+        return center;
+    struct vision_active *active = vision_view_activate(vision, center);
+    if (!active)
+        return NULL;
+    if (group->near != FOOTPRINT_FAR && active->neighbors[group->near - 1])
+        return active->neighbors[group->near - 1];
+    struct hex_chunk at = vision->chunks.items[center->chunk].at;
+    uint32_t chunk = vision_chunk_get(vision, (struct hex_chunk){at.a + group->a, at.b + group->b});
+    struct vision_view *view =
+        chunk == UINT32_MAX ? NULL : vision_view_get(vision, center->empire, chunk);
+    if (group->near != FOOTPRINT_FAR)
+        active->neighbors[group->near - 1] = view;
+    return view;
+}
+
+static void count_shape(struct vision *vision, struct vision_view *center, uint32_t cell,
+                        int32_t radius, unsigned shape, bool detects, bool up)
+{
+    const struct vision_footprint *footprint = vision->footprints[radius];
+    uint32_t index = cell * SHAPES + shape;
+    for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
+        const struct vision_group *group = &footprint->groups[g];
+        struct vision_view *view = group_view(vision, center, group);
+        if (!view)
+            return;
+        const uint16_t *cells = footprint->cells + group->first;
+        count_cells(vision, view, SENSE_SIGHT, SOURCE_OWN, cells, group->count, up);
+        if (detects)
+            count_cells(vision, view, SENSE_DETECT, SOURCE_OWN, cells, group->count, up);
+    }
+}
+
+static bool footprint_ready(struct vision *vision, int32_t radius)
+{
+    if (!vision->footprints[radius])
+        vision->footprints[radius] = vision_footprint_new(&vision->tiling, radius);
+    vision->exhausted |= !vision->footprints[radius];
+    return vision->footprints[radius] != NULL;
+}
+
+static void seat_leave(struct vision *vision, const struct vision_seat *seat)
+{
+    count_shape(vision, seat->view, seat->cell, seat->radius, SHAPE_DISC, seat->detects, false);
+    vision->stats.observers--;
+    vision->stats.discs++;
+}
+
+static void seat_take(struct vision *vision, struct vision_entity *entity, int32_t radius,
+                      bool detects)
+{
+    if (entity->chunk == UINT32_MAX || !footprint_ready(vision, radius))
+        return;
+    struct vision_view *view = vision_view_get(vision, entity->owner, entity->chunk);
+    if (!view)
+        return;
+    count_shape(vision, view, entity->cell, radius, SHAPE_DISC, detects, true);
+    entity->seat = (struct vision_seat){
+        .view = view, .cell = entity->cell, .radius = radius, .detects = detects, .at = entity->at};
+    vision->stats.observers++;
+    vision->stats.discs++;
+}
+
+// One step: what enters is counted before what leaves is uncounted, so that a view in between is
+// never empty.
+static void seat_step(struct vision *vision, struct vision_entity *entity, unsigned direction)
+{
+    struct vision_seat *seat = &entity->seat;
+    struct vision_view *view = seat->view;
+    if (entity->chunk != view->chunk)
+        view = entity->chunk == UINT32_MAX ? NULL
+                                           : vision_view_get(vision, entity->owner, entity->chunk);
+    if (!view)
+        return;
+    count_shape(vision, view, entity->cell, seat->radius, SHAPE_ENTER + direction, seat->detects,
+                true);
+    count_shape(vision, seat->view, seat->cell, seat->radius, SHAPE_LEAVE + direction,
+                seat->detects, false);
+    seat->view = view;
+    seat->cell = entity->cell;
+    seat->at = entity->at;
+    vision->stats.steps++;
+}
+
+void vision_seat_update(struct vision *vision, struct vision_entity *entity)
+{
+    bool wanted =
+        entity->alive && entity->owner != 0 && entity->sight_enabled && entity->sight_hexes > 0;
+    bool detects = wanted && vision->types[entity->type].detects;
+    struct vision_seat old = entity->seat;
+    if (old.view && wanted && old.view->empire == entity->owner &&
+        old.radius == entity->sight_hexes && old.detects == detects) {
+        int32_t distance = hex_distance(old.at, entity->at);
+        if (distance == 0)
+            return;
+        if (distance == 1 && !vision->whole_discs) {
+            seat_step(vision, entity, (unsigned)hex_direction_between(old.at, entity->at));
+            return;
+        }
+    }
+    entity->seat.view = NULL;
+    if (wanted)
+        seat_take(vision, entity, entity->sight_hexes, detects);
+    if (old.view)
+        seat_leave(vision, &old);
+}
