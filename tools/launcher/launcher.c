@@ -1,0 +1,282 @@
+#include "tools/launcher/launcher.h"
+
+#include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
+#include "tools/launcher/plan.h"
+#include "tools/launcher/status.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Stages start in ascending order, each when all of the one before are ready, and stop in
+// descending order, each when all of the one above have ended.
+
+enum { START_WITHIN_MS = 60000, LOG_TRIM_EVERY_MS = 10000, LOG_TAIL_LINES = 8 };
+
+enum launcher_state { LAUNCHER_STARTING, LAUNCHER_RUNNING, LAUNCHER_STOPPING };
+
+struct launcher {
+    struct plan plan;
+    const struct launcher_options *options;
+    struct mm_loop *loop;
+    enum launcher_state state;
+    unsigned stage; // being started, or being stopped
+    int exit_status;
+    struct mm_loop_timer start_timer; // the stage takes too long
+    struct mm_loop_timer trim_timer;
+    struct mm_loop_task step_task; // looks where start or stop stand
+};
+
+static void say(const char *format, ...) MM_PRINTF(1, 2);
+
+static void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    fflush(stdout);
+}
+
+static bool all_ready(const struct launcher *launcher)
+{
+    for (unsigned i = 0; i < launcher->plan.child_count; i++)
+        if (launcher->plan.children[i].state != CHILD_READY)
+            return false;
+    return true;
+}
+
+static void update_status(const struct launcher *launcher)
+{
+    const char *state = "starting";
+    if (launcher->state == LAUNCHER_RUNNING)
+        state = all_ready(launcher) ? "ready" : "degraded";
+    else if (launcher->state == LAUNCHER_STOPPING)
+        state = launcher->exit_status == 0 ? "stopping" : "failed";
+    status_write(&launcher->plan, launcher->options->status_file, state);
+}
+
+// --- stopping ------------------------------------------------------------------------------------
+
+static void stop(struct launcher *launcher, int exit_status)
+{
+    if (launcher->state == LAUNCHER_STOPPING)
+        return;
+    mm_loop_timer_stop(launcher->loop, &launcher->start_timer);
+    launcher->state = LAUNCHER_STOPPING;
+    launcher->exit_status = exit_status;
+    launcher->stage = PLAN_STAGES;
+    say("\nStopping; a second Ctrl-C kills.\n");
+    mm_loop_defer(launcher->loop, &launcher->step_task);
+}
+
+// Goes down a stage when nothing of the present one and those above runs.
+static void step_stop(struct launcher *launcher)
+{
+    struct plan *plan = &launcher->plan;
+    for (;;) {
+        for (unsigned i = 0; i < plan->child_count; i++)
+            if (plan->children[i].stage >= launcher->stage && child_runs(&plan->children[i]))
+                return;
+        if (launcher->stage == 0)
+            break;
+        launcher->stage--;
+        for (unsigned i = 0; i < plan->child_count; i++)
+            if (plan->children[i].stage == launcher->stage)
+                child_stop(&plan->children[i]);
+    }
+    mm_loop_stop(launcher->loop);
+}
+
+static void on_stop_signal(struct mm_loop *loop, int signal_number, void *arg)
+{
+    (void)loop;
+    (void)signal_number;
+    struct launcher *launcher = arg;
+    if (launcher->state != LAUNCHER_STOPPING) {
+        stop(launcher, 0);
+        return;
+    }
+    say("Killing.\n");
+    for (unsigned i = 0; i < launcher->plan.child_count; i++)
+        child_kill(&launcher->plan.children[i]);
+}
+
+// --- starting ------------------------------------------------------------------------------------
+
+static void started(struct launcher *launcher)
+{
+    launcher->state = LAUNCHER_RUNNING;
+    mm_loop_timer_stop(launcher->loop, &launcher->start_timer);
+    say("\nThe game runs: http://127.0.0.1:%u/\n", launcher->plan.players_port);
+    say("Logs are in %s/log. Ctrl-C stops everything; the game goes on from there next time.\n",
+        launcher->plan.data);
+}
+
+// Starts the stages whose predecessors are ready.
+static void step_start(struct launcher *launcher)
+{
+    struct plan *plan = &launcher->plan;
+    while (launcher->stage < PLAN_STAGES) {
+        for (unsigned i = 0; i < plan->child_count; i++)
+            if (plan->children[i].stage < launcher->stage && plan->children[i].state != CHILD_READY)
+                return;
+        for (unsigned i = 0; i < plan->child_count; i++)
+            if (plan->children[i].stage == launcher->stage && plan->children[i].state == CHILD_IDLE)
+                child_start(&plan->children[i]);
+        launcher->stage++;
+        mm_loop_timer_start(launcher->loop, &launcher->start_timer, MM_LOOP_MS(START_WITHIN_MS), 0);
+    }
+    if (all_ready(launcher))
+        started(launcher);
+}
+
+static void on_step(struct mm_loop *loop, void *arg)
+{
+    (void)loop;
+    struct launcher *launcher = arg;
+    if (launcher->state == LAUNCHER_STARTING)
+        step_start(launcher);
+    else if (launcher->state == LAUNCHER_STOPPING)
+        step_stop(launcher);
+    update_status(launcher);
+}
+
+// The end of a log, for whoever would have to look there anyway.
+static void show_log_tail(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return;
+    char lines[LOG_TAIL_LINES][400];
+    unsigned count = 0;
+    while (fgets(lines[count % LOG_TAIL_LINES], sizeof lines[0], file))
+        count++;
+    fclose(file);
+    unsigned shown = count < LOG_TAIL_LINES ? count : LOG_TAIL_LINES;
+    for (unsigned i = count - shown; i < count; i++)
+        fprintf(stderr, "    | %s", lines[i % LOG_TAIL_LINES]);
+}
+
+static void give_up(struct launcher *launcher, const struct child *child, const char *reason)
+{
+    fprintf(stderr, "\nmmorts-launcher: GIVING UP: %s %s\n    its log is %s\n", child->name, reason,
+            child->log_path);
+    show_log_tail(child->log_path);
+    stop(launcher, 1);
+}
+
+static void on_start_late(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    struct launcher *launcher = arg;
+    for (unsigned i = 0; i < launcher->plan.child_count; i++) {
+        const struct child *child = &launcher->plan.children[i];
+        if (child->state != CHILD_READY && child->state != CHILD_IDLE) {
+            give_up(launcher, child, "does not become ready");
+            return;
+        }
+    }
+}
+
+// --- children ------------------------------------------------------------------------------------
+
+static void on_child_change(struct child *child, void *arg)
+{
+    struct launcher *launcher = arg;
+    char end[80], reason[200];
+    child_describe_end(child->last_status, end, sizeof end);
+    switch (child->state) {
+    case CHILD_READY:
+        if (child->restarts == 0)
+            say("  %-11s ready after %5.1f s\n", child->name, (double)child->ready_after_ms / 1000);
+        else
+            say("  %-11s is back after %.2f s\n", child->name,
+                (double)child->ready_after_ms / 1000);
+        break;
+    case CHILD_WAITING:
+        say("  %-11s died (%s), starting it again\n", child->name, end);
+        break;
+    case CHILD_FAILED:
+        if (child->deaths == 1)
+            snprintf(reason, sizeof reason, "cannot run (%s)", end);
+        else
+            snprintf(reason, sizeof reason, "died %u times within %d s (last: %s)",
+                     CHILD_DEATHS_MAX, CHILD_DEATHS_WITHIN_MS / 1000, end);
+        give_up(launcher, child, reason);
+        break;
+    default:
+        break;
+    }
+    // Not from in here: the caller is still at work on the child.
+    mm_loop_defer(launcher->loop, &launcher->step_task);
+}
+
+static void on_child_signal(struct mm_loop *loop, int signal_number, void *arg)
+{
+    (void)loop;
+    (void)signal_number;
+    struct launcher *launcher = arg;
+    int status;
+    pid_t pid;
+    // One signal may stand for several ends.
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (unsigned i = 0; i < launcher->plan.child_count; i++)
+            if (launcher->plan.children[i].pid == pid) {
+                child_ended(&launcher->plan.children[i], status);
+                break;
+            }
+}
+
+static void on_trim(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    const struct launcher *launcher = arg;
+    for (unsigned i = 0; i < launcher->plan.child_count; i++)
+        child_trim_log(&launcher->plan.children[i]);
+}
+
+static void listen_to_signals(struct launcher *launcher)
+{
+    const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+    bool good = mm_loop_signal(launcher->loop, SIGCHLD, on_child_signal, launcher) == MM_OK;
+    for (unsigned i = 0; i < sizeof stop_signals / sizeof stop_signals[0]; i++)
+        good = good &&
+               mm_loop_signal(launcher->loop, stop_signals[i], on_stop_signal, launcher) == MM_OK;
+    if (!good)
+        launcher_die("cannot listen to signals: %s", strerror(errno));
+}
+
+int launcher_run(const struct launcher_options *options)
+{
+    struct launcher launcher = {.options = options};
+    say("mmorts: state is kept in %s\n", options->data);
+    plan_make(&launcher.plan, options);
+    plan_check_ports(&launcher.plan);
+    if (mm_loop_create(NULL, &launcher.loop) != MM_OK)
+        launcher_die("cannot make an event loop: %s", strerror(errno));
+    listen_to_signals(&launcher);
+    for (unsigned i = 0; i < launcher.plan.child_count; i++)
+        child_init(&launcher.plan.children[i], launcher.loop, on_child_change, &launcher);
+    mm_loop_task_init(&launcher.step_task, on_step, &launcher);
+    mm_loop_timer_init(&launcher.start_timer, on_start_late, &launcher);
+    mm_loop_timer_init(&launcher.trim_timer, on_trim, &launcher);
+    mm_loop_timer_start(launcher.loop, &launcher.trim_timer, MM_LOOP_MS(LOG_TRIM_EVERY_MS),
+                        MM_LOOP_MS(LOG_TRIM_EVERY_MS));
+    mm_loop_defer(launcher.loop, &launcher.step_task);
+    mm_loop_run(launcher.loop);
+    mm_loop_timer_stop(launcher.loop, &launcher.trim_timer);
+    status_write(&launcher.plan, options->status_file,
+                 launcher.exit_status == 0 ? "stopped" : "failed");
+    mm_loop_destroy(launcher.loop);
+    plan_free(&launcher.plan);
+    say("%s\n", launcher.exit_status == 0 ? "Stopped." : "Stopped after a failure.");
+    return launcher.exit_status;
+}

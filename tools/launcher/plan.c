@@ -1,0 +1,302 @@
+#include "tools/launcher/plan.h"
+
+#include "libcommon/base/check.h"
+#include "tools/launcher/database.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libgen.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// --- services ------------------------------------------------------------------------------------
+
+// In the order of their ports: 7100, 7110, ... A later stage needs the earlier ones to become
+// ready.
+static const struct {
+    const char *name, *upper;
+    unsigned stage;
+    bool has_stream;
+} services[] = {
+    {"auth", "AUTH", 1, false},
+    {"world", "WORLD", 2, true},
+    {"vision", "VISION", 3, true},
+    {"sync", "SYNC", 4, false},
+    {"production", "PRODUCTION", 2, true},
+    {"social", "SOCIAL", 1, false},
+};
+
+enum {
+    SERVICE_COUNT = sizeof services / sizeof services[0],
+    STAGE_SERVERS = 0,
+    STAGE_BOTS = 5,
+    // Room for the launcher's own names in a Unix socket's 108 bytes of path.
+    RUN_PATH_MAX = 80,
+};
+
+// --- environment ---------------------------------------------------------------------------------
+
+static void env_set(struct plan *plan, const char *name, const char *format, ...) MM_PRINTF(3, 4);
+
+static void env_set(struct plan *plan, const char *name, const char *format, ...)
+{
+    char value[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    MM_CHECK(plan->env_count < PLAN_ENV_MAX);
+    plan->env[plan->env_count++] = launcher_text("%s=%s", name, value);
+}
+
+extern char **environ;
+
+static void make_env(struct plan *plan, const struct launcher_options *options)
+{
+    // Settings from outside would point the services at other servers; the rest passes through.
+    for (char **at = environ; *at; at++)
+        if ((strncmp(*at, "MMORTS_", 7) != 0 || strncmp(*at, "MMORTS_LOG_LEVEL=", 17) == 0) &&
+            plan->env_count < PLAN_ENV_MAX / 2)
+            plan->env[plan->env_count++] = launcher_text("%s", *at);
+    for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "MMORTS_%s_RPC", services[i].upper);
+        env_set(plan, name, "ipc://%s/%s.rpc", plan->run, services[i].name);
+        snprintf(name, sizeof name, "MMORTS_%s_HTTP", services[i].upper);
+        env_set(plan, name, "127.0.0.1:%u", options->base_port + 10 * i + 2);
+        snprintf(name, sizeof name, "MMORTS_%s_STREAM", services[i].upper);
+        if (services[i].has_stream)
+            env_set(plan, name, "ipc://%s/%s.stream", plan->run, services[i].name);
+    }
+    env_set(plan, "MMORTS_SYNC_LISTEN", "127.0.0.1:%u", plan->players_port);
+    env_set(plan, "MMORTS_DB_HOST", "127.0.0.1");
+    env_set(plan, "MMORTS_DB_PORT", "%u", plan->mariadb_port);
+    env_set(plan, "MMORTS_DB_USER", "mmorts");
+    env_set(plan, "MMORTS_DB_PASSWORD", "%s", plan->secrets.db_password);
+    env_set(plan, "MMORTS_REDIS_HOST", "127.0.0.1");
+    env_set(plan, "MMORTS_REDIS_PORT", "%u", plan->redis_port);
+    env_set(plan, "MMORTS_REDIS_PASSWORD", "%s", plan->secrets.redis_password);
+    env_set(plan, "MMORTS_WORLD_SECRET", "%s", plan->secrets.world_secret);
+    env_set(plan, "MMORTS_LOGIN_URL", "http://127.0.0.1:%u", plan->login_port);
+}
+
+// --- children ------------------------------------------------------------------------------------
+
+static struct child *add_child(struct plan *plan, const char *name, unsigned stage)
+{
+    MM_CHECK(plan->child_count < PLAN_CHILDREN_MAX);
+    struct child *child = &plan->children[plan->child_count++];
+    child->name = name;
+    child->stage = stage;
+    child->env = plan->env;
+    child->log_path = launcher_text("%s/log/%s.log", plan->data, name);
+    child->stop_ms = 10000;
+    return child;
+}
+
+static void add_arg(struct child *child, const char *format, ...) MM_PRINTF(2, 3);
+
+static void add_arg(struct child *child, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        launcher_die("out of memory");
+    va_end(args);
+    MM_CHECK(child->argc < CHILD_ARGS_MAX);
+    child->argv[child->argc++] = text;
+}
+
+static void add_binary(struct plan *plan, struct child *child, const char *name)
+{
+    add_arg(child, "%s/mmorts-%s", plan->binaries, name);
+    if (access(child->argv[0], X_OK) != 0)
+        launcher_die("%s is missing; build it with make", child->argv[0]);
+}
+
+static void add_servers(struct plan *plan)
+{
+    struct child *mariadb = add_child(plan, "mariadb", STAGE_SERVERS);
+    mariadb->target = (struct probe_target){PROBE_MARIADB, plan->mariadb_port, NULL};
+    mariadb->stop_ms = 30000;
+    char **args =
+        database_mariadb_args(plan->data, plan->run, plan->mariadb_port, plan->secrets.db_password);
+    for (char **at = args; *at; at++) {
+        add_arg(mariadb, "%s", *at);
+        free(*at);
+    }
+    free(args);
+
+    struct child *redis = add_child(plan, "redis", STAGE_SERVERS);
+    redis->target = (struct probe_target){PROBE_REDIS, plan->redis_port, NULL};
+    char *program = database_find_program("redis-server");
+    char *settings =
+        database_redis_settings(plan->data, plan->redis_port, plan->secrets.redis_password);
+    add_arg(redis, "%s", program);
+    add_arg(redis, "%s", settings);
+    free(program);
+    free(settings);
+
+    struct child *login = add_child(plan, "login", STAGE_SERVERS);
+    login->target = (struct probe_target){PROBE_HTTP, plan->login_port, "/api/public-key"};
+    add_binary(plan, login, "login");
+    add_arg(login, "--listen");
+    add_arg(login, "127.0.0.1:%u", plan->login_port);
+    add_arg(login, "--data");
+    add_arg(login, "%s/login", plan->data);
+}
+
+static void add_services(struct plan *plan, const struct launcher_options *options)
+{
+    for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+        const char *name = services[i].name;
+        struct child *child = add_child(plan, name, services[i].stage);
+        uint16_t port = (uint16_t)(options->base_port + 10 * i + 2);
+        child->target = (struct probe_target){PROBE_HTTP, port, "/readyz"};
+        child->rpc = launcher_text("ipc://%s/%s.rpc", plan->run, name);
+        add_binary(plan, child, name);
+        add_arg(child, "--config");
+        add_arg(child, "%s/%s/%s.yaml", plan->services, name, name);
+        if (access(child->argv[2], R_OK) != 0)
+            launcher_die("cannot read %s: %s", child->argv[2], strerror(errno));
+    }
+}
+
+static void add_bots(struct plan *plan, uint32_t bots)
+{
+    if (bots == 0)
+        return;
+    struct child *child = add_child(plan, "bots", STAGE_BOTS);
+    child->target = (struct probe_target){.kind = PROBE_NONE};
+    add_binary(plan, child, "bots");
+    add_arg(child, "--url");
+    add_arg(child, "ws://127.0.0.1:%u/ws", plan->players_port);
+    add_arg(child, "--login");
+    add_arg(child, "http://127.0.0.1:%u", plan->login_port);
+    add_arg(child, "-n");
+    add_arg(child, "%u", bots);
+}
+
+// --- places --------------------------------------------------------------------------------------
+
+static void find_places(struct plan *plan, const struct launcher_options *options)
+{
+    launcher_make_dirs(options->data);
+    plan->data = realpath(options->data, NULL);
+    char *program = realpath("/proc/self/exe", NULL);
+    if (!plan->data || !program)
+        launcher_die("cannot resolve %s: %s", options->data, strerror(errno));
+    plan->binaries = launcher_text("%s", dirname(program));
+    free(program);
+    if (options->services) {
+        plan->services = realpath(options->services, NULL);
+        if (!plan->services)
+            launcher_die("cannot find %s: %s", options->services, strerror(errno));
+        return;
+    }
+    // The source tree is some levels above its build directory.
+    char *above = launcher_text("%s", plan->binaries);
+    for (int level = 0; level < 6 && !plan->services; level++) {
+        char *settings = launcher_text("%s/services/world/world.yaml", above);
+        if (launcher_exists(settings))
+            plan->services = launcher_text("%s/services", above);
+        free(settings);
+        char *up = launcher_text("%s/..", above);
+        free(above);
+        above = up;
+    }
+    free(above);
+    if (!plan->services)
+        launcher_die("cannot find the services' settings near %s; name them with --services",
+                     plan->binaries);
+    char *clean = realpath(plan->services, NULL);
+    free(plan->services);
+    plan->services = clean;
+}
+
+// Unix socket paths are short: a data directory with a long path keeps its sockets elsewhere.
+static void make_run_dir(struct plan *plan)
+{
+    plan->run = launcher_text("%s/run", plan->data);
+    if (strlen(plan->run) > RUN_PATH_MAX) {
+        free(plan->run);
+        plan->run = launcher_text("/tmp/mmorts-run-XXXXXX");
+        if (!mkdtemp(plan->run))
+            launcher_die("cannot make %s: %s", plan->run, strerror(errno));
+        return;
+    }
+    // Sockets of a launcher that was killed are stale: the lock says that nobody uses them.
+    launcher_remove_tree(plan->run);
+    launcher_make_dirs(plan->run);
+}
+
+void plan_make(struct plan *plan, const struct launcher_options *options)
+{
+    memset(plan, 0, sizeof *plan);
+    find_places(plan, options);
+    launcher_lock(plan->data);
+    make_run_dir(plan);
+    char *log_dir = launcher_text("%s/log", plan->data);
+    launcher_make_dirs(log_dir);
+    free(log_dir);
+    launcher_secrets_load(plan->data, &plan->secrets);
+    plan->mariadb_port = (uint16_t)(options->base_port + 6);
+    plan->redis_port = (uint16_t)(options->base_port + 7);
+    plan->login_port = (uint16_t)(options->base_port + 8);
+    plan->players_port = options->players_port;
+    make_env(plan, options);
+    add_servers(plan);
+    add_services(plan, options);
+    add_bots(plan, options->bots);
+    for (unsigned i = 0; i < plan->child_count; i++)
+        child_trim_log(&plan->children[i]);
+}
+
+void plan_free(struct plan *plan)
+{
+    launcher_remove_tree(plan->run);
+    for (unsigned i = 0; i < plan->child_count; i++) {
+        struct child *child = &plan->children[i];
+        for (unsigned k = 0; k < child->argc; k++)
+            free(child->argv[k]);
+        free(child->log_path);
+        free((char *)child->rpc);
+    }
+    for (unsigned i = 0; i < plan->env_count; i++)
+        free(plan->env[i]);
+    free(plan->data);
+    free(plan->run);
+    free(plan->binaries);
+    free(plan->services);
+}
+
+// --- ports ---------------------------------------------------------------------------------------
+
+static void check_port(const char *use, uint16_t port, const char *option)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    // Connections of an earlier run that linger must not count.
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        launcher_die("cannot make a socket: %s", strerror(errno));
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1) != 0)
+        launcher_die("port %u, for %s, cannot be used: %s\n"
+                     "    end the program that uses it, or choose another with %s",
+                     port, use, strerror(errno), option);
+    close(fd);
+}
+
+void plan_check_ports(const struct plan *plan)
+{
+    check_port("players", plan->players_port, "--players-port");
+    for (unsigned i = 0; i < plan->child_count; i++)
+        if (plan->children[i].target.kind != PROBE_NONE)
+            check_port(plan->children[i].name, plan->children[i].target.port, "--base-port");
+}
