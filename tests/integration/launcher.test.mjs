@@ -1,0 +1,243 @@
+// The launcher with its real MariaDB and Redis and stand-ins for our own programs, which say what
+// happens to them. That the real services play together under it is shown by the end-to-end tests.
+import assert from 'node:assert/strict';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import test, { after, before } from 'node:test';
+
+import { BUILD, Program, freePort, query, redisCommand, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+
+const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
+const PROGRAMS = ['login', ...SERVICES];
+
+// Answers every request with 200 once it listens. A file <name>.<trouble> in its directory makes trouble.
+const STAND_IN = `#!${process.execPath}
+const fs = require('fs'), http = require('http'), path = require('path');
+const name = path.basename(process.argv[1]).replace('mmorts-', '');
+const trouble = (kind) => fs.existsSync(path.join(path.dirname(process.argv[1]), name + '.' + kind));
+const note = (what) => fs.appendFileSync(path.join(path.dirname(process.argv[1]), 'notes'), name + ' ' + what + '\\n');
+note('start');
+if (trouble('crash')) { console.log('a crash, as ordered'); process.exit(3); }
+if (trouble('misconfigured')) { console.log('services.yaml:3: unknown setting'); process.exit(2); }
+process.on('SIGTERM', () => { note('SIGTERM'); if (!trouble('stubborn')) process.exit(0); });
+const address = name === 'login' ? process.argv[process.argv.indexOf('--listen') + 1]
+    : process.env['MMORTS_' + name.toUpperCase() + '_HTTP'];
+const [host, port] = address.split(':');
+fs.writeFileSync(path.join(path.dirname(process.argv[1]), name + '.env'), JSON.stringify(process.env));
+http.createServer((request, response) => response.end('ok')).listen(Number(port), host);
+`;
+
+class House {
+    constructor() {
+        this.root = tempDir();
+        this.bin = join(this.root, 'bin');
+        this.data = join(this.root, 'play');
+        this.statusPath = join(this.root, 'status.json');
+        mkdirSync(this.bin);
+        copyFileSync(join(BUILD, 'bin/mmorts-launcher'), join(this.bin, 'mmorts-launcher'));
+        chmodSync(join(this.bin, 'mmorts-launcher'), 0o755);
+        for (const name of PROGRAMS) {
+            writeFileSync(join(this.bin, `mmorts-${name}`), STAND_IN, { mode: 0o755 });
+        }
+        for (const name of SERVICES) {
+            mkdirSync(join(this.root, 'services', name), { recursive: true });
+            writeFileSync(join(this.root, 'services', name, `${name}.yaml`), '');
+        }
+    }
+
+    async choosePorts() {
+        this.players = await freePort();
+        // Sixty ports from here, well away from the one above.
+        do this.base = Math.min((await freePort()) & ~63, 31900);
+        while (this.players >= this.base && this.players < this.base + 60);
+    }
+
+    launch(...more) {
+        writeFileSync(this.notesPath, '');
+        rmSync(this.statusPath, { force: true });
+        const args = ['--data', this.data, '--base-port', String(this.base), '--players-port', String(this.players),
+            '--status-file', this.statusPath, ...more];
+        this.launcher = new Program(join(this.bin, 'mmorts-launcher'), args);
+        return this.launcher;
+    }
+
+    get notesPath() {
+        return join(this.bin, 'notes');
+    }
+
+    notes() {
+        return readFileSync(this.notesPath, 'utf8').trim().split('\n');
+    }
+
+    status() {
+        return JSON.parse(readFileSync(this.statusPath, 'utf8'));
+    }
+
+    trouble(name, kind) {
+        writeFileSync(join(this.bin, `${name}.${kind}`), '');
+    }
+
+    atPeace(name, kind) {
+        rmSync(join(this.bin, `${name}.${kind}`));
+    }
+
+    ready() {
+        return waitFor('readiness', 60000, () => {
+            if (this.launcher.exit) throw new Error(this.launcher.log());
+            return this.status().state === 'ready' && this.status();
+        });
+    }
+}
+
+const exists = (pid) => {
+    try {
+        process.kill(pid, 0);
+        // A zombie that nobody has reaped yet does not count.
+        return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    } catch {
+        return false;
+    }
+};
+
+let house;
+before(async () => {
+    house = new House();
+    await house.choosePorts();
+});
+after(async () => {
+    if (house?.launcher && !house.launcher.exit) await house.launcher.kill();
+});
+
+test('starts in order, restarts what dies, keeps the state, stops in order', async () => {
+    house.launch();
+    let status = await house.ready();
+    assert.equal(status.url, `http://127.0.0.1:${house.players}/`);
+    assert.match(house.launcher.log(), new RegExp(`http://127.0.0.1:${house.players}/`));
+    assert.deepEqual(Object.keys(status.processes).sort(), ['mariadb', 'redis', ...PROGRAMS].sort());
+    for (const [name, one] of Object.entries(status.processes)) {
+        assert.ok(exists(one.pid), name);
+        assert.equal(one.restarts, 0);
+        assert.ok(existsSync(one.log), one.log);
+    }
+
+    const starts = house.notes().map((note) => note.split(' ')[0]);
+    assert.equal(starts[0], 'login');
+    assert.ok(starts.indexOf('auth') < starts.indexOf('world'));
+    assert.ok(starts.indexOf('world') < starts.indexOf('vision'));
+    assert.equal(starts.at(-1), 'sync');
+
+    // What a service is told is enough to reach the servers; the passwords are nobody else's to read.
+    const env = JSON.parse(readFileSync(join(house.bin, 'world.env'), 'utf8'));
+    assert.match(env.MMORTS_WORLD_RPC, /^ipc:\/\//);
+    assert.equal(env.MMORTS_SYNC_LISTEN, `127.0.0.1:${house.players}`);
+    const database = { host: env.MMORTS_DB_HOST, port: env.MMORTS_DB_PORT, user: env.MMORTS_DB_USER, password: env.MMORTS_DB_PASSWORD };
+    const redis = { host: env.MMORTS_REDIS_HOST, port: env.MMORTS_REDIS_PORT, password: env.MMORTS_REDIS_PASSWORD };
+    await query(database, 'CREATE DATABASE mmorts_test; CREATE TABLE mmorts_test.t (x INT); INSERT INTO mmorts_test.t VALUES (42)');
+    assert.equal(await redisCommand(redis, 'SET', 'key', 'kept'), 'OK');
+    assert.equal(statSync(join(house.data, 'secrets')).mode & 0o777, 0o600);
+    assert.equal(statSync(house.data).mode & 0o077, 0);
+    await assert.rejects(query({ ...database, password: '' }, 'SELECT 1'));
+    await assert.rejects(query({ ...database, user: 'root', password: '' }, 'SELECT 1'));
+
+    // A second launcher on the same data would ruin it.
+    const second = startProgram(join(house.bin, 'mmorts-launcher'), ['--data', house.data]);
+    assert.equal((await second.wait()).code, 1);
+    assert.match(second.log(), /already runs/);
+
+    for (const name of ['world', 'redis', 'mariadb', 'sync']) {
+        const { pid } = house.status().processes[name];
+        const killed = performance.now();
+        process.kill(pid, 'SIGKILL');
+        await waitFor(`${name}'s return`, 15000, () => {
+            const one = house.status().processes[name];
+            return one.pid !== pid && one.state === 'ready' && one.restarts === 1;
+        });
+        if (name === 'world') assert.ok(performance.now() - killed < 1500, 'back at once');
+    }
+    status = await house.ready();
+
+    house.launcher.signal('SIGINT');
+    assert.equal((await house.launcher.wait()).code, 0);
+    assert.match(house.launcher.log(), /Stopped\.\n$/);
+    for (const one of Object.values(status.processes)) assert.ok(!exists(one.pid));
+    assert.equal(house.status().state, 'stopped');
+    const stops = house.notes().filter((note) => note.endsWith('SIGTERM')).map((note) => note.split(' ')[0]);
+    assert.equal(stops.length, PROGRAMS.length);
+    assert.equal(stops[0], 'sync');
+    assert.equal(stops.at(-1), 'login');
+    assert.ok(stops.indexOf('vision') < stops.indexOf('world'));
+    assert.ok(stops.indexOf('world') < stops.indexOf('auth'));
+
+    house.launch();
+    await house.ready();
+    assert.deepEqual(await query(database, 'SELECT x FROM mmorts_test.t'), [['42']]);
+    assert.equal(await redisCommand(redis, 'GET', 'key'), 'kept');
+});
+
+test('takes its children with it when it is killed', async () => {
+    const { processes } = await house.ready();
+    await house.launcher.kill();
+    await waitFor('the end of all children', 5000, () => Object.values(processes).every((one) => !exists(one.pid)));
+});
+
+test('starts again after that, and a second Ctrl-C kills', async () => {
+    house.trouble('social', 'stubborn');
+    house.launch();
+    const { processes } = await house.ready();
+    house.launcher.signal('SIGINT');
+    await waitFor("social's deafness", 10000, () => house.notes().includes('social SIGTERM'));
+    assert.ok(exists(processes.social.pid));
+    house.launcher.signal('SIGINT');
+    assert.equal((await house.launcher.wait(5000)).code, 0);
+    for (const one of Object.values(processes)) assert.ok(!exists(one.pid));
+    house.atPeace('social', 'stubborn');
+});
+
+test('gives up loudly on what dies again and again', async () => {
+    house.launch();
+    const { processes } = await house.ready();
+    house.trouble('production', 'crash');
+    process.kill(processes.production.pid, 'SIGKILL');
+    assert.equal((await house.launcher.wait()).code, 1);
+    house.atPeace('production', 'crash');
+    assert.match(house.launcher.log(), /GIVING UP: production died 5 times within 30 s/);
+    assert.ok(house.launcher.log().includes(processes.production.log), 'names the log');
+    assert.match(house.launcher.log(), /\| a crash, as ordered/, 'shows its end');
+    assert.equal(house.status().state, 'failed');
+    for (const one of Object.values(processes)) assert.ok(!exists(one.pid));
+});
+
+test('does not retry what cannot work', async () => {
+    house.trouble('vision', 'misconfigured');
+    house.launch();
+    assert.equal((await house.launcher.wait(60000)).code, 1);
+    house.atPeace('vision', 'misconfigured');
+    assert.match(house.launcher.log(), /GIVING UP: vision cannot run \(exit status 2\)/);
+    assert.match(house.launcher.log(), /unknown setting/);
+    assert.equal(house.notes().filter((note) => note === 'vision start').length, 1);
+});
+
+test('names a port that is taken, before it starts anything', async () => {
+    for (const [port, use] of [[house.players, 'players'], [house.base + 22, 'vision'], [house.base + 6, 'mariadb']]) {
+        const squatter = createServer();
+        await new Promise((done) => squatter.listen(port, '127.0.0.1', done));
+        const launcher = house.launch();
+        assert.equal((await launcher.wait()).code, 1);
+        squatter.close();
+        assert.match(launcher.log(), new RegExp(`port ${port}, for ${use}, cannot be used`));
+        assert.deepEqual(house.notes(), ['']);
+    }
+});
+
+test('refuses bad usage', async () => {
+    for (const args of [['--bots', 'many'], ['--base-port', '80'], ['--nonsense'], ['extra'], ['--players-port', '7106']]) {
+        const launcher = startProgram('mmorts-launcher', args);
+        assert.equal((await launcher.wait()).code, 2, args.join(' '));
+    }
+    const help = startProgram('mmorts-launcher', ['--help']);
+    assert.equal((await help.wait()).code, 0);
+    for (const option of ['--data', '--bots', '--base-port', '--players-port', '--services', '--status-file']) {
+        assert.ok(help.log().includes(option), option);
+    }
+});
