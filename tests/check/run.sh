@@ -2,7 +2,7 @@
 # All checks, one line each; the output of those that fail.  tests/check/run.sh [NAME...]
 cd "$(dirname "$0")/../.." || exit 1
 checks=("$@")
-[ $# -gt 0 ] || checks=(format banned floors scripts headers warnings cppcheck tidy selftest)
+[ $# -gt 0 ] || checks=(format banned floors scripts images headers warnings cppcheck tidy selftest)
 status=0
 for check in "${checks[@]}"; do
     start=$(date +%s.%N)

@@ -38,6 +38,8 @@ plant_clean_tree() {
     printf '%s\n' 'syntax = "proto3";' 'message Tick {' '    uint64 number = 1;' '}' |
         write proto/tick.proto
     printf '%s\n' '#!/bin/sh' 'echo hello' | write tools/login/run.sh
+    printf '%s\n' 'FROM debian' 'ENV MMORTS_WORLD_HTTP=:7112 \' '    MMORTS_WORLD_STREAM=:7111' |
+        write services/world/Dockerfile
     printf '%s\n' 'export const one = 1;' | write services/world/web.js
 }
 
@@ -63,7 +65,7 @@ catches() {
 }
 
 plant_clean_tree
-for check in format banned floors scripts headers warnings cppcheck tidy; do
+for check in format banned floors scripts images headers warnings cppcheck tidy; do
     output=$(tests/check/"$check".sh 2>&1 </dev/null) || complain "$check fails on a clean tree: $output"
 done
 
@@ -74,6 +76,7 @@ catches banned 'unfinished' tools/login/bad.sh <<<"# $(printf 'TO%s' DO): later"
 catches banned 'path of one machine' docs/bad.md <<<"see $(printf '/hom%s' e)/me/file"
 catches scripts 'bad.sh' tools/login/bad.sh <<<'if true; then'
 catches scripts 'bad.mjs' tests/bad.mjs <<<'const = 1;'
+catches images 'differs' services/vision/Dockerfile <<<$'FROM debian\nENV MMORTS_VISION_HTTP=:7112'
 catches headers 'bad.h: does not compile alone' libcommon/base/bad.h <<<'size_t bad(void);'
 catches headers 'bad.h: does not compile alone' libcommon/base/bad.h <<<'enum bad { BAD };'
 catches warnings 'Wconversion|Wimplicit-int-conversion' libcommon/base/bad.c \
