@@ -1,0 +1,131 @@
+// The oracle's checker is proven by bugs that it must find: this program has a core of its own, the
+// real sources compiled with one planted fault or another switched on.
+
+enum vision_fault {
+    FAULT_NONE,
+    FAULT_COUNT_UNDERFLOW,         // an observer that leaves is uncounted twice
+    FAULT_RING_OFF_BY_ONE,         // a step uncounts the ring within the one that was left
+    FAULT_MISSED_LEAVE_UNDER_FOG,  // fog moves over a standing entity, nobody is told
+    FAULT_LEAKED_ID_AFTER_DESPAWN, // who could not see it is told of an end
+    FAULT_SLOT_KEEPS_VIEWERS,      // a slot's next holder inherits who saw the last one
+    FAULT_STALE_SHARE,             // what was lent stays when sharing ends
+    FAULT_STEALTH_IGNORED,         // stealthed entities are seen by everybody
+    FAULT_MEMORY_KNOWS_TOO_MUCH,   // remembered as it is, not as it was seen
+    FAULT_MEMORY_OUTLIVES_REVEAL,  // its place is seen again without it, the memory stays
+    FAULT_COUNT,
+    FAULT_UNDERFLOW_UNCHECKED, // with any fault: goes on where the core would abort
+};
+static enum vision_fault planted;
+#define VISION_FAULT(name)                                                                         \
+    (planted == FAULT_##name ||                                                                    \
+     (FAULT_##name == FAULT_UNDERFLOW_UNCHECKED && planted != FAULT_NONE))
+
+#include "services/vision/core/check.c"
+#include "services/vision/core/footprint.c"
+#include "services/vision/core/memory.c"
+#include "services/vision/core/mirror.c"
+#include "services/vision/core/output.c"
+#include "services/vision/core/query.c"
+#include "services/vision/core/save.c"
+#include "services/vision/core/settle.c"
+#include "services/vision/core/share.c"
+#include "services/vision/core/sight.c"
+#include "services/vision/core/vision.c"
+#include "services/vision/core/watch.c"
+
+#include "tests/support/vision_world.h"
+
+#include <criterion/criterion.h>
+
+// Plays until the first difference; its words, or NULL if there was none.
+static const char *play(uint64_t seed, uint32_t ticks)
+{
+    static char first[240];
+    struct vision_world_options world_options = {.seed = seed,
+                                                 .empires = 5,
+                                                 .entities = 80,
+                                                 .chunk_radius = 5,
+                                                 .memories_max = 1000,
+                                                 .fog_of_war = true};
+    struct vision_world *world = vision_world_new(&world_options);
+    vision_world_set_quiet(world, true);
+    struct vision_options options = vision_world_core_options(world);
+    struct vision *core;
+    cr_assert_eq(vision_new(&options, &core), MM_OK);
+    size_t differences = 0;
+    for (uint32_t tick = 0; tick < ticks && differences == 0; tick++) {
+        const Mmorts__Frame__TickFrame *frame = vision_world_tick(world, tick == 0, core);
+        const Mmorts__Frame__VisionFrame *out;
+        cr_assert_eq(vision_apply(core, frame, &out), MM_OK, "%s", vision_refusal(core));
+        differences += vision_world_compare(world, core, tick == 0 ? NULL : out);
+    }
+    snprintf(first, sizeof first, "%s", vision_world_first_difference(world));
+    vision_free(core);
+    vision_world_free(world);
+    return differences ? first : NULL;
+}
+
+// In every one of a few worlds, and in the words that name what is wrong.
+static void must_be_found(enum vision_fault fault, const char *words)
+{
+    planted = fault;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        const char *found = play(seed, 600);
+        cr_assert_not_null(found, "fault %d was not found in world %d", (int)fault, (int)seed);
+        cr_expect_not_null(strstr(found, words), "world %d: %s", (int)seed, found);
+    }
+}
+
+Test(vision_faults, none_no_difference, .timeout = 30)
+{
+    planted = FAULT_NONE;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        const char *found = play(seed, 300);
+        cr_assert_null(found, "%s", found);
+    }
+}
+
+Test(vision_faults, count_underflow, .timeout = 30)
+{
+    must_be_found(FAULT_COUNT_UNDERFLOW, "hex (");
+}
+
+Test(vision_faults, ring_off_by_one, .timeout = 30)
+{
+    must_be_found(FAULT_RING_OFF_BY_ONE, "hex (");
+}
+
+Test(vision_faults, missed_leave_under_fog, .timeout = 30)
+{
+    must_be_found(FAULT_MISSED_LEAVE_UNDER_FOG, "wrongly in sight");
+}
+
+Test(vision_faults, leaked_id_after_despawn, .timeout = 30)
+{
+    must_be_found(FAULT_LEAKED_ID_AFTER_DESPAWN, "left, which it did not see");
+}
+
+Test(vision_faults, slot_keeps_viewers, .timeout = 30)
+{
+    must_be_found(FAULT_SLOT_KEEPS_VIEWERS, "");
+}
+
+Test(vision_faults, stale_share, .timeout = 30)
+{
+    must_be_found(FAULT_STALE_SHARE, "is 2, not");
+}
+
+Test(vision_faults, stealth_ignored, .timeout = 30)
+{
+    must_be_found(FAULT_STEALTH_IGNORED, "wrongly in sight");
+}
+
+Test(vision_faults, memory_knows_too_much, .timeout = 30)
+{
+    must_be_found(FAULT_MEMORY_KNOWS_TOO_MUCH, "remember");
+}
+
+Test(vision_faults, memory_outlives_reveal, .timeout = 30)
+{
+    must_be_found(FAULT_MEMORY_OUTLIVES_REVEAL, "beyond its time");
+}
