@@ -1,7 +1,7 @@
 #include "services/auth/core/token.h"
 
 #include "libcommon/base/base64url.h"
-#include "libcommon/base/str.h"
+#include "libcommon/base/name.h"
 #include "services/auth/core/json.h"
 
 #include <string.h>
@@ -182,42 +182,6 @@ static bool read_claim(void *ctx, const char *key, size_t key_bytes,
     return true; // to the end: malformed JSON is another verdict than a wrong claim
 }
 
-// Control characters, and those that turn or hide the text around them: a name is shown to others.
-static bool is_name_char(uint32_t point)
-{
-    return point >= 0x20 && !(point >= 0x7f && point <= 0x9f) && point != 0xad &&
-           !(point >= 0x200b && point <= 0x200f) && !(point >= 0x2028 && point <= 0x202e) &&
-           !(point >= 0x2060 && point <= 0x206f) && point != 0xfeff &&
-           !(point >= 0xfff0 && point <= 0xfffb) && !(point >= 0xe0000 && point <= 0xe0fff);
-}
-
-static uint32_t code_point(const uint8_t *at, size_t bytes)
-{
-    static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t point = at[0] & masks[bytes];
-    for (size_t i = 1; i < bytes; i++) {
-        point = point << 6 | (at[i] & 0x3f);
-    }
-    return point;
-}
-
-static bool is_username(const char *name)
-{
-    size_t bytes = strlen(name);
-    if (bytes == 0 || name[0] == ' ' || name[bytes - 1] == ' ') {
-        return false;
-    }
-    size_t chars = 0;
-    for (size_t at = 0; at < bytes; chars++) {
-        size_t length = mm_utf8_sequence((const uint8_t *)name + at, bytes - at);
-        if (length == 0 || !is_name_char(code_point((const uint8_t *)name + at, length))) {
-            return false;
-        }
-        at += length;
-    }
-    return chars <= AUTH_USERNAME_CHARS_MAX;
-}
-
 static bool is_time(int64_t time_s)
 {
     return time_s > 0 && time_s <= TIME_S_MAX;
@@ -236,7 +200,8 @@ static auth_reason read_claims(const struct parts *parts, struct auth_claims *ou
     uint32_t required = (1u << CLAIM_REQUIRED_COUNT) - 1;
     bool nbf_is_good = (reader.seen & 1u << CLAIM_NBF) == 0 || is_time(out->not_before_s);
     bool good = reader.good && (reader.seen & required) == required && nbf_is_good &&
-                out->user_id > 0 && out->activated >= -1 && is_username(out->username) &&
+                out->user_id > 0 && out->activated >= -1 &&
+                mm_name_valid(out->username, strlen(out->username), AUTH_USERNAME_CHARS_MAX) &&
                 is_time(out->issued_at_s) && is_time(out->expires_at_s) &&
                 out->expires_at_s > out->issued_at_s;
     return good ? REASON(OK) : REASON(INVALID_CLAIMS);
