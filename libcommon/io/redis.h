@@ -70,6 +70,7 @@ typedef void (*mm_redis_reply_fn)(enum mm_err err, const redisReply *reply, void
 
 // Sends a command in hiredis format (%s, %b with pointer and size_t, %d, %lld ...). fn may be NULL.
 // UNAVAILABLE: not connected. RESOURCE_EXHAUSTED: commands_max or send_bytes_max reached.
+// INVALID_ARGUMENT: a bad format, or a command that would change the connection (SUBSCRIBE ...).
 // On any error fn is never called.
 MM_MUST_USE enum mm_err mm_redis_command(struct mm_redis *redis, mm_redis_reply_fn fn, void *arg,
                                          const char *format, ...);
@@ -102,7 +103,7 @@ enum mm_redis_event {
 };
 
 struct mm_redis_message {
-    const char *channel; // 0-terminated
+    const char *channel; // 0-terminated; valid until the callback returns or unsubscribes it
     const void *data;    // NULL but for MM_REDIS_MESSAGE
     size_t size;
 };
@@ -112,7 +113,8 @@ typedef void (*mm_redis_message_fn)(enum mm_redis_event event,
 
 // Subscribes to a channel and stays subscribed through every reconnect. One callback per channel.
 // Redis keeps nothing for a reader that is away: on SUBSCRIBED after INTERRUPTED re-read whatever
-// the channel only announces. ALREADY_EXISTS; RESOURCE_EXHAUSTED (subscriptions_max).
+// the channel only announces. ALREADY_EXISTS; RESOURCE_EXHAUSTED (subscriptions_max); CANCELLED
+// (mm_redis_destroy is at work).
 MM_MUST_USE enum mm_err mm_redis_subscribe(struct mm_redis *redis, const char *channel,
                                            mm_redis_message_fn fn, void *arg);
 
