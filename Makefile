@@ -32,7 +32,8 @@ SERVICES := auth world vision sync production social
 # What has no main.c is not a program: its other files are still built and linked into the tests.
 PROGRAMS  := $(filter $(SERVICES),$(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
 TOOLS     := $(patsubst tools/%/main.c,%,$(wildcard tools/*/main.c))
-PROTOS    := $(wildcard proto/*.proto)
+# The contracts, and messages that only tests speak.
+PROTOS    := $(wildcard proto/*.proto tests/support/*.proto)
 COMMON_C  := $(wildcard libcommon/*/*.c)
 CORES_C   := $(foreach s,$(SERVICES),$(wildcard services/$(s)/core/*.c))
 SHELLS_C  := $(foreach s,$(SERVICES),$(filter-out %/main.c,$(wildcard services/$(s)/*.c)))
@@ -44,7 +45,7 @@ BENCH_C   := $(wildcard tests/bench/bench_*.c)
 FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj   = $(patsubst %.c,$(B)/obj/%.o,$(1))
-GEN_C := $(PROTOS:proto/%.proto=$(B)/gen/%.pb-c.c)
+GEN_C := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(notdir $(PROTOS)))
 GEN_H := $(GEN_C:.c=.h)
 lib   = $(foreach name,$(1),$(B)/lib/lib$(name).a)
 
@@ -124,6 +125,9 @@ $(B)/fuzz/flags: FORCE
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: proto/%.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=proto --c_out=$(B)/gen $<
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: tests/support/%.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=tests/support --c_out=$(B)/gen $<
 
 # The generated headers are there before anything is compiled; after that the .d files know who
 # includes which. Generated code is not held to our warnings.
@@ -142,7 +146,7 @@ $(call lib,$(1)): $(2) $(B)/lib/$(1).members
 	@rm -f $$@
 	ar crs $$@ $(2)
 endef
-$(eval $(call archive,proto,$(PROTOS:proto/%.proto=$(B)/obj/gen/%.pb-c.o)))
+$(eval $(call archive,proto,$(GEN_C:$(B)/%.c=$(B)/obj/%.o)))
 $(eval $(call archive,mmorts,$(call obj,$(COMMON_C))))
 $(eval $(call archive,support,$(call obj,$(SUPPORT_C))))
 
@@ -176,7 +180,7 @@ $(B)/fuzz/obj/gen/%.o: $(B)/gen/%.c $(B)/fuzz/flags | $(GEN_H)
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
 $(eval $(call archive,fuzz,$(patsubst %.c,$(B)/fuzz/obj/%.o,$(SHELLS_C) $(CORES_C) $(COMMON_C) \
-  $(PROTOS:proto/%.proto=gen/%.pb-c.c))))
+  $(GEN_C:$(B)/%=%))))
 $(FUZZ_BIN): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(call lib,fuzz)
 	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 

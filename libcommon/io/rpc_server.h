@@ -76,6 +76,9 @@ void mm_rpc_server_register(struct mm_rpc_server *server, ProtobufCService *serv
 // most MM_RPC_SERVER_LISTEN_MAX. MM_UNAVAILABLE: address in use or not ours (logged).
 MM_MUST_USE enum mm_err mm_rpc_server_listen(struct mm_rpc_server *server, const char *url);
 
+// The TCP port of the last address listened at (for tcp://127.0.0.1:0); 0 for other transports.
+uint16_t mm_rpc_server_port(const struct mm_rpc_server *server);
+
 // Stops accepting: calls that arrive from now on are answered UNAVAILABLE, those being carried out
 // go on.
 void mm_rpc_server_drain(struct mm_rpc_server *server);
