@@ -1,0 +1,196 @@
+// Two people play in real browsers, from the login to the chat; what they see is photographed into
+// build/screenshots/.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { Game } from '../support/game.mjs';
+import { BUILD, waitFor } from '../support/servers.mjs';
+
+const PICTURES = join(BUILD, 'screenshots');
+const LAPTOP = { width: 1366, height: 768 };
+const PHONE = { width: 412, height: 892 };
+
+let game, browser;
+const players = {};
+
+before(async () => {
+    mkdirSync(PICTURES, { recursive: true });
+    game = await Game.start();
+    browser = await chromium.launch({
+        executablePath: '/usr/bin/chromium',
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+            '--disable-component-update', '--disable-sync'],
+    });
+});
+
+after(async () => {
+    await browser?.close();
+    await game?.stop();
+});
+
+// Opens the page as a new person, logs in through the form, waits for the first full update.
+async function enter(name, viewport, options = {}) {
+    const context = await browser.newContext({ viewport, ...options });
+    const page = await context.newPage();
+    const faults = [];
+    page.on('pageerror', (error) => faults.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+    await page.goto(game.url);
+    await page.fill('#login-name', name);
+    await page.click('#login-button');
+    await page.waitForFunction(() => window.mmorts.state.tick > 0 && window.mmorts.state.entities.size > 0);
+    players[name] = { page, faults };
+    return page;
+}
+
+// Evaluated in the page: what the player knows.
+const knows = (page) => page.evaluate(() => {
+    const { state } = window.mmorts;
+    const hexes = [...state.hexes.values()];
+    return {
+        visible: hexes.filter((h) => h.state === 2).length,
+        explored: hexes.length,
+        tick: state.tick,
+        gold: state.resources.get('gold'),
+        mine: [...state.entities.values()].filter((e) => state.isMine(e)).map(({ id, type, kind, pos }) => ({ id, type, kind, pos })),
+        others: [...state.entities.values()].filter((e) => e.owner && !state.isMine(e)).length,
+    };
+});
+
+// Clicks a place of the map, given as a hex, after bringing it to the middle of the screen.
+async function clickHex(page, hex) {
+    const point = await page.evaluate(([q, r]) => {
+        const { view } = window.mmorts;
+        view.centerOn([q, r]);
+        view.camera.zoom = 1;
+        return { x: view.width / 2, y: view.height / 2 };
+    }, hex);
+    await page.mouse.click(point.x, point.y);
+}
+
+test('two players log in and each sees its own surroundings, black shroud elsewhere', { timeout: 120000 }, async () => {
+    const ada = await enter('ada', LAPTOP);
+    const bob = await enter('bob', LAPTOP);
+    for (const page of [ada, bob]) {
+        const known = await knows(page);
+        assert.ok(known.visible > 100, `sees ${known.visible} hexes`);
+        const types = known.mine.map((e) => e.type);
+        for (const type of ['settlement', 'scout', 'worker', 'soldier']) assert.ok(types.includes(type), `${types} has a ${type}`);
+    }
+    const [a, b] = await Promise.all([ada, bob].map((page) => page.evaluate(() => [...window.mmorts.state.hexes.keys()])));
+    assert.ok(a.filter((hex) => !b.includes(hex)).length > 50, 'they see different places');
+    // Far from everything the picture is black.
+    const dark = await ada.evaluate(() => {
+        const { view } = window.mmorts;
+        const { x, y } = view.camera;
+        Object.assign(view.camera, { x: x + 100000, y: y + 100000 });
+        view.draw(0);
+        const data = view.ctx.getImageData(0, 0, view.canvas.width, view.canvas.height).data;
+        Object.assign(view.camera, { x, y });
+        let brightest = 0;
+        for (let i = 0; i < data.length; i += 4) brightest = Math.max(brightest, data[i], data[i + 1], data[i + 2]);
+        return brightest;
+    });
+    assert.ok(dark < 20, `shroud is black, brightest ${dark}`);
+    await ada.screenshot({ path: join(PICTURES, 'home.png') });
+});
+
+test('a scout\'s march opens the fog, and what it leaves behind dims', { timeout: 120000 }, async () => {
+    const { page } = players.ada;
+    const before = await knows(page);
+    const scout = before.mine.find((e) => e.type === 'scout');
+    await clickHex(page, scout.pos);
+    assert.deepEqual(await page.evaluate(() => [...window.mmorts.view.selected]), [scout.id]);
+    // Outwards from home, to a passable hex that is in sight but far.
+    const target = await page.evaluate(() => {
+        const { state } = window.mmorts;
+        const d = (a, b) => Math.max(Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1]), Math.abs(a[0] + a[1] - b[0] - b[1]));
+        const free = [...state.hexes.values()].filter((h) => (state.terrains.get(h.terrain)?.cost || 0) > 0 && !state.at([h.q, h.r]).length);
+        free.sort((p, o) => d([o.q, o.r], state.home) - d([p.q, p.r], state.home));
+        return [free[0].q, free[0].r];
+    });
+    await clickHex(page, target);
+    await waitFor('the scout at its target', 60000, async () => {
+        const known = await knows(page);
+        const now = known.mine.find((e) => e.id === scout.id);
+        return now.pos[0] === target[0] && now.pos[1] === target[1];
+    });
+    const after = await knows(page);
+    assert.ok(after.explored > before.explored + 20, `explored ${before.explored} -> ${after.explored}`);
+    await page.evaluate((hex) => window.mmorts.view.centerOn(hex), target);
+    await page.screenshot({ path: join(PICTURES, 'scouting.png') });
+});
+
+test('training a soldier takes gold at once; the soldier appears after its duration', { timeout: 120000 }, async () => {
+    const { page } = players.ada;
+    const before = await knows(page);
+    const settlement = before.mine.find((e) => e.type === 'settlement');
+    await clickHex(page, settlement.pos);
+    await page.waitForSelector('[data-recipe=train_soldier]');
+    const duration = await page.evaluate(() => window.mmorts.state.recipes.find((r) => r.name === 'train_soldier').duration_ticks);
+    await page.click('[data-recipe=train_soldier]');
+    const paid = await waitFor('the price taken', 10000, async () => {
+        const known = await knows(page);
+        return known.gold < before.gold && known;
+    });
+    const soldiers = (known) => known.mine.filter((e) => e.type === 'soldier').length;
+    assert.equal(soldiers(paid), soldiers(before), 'the soldier is not there at once');
+    await page.waitForSelector('.job progress');
+    await page.screenshot({ path: join(PICTURES, 'training.png') });
+    const done = await waitFor('the soldier', 60000, async () => {
+        const known = await knows(page);
+        return soldiers(known) === soldiers(before) + 1 && known;
+    });
+    assert.ok(done.tick - paid.tick > duration * 0.8, `took ${done.tick - paid.tick} of ${duration} ticks`);
+});
+
+test('both chat and see each other in the roster', { timeout: 60000 }, async () => {
+    const { page: ada } = players.ada;
+    const { page: bob } = players.bob;
+    await ada.fill('#chat-input', 'Hello, neighbour <b>friend</b>!');
+    await ada.press('#chat-input', 'Enter');
+    await bob.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('Hello, neighbour'));
+    assert.equal(await bob.locator('#chat-log b b').count(), 0, 'a message is text, never markup');
+    await bob.fill('#chat-input', 'Well met.');
+    await bob.press('#chat-input', 'Enter');
+    await ada.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('Well met.'));
+    const roster = await ada.locator('#roster-list').textContent();
+    assert.ok(roster.includes('ada') && roster.includes('bob'), roster);
+    await ada.evaluate(() => { window.mmorts.view.centerOn(window.mmorts.state.home); window.mmorts.view.camera.zoom = 0.85; });
+    await ada.waitForTimeout(400); // the picture, not the test: lets a few frames be drawn
+    await ada.screenshot({ path: join(PICTURES, 'play.png') });
+});
+
+test('a reload comes back to the same empire and everything explored', { timeout: 60000 }, async () => {
+    const { page } = players.ada;
+    const before = await knows(page);
+    await page.reload();
+    await page.waitForFunction(() => window.mmorts.state.entities.size > 0 && window.mmorts.state.tick > 0);
+    const after = await knows(page);
+    assert.ok(after.tick >= before.tick);
+    assert.ok(after.explored >= before.explored, `explored ${before.explored} -> ${after.explored}`);
+    assert.deepEqual(after.mine.map((e) => e.id).sort(), before.mine.map((e) => e.id).sort());
+});
+
+test('it is playable on a phone', { timeout: 60000 }, async () => {
+    const page = await enter('cleo', PHONE, { hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
+    const known = await knows(page);
+    const settlement = known.mine.find((e) => e.type === 'settlement');
+    const point = await page.evaluate((pos) => {
+        const { view } = window.mmorts;
+        view.centerOn(pos);
+        return { x: view.width / 2, y: view.height / 2 };
+    }, settlement.pos);
+    await page.touchscreen.tap(point.x, point.y);
+    await page.waitForSelector('[data-recipe=train_worker]');
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(overflow <= 0, `the page is ${overflow} px too wide`);
+    await page.screenshot({ path: join(PICTURES, 'phone.png') });
+});
+
+test('the pages had no script errors', () => {
+    for (const [name, { faults }] of Object.entries(players)) assert.deepEqual(faults, [], name);
+});

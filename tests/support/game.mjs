@@ -1,0 +1,256 @@
+// The whole game for end-to-end tests: started by the launcher in a directory of its own, and
+// players that speak the client protocol (docs/client-protocol.md) through npm `ws`.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import WebSocket from 'ws';
+import { freePort, startProgram, tempDir, waitFor } from './servers.mjs';
+
+const START_TIMEOUT_MS = 120000; // makes a database and migrates six schemas
+const PORTS = 60;
+
+export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
+
+export class Game {
+    // Starts everything and waits until it is ready. `directory`: the state of an earlier game.
+    static async start({ bots = 0, env = {}, directory = tempDir() } = {}) {
+        const game = new Game();
+        game.directory = directory;
+        game.statusFile = join(directory, 'status.json');
+        const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
+        const args = ['--data', join(directory, 'play'), '--base-port', String(basePort)];
+        args.push('--players-port', String(basePort + PORTS), '--status-file', game.statusFile);
+        if (bots) args.push('--bots', String(bots));
+        game.program = startProgram('mmorts-launcher', args, { env });
+        await waitFor('running game', START_TIMEOUT_MS, () => {
+            if (game.program.exit) throw new Error(`the launcher ended:\n${game.program.log()}`);
+            return game.status().state === 'running';
+        }).catch((error) => {
+            throw new Error(`${error.message}\n${game.program.log()}`, { cause: error });
+        });
+        return game;
+    }
+
+    status() {
+        return JSON.parse(readFileSync(this.statusFile, 'utf8'));
+    }
+
+    get url() {
+        return this.status().url;
+    }
+
+    get socketUrl() {
+        return `${this.url.replace('http', 'ws')}ws`;
+    }
+
+    process(name) {
+        return this.status().processes[name];
+    }
+
+    logOf(name) {
+        return readFileSync(this.process(name).log, 'utf8');
+    }
+
+    // A token for a player of that name; `claims` are knobs of the login stand-in's --test mode.
+    async token(username, claims = {}) {
+        const answer = await fetch(`${this.status().login_url}/api/login`, {
+            method: 'POST',
+            headers: { 'Content-Type': 'application/json' },
+            body: JSON.stringify({ username, ...claims }),
+        });
+        const body = await answer.json();
+        if (!answer.ok) throw new Error(`login of ${username}: ${JSON.stringify(body)}`);
+        return body.token;
+    }
+
+    async join(username) {
+        const player = new Player(this.socketUrl, await this.token(username));
+        await player.waitFor('update', (message) => message.full);
+        return player;
+    }
+
+    // Calls a service's method over HTTP with the JSON mapping.
+    async call(service, method, body, token) {
+        const { port } = this.process(service);
+        const name = service[0].toUpperCase() + service.slice(1);
+        const headers = { 'Content-Type': 'application/json' };
+        if (token) headers.Authorization = `Bearer ${token}`;
+        const answer = await fetch(`http://127.0.0.1:${port}/rpc/${name}/${method}`, {
+            method: 'POST', headers, body: JSON.stringify(body),
+        });
+        return { status: answer.status, body: await answer.json() };
+    }
+
+    async kill(name) {
+        process.kill(this.process(name).pid, 'SIGKILL');
+    }
+
+    async stop() {
+        return this.program.stop(60000);
+    }
+}
+
+// A connected player: keeps every message and a model of what it has been told.
+export class Player {
+    constructor(url, token, { protocols = ['access_token', token], headers } = {}) {
+        this.messages = [];
+        this.closed = null; // { code, reason }
+        this.waiters = new Set();
+        this.nextSeq = 1;
+        this.reset();
+        this.socket = new WebSocket(url, protocols, { headers });
+        this.socket.on('message', (data, isBinary) => this.#take(data, isBinary));
+        this.socket.on('close', (code, reason) => {
+            this.closed = { code, reason: reason.toString() };
+            this.#wake();
+        });
+        this.socket.on('error', (error) => {
+            this.error = error;
+            this.#wake();
+        });
+    }
+
+    reset() {
+        this.entities = new Map();
+        this.hexes = new Map();
+        this.resources = {};
+        this.jobs = new Map();
+        this.recipes = [];
+    }
+
+    #take(data, isBinary) {
+        const message = isBinary ? { type: 'binary', data } : JSON.parse(data.toString());
+        message.receivedMs = performance.now();
+        this.messages.push(message);
+        this.#apply(message);
+        this.#wake();
+    }
+
+    #apply(message) {
+        switch (message.type) {
+        case 'welcome':
+            this.reset();
+            this.welcome = message.payload;
+            this.nextSeq = Math.max(this.nextSeq, message.payload.next_seq);
+            break;
+        case 'map':
+            this.map = message;
+            this.recipes = message.recipes;
+            break;
+        case 'explored_hexes':
+            for (const { hex, terrain } of message.hexes) this.hexes.set(`${hex}`, { terrain, state: 1 });
+            break;
+        case 'entity_snapshot':
+            this.entities.set(message.entity.id, { ...message.entity });
+            break;
+        case 'entity_cached':
+            if (this.entities.has(message.entity_id)) this.entities.get(message.entity_id).is_stale = true;
+            break;
+        case 'update':
+            this.#applyUpdate(message);
+            break;
+        }
+    }
+
+    #applyUpdate(update) {
+        if (update.full) {
+            for (const [id, entity] of this.entities) if (!entity.is_stale) this.entities.delete(id);
+            for (const hex of this.hexes.values()) if (hex.state === 2) hex.state = 1;
+        }
+        this.tick = update.tick;
+        for (const entity of update.appeared || []) this.entities.set(entity.id, { ...entity, data: { ...entity.data } });
+        for (const { data, ...fields } of update.changed || []) {
+            const entity = this.entities.get(fields.id);
+            if (entity) Object.assign(Object.assign(entity, fields).data ??= {}, data);
+        }
+        for (const id of update.disappeared || []) this.entities.delete(id);
+        for (const { hex, state, terrain } of update.vision || []) {
+            const known = this.hexes.get(`${hex}`) || {};
+            this.hexes.set(`${hex}`, { terrain: terrain || known.terrain, state });
+        }
+        Object.assign(this.resources, update.resources);
+        for (const job of update.jobs || []) this.jobs.set(job.job, job);
+    }
+
+    #wake() {
+        for (const waiter of this.waiters) waiter();
+    }
+
+    // Resolves with what `find` gives as soon as it is truthy; looked at after every message.
+    until(what, find, timeoutMs = 15000) {
+        return new Promise((resolve, reject) => {
+            const finish = (action, value) => {
+                clearTimeout(timer);
+                this.waiters.delete(look);
+                action(value);
+            };
+            const look = () => {
+                const value = find();
+                if (value) finish(resolve, value);
+                else if (this.closed) finish(reject, new Error(`closed (${this.closed.code} ${this.closed.reason}) before ${what}`));
+            };
+            const timer = setTimeout(() => {
+                const tail = this.messages.slice(-5).map((m) => JSON.stringify(m).slice(0, 300)).join('\n');
+                finish(reject, new Error(`no ${what} within ${timeoutMs} ms; last messages:\n${tail}`));
+            }, timeoutMs);
+            this.waiters.add(look);
+            look();
+        });
+    }
+
+    // The first message of the type, from index `from` on, that passes the test.
+    waitFor(type, test = () => true, { timeoutMs, from = 0 } = {}) {
+        return this.until(`${type} message`, () => this.messages.slice(from).find((m) => m.type === type && test(m)), timeoutMs);
+    }
+
+    waitClosed(timeoutMs = 15000) {
+        return new Promise((resolve, reject) => {
+            const timer = setTimeout(() => reject(new Error('not closed in time')), timeoutMs);
+            const look = () => {
+                if (!this.closed) return;
+                clearTimeout(timer);
+                this.waiters.delete(look);
+                resolve(this.closed);
+            };
+            this.waiters.add(look);
+            look();
+        });
+    }
+
+    send(message) {
+        this.socket.send(typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message));
+    }
+
+    // Sends a command; resolves with its ack or error message.
+    command(command, fields, seq = this.nextSeq++) {
+        const from = this.messages.length;
+        this.send({ type: 'command', payload: { seq, command, ...fields } });
+        return this.until(`answer to ${command}`, () =>
+            this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq));
+    }
+
+    chat(text) {
+        this.send({ type: 'chat', payload: { message: text } });
+    }
+
+    mine(type) {
+        return [...this.entities.values()].filter((e) => e.owner === this.welcome.empire_id && (!type || e.type === type));
+    }
+
+    count(state) {
+        return [...this.hexes.values()].filter((hex) => hex.state === state).length;
+    }
+
+    close() {
+        this.socket.close();
+    }
+
+    terminate() {
+        this.socket.terminate();
+    }
+}
+
+export function hexDistance([aq, ar], [bq, br]) {
+    const dq = aq - bq, dr = ar - br;
+    return Math.max(Math.abs(dq), Math.abs(dr), Math.abs(dq + dr));
+}
