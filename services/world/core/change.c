@@ -1,0 +1,141 @@
+#include "services/world/core/state.h"
+
+#include "libcommon/base/alloc.h"
+#include <stdio.h>
+#include <string.h>
+
+// A running session gets other rules. Types and terrains are renumbered by name.
+
+struct renumbering {
+    uint16_t types[WORLD_TYPES_MAX];
+    uint8_t terrains[WORLD_TERRAINS_MAX];
+};
+
+#define GONE 0xffff
+
+static enum mm_err refuse(char *problem, size_t problem_bytes, const char *what, const char *name)
+{
+    snprintf(problem, problem_bytes, "%s %s", what, name);
+    return MM_FAILED_PRECONDITION;
+}
+
+static enum mm_err renumber(const struct world *world, const struct world_rules *rules,
+                            struct renumbering *to, char *problem, size_t problem_bytes)
+{
+    bool terrain_used[WORLD_TERRAINS_MAX] = {false};
+    for (uint32_t i = 0; i < world->rules.type_count; i++) {
+        int type = world_rules_type(rules, world->rules.types[i].name);
+        to->types[i] = type < 0 ? GONE : (uint16_t)type;
+    }
+    for (uint32_t cell = 0; cell < world_map_cell_count(&world->map); cell++)
+        terrain_used[world->map.terrain[cell]] = true;
+    for (uint32_t i = 0; i < world->rules.terrain_count; i++) {
+        int terrain = world_rules_terrain(rules, world->rules.terrains[i].name);
+        if (terrain < 0 && terrain_used[i])
+            return refuse(problem, problem_bytes, "the map has terrain",
+                          world->rules.terrains[i].name);
+        to->terrains[i] = terrain < 0 ? 0 : (uint8_t)terrain;
+    }
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        const struct world_identity *identity =
+            WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+        const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+        const struct world_type *old = &world->rules.types[identity->type];
+        uint16_t type = to->types[identity->type];
+        uint8_t terrain = to->terrains[world->map.terrain[place->cell]];
+        if (type == GONE)
+            return refuse(problem, problem_bytes, "there are entities of type", old->name);
+        if (rules->types[type].kind != old->kind || rules->types[type].blocks != old->blocks)
+            return refuse(problem, problem_bytes, "there are entities of another kind of",
+                          old->name);
+        if (rules->terrains[terrain].move_cost_percent == 0)
+            return refuse(problem, problem_bytes, "entities stand on what is now impassable",
+                          rules->terrains[terrain].name);
+    }
+    return MM_OK;
+}
+
+// The newest keys stay, numbered anew from 0 by age, so that key n lies at place n % kept again.
+static enum mm_err keep_spawn_keys(struct world *world, uint32_t kept)
+{
+    size_t count = world->spawn_keys.count < kept ? world->spawn_keys.count : kept;
+    struct world_spawn_key *keys = mm_malloc((count + 1) * sizeof *keys);
+    if (!keys)
+        return MM_RESOURCE_EXHAUSTED;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = world->spawns_total - count + i;
+        keys[i] = world->spawn_keys.items[number % world->rules.spawn_keys_kept];
+    }
+    world->spawns_total = count;
+    mm_vec_clear(&world->spawn_keys);
+    mm_strmap_clear(world->spawn_of_key);
+    world->spawn_keys_hash = 0;
+    for (size_t i = 0; i < count; i++) {
+        MM_CHECK(mm_vec_push(&world->spawn_keys, keys[i]));
+        world->spawn_keys_hash += world_spawn_key_hash(&keys[i]);
+        MM_CHECK(mm_strmap_set_n(world->spawn_of_key, (const char *)keys[i].bytes, keys[i].len,
+                                 i) == MM_OK);
+    }
+    mm_free(keys);
+    return MM_OK;
+}
+
+// Whoever was under way looks for its way anew: costs and speeds may be others.
+static void start_again(struct world *world)
+{
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        const struct world_identity *identity =
+            WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+        if (!WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot))
+            continue;
+        if (world->rules.types[identity->type].ticks_per_hex == 0)
+            world_orders_clear(world, slot);
+        else
+            world_mover_replan(world, slot, false);
+    }
+}
+
+enum mm_err world_change_rules(struct world *world, const struct world_rules *rules, char *problem,
+                               size_t problem_bytes)
+{
+    enum mm_err err = world_rules_check(rules, problem, problem_bytes);
+    if (err != MM_OK)
+        return err;
+    if (rules->map.chunk_radius != world->rules.map.chunk_radius)
+        return refuse(problem, problem_bytes, "a session cannot change its", "chunk_radius");
+    if (rules->map.home_spacing_chunks != world->rules.map.home_spacing_chunks)
+        return refuse(problem, problem_bytes, "a session cannot change its", "home spacing");
+    if (rules->movement.units_per_hex < world->rules.movement.units_per_hex)
+        return refuse(problem, problem_bytes, "a session cannot lower its", "units_per_hex");
+    if (rules->entities_max + 1 < world->ecs.slot_end)
+        return refuse(problem, problem_bytes, "there are more entities than", "entities_max");
+    struct renumbering to;
+    err = renumber(world, rules, &to, problem, problem_bytes);
+    if (err == MM_OK && rules->spawn_keys_kept != world->rules.spawn_keys_kept)
+        err = keep_spawn_keys(world, rules->spawn_keys_kept);
+    if (err != MM_OK)
+        return err;
+    world_ecs_begin(&world->ecs);
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        struct world_identity *identity =
+            WORLD_TOUCH(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+        struct world_health *health = WORLD_TOUCH(&world->ecs, WORLD_HEALTH, world_health, slot);
+        identity->type = to.types[identity->type];
+        if (health->value > (int32_t)rules->types[identity->type].health_max)
+            health->value = (int32_t)rules->types[identity->type].health_max;
+    }
+    for (uint32_t cell = 0; cell < world_map_cell_count(&world->map); cell++)
+        world->map.terrain[cell] = to.terrains[world->map.terrain[cell]];
+    world->map.hash_sum = world_map_hash_full(&world->map);
+    world->rules = *rules;
+    world->ecs.entities_max = rules->entities_max;
+    world_derive(world);
+    world_map_rebuild_regions(&world->map);
+    start_again(world);
+    world_ecs_settle(&world->ecs);
+    world_ecs_begin(&world->ecs);
+    return MM_OK;
+}

@@ -1,0 +1,269 @@
+#include "services/world/core/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON(name) MMORTS__WORLD__COMMAND_REASON__COMMAND_##name
+
+static void refuse(struct world_result *result, uint32_t reason, const char *message)
+{
+    result->reason = reason;
+    result->message = message;
+}
+
+// --- how often
+// ------------------------------------------------------------------------------------
+
+static uint64_t allowance_now(const struct world *world, const struct world_player *player)
+{
+    uint64_t most = (uint64_t)world->rules.commands.burst * WORLD_TICK_RATE_HZ;
+    uint64_t gained = (world->tick - player->allowance_tick) * world->rules.commands.per_second;
+    return gained >= most - (player->allowance < most ? player->allowance : most)
+               ? most
+               : player->allowance + gained;
+}
+
+static void accept(struct world *world, struct world_player *player, uint64_t client_seq,
+                   struct world_result *result)
+{
+    player->allowance = allowance_now(world, player) - WORLD_TICK_RATE_HZ;
+    player->allowance_tick = world->tick;
+    player->last_client_seq = client_seq;
+    player->kept[player->kept_next] = (struct world_kept_result){client_seq, world->tick};
+    player->kept_next = (player->kept_next + 1) % WORLD_RESULTS_KEPT;
+    world_player_changed(world, player);
+    result->applied = true;
+}
+
+// True if the sequence number was handled before; then the result says what came of it.
+static bool handled_before(const struct world_player *player, uint64_t client_seq,
+                           struct world_result *result)
+{
+    if (client_seq > player->last_client_seq)
+        return false;
+    for (int i = 0; i < WORLD_RESULTS_KEPT; i++) {
+        if (player->kept[i].client_seq == client_seq) {
+            result->tick = player->kept[i].tick;
+            return true;
+        }
+    }
+    refuse(result, REASON(REPEATED), "handled before");
+    return true;
+}
+
+// --- whom ----------------------------------------------------------------------------------------
+
+struct squad {
+    uint32_t count;
+    uint32_t slots[WORLD_COMMAND_UNITS_MAX];
+};
+
+static int compare_slots(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+// The player's own living units among those named. Those that are gone are passed over: a member
+// of a group may have died while the order was on its way.
+static bool squad_gather(const struct world *world, const struct world_player *player,
+                         const Mmorts__World__Command *command, struct squad *squad,
+                         struct world_result *result)
+{
+    squad->count = 0;
+    if (command->n_units == 0 || command->n_units > world->rules.commands.units_max) {
+        refuse(result, REASON(NO_UNITS), "no units, or too many");
+        return false;
+    }
+    for (size_t i = 0; i < command->n_units; i++) {
+        uint32_t slot = world_slot_of_id(world, command->units[i]);
+        if (slot == WORLD_SLOT_NONE)
+            continue;
+        const struct world_identity *identity =
+            WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+        if (identity->owner == player->empire)
+            squad->slots[squad->count++] = slot;
+    }
+    if (squad->count == 0) {
+        refuse(result, REASON(UNKNOWN_UNIT), "no such unit");
+        return false;
+    }
+    qsort(squad->slots, squad->count, sizeof squad->slots[0], compare_slots);
+    for (uint32_t i = 0; i < squad->count; i++) {
+        if (i > 0 && squad->slots[i] == squad->slots[i - 1]) {
+            refuse(result, REASON(INVALID), "a unit is named twice");
+            return false;
+        }
+        const struct world_identity *identity =
+            WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, squad->slots[i]);
+        if (world->rules.types[identity->type].ticks_per_hex == 0) {
+            refuse(result, REASON(CANNOT), "it cannot move");
+            return false;
+        }
+    }
+    return true;
+}
+
+// --- move ----------------------------------------------------------------------------------------
+
+struct member {
+    uint32_t slot;
+    int32_t distance; // to the target
+};
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    if (x->distance != y->distance)
+        return x->distance < y->distance ? -1 : 1;
+    return (x->slot > y->slot) - (x->slot < y->slot);
+}
+
+// Whether units that do not belong to the squad, and stay where they are, leave no room there.
+static bool taken_by_others(const struct world *world, const struct squad *squad, uint32_t cell)
+{
+    if (world->grid.blockers[cell] > 0)
+        return true;
+    uint32_t standing = 0;
+    for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
+         slot = world_grid_next(&world->grid, slot)) {
+        bool of_squad = bsearch(&slot, squad->slots, squad->count, sizeof squad->slots[0],
+                                compare_slots) != NULL;
+        standing += !of_squad && !WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
+    }
+    return standing >= world->rules.movement.units_per_hex;
+}
+
+// Gives every member a hex of its own about the target: the nearest member gets the nearest hex.
+// goals[i] belongs to members[i]; members with no way there get WORLD_CELL_NONE. Returns how many
+// got one.
+static uint32_t spread(const struct world *world, const struct squad *squad,
+                       const struct member *members, struct hex_axial target, uint32_t *goals)
+{
+    uint32_t given = 0, room = world->rules.movement.units_per_hex;
+    bool served[WORLD_COMMAND_UNITS_MAX] = {false};
+    struct hex_axial ring[6 * WORLD_SPREAD_RADIUS_MAX];
+    for (uint32_t i = 0; i < squad->count; i++)
+        goals[i] = WORLD_CELL_NONE;
+    for (int32_t radius = 0; radius <= WORLD_SPREAD_RADIUS_MAX && given < squad->count; radius++) {
+        size_t count = hex_ring(target, radius, ring);
+        for (size_t j = 0; j < count && given < squad->count; j++) {
+            uint32_t cell = world_map_cell(&world->map, ring[j]);
+            if (cell == WORLD_CELL_NONE || !world_map_passable(&world->map, cell) ||
+                taken_by_others(world, squad, cell))
+                continue;
+            uint32_t region = world_map_region(&world->map, cell), here = 0;
+            for (uint32_t i = 0; i < squad->count && here < room; i++) {
+                const struct world_place *place =
+                    WORLD_GET(&world->ecs, WORLD_PLACE, world_place, members[i].slot);
+                if (served[i] || world_map_region(&world->map, place->cell) != region)
+                    continue;
+                goals[i] = cell;
+                served[i] = true;
+                given++;
+                here++;
+            }
+        }
+    }
+    return given;
+}
+
+static bool orders_full(const struct world *world, const struct squad *squad)
+{
+    for (uint32_t i = 0; i < squad->count; i++) {
+        const struct world_orders *orders =
+            WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, squad->slots[i]);
+        if (orders && orders->count == WORLD_ORDERS_MAX)
+            return true;
+    }
+    return false;
+}
+
+static bool move(struct world *world, const struct squad *squad,
+                 const Mmorts__World__Command *command, struct world_result *result)
+{
+    if (!command->move || !command->move->target) {
+        refuse(result, REASON(INVALID), "the target is missing");
+        return false;
+    }
+    struct hex_axial target = {command->move->target->q, command->move->target->r};
+    if (world_map_cell(&world->map, target) == WORLD_CELL_NONE) {
+        refuse(result, REASON(OUT_OF_MAP), "there is no map there");
+        return false;
+    }
+    if (command->queued && orders_full(world, squad)) {
+        refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
+        return false;
+    }
+    struct member members[WORLD_COMMAND_UNITS_MAX];
+    uint32_t goals[WORLD_COMMAND_UNITS_MAX];
+    for (uint32_t i = 0; i < squad->count; i++) {
+        const struct world_place *place =
+            WORLD_GET(&world->ecs, WORLD_PLACE, world_place, squad->slots[i]);
+        members[i].slot = squad->slots[i];
+        members[i].distance = hex_distance((struct hex_axial){place->q, place->r}, target);
+    }
+    qsort(members, squad->count, sizeof members[0], compare_members);
+    if (spread(world, squad, members, target, goals) == 0) {
+        refuse(result, REASON(UNREACHABLE), "there is no way");
+        return false;
+    }
+    for (uint32_t i = 0; i < squad->count; i++) {
+        if (goals[i] == WORLD_CELL_NONE)
+            continue;
+        struct hex_axial goal = world_map_hex(&world->map, goals[i]);
+        struct world_order order = {.kind = WORLD_ORDER_MOVE, .q = goal.q, .r = goal.r};
+        MM_CHECK(world_order_give(world, members[i].slot, &order, command->queued));
+    }
+    return true;
+}
+
+static bool stop(struct world *world, const struct squad *squad)
+{
+    for (uint32_t i = 0; i < squad->count; i++)
+        world_orders_clear(world, squad->slots[i]);
+    return true;
+}
+
+void world_command(struct world *world, const Mmorts__World__Command *command,
+                   struct world_result *result)
+{
+    struct world_player *player = world_player_find(world, command->player_id);
+    struct squad squad;
+    if (!player) {
+        refuse(result, REASON(NO_EMPIRE), "the player has not joined");
+        return;
+    }
+    if (command->client_seq == 0) {
+        refuse(result, REASON(INVALID), "client_seq is missing");
+        return;
+    }
+    if (handled_before(player, command->client_seq, result))
+        return;
+    if (world->paused) {
+        refuse(result, REASON(PAUSED), "the session is paused");
+        return;
+    }
+    if (allowance_now(world, player) < WORLD_TICK_RATE_HZ) {
+        refuse(result, REASON(RATE_LIMITED), "too many commands");
+        return;
+    }
+    bool done = false;
+    switch (command->order_case) {
+    case MMORTS__WORLD__COMMAND__ORDER_MOVE:
+        done = squad_gather(world, player, command, &squad, result) &&
+               move(world, &squad, command, result);
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_STOP:
+        done = squad_gather(world, player, command, &squad, result) && stop(world, &squad);
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER__NOT_SET:
+        refuse(result, REASON(INVALID), "there is no order in it");
+        break;
+    default:
+        refuse(result, REASON(UNSUPPORTED), "this server does not know the order");
+        break;
+    }
+    if (done)
+        accept(world, player, command->client_seq, result);
+}

@@ -1,0 +1,103 @@
+#include "services/world/core/components.h"
+
+#include "libcommon/base/hash.h"
+#include <string.h>
+
+#define FIELD(type, member)                                                                        \
+    {                                                                                              \
+#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), 0, 1, 0        \
+    }
+#define RAW(type, member)                                                                          \
+    {                                                                                              \
+#member, offsetof(struct type, member), 0, sizeof(((struct type *)0)->member), 1, 0        \
+    }
+#define EACH(type, list, member, element, n)                                                       \
+    {                                                                                              \
+#list "." #member, offsetof(struct type, list) + offsetof(struct element, member),         \
+            sizeof(((struct element *)0)->member), 0, n, sizeof(struct element)                    \
+    }
+
+static const struct world_field identity_fields[] = {
+    FIELD(world_identity, serial),
+    FIELD(world_identity, owner),
+    FIELD(world_identity, type),
+    FIELD(world_identity, kind),
+};
+static const struct world_field place_fields[] = {
+    FIELD(world_place, q),
+    FIELD(world_place, r),
+    FIELD(world_place, cell),
+};
+static const struct world_field health_fields[] = {FIELD(world_health, value)};
+static const struct world_field activity_fields[] = {FIELD(world_activity, value)};
+static const struct world_field amount_fields[] = {FIELD(world_amount, value)};
+static const struct world_field orders_fields[] = {
+    FIELD(world_orders, count),
+    FIELD(world_orders, begun),
+    EACH(world_orders, list, target, world_order, WORLD_ORDERS_MAX),
+    EACH(world_orders, list, q, world_order, WORLD_ORDERS_MAX),
+    EACH(world_orders, list, r, world_order, WORLD_ORDERS_MAX),
+    EACH(world_orders, list, kind, world_order, WORLD_ORDERS_MAX),
+};
+static const struct world_field mover_fields[] = {
+    FIELD(world_mover, since),   FIELD(world_mover, due),   FIELD(world_mover, next),
+    FIELD(world_mover, best),    FIELD(world_mover, phase), FIELD(world_mover, blocked),
+    FIELD(world_mover, replans), FIELD(world_mover, avoid),
+};
+static const struct world_field route_fields[] = {
+    FIELD(world_route, goal_q),   FIELD(world_route, goal_r), FIELD(world_route, steps),
+    FIELD(world_route, complete), RAW(world_route, packed),
+};
+
+#define COMPONENT(name, storage, type, fields)                                                     \
+    {                                                                                              \
+        name, storage, sizeof(struct type), sizeof(fields) / sizeof(fields)[0], fields             \
+    }
+
+const struct world_component world_components[WORLD_COMPONENTS] = {
+    [WORLD_IDENTITY] = COMPONENT("identity", WORLD_TABLE, world_identity, identity_fields),
+    [WORLD_PLACE] = COMPONENT("place", WORLD_TABLE, world_place, place_fields),
+    [WORLD_HEALTH] = COMPONENT("health", WORLD_TABLE, world_health, health_fields),
+    [WORLD_ACTIVITY] = COMPONENT("activity", WORLD_TABLE, world_activity, activity_fields),
+    [WORLD_AMOUNT] = COMPONENT("amount", WORLD_SPARSE, world_amount, amount_fields),
+    [WORLD_ORDERS] = COMPONENT("orders", WORLD_SPARSE, world_orders, orders_fields),
+    [WORLD_MOVER] = COMPONENT("mover", WORLD_SPARSE, world_mover, mover_fields),
+    [WORLD_ROUTE] = COMPONENT("route", WORLD_SPARSE, world_route, route_fields),
+};
+
+static uint64_t field_value(const uint8_t *at, unsigned bytes)
+{
+    uint16_t u16;
+    uint32_t u32;
+    uint64_t u64;
+    switch (bytes) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&u16, at, 2);
+        return u16;
+    case 4:
+        memcpy(&u32, at, 4);
+        return u32;
+    default:
+        memcpy(&u64, at, 8);
+        return u64;
+    }
+}
+
+uint64_t world_component_hash(enum world_component_id id, uint32_t slot, const void *row)
+{
+    const struct world_component *component = &world_components[id];
+    uint64_t hash = mm_mix64((uint64_t)id << 32 | slot);
+    for (unsigned f = 0; f < component->field_count; f++) {
+        const struct world_field *field = &component->fields[f];
+        const uint8_t *at = (const uint8_t *)row + field->offset;
+        if (field->raw) {
+            hash = mm_hash64(at, field->raw, hash);
+            continue;
+        }
+        for (unsigned i = 0; i < field->count; i++, at += field->stride)
+            hash = mm_mix64(hash ^ field_value(at, field->bytes)) + f;
+    }
+    return hash;
+}

@@ -1,0 +1,129 @@
+#ifndef WORLD_CORE_COMPONENTS_H
+#define WORLD_CORE_COMPONENTS_H
+
+#include "services/world/core/limits.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What entities are made of. Every component is a plain struct of integers; its field table says
+// how it is hashed and saved, so a new component is a struct, a table and a line in
+// world_components.
+
+enum world_component_id {
+    WORLD_IDENTITY, // who it is and whose
+    WORLD_PLACE,    // where
+    WORLD_HEALTH,
+    WORLD_ACTIVITY, // what players see it doing
+    WORLD_AMOUNT,   // resource nodes
+    WORLD_ORDERS,   // units with something to do
+    WORLD_MOVER,    // units under way: what changes with every step
+    WORLD_ROUTE,    // units under way: what changes with every plan
+    WORLD_COMPONENTS,
+};
+
+// What systems use besides components, as further bits of their declarations.
+enum { WORLD_USES_GRID = 24, WORLD_USES_MAP, WORLD_USES_PATHS };
+#define WORLD_BIT(id) (UINT32_C(1) << (id))
+
+struct world_identity {
+    uint64_t serial; // from 1, never used twice; public ids are made of it
+    uint32_t owner;  // empire number, 0 = nobody
+    uint16_t type;
+    uint8_t kind; // the type's, at hand
+    uint8_t spare;
+};
+
+struct world_place {
+    int32_t q, r;
+    uint32_t cell;
+};
+
+struct world_health {
+    int32_t value;
+};
+
+struct world_activity {
+    uint8_t value; // Mmorts__Frame__Activity
+};
+
+struct world_amount {
+    int32_t value;
+};
+
+enum world_order_kind { WORLD_ORDER_NONE = 0, WORLD_ORDER_MOVE = 1 };
+
+struct world_order {
+    uint64_t target; // entity handle, where the kind has one
+    int32_t q, r;
+    uint8_t kind; // enum world_order_kind
+    uint8_t spare[7];
+};
+
+struct world_orders {
+    uint8_t count;
+    uint8_t begun; // the first order is being carried out
+    uint8_t spare[6];
+    struct world_order list[WORLD_ORDERS_MAX]; // the first is the present one
+};
+
+enum world_move_phase {
+    WORLD_MOVE_WAITING_FOR_PATH = 1,
+    WORLD_MOVE_WALKING = 2,
+    WORLD_MOVE_ARRIVED = 3, // as near as it could get: the order is done
+};
+
+struct world_mover {
+    uint64_t since;  // tick of the last step, or in which it set out
+    uint64_t due;    // tick of the next step; while waiting for a path: the place in the queue
+    uint16_t next;   // step of the route to take next
+    uint16_t best;   // least distance to the goal so far
+    uint8_t phase;   // enum world_move_phase
+    uint8_t blocked; // ticks spent behind another unit
+    uint8_t replans; // plans since it last got nearer
+    uint8_t avoid;   // the next plan goes around units that stand near
+};
+
+struct world_route {
+    int32_t goal_q, goal_r;
+    uint16_t steps;   // of the route as far as it is planned
+    uint8_t complete; // its last step is onto the goal
+    uint8_t spare;
+    uint8_t packed[WORLD_ROUTE_STEPS_MAX / 2]; // two directions a byte, the lower half first
+};
+
+static inline unsigned world_route_direction(const struct world_route *route, uint32_t step)
+{
+    return (route->packed[step / 2] >> (step % 2 * 4)) & 15u;
+}
+
+// --- their description ---------------------------------------------------------------------------
+
+struct world_field {
+    const char *name;
+    uint16_t offset;
+    uint8_t bytes; // 1, 2, 4 or 8; raw bytes if raw is set
+    uint8_t raw;   // this many raw bytes instead of one integer
+    uint8_t count; // array elements, at least 1
+    uint8_t stride;
+};
+
+enum world_storage {
+    WORLD_TABLE,  // every entity has it: rows by slot
+    WORLD_SPARSE, // few have it: rows packed, found by slot
+};
+
+struct world_component {
+    const char *name;
+    enum world_storage storage;
+    uint16_t bytes;
+    uint8_t field_count;
+    const struct world_field *fields;
+};
+
+extern const struct world_component world_components[WORLD_COMPONENTS];
+
+// Hash of one row: every field by value, whatever the machine.
+uint64_t world_component_hash(enum world_component_id id, uint32_t slot, const void *row);
+
+#endif

@@ -1,0 +1,300 @@
+#include "services/world/core/ecs.h"
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/hash.h"
+#include <string.h>
+
+// Generations are hashed as a component of their own, one that dead slots have too.
+static uint64_t generation_hash(uint32_t slot, uint32_t generation)
+{
+    return generation == 0 ? 0 : mm_mix64(mm_mix64((uint64_t)slot << 32 | generation) ^ 0x67656e);
+}
+
+static bool grow(void **memory, size_t old_bytes, size_t new_bytes)
+{
+    void *grown = mm_realloc(*memory, new_bytes);
+    if (!grown)
+        return false;
+    memset((uint8_t *)grown + old_bytes, 0, new_bytes - old_bytes);
+    *memory = grown;
+    return true;
+}
+
+static bool column_grow_slots(struct world_column *column, size_t old_slots, size_t slots)
+{
+    size_t old_words = MM_BITSET_WORDS(old_slots), words = MM_BITSET_WORDS(slots);
+    if (!grow((void **)&column->dirty, old_words * 8, words * 8))
+        return false;
+    if (column->row_of_slot)
+        return grow((void **)&column->row_of_slot, old_slots * 4, slots * 4);
+    return grow((void **)&column->rows, old_slots * column->row_bytes, slots * column->row_bytes) &&
+           grow((void **)&column->hashes, old_slots * 8, slots * 8);
+}
+
+static bool ecs_grow(struct world_ecs *ecs, uint32_t wanted)
+{
+    size_t old = ecs->capacity, slots = old * 2;
+    if (slots < wanted)
+        slots = wanted;
+    slots = MM_BITSET_WORDS(slots) * 64;
+    size_t old_words = MM_BITSET_WORDS(old), words = MM_BITSET_WORDS(slots);
+    // A failure in between leaves some arrays larger than the capacity, and nothing else.
+    if (!grow((void **)&ecs->alive, old_words * 8, words * 8) ||
+        !grow((void **)&ecs->taken, old_words * 8, words * 8) ||
+        !grow((void **)&ecs->spawned, old_words * 8, words * 8) ||
+        !grow((void **)&ecs->generations, old * 4, slots * 4))
+        return false;
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        if (!column_grow_slots(&ecs->columns[id], old, slots))
+            return false;
+    if (!mm_vec_reserve(&ecs->despawned, slots))
+        return false;
+    ecs->capacity = (uint32_t)slots;
+    return true;
+}
+
+enum mm_err world_ecs_init(struct world_ecs *ecs, uint32_t entities_max)
+{
+    memset(ecs, 0, sizeof *ecs);
+    mm_vec_init(&ecs->despawned, (size_t)WORLD_ENTITIES_MAX * 2);
+    mm_vec_init(&ecs->deferred, WORLD_DEFERRED_MAX);
+    ecs->entities_max = entities_max;
+    ecs->slot_end = 1;
+    ecs->free_hint = 1;
+    ecs->writable = UINT32_MAX;
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        struct world_column *column = &ecs->columns[id];
+        column->row_bytes = world_components[id].bytes;
+        if (world_components[id].storage != WORLD_SPARSE)
+            continue;
+        // What tells a sparse column from a table is that it has this array.
+        column->row_of_slot = mm_calloc(1, sizeof *column->row_of_slot);
+        if (!column->row_of_slot)
+            return MM_RESOURCE_EXHAUSTED;
+    }
+    return ecs_grow(ecs, 1024) ? MM_OK : MM_RESOURCE_EXHAUSTED;
+}
+
+void world_ecs_free(struct world_ecs *ecs)
+{
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        mm_free(ecs->columns[id].rows);
+        mm_free(ecs->columns[id].hashes);
+        mm_free(ecs->columns[id].dirty);
+        mm_free(ecs->columns[id].row_of_slot);
+        mm_free(ecs->columns[id].slot_of_row);
+    }
+    mm_vec_free(&ecs->deferred);
+    mm_vec_free(&ecs->despawned);
+    mm_free(ecs->generations);
+    mm_free(ecs->spawned);
+    mm_free(ecs->taken);
+    mm_free(ecs->alive);
+    memset(ecs, 0, sizeof *ecs);
+}
+
+void world_ecs_begin(struct world_ecs *ecs)
+{
+    size_t words = MM_BITSET_WORDS(ecs->slot_end);
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        if (ecs->columns[id].dirty_count > 0)
+            memset(ecs->columns[id].dirty, 0, words * 8);
+        ecs->columns[id].dirty_count = 0;
+    }
+    memset(ecs->spawned, 0, words * 8);
+    for (size_t i = 0; i < ecs->despawned.count; i++) {
+        uint32_t slot = ecs->despawned.items[i] & ~WORLD_NEVER_SEEN;
+        mm_bitset_clear(ecs->taken, slot);
+        if (slot < ecs->free_hint)
+            ecs->free_hint = slot;
+    }
+    mm_vec_clear(&ecs->despawned);
+}
+
+// --- life and death ------------------------------------------------------------------------------
+
+enum mm_err world_ecs_reserve(struct world_ecs *ecs, uint32_t more)
+{
+    // The slots of those that died in this tick count as taken until the next.
+    uint64_t taken = (uint64_t)ecs->alive_count + ecs->despawned.count;
+    if (taken + more > ecs->entities_max)
+        return MM_RESOURCE_EXHAUSTED;
+    uint64_t end = (uint64_t)ecs->slot_end + more;
+    if (end > ecs->capacity && !ecs_grow(ecs, (uint32_t)end))
+        return MM_RESOURCE_EXHAUSTED;
+    return MM_OK;
+}
+
+uint32_t world_ecs_spawn(struct world_ecs *ecs)
+{
+    size_t slot = mm_bitset_next_clear(ecs->taken, ecs->slot_end, ecs->free_hint);
+    if (slot >= ecs->slot_end) {
+        MM_CHECK(ecs->slot_end < ecs->capacity);
+        slot = ecs->slot_end++;
+    }
+    // The slots of this tick's dead are still taken; the next begin lowers the hint for them.
+    ecs->free_hint = (uint32_t)slot + 1;
+    mm_bitset_set(ecs->taken, slot);
+    mm_bitset_set(ecs->alive, slot);
+    mm_bitset_set(ecs->spawned, slot);
+    ecs->alive_count++;
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        if (ecs->columns[id].row_of_slot)
+            continue;
+        memset(world_ecs_row(ecs, (enum world_component_id)id, (uint32_t)slot), 0,
+               ecs->columns[id].row_bytes);
+        world_ecs_touch(ecs, (enum world_component_id)id, (uint32_t)slot);
+    }
+    return (uint32_t)slot;
+}
+
+static void column_unmark(struct world_column *column, uint32_t slot)
+{
+    if (mm_bitset_get(column->dirty, slot)) {
+        mm_bitset_clear(column->dirty, slot);
+        column->dirty_count--;
+    }
+}
+
+void world_ecs_despawn(struct world_ecs *ecs, uint32_t slot)
+{
+    MM_CHECK(world_ecs_alive(ecs, slot));
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        struct world_column *column = &ecs->columns[id];
+        if (column->row_of_slot) {
+            world_ecs_remove(ecs, (enum world_component_id)id, slot);
+            continue;
+        }
+        ecs->hash_sum -= column->hashes[slot];
+        column->hashes[slot] = 0;
+        column_unmark(column, slot);
+    }
+    uint32_t entry = mm_bitset_get(ecs->spawned, slot) ? slot | WORLD_NEVER_SEEN : slot;
+    mm_bitset_clear(ecs->alive, slot);
+    mm_bitset_clear(ecs->spawned, slot);
+    ecs->alive_count--;
+    ecs->hash_sum -= generation_hash(slot, ecs->generations[slot]);
+    ecs->generations[slot]++;
+    ecs->hash_sum += generation_hash(slot, ecs->generations[slot]);
+    MM_CHECK(mm_vec_push(&ecs->despawned, entry));
+}
+
+uint32_t world_ecs_next(const struct world_ecs *ecs, uint32_t slot)
+{
+    size_t next = mm_bitset_next(ecs->alive, ecs->slot_end, (size_t)slot + 1);
+    return next < ecs->slot_end ? (uint32_t)next : WORLD_SLOT_NONE;
+}
+
+void world_ecs_restore(struct world_ecs *ecs, uint32_t slot, uint32_t generation, bool alive)
+{
+    MM_CHECK(slot >= ecs->slot_end || !world_ecs_alive(ecs, slot));
+    MM_CHECK(slot < ecs->capacity);
+    if (slot >= ecs->slot_end)
+        ecs->slot_end = slot + 1;
+    ecs->generations[slot] = generation;
+    ecs->hash_sum += generation_hash(slot, generation);
+    if (!alive)
+        return;
+    mm_bitset_set(ecs->taken, slot);
+    mm_bitset_set(ecs->alive, slot);
+    ecs->alive_count++;
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        if (!ecs->columns[id].row_of_slot)
+            world_ecs_touch(ecs, (enum world_component_id)id, slot);
+}
+
+// --- sparse components ---------------------------------------------------------------------------
+
+static void column_reserve_rows(struct world_column *column)
+{
+    if (column->row_count < column->row_capacity)
+        return;
+    size_t old = column->row_capacity, rows = old ? old * 2 : 256;
+    bool done = grow((void **)&column->rows, old * column->row_bytes, rows * column->row_bytes) &&
+                grow((void **)&column->hashes, old * 8, rows * 8) &&
+                grow((void **)&column->slot_of_row, old * 4, rows * 4);
+    MM_CHECK(done); // out of memory within a tick: see world.h
+    column->row_capacity = (uint32_t)rows;
+}
+
+void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t slot)
+{
+    struct world_column *column = &ecs->columns[id];
+    MM_CHECK(column->row_of_slot && world_ecs_alive(ecs, slot));
+    if (column->row_of_slot[slot] == 0) {
+        column_reserve_rows(column);
+        uint32_t row = column->row_count++;
+        column->row_of_slot[slot] = row + 1;
+        column->slot_of_row[row] = slot;
+        column->hashes[row] = 0;
+        memset(column->rows + (size_t)row * column->row_bytes, 0, column->row_bytes);
+    }
+    return world_ecs_touch(ecs, id, slot);
+}
+
+void world_ecs_remove(struct world_ecs *ecs, enum world_component_id id, uint32_t slot)
+{
+    struct world_column *column = &ecs->columns[id];
+    if (column->row_of_slot[slot] == 0)
+        return;
+    uint32_t row = column->row_of_slot[slot] - 1, last = --column->row_count;
+    ecs->hash_sum -= column->hashes[row];
+    if (row != last) {
+        memcpy(column->rows + (size_t)row * column->row_bytes,
+               column->rows + (size_t)last * column->row_bytes, column->row_bytes);
+        column->hashes[row] = column->hashes[last];
+        column->slot_of_row[row] = column->slot_of_row[last];
+        column->row_of_slot[column->slot_of_row[row]] = row + 1;
+    }
+    column->row_of_slot[slot] = 0;
+    column_unmark(column, slot);
+}
+
+// --- deferred changes ----------------------------------------------------------------------------
+
+void world_ecs_defer_remove(struct world_ecs *ecs, enum world_component_id id, uint32_t slot)
+{
+    struct world_deferred deferred = {slot, WORLD_DEFER_REMOVE, (uint8_t)id};
+    MM_CHECK(mm_vec_push(&ecs->deferred, deferred));
+}
+
+void world_ecs_defer_despawn(struct world_ecs *ecs, uint32_t slot)
+{
+    struct world_deferred deferred = {slot, WORLD_DEFER_DESPAWN, 0};
+    MM_CHECK(mm_vec_push(&ecs->deferred, deferred));
+}
+
+// --- hashes --------------------------------------------------------------------------------------
+
+void world_ecs_settle(struct world_ecs *ecs)
+{
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        struct world_column *column = &ecs->columns[id];
+        if (column->dirty_count == 0)
+            continue;
+        for (size_t slot = mm_bitset_next(column->dirty, ecs->slot_end, 0); slot < ecs->slot_end;
+             slot = mm_bitset_next(column->dirty, ecs->slot_end, slot + 1)) {
+            size_t row = column->row_of_slot ? column->row_of_slot[slot] - 1 : slot;
+            uint64_t hash = world_component_hash((enum world_component_id)id, (uint32_t)slot,
+                                                 column->rows + row * column->row_bytes);
+            ecs->hash_sum += hash - column->hashes[row];
+            column->hashes[row] = hash;
+        }
+    }
+}
+
+uint64_t world_ecs_hash_full(const struct world_ecs *ecs)
+{
+    uint64_t sum = 0;
+    for (uint32_t slot = 1; slot < ecs->slot_end; slot++) {
+        sum += generation_hash(slot, ecs->generations[slot]);
+        if (!mm_bitset_get(ecs->alive, slot))
+            continue;
+        for (int id = 0; id < WORLD_COMPONENTS; id++) {
+            const void *row = world_ecs_row(ecs, (enum world_component_id)id, slot);
+            if (row)
+                sum += world_component_hash((enum world_component_id)id, slot, row);
+        }
+    }
+    return sum;
+}

@@ -1,0 +1,154 @@
+#ifndef WORLD_CORE_ECS_H
+#define WORLD_CORE_ECS_H
+
+#include "libcommon/base/bitset.h"
+#include "libcommon/base/check.h"
+#include "libcommon/base/err.h"
+#include "libcommon/base/vec.h"
+#include "services/world/core/components.h"
+
+// Entities and their components as columns. Whatever is done here has the same outcome whatever
+// the history: slots are given lowest first, and systems go through entities in slot order.
+//
+// A component is changed through its pointer after world_ecs_touch() has marked it; marks are what
+// hashes, frames and deltas are made from, and they last until the next world_ecs_begin().
+
+#define WORLD_SLOT_NONE  UINT32_C(0)
+#define WORLD_NEVER_SEEN UINT32_C(0x80000000)
+
+// Names an entity across ticks: a slot's later tenant has another generation.
+struct world_entity {
+    uint32_t slot;
+    uint32_t generation;
+};
+
+struct world_column {
+    uint8_t *rows;    // by slot (table) or by row (sparse)
+    uint64_t *hashes; // beside rows
+    uint64_t *dirty;  // bit per slot: touched since begin
+    uint32_t dirty_count;
+    uint32_t row_bytes;
+    // Sparse only.
+    uint32_t *row_of_slot; // row + 1, 0 = has none
+    uint32_t *slot_of_row;
+    uint32_t row_count;
+    uint32_t row_capacity;
+};
+
+enum world_deferred_kind { WORLD_DEFER_REMOVE, WORLD_DEFER_DESPAWN };
+
+struct world_deferred {
+    uint32_t slot;
+    uint8_t kind;
+    uint8_t component;
+};
+
+struct world_ecs {
+    uint32_t slot_end; // slots 1..slot_end-1 have ever been used
+    uint32_t capacity;
+    uint32_t entities_max;
+    uint32_t alive_count;
+    uint32_t free_hint;    // no free slot below
+    uint64_t *alive;       // bit per slot
+    uint64_t *taken;       // bit per slot: alive, or died since begin
+    uint64_t *spawned;     // bit per slot: spawned since begin
+    uint32_t *generations; // by slot
+    struct {
+        MM_VEC(uint32_t);
+    } despawned; // since begin, in order; their slots are free again after the next begin.
+                 // WORLD_NEVER_SEEN is added for those that also came since begin
+    struct {
+        MM_VEC(struct world_deferred);
+    } deferred;
+    uint64_t hash_sum; // sum over rows and generations of their hashes, as of the last settle
+    uint32_t writable; // components that may be touched now
+    struct world_column columns[WORLD_COMPONENTS];
+};
+
+// RESOURCE_EXHAUSTED: out of memory.
+enum mm_err MM_MUST_USE world_ecs_init(struct world_ecs *ecs, uint32_t entities_max);
+void world_ecs_free(struct world_ecs *ecs);
+
+// Starts a tick: forgets marks, frees the slots of those despawned in the tick before.
+void world_ecs_begin(struct world_ecs *ecs);
+
+// Room for `more` further entities. RESOURCE_EXHAUSTED: entities_max or out of memory.
+enum mm_err MM_MUST_USE world_ecs_reserve(struct world_ecs *ecs, uint32_t more);
+
+// A new entity in the lowest free slot, its table components zeroed and marked. Room must have
+// been reserved.
+uint32_t world_ecs_spawn(struct world_ecs *ecs);
+// Ends an entity now. Its slot is not used again in this tick.
+void world_ecs_despawn(struct world_ecs *ecs, uint32_t slot);
+
+static inline bool world_ecs_alive(const struct world_ecs *ecs, uint32_t slot)
+{
+    return slot < ecs->slot_end && mm_bitset_get(ecs->alive, slot);
+}
+
+static inline struct world_entity world_ecs_entity(const struct world_ecs *ecs, uint32_t slot)
+{
+    return (struct world_entity){slot, ecs->generations[slot]};
+}
+
+// The entity's slot, or WORLD_SLOT_NONE if it is no more.
+static inline uint32_t world_ecs_slot(const struct world_ecs *ecs, struct world_entity entity)
+{
+    bool same =
+        world_ecs_alive(ecs, entity.slot) && ecs->generations[entity.slot] == entity.generation;
+    return same ? entity.slot : WORLD_SLOT_NONE;
+}
+
+// The next living slot after `slot` (0 to begin), or WORLD_SLOT_NONE.
+uint32_t world_ecs_next(const struct world_ecs *ecs, uint32_t slot);
+
+// --- components ----------------------------------------------------------------------------------
+
+// The row, or NULL if the entity has none (sparse).
+static inline void *world_ecs_row(const struct world_ecs *ecs, enum world_component_id id,
+                                  uint32_t slot)
+{
+    const struct world_column *column = &ecs->columns[id];
+    if (!column->row_of_slot)
+        return column->rows + (size_t)slot * column->row_bytes;
+    uint32_t row = column->row_of_slot[slot];
+    return row ? column->rows + (size_t)(row - 1) * column->row_bytes : NULL;
+}
+
+// Marks the row as changed and returns it; it must be there.
+static inline void *world_ecs_touch(struct world_ecs *ecs, enum world_component_id id,
+                                    uint32_t slot)
+{
+    struct world_column *column = &ecs->columns[id];
+    MM_CHECK(ecs->writable & WORLD_BIT(id));
+    column->dirty_count += mm_bitset_add(column->dirty, slot);
+    return world_ecs_row(ecs, id, slot);
+}
+
+// Adds a zeroed sparse component (or returns the one that is there) and marks it.
+void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t slot);
+// Removes a sparse component now; nothing happens if there is none.
+void world_ecs_remove(struct world_ecs *ecs, enum world_component_id id, uint32_t slot);
+
+// The same put off until world_ecs_flush, for systems that are going through entities. A later
+// one for an entity that is gone by then does nothing.
+void world_ecs_defer_remove(struct world_ecs *ecs, enum world_component_id id, uint32_t slot);
+void world_ecs_defer_despawn(struct world_ecs *ecs, uint32_t slot);
+
+// Typed access.
+#define WORLD_GET(ecs, ID, type, slot) ((struct type *)world_ecs_row((ecs), (ID), (uint32_t)(slot)))
+#define WORLD_TOUCH(ecs, ID, type, slot)                                                           \
+    ((struct type *)world_ecs_touch((ecs), (ID), (uint32_t)(slot)))
+
+// --- hashes --------------------------------------------------------------------------------------
+
+// Brings hash_sum up to date with everything marked.
+void world_ecs_settle(struct world_ecs *ecs);
+// What hash_sum should be.
+uint64_t world_ecs_hash_full(const struct world_ecs *ecs);
+
+// For loading a saved state: makes `slot` alive with that generation (or a dead slot that had it).
+// Slots ascend. Room must have been reserved.
+void world_ecs_restore(struct world_ecs *ecs, uint32_t slot, uint32_t generation, bool alive);
+
+#endif

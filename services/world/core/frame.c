@@ -1,0 +1,413 @@
+#include "services/world/core/state.h"
+
+#include <string.h>
+
+// Frames are gathered in two passes over the marks: count, then fill arrays of just that size.
+// Everything is in slot order.
+
+typedef Mmorts__Frame__TickFrame tick_frame;
+
+struct gather {
+    const struct world *world;
+    struct mm_arena *arena;
+    bool full; // everything instead of what is marked
+    bool failed;
+};
+
+static void *take(struct gather *gather, size_t count, size_t bytes_each)
+{
+    void *memory = gather->failed ? NULL : mm_arena_calloc(gather->arena, count, bytes_each);
+    if (!memory)
+        gather->failed = true;
+    return memory;
+}
+
+#define TAKE(gather, array, count) ((array) = take((gather), (count), sizeof *(array)))
+
+// The next slot of which a component belongs into the frame: with `gather->full` everybody who has
+// it, else those marked who did not come in this very tick unless `spawned_too`.
+static size_t next_slot(const struct gather *gather, enum world_component_id id, size_t from,
+                        bool spawned_too)
+{
+    const struct world_ecs *ecs = &gather->world->ecs;
+    const uint64_t *bits = gather->full ? ecs->alive : ecs->columns[id].dirty;
+    size_t slot = mm_bitset_next(bits, ecs->slot_end, from);
+    while (slot < ecs->slot_end &&
+           ((!gather->full && !spawned_too && mm_bitset_get(ecs->spawned, slot)) ||
+            !world_ecs_row(ecs, id, (uint32_t)slot)))
+        slot = mm_bitset_next(bits, ecs->slot_end, slot + 1);
+    return slot;
+}
+
+#define EACH_SLOT(gather, id, slot, spawned_too)                                                   \
+    for (size_t slot = next_slot((gather), (id), 1, (spawned_too));                                \
+         slot < (gather)->world->ecs.slot_end;                                                     \
+         slot = next_slot((gather), (id), slot + 1, (spawned_too)))
+
+// --- catalogue, empires, chunks ------------------------------------------------------------------
+
+static Mmorts__Frame__Catalogue *gather_catalogue(struct gather *gather)
+{
+    const struct world_rules *rules = &gather->world->rules;
+    Mmorts__Frame__Catalogue *catalogue = take(gather, 1, sizeof *catalogue);
+    Mmorts__Frame__TypeColumns *types = take(gather, 1, sizeof *types);
+    Mmorts__Frame__TerrainColumns *terrains = take(gather, 1, sizeof *terrains);
+    if (gather->failed)
+        return NULL;
+    mmorts__frame__catalogue__init(catalogue);
+    mmorts__frame__type_columns__init(types);
+    mmorts__frame__terrain_columns__init(terrains);
+    size_t n = rules->type_count, m = rules->terrain_count;
+    TAKE(gather, types->name, n);
+    TAKE(gather, types->kind, n);
+    TAKE(gather, types->sight_hexes, n);
+    TAKE(gather, types->sight_type, n);
+    TAKE(gather, types->health_max, n);
+    TAKE(gather, types->ticks_per_hex, n);
+    TAKE(gather, types->flags, n);
+    TAKE(gather, terrains->name, m);
+    TAKE(gather, terrains->move_cost_percent, m);
+    TAKE(gather, terrains->sight_cost, m);
+    if (gather->failed)
+        return NULL;
+    types->n_name = types->n_kind = types->n_sight_hexes = types->n_sight_type = n;
+    types->n_health_max = types->n_ticks_per_hex = types->n_flags = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct world_type *t = &rules->types[i];
+        types->name[i] = mm_arena_strndup(gather->arena, t->name, strlen(t->name));
+        gather->failed |= !types->name[i];
+        types->kind[i] = (Mmorts__Frame__Kind)t->kind;
+        types->sight_hexes[i] = t->sight_hexes;
+        types->sight_type[i] = (Mmorts__Frame__SightType)t->sight_type;
+        types->health_max[i] = t->health_max;
+        types->ticks_per_hex[i] = t->ticks_per_hex;
+        types->flags[i] = t->flags;
+    }
+    terrains->n_name = terrains->n_move_cost_percent = terrains->n_sight_cost = m;
+    for (size_t i = 0; i < m; i++) {
+        const struct world_terrain *t = &rules->terrains[i];
+        terrains->name[i] = mm_arena_strndup(gather->arena, t->name, strlen(t->name));
+        gather->failed |= !terrains->name[i];
+        terrains->move_cost_percent[i] = t->move_cost_percent;
+        terrains->sight_cost[i] = t->sight_cost;
+    }
+    catalogue->types = types;
+    catalogue->terrains = terrains;
+    catalogue->chunk_radius = rules->map.chunk_radius;
+    catalogue->tick_rate_hz = WORLD_TICK_RATE_HZ;
+    return gather->failed ? NULL : catalogue;
+}
+
+Mmorts__Frame__Catalogue *world_catalogue(const struct world *world, struct mm_arena *arena)
+{
+    struct gather gather = {.world = world, .arena = arena};
+    return gather_catalogue(&gather);
+}
+
+static void gather_empires(struct gather *gather, tick_frame *frame)
+{
+    const struct world *world = gather->world;
+    size_t first = gather->full ? 0 : world->empires_before;
+    size_t count = world->empires.count - first;
+    if (count == 0 || gather->failed)
+        return;
+    Mmorts__Frame__EmpireColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return;
+    mmorts__frame__empire_columns__init(columns);
+    TAKE(gather, columns->empire, count);
+    TAKE(gather, columns->id, count);
+    TAKE(gather, columns->player_id, count);
+    TAKE(gather, columns->name, count);
+    TAKE(gather, columns->home_q, count);
+    TAKE(gather, columns->home_r, count);
+    if (gather->failed)
+        return;
+    columns->n_empire = columns->n_id = columns->n_player_id = count;
+    columns->n_name = columns->n_home_q = columns->n_home_r = count;
+    for (size_t i = 0; i < count; i++) {
+        struct world_empire_view view;
+        MM_CHECK(world_empire(world, (uint32_t)(first + i + 1), &view));
+        columns->empire[i] = view.number;
+        columns->id[i] = view.id;
+        columns->player_id[i] = view.player_id;
+        columns->name[i] = mm_arena_strndup(gather->arena, view.name, strlen(view.name));
+        gather->failed |= !columns->name[i];
+        columns->home_q[i] = view.home.q;
+        columns->home_r[i] = view.home.r;
+    }
+    frame->empires = columns;
+}
+
+// chunks[i] are chunk indexes.
+static Mmorts__Frame__ChunkColumns *gather_chunks(struct gather *gather, const uint32_t *chunks,
+                                                  size_t count)
+{
+    const struct world_map *map = &gather->world->map;
+    Mmorts__Frame__ChunkColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return NULL;
+    mmorts__frame__chunk_columns__init(columns);
+    size_t cells = map->tiling.cells;
+    TAKE(gather, columns->q, count);
+    TAKE(gather, columns->r, count);
+    TAKE(gather, columns->cells.data, count * cells);
+    if (gather->failed)
+        return NULL;
+    columns->n_q = columns->n_r = count;
+    columns->cells.len = count * cells;
+    columns->version = map->version;
+    for (size_t i = 0; i < count; i++) {
+        struct hex_axial center = hex_chunk_center(&map->tiling, map->chunks[chunks[i]]);
+        columns->q[i] = center.q;
+        columns->r[i] = center.r;
+        memcpy(columns->cells.data + i * cells, map->terrain + chunks[i] * cells, cells);
+    }
+    return columns;
+}
+
+static void gather_new_chunks(struct gather *gather, tick_frame *frame)
+{
+    uint32_t first = gather->full ? 0 : gather->world->chunks_before;
+    uint32_t count = gather->world->map.chunk_count - first;
+    if (count == 0)
+        return;
+    uint32_t *chunks;
+    TAKE(gather, chunks, count);
+    for (uint32_t i = 0; !gather->failed && i < count; i++)
+        chunks[i] = first + i;
+    if (!gather->failed)
+        frame->chunks = gather_chunks(gather, chunks, count);
+}
+
+Mmorts__Frame__ChunkColumns *world_chunk_columns(const struct world *world,
+                                                 const struct hex_axial *hexes, size_t count,
+                                                 struct mm_arena *arena)
+{
+    struct gather gather = {.world = world, .arena = arena};
+    uint32_t *chunks;
+    TAKE(&gather, chunks, count);
+    size_t found = 0;
+    for (size_t i = 0; !gather.failed && i < count; i++) {
+        if (!hex_in_bounds(hexes[i]))
+            continue;
+        uint32_t chunk = world_map_chunk(&world->map, hex_chunk_of(&world->map.tiling, hexes[i]));
+        bool known = chunk == WORLD_CHUNK_NONE;
+        for (size_t j = 0; j < found; j++)
+            known |= chunks[j] == chunk;
+        if (!known)
+            chunks[found++] = chunk;
+    }
+    return gather.failed ? NULL : gather_chunks(&gather, chunks, found);
+}
+
+// --- entities ------------------------------------------------------------------------------------
+
+static void gather_despawned(struct gather *gather, tick_frame *frame)
+{
+    const struct world_ecs *ecs = &gather->world->ecs;
+    if (gather->full || ecs->despawned.count == 0)
+        return;
+    TAKE(gather, frame->despawned, ecs->despawned.count);
+    if (gather->failed)
+        return;
+    for (size_t i = 0; i < ecs->despawned.count; i++)
+        if (!(ecs->despawned.items[i] & WORLD_NEVER_SEEN))
+            frame->despawned[frame->n_despawned++] = ecs->despawned.items[i];
+}
+
+static void gather_spawned(struct gather *gather, tick_frame *frame)
+{
+    const struct world *world = gather->world;
+    const uint64_t *bits = gather->full ? world->ecs.alive : world->ecs.spawned;
+    size_t end = world->ecs.slot_end, count = mm_bitset_count(bits, end), i = 0;
+    if (count == 0)
+        return;
+    Mmorts__Frame__SpawnColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return;
+    mmorts__frame__spawn_columns__init(columns);
+    TAKE(gather, columns->entity, count);
+    TAKE(gather, columns->id, count);
+    TAKE(gather, columns->type, count);
+    TAKE(gather, columns->owner, count);
+    TAKE(gather, columns->q, count);
+    TAKE(gather, columns->r, count);
+    if (gather->failed)
+        return;
+    for (size_t slot = mm_bitset_next(bits, end, 0); slot < end;
+         slot = mm_bitset_next(bits, end, slot + 1), i++) {
+        struct world_entity_view view;
+        MM_CHECK(world_entity_at_slot(world, (uint32_t)slot, &view));
+        columns->entity[i] = view.slot;
+        columns->id[i] = view.id;
+        columns->type[i] = view.type;
+        columns->owner[i] = view.owner;
+        columns->q[i] = view.at.q;
+        columns->r[i] = view.at.r;
+    }
+    columns->n_entity = columns->n_id = columns->n_type = count;
+    columns->n_owner = columns->n_q = columns->n_r = count;
+    frame->spawned = columns;
+}
+
+static void gather_moved(struct gather *gather, tick_frame *frame)
+{
+    const struct world_ecs *ecs = &gather->world->ecs;
+    size_t most = ecs->columns[WORLD_PLACE].dirty_count, count = 0;
+    if (gather->full || most == 0)
+        return;
+    Mmorts__Frame__PositionColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return;
+    mmorts__frame__position_columns__init(columns);
+    TAKE(gather, columns->entity, most);
+    TAKE(gather, columns->q, most);
+    TAKE(gather, columns->r, most);
+    if (gather->failed)
+        return;
+    EACH_SLOT(gather, WORLD_PLACE, slot, false)
+    {
+        const struct world_place *place = WORLD_GET(ecs, WORLD_PLACE, world_place, slot);
+        columns->entity[count] = (uint32_t)slot;
+        columns->q[count] = place->q;
+        columns->r[count++] = place->r;
+    }
+    columns->n_entity = columns->n_q = columns->n_r = count;
+    if (count > 0)
+        frame->moved = columns;
+}
+
+// Which component an attribute is in, and what an entity has that was never told otherwise.
+struct attribute {
+    Mmorts__Frame__Attribute attribute;
+    enum world_component_id component;
+    int32_t (*value)(const struct world *world, uint32_t slot);
+    int32_t (*fallback)(const struct world *world, uint32_t slot);
+};
+
+static int32_t value_health(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, slot)->value;
+}
+static int32_t fallback_health(const struct world *world, uint32_t slot)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return (int32_t)world->rules.types[identity->type].health_max;
+}
+static int32_t value_activity(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, slot)->value;
+}
+static int32_t value_amount(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_AMOUNT, world_amount, slot)->value;
+}
+static int32_t value_target_q(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot)->goal_q;
+}
+static int32_t value_target_r(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot)->goal_r;
+}
+
+static const struct attribute attributes[] = {
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH, WORLD_HEALTH, value_health, fallback_health},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_ACTIVITY, WORLD_ACTIVITY, value_activity, NULL},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_AMOUNT, WORLD_AMOUNT, value_amount, NULL},
+    // A target has no default: where there is one it is told, be it 0.
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_Q, WORLD_ROUTE, value_target_q, NULL},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_R, WORLD_ROUTE, value_target_r, NULL},
+};
+enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
+
+// Fresh entities, and everybody in a snapshot, are told of only where they differ from the default.
+static bool told(const struct gather *gather, const struct attribute *attribute, uint32_t slot,
+                 int32_t value)
+{
+    if (attribute->component == WORLD_ROUTE)
+        return true;
+    if (!gather->full && !mm_bitset_get(gather->world->ecs.spawned, slot))
+        return true;
+    return value != (attribute->fallback ? attribute->fallback(gather->world, slot) : 0);
+}
+
+static Mmorts__Frame__AttributeColumn *gather_attribute(struct gather *gather,
+                                                        const struct attribute *attribute)
+{
+    size_t count = 0;
+    EACH_SLOT(gather, attribute->component, slot, true)
+    {
+        int32_t value = attribute->value(gather->world, (uint32_t)slot);
+        count += told(gather, attribute, (uint32_t)slot, value);
+    }
+    if (count == 0)
+        return NULL;
+    Mmorts__Frame__AttributeColumn *column = take(gather, 1, sizeof *column);
+    if (gather->failed)
+        return NULL;
+    mmorts__frame__attribute_column__init(column);
+    column->attribute = attribute->attribute;
+    TAKE(gather, column->entity, count);
+    TAKE(gather, column->value, count);
+    if (gather->failed)
+        return NULL;
+    EACH_SLOT(gather, attribute->component, slot, true)
+    {
+        int32_t value = attribute->value(gather->world, (uint32_t)slot);
+        if (!told(gather, attribute, (uint32_t)slot, value))
+            continue;
+        column->entity[column->n_entity++] = (uint32_t)slot;
+        column->value[column->n_value++] = value;
+    }
+    return column;
+}
+
+static void gather_attributes(struct gather *gather, tick_frame *frame)
+{
+    TAKE(gather, frame->columns, ATTRIBUTES);
+    for (int i = 0; !gather->failed && i < ATTRIBUTES; i++) {
+        Mmorts__Frame__AttributeColumn *column = gather_attribute(gather, &attributes[i]);
+        if (column)
+            frame->columns[frame->n_columns++] = column;
+    }
+}
+
+// --- the whole -----------------------------------------------------------------------------------
+
+static tick_frame *gather_frame(struct gather *gather)
+{
+    const struct world *world = gather->world;
+    tick_frame *frame = take(gather, 1, sizeof *frame);
+    if (!frame)
+        return NULL;
+    mmorts__frame__tick_frame__init(frame);
+    frame->tick = world->tick;
+    frame->state_hash = world_state_hash(world);
+    frame->snapshot = gather->full;
+    frame->state = world->paused ? MMORTS__FRAME__SESSION_STATE__SESSION_STATE_PAUSED
+                                 : MMORTS__FRAME__SESSION_STATE__SESSION_STATE_RUNNING;
+    if (gather->full)
+        frame->catalogue = gather_catalogue(gather);
+    gather_empires(gather, frame);
+    gather_new_chunks(gather, frame);
+    gather_despawned(gather, frame);
+    gather_spawned(gather, frame);
+    gather_moved(gather, frame);
+    gather_attributes(gather, frame);
+    return gather->failed ? NULL : frame;
+}
+
+Mmorts__Frame__TickFrame *world_frame(const struct world *world, struct mm_arena *arena)
+{
+    struct gather gather = {.world = world, .arena = arena};
+    return gather_frame(&gather);
+}
+
+Mmorts__Frame__TickFrame *world_snapshot_frame(const struct world *world, struct mm_arena *arena)
+{
+    struct gather gather = {.world = world, .arena = arena, .full = true};
+    return gather_frame(&gather);
+}

@@ -1,0 +1,164 @@
+#include "services/world/core/state.h"
+
+// A step is made when it is due: the unit stands on its hex until then and on the next one from
+// then on. If the next hex is full it waits its patience, then goes around, and in the end stays.
+
+struct step {
+    uint32_t slot;
+    struct world_mover *mover;
+    struct world_place *place;
+    struct world_route *route;
+    uint32_t cell; // stepped onto
+    unsigned direction;
+    bool last; // it is the goal
+};
+
+static void stay(struct world_mover *mover)
+{
+    mover->phase = WORLD_MOVE_ARRIVED;
+    mover->due = 0;
+}
+
+// After a step: what is next.
+static void go_on(struct world *world, uint32_t slot, struct world_mover *mover,
+                  const struct world_route *route, uint32_t cell)
+{
+    mover->since = world->tick;
+    mover->blocked = 0;
+    mover->next++;
+    if (mover->next < route->steps) {
+        uint32_t next =
+            world_map_step(&world->map, cell, world_route_direction(route, mover->next));
+        MM_CHECK(next != WORLD_CELL_NONE);
+        mover->due = world->tick + world_step_ticks(world, slot, next);
+    } else if (route->complete) {
+        stay(mover);
+    } else {
+        world_mover_replan(world, slot, false);
+    }
+}
+
+static void step_onto(struct world *world, uint32_t slot, uint32_t cell, unsigned direction)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    struct hex_axial at = hex_neighbor((struct hex_axial){place->q, place->r}, direction);
+    world_entity_move(world, slot, cell, at);
+    go_on(world, slot, WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot),
+          WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot), cell);
+}
+
+// Two units of one empire that are in each other's way change places. Which keeps the number of
+// units on each hex.
+static bool change_places(struct world *world, const struct step *step)
+{
+    const struct world_identity *mine =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, step->slot);
+    for (uint32_t other = world_grid_first(&world->grid, step->cell); other != 0;
+         other = world_grid_next(&world->grid, other)) {
+        const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, other);
+        const struct world_identity *theirs =
+            WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, other);
+        if (!mover || mover->phase != WORLD_MOVE_WALKING || theirs->owner != mine->owner)
+            continue;
+        const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, other);
+        unsigned back = world_route_direction(route, mover->next);
+        if (back != hex_opposite(step->direction))
+            continue;
+        uint32_t from = step->place->cell;
+        step_onto(world, step->slot, step->cell, step->direction);
+        step_onto(world, other, from, back);
+        return true;
+    }
+    return false;
+}
+
+// The goal is taken by somebody who stands there: the nearest free hex about it will do, or where
+// it is already if that is no farther.
+static void settle(struct world *world, const struct step *step)
+{
+    struct hex_axial goal = {step->route->goal_q, step->route->goal_r};
+    struct hex_axial at = {step->place->q, step->place->r};
+    uint32_t cell =
+        world_nearest_free(world, goal, WORLD_SPREAD_RADIUS_MAX, WORLD_ON_UNIT, step->place->cell);
+    struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot);
+    if (cell == WORLD_CELL_NONE || ++mover->replans > world->rules.movement.replans_max ||
+        hex_distance(world_map_hex(&world->map, cell), goal) >= hex_distance(at, goal)) {
+        stay(mover);
+        return;
+    }
+    struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, step->slot);
+    struct hex_axial free_hex = world_map_hex(&world->map, cell);
+    route->goal_q = free_hex.q;
+    route->goal_r = free_hex.r;
+    world_mover_replan(world, step->slot, false);
+}
+
+static bool goal_taken_for_good(const struct world *world, const struct step *step)
+{
+    for (uint32_t other = world_grid_first(&world->grid, step->cell); other != 0;
+         other = world_grid_next(&world->grid, other))
+        if (WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, other))
+            return false;
+    return true;
+}
+
+static void wait_behind(struct world *world, const struct step *step)
+{
+    if (change_places(world, step))
+        return;
+    if (step->last && goal_taken_for_good(world, step)) {
+        settle(world, step);
+        return;
+    }
+    struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot);
+    // Not all at once: a knot of equally patient units would tie itself anew.
+    if (mover->blocked < world->rules.movement.patience_ticks + step->slot % 4) {
+        mover->blocked++;
+        mover->due = world->tick + 1;
+    } else if (step->last) {
+        settle(world, step);
+    } else {
+        world_mover_replan(world, step->slot, true);
+    }
+}
+
+static void move(struct world *world, uint32_t slot)
+{
+    struct step step = {
+        .slot = slot,
+        .mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot),
+        .place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot),
+        .route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot),
+    };
+    // Somebody changed places with it in this very tick.
+    if (step.mover->phase != WORLD_MOVE_WALKING || step.mover->due > world->tick)
+        return;
+    step.direction = world_route_direction(step.route, step.mover->next);
+    step.cell = world_map_step(&world->map, step.place->cell, step.direction);
+    step.last = step.route->complete && step.mover->next + 1 == step.route->steps;
+    if (step.cell == WORLD_CELL_NONE || !world_map_passable(&world->map, step.cell) ||
+        world->grid.blockers[step.cell] > 0)
+        world_mover_replan(world, slot, false);
+    else if (world->grid.units[step.cell] >= world->rules.movement.units_per_hex)
+        wait_behind(world, &step);
+    else
+        step_onto(world, slot, step.cell, step.direction);
+}
+
+void world_system_move(struct world *world)
+{
+    const struct world_column *movers = &world->ecs.columns[WORLD_MOVER];
+    for (uint32_t row = 0; row < movers->row_count; row++) {
+        const struct world_mover *mover =
+            (const void *)(movers->rows + (size_t)row * movers->row_bytes);
+        if (mover->phase == WORLD_MOVE_WALKING && mover->due <= world->tick)
+            mm_bitset_set(world->due, movers->slot_of_row[row]);
+    }
+    // In slot order, whatever the order of the rows.
+    size_t end = world->ecs.slot_end;
+    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
+         slot = mm_bitset_next(world->due, end, slot + 1)) {
+        mm_bitset_clear(world->due, slot);
+        move(world, (uint32_t)slot);
+    }
+}

@@ -1,0 +1,151 @@
+#include "services/world/core/state.h"
+
+#include <string.h>
+
+// Units this near to the one that looks for a way around count as obstacles; farther ones will
+// have moved by then.
+#define AVOID_RADIUS 3
+
+void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal)
+{
+    bool moving = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot) != NULL;
+    struct world_mover *mover = world_ecs_add(&world->ecs, WORLD_MOVER, slot);
+    // Who is between two hexes keeps what it has gathered towards the next step.
+    if (!moving)
+        mover->since = world->tick;
+    mover->best = UINT16_MAX;
+    mover->replans = 0;
+    mover->blocked = 0;
+    struct world_route *route = world_ecs_add(&world->ecs, WORLD_ROUTE, slot);
+    memset(route, 0, sizeof *route);
+    route->goal_q = goal.q;
+    route->goal_r = goal.r;
+    world_mover_replan(world, slot, false);
+}
+
+void world_mover_replan(struct world *world, uint32_t slot, bool avoid)
+{
+    struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);
+    mover->phase = WORLD_MOVE_WAITING_FOR_PATH;
+    mover->due = world->ticket_next++;
+    mover->next = 0;
+    mover->blocked = 0;
+    mover->avoid = avoid;
+    struct world_path_request request = {mover->due, slot};
+    MM_CHECK(mm_vec_push(&world->queue, request));
+}
+
+uint32_t world_step_ticks(const struct world *world, uint32_t slot, uint32_t cell)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    uint32_t ticks =
+        world_rules_step_ticks(&world->rules, identity->type, world->map.terrain[cell]);
+    return ticks > 0 ? ticks : 1;
+}
+
+struct cost {
+    const struct world *world;
+    struct hex_axial from, goal;
+    bool avoid;
+};
+
+static uint32_t cost_of(void *ctx, struct hex_axial at)
+{
+    const struct cost *cost = ctx;
+    const struct world *world = cost->world;
+    uint32_t cell = world_map_cell(&world->map, at);
+    if (cell == WORLD_CELL_NONE || world->grid.blockers[cell] > 0)
+        return 0;
+    if (cost->avoid && world->grid.units[cell] >= world->rules.movement.units_per_hex &&
+        hex_distance(at, cost->from) <= AVOID_RADIUS && !hex_equal(at, cost->goal))
+        return 0;
+    return world->move_cost_percent[world->map.terrain[cell]];
+}
+
+static void route_set(struct world_route *route, const uint8_t *steps, size_t count)
+{
+    memset(route->packed, 0, sizeof route->packed);
+    for (size_t i = 0; i < count; i++)
+        route->packed[i / 2] |= (uint8_t)(steps[i] << (i % 2 * 4));
+    route->steps = (uint16_t)count;
+}
+
+static bool search(struct world *world, const struct world_place *place,
+                   const struct world_route *route, bool avoid, struct hex_path_result *result)
+{
+    struct hex_axial from = {place->q, place->r}, goal = {route->goal_q, route->goal_r};
+    struct cost cost = {world, from, goal, avoid};
+    struct hex_path_request request = {
+        .from = from,
+        .to = goal,
+        .cost = cost_of,
+        .cost_ctx = &cost,
+        .cost_min = world->cost_min,
+        .nodes_max = world->rules.movement.path_nodes_per_search,
+        .partial = true,
+    };
+    enum mm_err err =
+        hex_path_find(world->paths, &request, world->search_steps, WORLD_SEARCH_STEPS_MAX, result);
+    return err == MM_OK && result->steps > 0;
+}
+
+// Returns what it cost, in hexes looked at.
+static uint32_t plan(struct world *world, uint32_t slot)
+{
+    struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, slot);
+    struct hex_axial from = {place->q, place->r}, goal = {route->goal_q, route->goal_r};
+    int32_t distance = hex_distance(from, goal);
+    // Every plan must bring it nearer than it ever was, or is one of a few: so it ends.
+    if (distance < mover->best) {
+        mover->best = (uint16_t)(distance < UINT16_MAX ? distance : UINT16_MAX - 1);
+        mover->replans = 0;
+    } else {
+        mover->replans++;
+    }
+    struct hex_path_result result = {0};
+    if (distance == 0 || mover->replans > world->rules.movement.replans_max ||
+        !search(world, place, route, mover->avoid != 0, &result)) {
+        mover->phase = WORLD_MOVE_ARRIVED;
+        mover->due = 0;
+        return result.nodes + 1;
+    }
+    size_t steps = result.steps < WORLD_ROUTE_STEPS_MAX ? result.steps : WORLD_ROUTE_STEPS_MAX;
+    route_set(route, world->search_steps, steps);
+    route->complete = result.complete && steps == result.steps;
+    mover->phase = WORLD_MOVE_WALKING;
+    mover->next = 0;
+    mover->avoid = 0;
+    uint32_t cell = world_map_step(&world->map, place->cell, world->search_steps[0]);
+    MM_CHECK(cell != WORLD_CELL_NONE);
+    uint64_t due = mover->since + world_step_ticks(world, slot, cell);
+    mover->due = due > world->tick ? due : world->tick + 1;
+    return result.nodes + 1;
+}
+
+// First come, first served, as far as this tick's budget goes.
+void world_system_plan(struct world *world)
+{
+    uint32_t budget = world->rules.movement.path_nodes_per_tick, spent = 0;
+    while (world->queue_head < world->queue.count && spent < budget) {
+        struct world_path_request request = world->queue.items[world->queue_head++];
+        const struct world_mover *mover =
+            world_ecs_alive(&world->ecs, request.slot)
+                ? WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, request.slot)
+                : NULL;
+        if (mover && mover->phase == WORLD_MOVE_WAITING_FOR_PATH && mover->due == request.ticket)
+            spent += plan(world, request.slot);
+    }
+    if (world->queue_head == world->queue.count) {
+        mm_vec_clear(&world->queue);
+        world->queue_head = 0;
+    } else if (world->queue_head > 4096 && world->queue_head > world->queue.count / 2) {
+        size_t left = world->queue.count - world->queue_head;
+        memmove(world->queue.items, world->queue.items + world->queue_head,
+                left * sizeof *world->queue.items);
+        world->queue.count = left;
+        world->queue_head = 0;
+    }
+}

@@ -1,0 +1,32 @@
+#ifndef WORLD_CORE_SCHEDULE_H
+#define WORLD_CORE_SCHEDULE_H
+
+#include "libcommon/base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct world;
+
+// The order of a tick. Stages follow one another; the systems of one stage must not depend on
+// their order (so that they may run side by side), which their declarations prove: none may write
+// what another of its stage reads or writes. Structural changes are put off to the stage's end.
+struct world_system {
+    const char *name;
+    void (*run)(struct world *world);
+    uint32_t reads, writes; // bits of enum world_component_id and WORLD_USES_*
+    uint32_t stage;         // ascending in the table, below WORLD_STAGES_MAX
+    uint32_t every, offset; // runs in ticks where tick % every == offset
+};
+
+// FAILED_PRECONDITION, and the reason in problem, unless the table is sound and free of conflicts.
+enum mm_err MM_MUST_USE world_schedule_check(const struct world_system *systems, size_t count,
+                                             char *problem, size_t problem_bytes);
+
+// Runs all systems that are due in the world's present tick.
+void world_schedule_run(struct world *world, const struct world_system *systems, size_t count);
+
+// The world's own table.
+extern const struct world_system world_systems[];
+extern const size_t world_systems_count;
+
+#endif

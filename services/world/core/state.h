@@ -1,0 +1,190 @@
+#ifndef WORLD_CORE_STATE_H
+#define WORLD_CORE_STATE_H
+
+// What a world consists of: for the files of the core alone, not for the shell.
+
+#include "libcommon/base/id.h"
+#include "libcommon/base/idmap.h"
+#include "libcommon/base/strmap.h"
+#include "libcommon/base/vec.h"
+#include "libcommon/hex/path.h"
+#include "services/world/core/ecs.h"
+#include "services/world/core/grid.h"
+#include "services/world/core/map.h"
+#include "services/world/core/schedule.h"
+#include "services/world/core/world.h"
+
+// The last results of one player, oldest overwritten first.
+struct world_kept_result {
+    uint64_t client_seq; // 0: none
+    uint64_t tick;
+};
+
+struct world_player {
+    uint64_t player_id;
+    uint32_t empire;
+    char name[WORLD_USERNAME_BYTES];
+    uint64_t last_client_seq;
+    uint64_t allowance;      // commands allowed at once, times WORLD_TICK_RATE_HZ
+    uint64_t allowance_tick; // as of this tick
+    uint32_t kept_next;      // place of the next result
+    struct world_kept_result kept[WORLD_RESULTS_KEPT];
+    uint64_t hash; // as counted in players_hash
+};
+
+struct world_empire_row {
+    uint64_t player_id;
+    struct hex_axial home;
+    uint32_t site; // home site number
+};
+
+// A spawn that was carried out. Its entities have consecutive serials.
+struct world_spawn_key {
+    uint8_t bytes[WORLD_SPAWN_KEY_BYTES_MAX];
+    uint32_t len;
+    uint32_t count;
+    uint64_t first_serial;
+    uint64_t tick;
+};
+
+struct world_path_request {
+    uint64_t ticket;
+    uint32_t slot;
+};
+
+struct world {
+    // --- the state: saved and hashed -------------------------------------------------------------
+    struct world_rules rules;
+    uint64_t seed;
+    uint8_t secret[16];
+    uint64_t tick;
+    bool paused;
+    uint64_t serial_next;  // of the next entity
+    uint64_t ticket_next;  // of the next path request
+    uint64_t spawns_total; // spawns ever carried out: spawn key n lies in ring place n % kept
+    struct world_map map;
+    struct world_ecs ecs;
+    struct {
+        MM_VEC(struct world_player);
+    } players;
+    struct {
+        MM_VEC(struct world_empire_row);
+    } empires; // number - 1
+    struct {
+        MM_VEC(struct world_spawn_key);
+    } spawn_keys; // ring once it is full
+
+    // --- derived: rebuilt on loading -------------------------------------------------------------
+    uint64_t rules_hash;
+    uint64_t players_hash, spawn_keys_hash, empires_hash;
+    struct world_grid grid;
+    struct mm_idmap *player_of_id;   // player_id -> index in players
+    struct mm_idmap *slot_of_serial; // serial -> slot
+    struct mm_strmap *spawn_of_key;  // key -> place in spawn_keys
+    struct {
+        MM_VEC(struct world_path_request);
+    } queue; // by ticket; requests that were withdrawn or renewed are passed over
+    size_t queue_head;
+    struct mm_id_key entity_key;
+    struct mm_id_key empire_key;
+    uint8_t move_cost_percent[WORLD_TERRAINS_MAX];
+    uint32_t cost_min;
+
+    // --- of this tick ----------------------------------------------------------------------------
+    uint32_t empires_before; // those founded in this tick come after
+    uint32_t chunks_before;
+    bool state_changed; // running or paused since this tick
+
+    // --- tools -----------------------------------------------------------------------------------
+    struct hex_path_workspace *paths;
+    uint8_t *search_steps;    // WORLD_SEARCH_STEPS_MAX
+    struct mm_arena *scratch; // within one function
+    uint64_t *due;            // bit per slot, all clear between systems
+    uint32_t due_slots;
+    world_system_hook hook;
+    void *hook_ctx;
+};
+
+// --- entities.c ----------------------------------------------------------------------------------
+
+uint64_t world_entity_public_id(const struct world *world, uint32_t slot);
+uint32_t world_slot_of_id(const struct world *world, uint64_t id); // WORLD_SLOT_NONE if none
+
+// What an entity of that type counts as on its hex.
+unsigned world_counts_as(const struct world *world, uint32_t type);
+
+// Places a new entity; the cell must have been found free. Room must have been reserved.
+uint32_t world_entity_create(struct world *world, uint32_t type, uint32_t owner, uint32_t cell);
+void world_entity_destroy(struct world *world, uint32_t slot);
+// Room for `more` entities in every table. RESOURCE_EXHAUSTED.
+enum mm_err MM_MUST_USE world_reserve_entities(struct world *world, uint32_t more);
+// Moves an entity to another cell.
+void world_entity_move(struct world *world, uint32_t slot, uint32_t cell, struct hex_axial at);
+
+// Whether one more entity of that kind of counting may be on the cell.
+bool world_cell_free(const struct world *world, uint32_t cell, unsigned counts_as);
+
+// The free cell nearest to `at` (and in the region of cell `like`, unless that is
+// WORLD_CELL_NONE), rings outwards; WORLD_CELL_NONE if there is none within radius.
+uint32_t world_nearest_free(const struct world *world, struct hex_axial at, int32_t radius,
+                            unsigned counts_as, uint32_t like);
+
+// Carries out what systems put off.
+void world_flush(struct world *world);
+
+// --- found.c -------------------------------------------------------------------------------------
+
+// Generates the chunks within `radius` chunks of a place, with their scattered nodes.
+enum mm_err MM_MUST_USE world_grow(struct world *world, struct hex_chunk center, int32_t radius);
+void world_join(struct world *world, const Mmorts__World__JoinRequest *request,
+                struct world_result *result);
+uint64_t world_empire_public_id(const struct world *world, uint32_t number);
+struct world_player *world_player_find(const struct world *world, uint64_t player_id);
+uint64_t world_player_hash(const struct world_player *player);
+uint64_t world_empire_hash(uint32_t number, const struct world_empire_row *row);
+void world_player_changed(struct world *world, struct world_player *player);
+
+// --- spawns.c ------------------------------------------------------------------------------------
+
+void world_spawn(struct world *world, const Mmorts__World__SpawnRequest *request,
+                 struct mm_arena *arena, struct world_result *result);
+void world_despawn(struct world *world, const Mmorts__World__DespawnRequest *request,
+                   struct world_result *result);
+uint64_t world_spawn_key_hash(const struct world_spawn_key *key);
+
+// --- commands.c ----------------------------------------------------------------------------------
+
+void world_command(struct world *world, const Mmorts__World__Command *command,
+                   struct world_result *result);
+
+// --- orders.c, plan.c, move.c --------------------------------------------------------------------
+
+// Replaces what a unit has to do (or appends, if queued and there is room).
+bool world_order_give(struct world *world, uint32_t slot, const struct world_order *order,
+                      bool queued);
+void world_orders_clear(struct world *world, uint32_t slot);
+void world_set_activity(struct world *world, uint32_t slot, uint32_t activity);
+// Sends a unit on its way: from the next planning on.
+void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal);
+// Has its route planned anew; with `avoid` around the units that stand near it.
+void world_mover_replan(struct world *world, uint32_t slot, bool avoid);
+// The ticks its step onto that cell takes; at least 1.
+uint32_t world_step_ticks(const struct world *world, uint32_t slot, uint32_t cell);
+
+void world_system_orders(struct world *world);
+void world_system_plan(struct world *world);
+void world_system_move(struct world *world);
+
+// --- world.c -------------------------------------------------------------------------------------
+
+// Allocates a world with empty tables for checked rules. NULL when out of memory.
+struct world *world_alloc(const struct world_rules *rules);
+// What follows from rules, seed and secret.
+void world_derive(struct world *world);
+
+// --- save.c --------------------------------------------------------------------------------------
+
+uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t entities,
+                            uint64_t players, uint64_t empires, uint64_t keys);
+
+#endif

@@ -1,0 +1,271 @@
+#include "services/world/core/state.h"
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/hash.h"
+#include "services/world/core/mapgen.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define PATH_WINDOW_BITS 8 // 256 x 256 hexes; a longer way is found in pieces
+
+// --- the order of a tick -------------------------------------------------------------------------
+
+#define MOVING (WORLD_BIT(WORLD_MOVER) | WORLD_BIT(WORLD_ROUTE) | WORLD_BIT(WORLD_USES_PATHS))
+
+const struct world_system world_systems[] = {
+    {
+        .name = "orders",
+        .run = world_system_orders,
+        .reads = 0,
+        .writes = WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) | MOVING,
+        .stage = 0,
+        .every = 1,
+    },
+    {
+        .name = "plan",
+        .run = world_system_plan,
+        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
+                 WORLD_BIT(WORLD_USES_MAP),
+        .writes = MOVING,
+        .stage = 1,
+        .every = 1,
+    },
+    {
+        .name = "move",
+        .run = world_system_move,
+        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_USES_MAP),
+        .writes = WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) | MOVING,
+        .stage = 2,
+        .every = 1,
+    },
+};
+const size_t world_systems_count = sizeof world_systems / sizeof world_systems[0];
+
+size_t world_system_count(void)
+{
+    return world_systems_count;
+}
+
+const char *world_system_name(size_t system)
+{
+    return world_systems[system].name;
+}
+
+void world_set_system_hook(struct world *world, world_system_hook hook, void *ctx)
+{
+    world->hook = hook;
+    world->hook_ctx = ctx;
+}
+
+// --- life ----------------------------------------------------------------------------------------
+
+void world_derive(struct world *world)
+{
+    struct {
+        uint8_t secret[16];
+        char use[16];
+    } key = {.use = "entity"};
+    memcpy(key.secret, world->secret, sizeof key.secret);
+    mm_id_key_init(&world->entity_key, &key, sizeof key);
+    memset(key.use, 0, sizeof key.use);
+    memcpy(key.use, "empire", 6);
+    mm_id_key_init(&world->empire_key, &key, sizeof key);
+    memset(world->move_cost_percent, 0, sizeof world->move_cost_percent);
+    world->cost_min = HEX_PATH_COST_MAX;
+    for (uint32_t i = 0; i < world->rules.terrain_count; i++) {
+        uint32_t cost = world->rules.terrains[i].move_cost_percent;
+        world->move_cost_percent[i] = (uint8_t)cost;
+        if (cost > 0 && cost < world->cost_min)
+            world->cost_min = cost;
+    }
+    world->rules_hash = world_rules_hash(&world->rules);
+}
+
+struct world *world_alloc(const struct world_rules *rules)
+{
+    struct world *world = mm_calloc(1, sizeof *world);
+    if (!world)
+        return NULL;
+    world->rules = *rules;
+    world_derive(world);
+    world->serial_next = 1;
+    world->ticket_next = 1;
+    mm_vec_init(&world->players, WORLD_EMPIRES_MAX);
+    mm_vec_init(&world->empires, WORLD_EMPIRES_MAX);
+    mm_vec_init(&world->spawn_keys, WORLD_SPAWN_KEYS_MAX);
+    mm_vec_init(&world->queue, SIZE_MAX / sizeof *world->queue.items);
+    world_grid_init(&world->grid);
+    world->player_of_id = mm_idmap_new(WORLD_EMPIRES_MAX);
+    world->slot_of_serial = mm_idmap_new(WORLD_ENTITIES_MAX);
+    // One place more than there are keys: the new one goes in after the old one went out.
+    world->spawn_of_key = mm_strmap_new(WORLD_SPAWN_KEYS_MAX);
+    world->paths = hex_path_workspace_new(PATH_WINDOW_BITS);
+    world->search_steps = mm_malloc(WORLD_SEARCH_STEPS_MAX);
+    bool sound =
+        world->player_of_id && world->slot_of_serial && world->spawn_of_key && world->paths &&
+        world->search_steps && world_ecs_init(&world->ecs, rules->entities_max) == MM_OK &&
+        world_map_init(&world->map, (int32_t)rules->map.chunk_radius, world->move_cost_percent) ==
+            MM_OK;
+    if (!sound) {
+        world_free(world);
+        return NULL;
+    }
+    return world;
+}
+
+enum mm_err world_create(const struct world_params *params, struct world **out)
+{
+    char problem[128];
+    *out = NULL;
+    MM_CHECK(world_schedule_check(world_systems, world_systems_count, problem, sizeof problem) ==
+             MM_OK);
+    enum mm_err err = world_rules_check(params->rules, problem, sizeof problem);
+    if (err != MM_OK)
+        return err;
+    struct world *world = world_alloc(params->rules);
+    if (!world)
+        return MM_RESOURCE_EXHAUSTED;
+    world->seed = params->seed;
+    memcpy(world->secret, params->secret, sizeof world->secret);
+    world_derive(world);
+    err = world_reserve_entities(world, HEX_POCKET_CHUNKS * world->map.tiling.cells);
+    if (err == MM_OK)
+        err = world_grow(world, world_mapgen_home(&world->rules.map, 0), 1);
+    if (err != MM_OK) {
+        world_free(world);
+        return err;
+    }
+    world_ecs_settle(&world->ecs);
+    world_ecs_begin(&world->ecs);
+    *out = world;
+    return MM_OK;
+}
+
+void world_free(struct world *world)
+{
+    if (!world)
+        return;
+    mm_free(world->due);
+    mm_free(world->search_steps);
+    hex_path_workspace_free(world->paths);
+    mm_strmap_free(world->spawn_of_key);
+    mm_idmap_free(world->slot_of_serial);
+    mm_idmap_free(world->player_of_id);
+    world_grid_free(&world->grid);
+    mm_vec_free(&world->queue);
+    mm_vec_free(&world->spawn_keys);
+    mm_vec_free(&world->empires);
+    mm_vec_free(&world->players);
+    world_ecs_free(&world->ecs);
+    world_map_free(&world->map);
+    mm_free(world);
+}
+
+// --- stepping ------------------------------------------------------------------------------------
+
+static int input_class(const world_input *input)
+{
+    switch (input->input_case) {
+    case MMORTS__WORLD__INPUT__INPUT_PAUSE:
+    case MMORTS__WORLD__INPUT__INPUT_RESUME:
+        return 0;
+    case MMORTS__WORLD__INPUT__INPUT_JOIN:
+        return 1;
+    case MMORTS__WORLD__INPUT__INPUT_SPAWN:
+        return 2;
+    case MMORTS__WORLD__INPUT__INPUT_DESPAWN:
+        return 3;
+    default:
+        return 4;
+    }
+}
+
+static int input_compare(const world_input *a, const world_input *b)
+{
+    int x = input_class(a), y = input_class(b);
+    if (x != y)
+        return x - y;
+    if (a->input_case != MMORTS__WORLD__INPUT__INPUT_COMMAND ||
+        b->input_case != MMORTS__WORLD__INPUT__INPUT_COMMAND)
+        return 0;
+    const Mmorts__World__Command *c = a->command, *d = b->command;
+    if (c->player_id != d->player_id)
+        return c->player_id < d->player_id ? -1 : 1;
+    if (c->client_seq != d->client_seq)
+        return c->client_seq < d->client_seq ? -1 : 1;
+    return 0;
+}
+
+// A stable merge sort, bottom up: equal inputs keep the order given.
+void world_inputs_sort(const world_input **inputs, size_t count)
+{
+    const world_input **other = mm_malloc((count + 1) * sizeof *other);
+    MM_CHECK(other);
+    for (size_t width = 1; width < count; width *= 2) {
+        for (size_t start = 0; start < count; start += 2 * width) {
+            size_t middle = start + width < count ? start + width : count;
+            size_t end = start + 2 * width < count ? start + 2 * width : count;
+            size_t a = start, b = middle;
+            for (size_t i = start; i < end; i++) {
+                bool left = a < middle && (b >= end || input_compare(inputs[a], inputs[b]) <= 0);
+                other[i] = left ? inputs[a++] : inputs[b++];
+            }
+        }
+        memcpy(inputs, other, count * sizeof *inputs);
+    }
+    mm_free(other);
+}
+
+static void set_paused(struct world *world, bool paused, struct world_result *result)
+{
+    if (world->paused == paused)
+        return;
+    world->paused = paused;
+    world->state_changed = true;
+    result->applied = true;
+}
+
+static void take_input(struct world *world, const world_input *input, struct mm_arena *arena,
+                       struct world_result *result)
+{
+    *result = (struct world_result){.message = "", .tick = world->tick};
+    switch (input->input_case) {
+    case MMORTS__WORLD__INPUT__INPUT_PAUSE:
+        set_paused(world, true, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_RESUME:
+        set_paused(world, false, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_JOIN:
+        world_join(world, input->join, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_SPAWN:
+        world_spawn(world, input->spawn, arena, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_DESPAWN:
+        world_despawn(world, input->despawn, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_COMMAND:
+        world_command(world, input->command, result);
+        break;
+    default:
+        result->err = MM_UNIMPLEMENTED;
+        result->message = "unknown input";
+        break;
+    }
+}
+
+void world_step(struct world *world, const world_input *const *inputs, size_t count,
+                struct mm_arena *arena, struct world_result *results)
+{
+    world_ecs_begin(&world->ecs);
+    world->tick++;
+    world->empires_before = (uint32_t)world->empires.count;
+    world->chunks_before = world->map.chunk_count;
+    world->state_changed = false;
+    for (size_t i = 0; i < count; i++)
+        take_input(world, inputs[i], arena, &results[i]);
+    if (!world->paused)
+        world_schedule_run(world, world_systems, world_systems_count);
+    world_ecs_settle(&world->ecs);
+}
