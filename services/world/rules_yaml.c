@@ -1,0 +1,320 @@
+#include "services/world/rules_yaml.h"
+
+#include "libcommon/base/str.h"
+#include "libcommon/service/yaml.h"
+#include <string.h>
+
+#define DISTANCE_MAX 32
+
+// Numbers are read within their type's range here; what they mean together is checked at the end
+// by world_rules_check(), whose complaint names the thing but has no line.
+
+static uint32_t get_u32(struct mm_yaml_node *map, const char *key, int64_t max, uint32_t fallback)
+{
+    return (uint32_t)mm_yaml_get_int(map, key, 0, max, fallback);
+}
+
+struct word {
+    const char *text;
+    uint32_t value;
+};
+
+static uint32_t get_word(struct mm_yaml_node *map, const char *key, const struct word *words,
+                         size_t count, const char *fallback)
+{
+    const char *text =
+        fallback ? mm_yaml_get_string(map, key, fallback) : mm_yaml_need_string(map, key);
+    for (size_t i = 0; i < count; i++)
+        if (mm_str_equal(words[i].text, text))
+            return words[i].value;
+    if (*text) {
+        struct mm_yaml_node *node = mm_yaml_find(map, key);
+        mm_yaml_fail(node ? node : map, "unknown %s '%s'", key, text);
+    }
+    return 0;
+}
+
+#define GET_WORD(map, key, words, fallback)                                                        \
+    get_word((map), (key), (words), sizeof(words) / sizeof(words)[0], (fallback))
+
+static const struct word kinds[] = {
+    {"unit", MMORTS__FRAME__KIND__KIND_UNIT},
+    {"building", MMORTS__FRAME__KIND__KIND_BUILDING},
+    {"resource", MMORTS__FRAME__KIND__KIND_RESOURCE},
+    {"npc", MMORTS__FRAME__KIND__KIND_NPC},
+};
+static const struct word sight_types[] = {
+    {"normal", MMORTS__FRAME__SIGHT_TYPE__SIGHT_NORMAL},
+    {"shared", MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED},
+    {"detector", MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR},
+};
+static const struct word type_flags[] = {
+    {"hero", MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_HERO},
+    {"endgame", MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_ENDGAME},
+    {"settlement", MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_SETTLEMENT},
+    {"stealth", MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH},
+};
+static const struct word generators[] = {
+    {"blank", WORLD_GENERATOR_BLANK},
+    {"noise", WORLD_GENERATOR_NOISE},
+};
+
+static void copy_name(struct mm_yaml_node *at, const char *name, char out[WORLD_NAME_BYTES])
+{
+    if (!mm_str_copy(out, WORLD_NAME_BYTES, name))
+        mm_yaml_fail(at, "the name '%s' is longer than %d characters", name, WORLD_NAME_BYTES - 1);
+}
+
+// --- types.yaml ----------------------------------------------------------------------------------
+
+static void read_terrains(struct mm_yaml_node *list, struct world_rules *rules)
+{
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *node = mm_yaml_at(list, i);
+        if (rules->terrain_count == WORLD_TERRAINS_MAX) {
+            mm_yaml_fail(node, "more than %d terrains", WORLD_TERRAINS_MAX);
+            return;
+        }
+        struct world_terrain *terrain = &rules->terrains[rules->terrain_count++];
+        copy_name(node, mm_yaml_key_at(list, i), terrain->name);
+        terrain->move_cost_percent = (uint32_t)mm_yaml_need_int(node, "move_cost", 0, 255);
+        terrain->sight_cost = get_u32(node, "sight_cost", 32, 0);
+        mm_yaml_end(node);
+    }
+}
+
+static uint32_t read_flags(struct mm_yaml_node *node)
+{
+    uint32_t flags = 0;
+    struct mm_yaml_node *list = mm_yaml_get_list(node, "flags");
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        const char *text = "";
+        struct mm_yaml_node *item = mm_yaml_at(list, i);
+        if (!mm_yaml_as_string(item, &text))
+            continue;
+        uint32_t flag = 0;
+        for (size_t f = 0; f < sizeof type_flags / sizeof type_flags[0]; f++)
+            if (mm_str_equal(type_flags[f].text, text))
+                flag = type_flags[f].value;
+        if (flag == 0)
+            mm_yaml_fail(item, "unknown flag '%s'", text);
+        flags |= flag;
+    }
+    return flags;
+}
+
+static void read_type(struct mm_yaml_node *node, const char *name, struct world_type *type)
+{
+    copy_name(node, name, type->name);
+    type->kind = GET_WORD(node, "kind", kinds, NULL);
+    bool walks =
+        type->kind == MMORTS__FRAME__KIND__KIND_UNIT || type->kind == MMORTS__FRAME__KIND__KIND_NPC;
+    type->health_max = (uint32_t)mm_yaml_need_int(node, "health", 1, 1000000);
+    type->sight_hexes = get_u32(node, "sight", 32, 0);
+    type->sight_type = GET_WORD(node, "sight_type", sight_types, "normal");
+    type->ticks_per_hex = get_u32(node, "ticks_per_hex", 10000, 0);
+    type->amount = get_u32(node, "amount", 1000000000, 0);
+    type->flags = read_flags(node);
+    type->blocks = mm_yaml_get_bool(node, "blocks", !walks);
+    if (type->blocks && type->ticks_per_hex > 0)
+        mm_yaml_fail(node, "%s moves, so it cannot block", name);
+    mm_yaml_end(node);
+}
+
+static void read_types(struct mm_yaml_node *list, struct world_rules *rules)
+{
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *node = mm_yaml_at(list, i);
+        if (rules->type_count == WORLD_TYPES_MAX) {
+            mm_yaml_fail(node, "more than %d types", WORLD_TYPES_MAX);
+            return;
+        }
+        read_type(node, mm_yaml_key_at(list, i), &rules->types[rules->type_count++]);
+    }
+}
+
+static uint32_t need_type(struct mm_yaml_node *node, const char *key,
+                          const struct world_rules *rules)
+{
+    const char *name = mm_yaml_need_string(node, key);
+    int type = world_rules_type(rules, name);
+    if (type < 0 && *name)
+        mm_yaml_fail(mm_yaml_find(node, key), "there is no type '%s'", name);
+    return type < 0 ? 0 : (uint32_t)type;
+}
+
+static uint32_t need_terrain(struct mm_yaml_node *node, const char *key,
+                             const struct world_rules *rules)
+{
+    const char *name = mm_yaml_need_string(node, key);
+    int terrain = world_rules_terrain(rules, name);
+    if (terrain < 0 && *name)
+        mm_yaml_fail(mm_yaml_find(node, key), "there is no terrain '%s'", name);
+    return terrain < 0 ? 0 : (uint32_t)terrain;
+}
+
+static void read_start(struct mm_yaml_node *list, struct world_rules *rules)
+{
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *node = mm_yaml_at(list, i);
+        if (rules->start_count == WORLD_START_KINDS_MAX) {
+            mm_yaml_fail(node, "more than %d lines of start", WORLD_START_KINDS_MAX);
+            return;
+        }
+        struct world_start *start = &rules->start[rules->start_count++];
+        start->type = need_type(node, "type", rules);
+        start->count = (uint32_t)mm_yaml_need_int(node, "count", 0, 64);
+        mm_yaml_end(node);
+    }
+}
+
+static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
+{
+    struct mm_yaml_node *root = mm_yaml_root(doc);
+    read_terrains(mm_yaml_get_map(root, "terrains"), rules);
+    read_types(mm_yaml_get_map(root, "types"), rules);
+    read_start(mm_yaml_get_list(root, "start"), rules);
+    struct world_movement_rules *movement = &rules->movement;
+    struct mm_yaml_node *node = mm_yaml_get_map(root, "movement");
+    movement->units_per_hex = get_u32(node, "units_per_hex", WORLD_STACK_MAX, 1);
+    movement->path_nodes_per_tick =
+        get_u32(node, "path_nodes_per_tick", 100000000, movement->path_nodes_per_tick);
+    movement->path_nodes_per_search =
+        get_u32(node, "path_nodes_per_search", 65536, movement->path_nodes_per_search);
+    movement->patience_ticks = get_u32(node, "patience", 200, movement->patience_ticks);
+    movement->replans_max = get_u32(node, "replans", 200, movement->replans_max);
+    mm_yaml_end(node);
+    struct world_command_rules *commands = &rules->commands;
+    node = mm_yaml_get_map(root, "commands");
+    commands->per_second = get_u32(node, "per_second", 10000, commands->per_second);
+    commands->burst = get_u32(node, "burst", 10000, commands->burst);
+    commands->units_max = get_u32(node, "units", WORLD_COMMAND_UNITS_MAX, commands->units_max);
+    mm_yaml_end(node);
+    rules->spawn_keys_kept =
+        get_u32(root, "spawn_keys_kept", WORLD_SPAWN_KEYS_MAX - 1, rules->spawn_keys_kept);
+    rules->entities_max = get_u32(root, "entities_max", WORLD_ENTITIES_MAX, rules->entities_max);
+    mm_yaml_end(root);
+}
+
+// --- map.yaml ------------------------------------------------------------------------------------
+
+static void read_noise(struct mm_yaml_node *node, struct world_rules *rules)
+{
+    struct world_map_rules *map = &rules->map;
+    map->wavelength_hexes = get_u32(node, "wavelength", 1000, map->wavelength_hexes);
+    map->octaves = get_u32(node, "octaves", 6, map->octaves);
+    struct mm_yaml_node *bands = mm_yaml_get_list(node, "bands");
+    for (size_t i = 0; i < mm_yaml_count(bands); i++) {
+        struct mm_yaml_node *item = mm_yaml_at(bands, i);
+        if (map->band_count == WORLD_BANDS_MAX) {
+            mm_yaml_fail(item, "more than %d bands", WORLD_BANDS_MAX);
+            break;
+        }
+        struct world_band *band = &map->bands[map->band_count++];
+        band->terrain = need_terrain(item, "terrain", rules);
+        band->height_from = get_u32(item, "height_from", 1000, 0);
+        band->height_below = get_u32(item, "height_below", 1000, 1000);
+        band->moisture_from = get_u32(item, "moisture_from", 1000, 0);
+        band->moisture_below = get_u32(item, "moisture_below", 1000, 1000);
+        mm_yaml_end(item);
+    }
+    mm_yaml_end(node);
+}
+
+static void read_distance(struct mm_yaml_node *item, struct world_home_node *node)
+{
+    struct mm_yaml_node *range = mm_yaml_get_list(item, "distance");
+    int64_t from = 1, to = 1;
+    if (mm_yaml_count(range) != 2) {
+        mm_yaml_fail(item, "distance must be [from, to]");
+    } else if (mm_yaml_as_int(mm_yaml_at(range, 0), 1, DISTANCE_MAX, &from) &&
+               mm_yaml_as_int(mm_yaml_at(range, 1), 1, DISTANCE_MAX, &to) && from > to) {
+        mm_yaml_fail(range, "distance ends before it begins");
+    }
+    node->distance_from = (uint32_t)from;
+    node->distance_to = (uint32_t)to;
+}
+
+static void read_nodes(struct mm_yaml_node *node, struct world_rules *rules)
+{
+    struct world_map_rules *map = &rules->map;
+    struct mm_yaml_node *list = mm_yaml_get_list(node, "home");
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *item = mm_yaml_at(list, i);
+        if (map->home_node_count == WORLD_NODE_RULES_MAX) {
+            mm_yaml_fail(item, "more than %d lines of home nodes", WORLD_NODE_RULES_MAX);
+            break;
+        }
+        struct world_home_node *home = &map->home_nodes[map->home_node_count++];
+        home->type = need_type(item, "type", rules);
+        home->count = (uint32_t)mm_yaml_need_int(item, "count", 0, 64);
+        read_distance(item, home);
+        mm_yaml_end(item);
+    }
+    list = mm_yaml_get_list(node, "scatter");
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *item = mm_yaml_at(list, i);
+        if (map->scatter_count == WORLD_NODE_RULES_MAX) {
+            mm_yaml_fail(item, "more than %d lines of scattered nodes", WORLD_NODE_RULES_MAX);
+            break;
+        }
+        struct world_scatter *scatter = &map->scatter[map->scatter_count++];
+        scatter->type = need_type(item, "type", rules);
+        scatter->terrain = need_terrain(item, "terrain", rules);
+        scatter->per_myriad = (uint32_t)mm_yaml_need_int(item, "per_myriad", 0, 10000);
+        mm_yaml_end(item);
+    }
+    mm_yaml_end(node);
+}
+
+static void read_map_document(struct mm_yaml *doc, struct world_rules *rules)
+{
+    struct world_map_rules *map = &rules->map;
+    struct mm_yaml_node *root = mm_yaml_root(doc);
+    map->generator = GET_WORD(root, "generator", generators, "noise");
+    map->chunk_radius = get_u32(root, "chunk_radius", 32, map->chunk_radius);
+    map->open_terrain = need_terrain(root, "open_terrain", rules);
+    read_noise(mm_yaml_get_map(root, "noise"), rules);
+    struct mm_yaml_node *homes = mm_yaml_get_map(root, "homes");
+    map->home_spacing_chunks = get_u32(homes, "spacing", 16, map->home_spacing_chunks);
+    map->home_grow_chunks = get_u32(homes, "grow", 16, map->home_grow_chunks);
+    map->clearing_hexes = get_u32(homes, "clearing", 32, map->clearing_hexes);
+    map->road_width_hexes = get_u32(homes, "road_width", 4, map->road_width_hexes);
+    mm_yaml_end(homes);
+    read_nodes(mm_yaml_get_map(root, "nodes"), rules);
+    mm_yaml_end(root);
+}
+
+// --- both ----------------------------------------------------------------------------------------
+
+enum mm_err world_rules_read(struct mm_yaml *types, struct mm_yaml *map, struct world_rules *rules)
+{
+    world_rules_init(rules);
+    read_types_document(types, rules);
+    if (mm_yaml_error_count(types) == 0)
+        read_map_document(map, rules);
+    char problem[160];
+    if (mm_yaml_error_count(types) + mm_yaml_error_count(map) == 0 &&
+        world_rules_check(rules, problem, sizeof problem) != MM_OK)
+        mm_yaml_fail_document(types, "%s", problem);
+    return mm_yaml_error_count(types) + mm_yaml_error_count(map) == 0 ? MM_OK : MM_INVALID_ARGUMENT;
+}
+
+static void report_all(struct mm_yaml *doc, world_rules_report_fn report, void *ctx)
+{
+    for (size_t i = 0; report && mm_yaml_error(doc, i); i++)
+        report(ctx, mm_yaml_error(doc, i));
+}
+
+enum mm_err world_rules_load(const char *types_path, const char *map_path,
+                             struct world_rules *rules, world_rules_report_fn report, void *ctx)
+{
+    struct mm_yaml *types = mm_yaml_load(types_path);
+    struct mm_yaml *map = mm_yaml_load(map_path);
+    enum mm_err err = world_rules_read(types, map, rules);
+    report_all(types, report, ctx);
+    report_all(map, report, ctx);
+    mm_yaml_free(map);
+    mm_yaml_free(types);
+    return err;
+}
