@@ -22,7 +22,7 @@ OPT      ?= -O2
 HARDEN   := $(if $(SANITIZE)$(filter -O0,$(OPT)),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) $(HARDEN) -g -fno-omit-frame-pointer $(WARNINGS) \
              -I. -I$(B) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CFLAGS)
-LDFLAGS_ALL = $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+LDFLAGS_ALL = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 FUZZ_CFLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -w -I. -I$(B) \
               -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 

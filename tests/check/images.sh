@@ -9,7 +9,7 @@ for service in auth world vision sync production social; do
     file=services/$service/Dockerfile
     if [ -e "$file" ]; then
         text=$(sed -E "s/\b71$digit([012])\b/71S\1/g; s/\b$service\b/SERVICE/g; s|MMORTS_${service^^}_|MMORTS_SERVICE_|g" "$file" |
-            sed -E '/^ +MMORTS_(SERVICE_STREAM|SYNC_LISTEN)=/d; s/ \\$//')
+            sed -E '/^ +MMORTS_SERVICE_(STREAM|LISTEN)=/d; s/ \\$//')
         if [ -z "$first" ]; then
             first=$text first_file=$file
         elif [ "$text" != "$first" ]; then
