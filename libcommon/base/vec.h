@@ -29,7 +29,8 @@
 
 // Appends a value; false at the maximum or out of memory.
 #define mm_vec_push(vec, value)                                                                    \
-    (mm_vec_reserve((vec), (vec)->count + 1) && ((vec)->items[(vec)->count++] = (value), true))
+    (mm_vec_reserve((vec), (vec)->count + 1) && (vec)->items &&                                    \
+     ((vec)->items[(vec)->count++] = (value), true))
 
 // Removes and yields the last item; the array must not be empty.
 #define mm_vec_pop(vec) ((vec)->items[--(vec)->count])

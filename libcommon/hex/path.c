@@ -94,6 +94,7 @@ static bool lay_window(struct hex_path_workspace *w, struct hex_axial from, stru
     int64_t span = q_span > r_span ? q_span : r_span;
     bool fits = span <= span_max;
     if (!fits) {
+        MM_CHECK(span > 0);
         q = q * span_max / span;
         r = r * span_max / span;
     }

@@ -129,7 +129,7 @@ enum mm_err migrate_files_read(const char *directory, struct migrate_files *out,
 
 void migrate_files_free(struct migrate_files *files)
 {
-    for (size_t i = 0; i < files->count; i++) {
+    for (size_t i = 0; files->files && i < files->count; i++) {
         mm_free(files->files[i].name);
         mm_free(files->files[i].text);
     }

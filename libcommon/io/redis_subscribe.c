@@ -143,7 +143,7 @@ enum mm_err mm_redis_subscribe(struct mm_redis *redis, const char *channel, mm_r
                                void *arg)
 {
     struct redis_subscriptions *subscriptions = &redis->subscriptions;
-    MM_CHECK(fn);
+    MM_CHECK(fn && subscriptions->places);
     if (redis->closing)
         return MM_CANCELLED;
     if (find(redis, channel, strlen(channel)))

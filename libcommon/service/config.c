@@ -237,6 +237,7 @@ static void look_up(struct mm_config *config, struct mm_config_entry *entry)
 {
     struct mm_yaml_node *map = mm_yaml_root(config->doc);
     struct mm_yaml_node *section = map; // the innermost that exists
+    MM_CHECK(section != NULL);
     char part[PATH_PART_CHARS_MAX + 1];
     const char *rest = split_path(entry->field->path, part);
     while (rest != NULL && map != NULL) {

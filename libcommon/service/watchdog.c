@@ -36,8 +36,11 @@ struct mm_watchdog {
 static void show_stack(int signal_number)
 {
     void *frames[STACK_FRAMES_MAX];
+    // NOLINTBEGIN(bugprone-signal-handler): glibc's allocate only at their first use, and the
+    // process ends here in any case.
     int count = backtrace(frames, STACK_FRAMES_MAX);
     backtrace_symbols_fd(frames, count, STDERR_FILENO);
+    // NOLINTEND(bugprone-signal-handler)
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }

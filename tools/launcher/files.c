@@ -143,4 +143,5 @@ void launcher_lock(const char *data)
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         launcher_die("the game already runs in %s (another launcher holds %s)", data, path);
     free(path);
+    // cppcheck-suppress resourceLeak
 }

@@ -207,7 +207,7 @@ static void on_child_change(struct child *child, void *arg)
         if (child->deaths == 1)
             snprintf(reason, sizeof reason, "cannot run (%s)", end);
         else
-            snprintf(reason, sizeof reason, "died %u times within %d s (last: %s)",
+            snprintf(reason, sizeof reason, "died %d times within %d s (last: %s)",
                      CHILD_DEATHS_MAX, CHILD_DEATHS_WITHIN_MS / 1000, end);
         give_up(launcher, child, reason);
         break;

@@ -100,7 +100,7 @@ static enum mm_err make_token(struct login_server *server, const struct wish *wi
                   (json_int_t)user_id, "email", "", "username", wish->username, "user_type", "user",
                   "auth_method", "password", "permissions", (json_int_t)wish->permissions,
                   "activated", (json_int_t)wish->activated, "iss", wish->issuer, "iat",
-                  (json_int_t)issued_s, "exp", (json_int_t)(now_s + wish->expires_in_s));
+                  (json_int_t)issued_s, "exp", (json_int_t)now_s + wish->expires_in_s);
     char *text = claims == NULL ? NULL : json_dumps(claims, JSON_COMPACT);
     json_decref(claims);
     if (text == NULL) {
@@ -205,7 +205,8 @@ static void handle_health(struct mm_http_request *request, void *arg)
 void login_server_add_routes(struct login_server *server, struct mm_http_server *http)
 {
     mm_http_route(http, MM_HTTP_POST | MM_HTTP_OPTIONS, "/api/login", handle_login, server);
-    mm_http_route(http, MM_HTTP_GET | MM_HTTP_OPTIONS, "/api/public-key", handle_public_key, server);
+    mm_http_route(http, MM_HTTP_GET | MM_HTTP_OPTIONS, "/api/public-key", handle_public_key,
+                  server);
     mm_http_route(http, MM_HTTP_GET, "/healthz", handle_health, server);
     mm_http_route(http, MM_HTTP_GET, "/readyz", handle_health, server);
     if (server->test) {

@@ -28,7 +28,7 @@ static enum mm_err load(struct login_users *users, FILE *file)
     char line[LINE_BYTES_MAX + 1];
     while (fgets(line, sizeof line, file) != NULL) {
         size_t chars = strcspn(line, "\n");
-        if (line[chars] != '\n' && chars < LINE_BYTES_MAX && feof(file)) {
+        if (chars < LINE_BYTES_MAX && line[chars] != '\n' && feof(file)) {
             break; // unfinished
         }
         line[chars] = '\0';

@@ -1,4 +1,5 @@
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
 #include "services/vision/core/internal.h"
 
 #include <string.h>
@@ -25,6 +26,7 @@ static void take_explored(struct vision *vision, struct vision_save *save)
 {
     for (size_t i = 0; i < save->explored_count; i++) {
         struct vision_view *view = vision->unsaved_first;
+        MM_CHECK(view);
         vision->unsaved_first = view->next_unsaved;
         if (!vision->unsaved_first)
             vision->unsaved_last = NULL;
