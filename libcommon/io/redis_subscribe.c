@@ -146,7 +146,7 @@ enum mm_err mm_redis_subscribe(struct mm_redis *redis, const char *channel, mm_r
     MM_CHECK(fn && subscriptions->places);
     if (redis->closing)
         return MM_CANCELLED;
-    if (find(redis, channel, strlen(channel)))
+    if (mm_strmap_get(subscriptions->by_channel, channel, NULL))
         return MM_ALREADY_EXISTS;
     uint32_t index = 0;
     while (index < redis->config.subscriptions_max && subscriptions->places[index].channel)
