@@ -137,7 +137,11 @@ run_one() { # PATH
     *) program=("$path") ;;
     esac
     start=$(date +%s.%N)
-    timeout -k 10 "$(time_limit "$kind")" "${program[@]}" >"$log" 2>&1 </dev/null || status=$?
+    # timeout(1) has a process group of its own, which Ctrl-C does not reach: clean_up() ends this
+    # shell instead, whose death is told to timeout, which ends the program and its children.
+    : >"$TMPDIR/running.$$"
+    setpriv --pdeathsig TERM timeout -k 10 "$(time_limit "$kind")" "${program[@]}" \
+        >"$log" 2>&1 </dev/null || status=$?
     seconds=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
     local passed failed why
     judge "$path" "$status" "$log"
@@ -150,7 +154,7 @@ run_one() { # PATH
         # The mark keeps a program's own sum from being taken for ours.
         [ "$failed" -eq 0 ] || sed 's/^/    | /' "$log"
     ) 9>"$TMPDIR/lock"
-    rm -f "$log"
+    rm -f "$log" "$TMPDIR/running.$$"
 }
 
 # --- the servers that the tests share ------------------------------------------------------------
@@ -194,7 +198,10 @@ start_shared_servers() {
 # --- all -----------------------------------------------------------------------------------------
 
 clean_up() {
-    local pid
+    local pid file
+    for file in "$TMPDIR"/running.*; do
+        [ ! -e "$file" ] || kill -TERM "${file##*.}" 2>/dev/null || true
+    done
     for pid in "${shared_pids[@]}"; do
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
