@@ -138,7 +138,7 @@ static int hex_r(int hex)
 
 static uint8_t terrain_at(int q, int r)
 {
-    uint32_t h = (uint32_t)(q * 73856093) ^ (uint32_t)(r * 19349663);
+    uint32_t h = (uint32_t)q * 73856093u ^ (uint32_t)r * 19349663u;
     return (uint8_t)((h >> 3) % TERRAINS);
 }
 
