@@ -589,6 +589,25 @@ Test(pool, failure_breaks_its_lane_until_it_is_known)
     cr_assert_eq(chain[5].result, MM_OK);
 }
 
+Test(pool, job_submitted_between_failure_and_its_callback_does_not_run)
+{
+    pool_start();
+    chain_submit(1);
+    chain_submit(2);
+    // The worker is through with both, the loop has not been told yet.
+    struct mm_db_stats stats;
+    do {
+        mm_db_stats(db, &stats, false);
+    } while (stats.jobs_done < 2);
+    chain_submit(3);
+    chain_submit(4);
+    cr_assert(mm_loop_run_until(loop, &chain_over, 10000));
+    cr_assert_eq(chain[3].result, MM_ABORTED);
+    cr_assert_eq(chain[4].result, MM_ABORTED);
+    cr_assert_not(chain[3].ran || chain[4].ran);
+    cr_assert_eq(chain[5].result, MM_OK);
+}
+
 static enum mm_err work_sleep_10s(struct mm_db_conn *conn, void *arg)
 {
     (void)arg;

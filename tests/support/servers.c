@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -131,6 +132,11 @@ void test_server_kill(struct test_server *server)
 void test_server_signal(struct test_server *server, int signal)
 {
     test_process_signal(server->process, signal);
+    // Its threads stop one by one; the wait ends when the last one has.
+    siginfo_t info;
+    if (signal == SIGSTOP &&
+        waitid(P_PID, (id_t)test_process_pid(server->process), &info, WSTOPPED) != 0)
+        test_fail("a server does not stop: %s", strerror(errno));
 }
 
 void test_server_restart(struct test_server *server)

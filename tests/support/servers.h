@@ -45,7 +45,8 @@ void test_server_stop(struct test_server *server);
 // kill -9; data and port are kept for test_server_restart.
 void test_server_kill(struct test_server *server);
 
-// Sends it a signal: SIGSTOP makes a server that is there but does not answer, SIGCONT ends it.
+// Sends it a signal. SIGSTOP makes a server that is there but does not answer (every thread of it
+// has stopped when this returns), SIGCONT lets it go on.
 void test_server_signal(struct test_server *server, int signal);
 
 // Stops it if it runs and starts it on the same port and data; returns when it accepts connections.
