@@ -12,6 +12,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/base/str.h"
 #include "libcommon/io/loop.h"
+#include "libcommon/io/nng_close.h"
 #include "libcommon/io/pb.h"
 #include "libcommon/io/rpc_envelope.h"
 
@@ -522,7 +523,10 @@ void mm_rpc_client_close(struct mm_rpc_client *client)
 {
     if (!client)
         return;
-    nng_close(client->socket);
+    for (uint32_t i = 0; i < client->options.calls_max; i++)
+        mm_loop_timer_stop(client->loop, &client->slots[i].backoff);
+    if (!mm_nng_close(client->socket))
+        return;
     for (uint32_t i = 0; i < client->options.calls_max; i++) {
         struct slot *slot = &client->slots[i];
         // The send aio first: its callback may start the other one.
@@ -535,7 +539,6 @@ void mm_rpc_client_close(struct mm_rpc_client *client)
             nng_aio_free(slot->receive_aio);
         }
         mm_loop_post_cancel(client->loop, &slot->done);
-        mm_loop_timer_stop(client->loop, &slot->backoff);
         if (slot->reply_msg)
             nng_msg_free(slot->reply_msg);
         mm_free(slot->body);

@@ -9,6 +9,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
+#include "libcommon/io/nng_close.h"
 #include "libcommon/io/rpc_server_internal.h"
 
 // A peer that does not read its answer for this long does not get it.
@@ -182,7 +183,8 @@ void mm_rpc_server_close(struct mm_rpc_server *server)
     for (uint32_t i = 0; server->calls && i < server->options.contexts; i++)
         if (server->calls[i].send_aio)
             nng_aio_wait(server->calls[i].send_aio);
-    nng_close(server->socket);
+    if (!mm_nng_close(server->socket))
+        return;
     for (uint32_t i = 0; server->calls && i < server->options.contexts; i++) {
         struct mm_rpc_call *call = &server->calls[i];
         if (call->receive_aio) {

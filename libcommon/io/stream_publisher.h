@@ -32,8 +32,12 @@ MM_MUST_USE enum mm_err mm_stream_hub_open(struct mm_loop *loop, struct mm_rpc_s
                                            const char *url, const struct mm_rpc_tls *tls,
                                            struct mm_stream_hub **out);
 
-// Closes the socket and all its publishers.
+// Closes the socket and all its publishers. The rpc server must be drained or closed by then: its
+// Stream methods need the hub.
 void mm_stream_hub_close(struct mm_stream_hub *hub);
+
+// The TCP port listened at (for tcp://127.0.0.1:0); 0 for other transports.
+uint16_t mm_stream_hub_port(const struct mm_stream_hub *hub);
 
 // Asked for a snapshot: answer with mm_stream_snapshot_reply or _fail, now or later, exactly once.
 // filter is borrowed until then.

@@ -92,6 +92,31 @@ HANDLER(add)
 HANDLER(secret)
 HANDLER(operate)
 
+void echo_publish(struct echo *echo, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        Mmorts__Test__EchoRequest body = MMORTS__TEST__ECHO_REQUEST__INIT;
+        body.value = ++echo->published;
+        mm_stream_publish(echo->publisher, echo->published, &body.base);
+    }
+}
+
+void echo_snapshot(void *arg, struct mm_stream_snapshot *snapshot, const uint8_t *filter,
+                   size_t filter_len)
+{
+    struct echo *echo = arg;
+    char text[256];
+    MM_CHECK(filter_len < sizeof text);
+    if (filter_len > 0)
+        memcpy(text, filter, filter_len);
+    text[filter_len] = '\0';
+    Mmorts__Test__EchoRequest body = MMORTS__TEST__ECHO_REQUEST__INIT;
+    body.value = echo->published;
+    body.text = text;
+    mm_stream_snapshot_reply(snapshot, mm_stream_publisher_seq(echo->publisher), echo->published,
+                             &body.base);
+}
+
 static void echo_rpc_publish_to(Mmorts__Test__Echo_Service *service,
                                 const Mmorts__Test__EchoRequest *input,
                                 Mmorts__Test__EchoReply_Closure closure, void *closure_data)
@@ -104,6 +129,7 @@ static void echo_rpc_publish_to(Mmorts__Test__Echo_Service *service,
         mm_rpc_fail(call, MM_FAILED_PRECONDITION, "no stream here");
         return;
     }
+    echo_publish(echo, input->value);
     answer(echo, call, input);
 }
 

@@ -1,0 +1,597 @@
+#include "libcommon/io/stream_reader.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/pubsub0/sub.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "gen/stream.pb-c.h"
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
+#include "libcommon/io/loop.h"
+#include "libcommon/io/nng_close.h"
+#include "libcommon/io/rpc_client.h"
+#include "libcommon/io/rpc_envelope.h"
+#include "libcommon/io/stream_publisher.h"
+
+// What a reader does:
+//
+//   DOWN --connected--> CATCHING_UP --the newest applied--> LIVE --gap, new epoch--> CATCHING_UP
+//     ^--------------------connection lost-----------------------'
+//
+// Catching up is a series of calls, one at a time: Replay from the position (again while more is
+// there), or Snapshot and then Replay. Live messages wait in the buffer meanwhile and are applied
+// afterwards, those the calls brought already being skipped by their seq.
+
+enum {
+    RECONNECT_MIN_MS = 50,
+    RECONNECT_MAX_MS = 200,
+    RECEIVE_MESSAGES = 8, // unread before the oldest drops: rather a gap than old messages
+    RETRY_MIN_MS = 50,
+    RETRY_MAX_MS = 1000,
+    CALL_DEADLINE_MS = 5000,
+};
+
+enum asking {
+    ASKING_NOTHING,
+    ASKING_REPLAY,
+    ASKING_SNAPSHOT,
+    ASKING_PROBE, // live, but silent: is there anything newer?
+};
+
+struct mm_stream_reader {
+    struct mm_loop *loop;
+    struct mm_rpc_client *rpc;
+    struct mm_stream_reader_options options;
+    char stream[MM_STREAM_NAME_LEN_MAX + 1], session[MM_STREAM_NAME_LEN_MAX + 1];
+    uint8_t *filter;
+
+    nng_socket socket;
+    nng_aio *aio;      // receives the next live message; its callback only posts
+    nng_msg *live_msg; // which came, between the callback and the loop
+    struct mm_loop_task received, pipe_changed;
+    atomic_int pipe;   // id of the connection that is there; 0 = none
+    int followed_pipe; // the one the present state belongs to
+
+    enum mm_stream_state state;
+    struct mm_stream_position position;
+    bool started; // the position means something (not so at first, without snapshots)
+    enum asking asking;
+    mm_rpc_handle call;
+    struct mm_loop_timer retry, silence;
+    uint32_t retry_ms;
+
+    // Live messages while catching up: a circle, oldest at first.
+    nng_msg *buffered[MM_STREAM_READER_BUFFER_MESSAGES];
+    size_t buffered_first, buffered_count, buffered_bytes;
+
+    unsigned in_callback; // closing waits until the callback returns
+    bool closed;
+    struct mm_stream_reader_counts counts;
+};
+
+static void catch_up(struct mm_stream_reader *reader);
+
+// --- telling the owner --------------------------------------------------------------------------
+
+static void destroy(struct mm_stream_reader *reader);
+
+static void enter(struct mm_stream_reader *reader)
+{
+    reader->in_callback++;
+}
+
+// False: the owner has closed the reader meanwhile, and it is gone.
+static bool leave(struct mm_stream_reader *reader)
+{
+    reader->in_callback--;
+    if (!reader->closed)
+        return true;
+    if (reader->in_callback == 0)
+        destroy(reader);
+    return false;
+}
+
+static void set_state(struct mm_stream_reader *reader, enum mm_stream_state state)
+{
+    if (reader->state == state)
+        return;
+    reader->state = state;
+    if (reader->options.on_state)
+        reader->options.on_state(reader->options.arg, state);
+}
+
+static void deliver(struct mm_stream_reader *reader, uint64_t seq, uint64_t tick,
+                    const uint8_t *body, size_t len)
+{
+    reader->position.seq = seq;
+    reader->counts.messages++;
+    reader->counts.bytes += len;
+    struct mm_stream_message message = {
+        .epoch = reader->position.epoch, .seq = seq, .tick = tick, .body = body, .body_len = len};
+    reader->options.on_message(reader->options.arg, &message);
+}
+
+// --- the buffer ---------------------------------------------------------------------------------
+
+static nng_msg *buffer_pop(struct mm_stream_reader *reader)
+{
+    if (reader->buffered_count == 0)
+        return NULL;
+    nng_msg *msg = reader->buffered[reader->buffered_first];
+    reader->buffered_first = (reader->buffered_first + 1) % MM_STREAM_READER_BUFFER_MESSAGES;
+    reader->buffered_count--;
+    reader->buffered_bytes -= nng_msg_len(msg);
+    return msg;
+}
+
+static void buffer_clear(struct mm_stream_reader *reader)
+{
+    nng_msg *msg;
+    while ((msg = buffer_pop(reader)) != NULL)
+        nng_msg_free(msg);
+}
+
+// Where it is full the oldest leaves: it is the likeliest to come by Replay anyway.
+static void buffer_push(struct mm_stream_reader *reader, nng_msg *msg)
+{
+    while (reader->buffered_count == MM_STREAM_READER_BUFFER_MESSAGES ||
+           (reader->buffered_count > 0 &&
+            reader->buffered_bytes + nng_msg_len(msg) > MM_STREAM_READER_BUFFER_BYTES)) {
+        reader->counts.buffer_overflows++;
+        nng_msg_free(buffer_pop(reader));
+    }
+    size_t at =
+        (reader->buffered_first + reader->buffered_count++) % MM_STREAM_READER_BUFFER_MESSAGES;
+    reader->buffered[at] = msg;
+    reader->buffered_bytes += nng_msg_len(msg);
+}
+
+// --- live messages ------------------------------------------------------------------------------
+
+enum verdict { APPLIED, OLD, GAP };
+
+// Applies the message if it is the next one; takes it in any case but GAP.
+static enum verdict apply(struct mm_stream_reader *reader, nng_msg *msg)
+{
+    struct mm_stream_message_view view;
+    if (!mm_stream_message_read(nng_msg_body(msg), nng_msg_len(msg), &view)) {
+        MM_LOG_WARN("stream message cannot be understood", "stream=%s", reader->stream);
+        nng_msg_free(msg);
+        return OLD;
+    }
+    if (view.epoch != reader->position.epoch || view.seq > reader->position.seq + 1)
+        return GAP;
+    bool next = view.seq == reader->position.seq + 1;
+    if (next)
+        deliver(reader, view.seq, view.tick, view.body.data, view.body.len);
+    nng_msg_free(msg);
+    return next ? APPLIED : OLD;
+}
+
+static void note_gap(struct mm_stream_reader *reader, nng_msg *msg)
+{
+    struct mm_stream_message_view view;
+    if (mm_stream_message_read(nng_msg_body(msg), nng_msg_len(msg), &view) &&
+        view.epoch == reader->position.epoch)
+        reader->counts.gaps++;
+}
+
+static void arm_silence(struct mm_stream_reader *reader)
+{
+    mm_loop_timer_start(reader->loop, &reader->silence, MM_LOOP_MS(reader->options.silence_ms), 0);
+}
+
+static void on_live_message(struct mm_stream_reader *reader, nng_msg *msg)
+{
+    if (reader->state != MM_STREAM_LIVE) {
+        if (reader->state == MM_STREAM_CATCHING_UP)
+            buffer_push(reader, msg);
+        else
+            nng_msg_free(msg);
+        return;
+    }
+    arm_silence(reader);
+    if (apply(reader, msg) != GAP || reader->closed)
+        return;
+    note_gap(reader, msg);
+    buffer_push(reader, msg);
+    catch_up(reader);
+}
+
+// Everything the calls could bring is applied: now what waited. A hole in it starts over.
+static void go_live(struct mm_stream_reader *reader)
+{
+    nng_msg *msg;
+    while ((msg = buffer_pop(reader)) != NULL) {
+        if (apply(reader, msg) == GAP) {
+            note_gap(reader, msg);
+            // A message of a foreign epoch is not kept: if it is of the past, it would never fit.
+            nng_msg_free(msg);
+            catch_up(reader);
+            return;
+        }
+        if (reader->closed || reader->asking != ASKING_NOTHING ||
+            reader->state != MM_STREAM_CATCHING_UP)
+            return; // the owner has closed or restarted
+    }
+    reader->retry_ms = RETRY_MIN_MS;
+    arm_silence(reader);
+    set_state(reader, MM_STREAM_LIVE);
+}
+
+// --- catching up --------------------------------------------------------------------------------
+
+static void try_later(struct mm_stream_reader *reader)
+{
+    mm_loop_timer_start(reader->loop, &reader->retry, MM_LOOP_MS(reader->retry_ms), 0);
+    reader->retry_ms = reader->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : reader->retry_ms * 2;
+}
+
+static void ask(struct mm_stream_reader *reader, enum asking what);
+
+// Nothing to replay from: a snapshot, or, for a reader that wants none, a place to go on from.
+static void start_over(struct mm_stream_reader *reader, const Mmorts__Stream__ReplayReply *reply)
+{
+    if (!reader->options.without_snapshot) {
+        ask(reader, ASKING_SNAPSHOT);
+        return;
+    }
+    reader->position.epoch = reply->epoch;
+    reader->position.seq = reader->started ? reply->oldest_seq - 1 : reply->newest_seq;
+    reader->started = true;
+    ask(reader, ASKING_REPLAY);
+}
+
+static void take_replay(struct mm_stream_reader *reader, const Mmorts__Stream__ReplayReply *reply)
+{
+    reader->counts.replays++;
+    if (reader->position.epoch != 0 && reply->epoch != reader->position.epoch)
+        reader->counts.epochs++;
+    if (reply->epoch == 0 || reply->epoch != reader->position.epoch || reply->snapshot_needed) {
+        start_over(reader, reply);
+        return;
+    }
+    for (size_t i = 0; i < reply->n_messages; i++) {
+        const Mmorts__Stream__StreamMessage *message = reply->messages[i];
+        if (message->seq <= reader->position.seq)
+            continue;
+        if (message->seq != reader->position.seq + 1)
+            break; // not as promised: ask again from where we are
+        deliver(reader, message->seq, message->tick, message->body.data, message->body.len);
+        if (reader->closed || reader->asking != ASKING_NOTHING ||
+            reader->state != MM_STREAM_CATCHING_UP)
+            return; // the owner has closed or restarted
+    }
+    if (reader->position.seq >= reply->newest_seq)
+        go_live(reader);
+    else if (reply->n_messages == 0)
+        try_later(reader);
+    else
+        ask(reader, ASKING_REPLAY);
+}
+
+static void take_snapshot(struct mm_stream_reader *reader,
+                          const Mmorts__Stream__SnapshotReply *reply)
+{
+    reader->counts.snapshots++;
+    reader->position = (struct mm_stream_position){.epoch = reply->epoch, .seq = reply->seq};
+    reader->started = true;
+    struct mm_stream_message snapshot = {.epoch = reply->epoch,
+                                         .seq = reply->seq,
+                                         .tick = reply->tick,
+                                         .body = reply->body.data,
+                                         .body_len = reply->body.len};
+    reader->options.on_snapshot(reader->options.arg, &snapshot);
+    if (!reader->closed && reader->asking == ASKING_NOTHING &&
+        reader->state == MM_STREAM_CATCHING_UP)
+        ask(reader, ASKING_REPLAY);
+}
+
+// The answer of a call made while live: anything newer, or another epoch, and we catch up.
+static void take_probe(struct mm_stream_reader *reader, const Mmorts__Stream__ReplayReply *reply)
+{
+    reader->counts.replays++;
+    if (reply->epoch == reader->position.epoch && reply->newest_seq <= reader->position.seq) {
+        arm_silence(reader);
+        return;
+    }
+    if (reply->epoch == reader->position.epoch)
+        reader->counts.gaps++;
+    catch_up(reader);
+}
+
+static void on_answer(void *arg, const struct mm_rpc_result *result)
+{
+    struct mm_stream_reader *reader = arg;
+    enum asking asked = reader->asking;
+    reader->asking = ASKING_NOTHING;
+    reader->call = 0;
+    enter(reader);
+    if (result->code != MM_OK) {
+        MM_LOG_WARN("stream reader cannot catch up", "stream=%s code=%s reason=%s", reader->stream,
+                    mm_err_name(result->code), result->message);
+        if (asked == ASKING_PROBE)
+            arm_silence(reader);
+        else
+            try_later(reader);
+    } else if (asked == ASKING_REPLAY) {
+        take_replay(reader, (const Mmorts__Stream__ReplayReply *)(const void *)result->reply);
+    } else if (asked == ASKING_SNAPSHOT) {
+        take_snapshot(reader, (const Mmorts__Stream__SnapshotReply *)(const void *)result->reply);
+    } else {
+        take_probe(reader, (const Mmorts__Stream__ReplayReply *)(const void *)result->reply);
+    }
+    leave(reader);
+}
+
+static void ask(struct mm_stream_reader *reader, enum asking what)
+{
+    MM_CHECK(reader->asking == ASKING_NOTHING);
+    struct mm_rpc_call_options options = {.deadline_ms = reader->options.call_deadline_ms,
+                                          .idempotent = true,
+                                          .wait_for_connection = true};
+    Mmorts__Stream__ReplayRequest replay = MMORTS__STREAM__REPLAY_REQUEST__INIT;
+    Mmorts__Stream__SnapshotRequest snapshot = MMORTS__STREAM__SNAPSHOT_REQUEST__INIT;
+    const char *method = "Replay";
+    const ProtobufCMessage *request = &replay.base;
+    if (what == ASKING_SNAPSHOT) {
+        method = "Snapshot";
+        request = &snapshot.base;
+        snapshot.stream = reader->stream;
+        snapshot.session = reader->session;
+        snapshot.filter = (ProtobufCBinaryData){reader->options.filter_len, reader->filter};
+    } else {
+        replay.stream = reader->stream;
+        replay.session = reader->session;
+        replay.epoch = reader->position.epoch;
+        replay.from_seq = reader->position.seq + 1;
+    }
+    reader->asking = what;
+    enum mm_err err = mm_rpc_call(reader->rpc, &mmorts__stream__stream__descriptor, method, request,
+                                  &options, on_answer, reader, &reader->call);
+    if (err != MM_OK) {
+        reader->asking = ASKING_NOTHING;
+        if (what == ASKING_PROBE)
+            arm_silence(reader);
+        else
+            try_later(reader);
+    }
+}
+
+static void stop_asking(struct mm_stream_reader *reader)
+{
+    mm_loop_timer_stop(reader->loop, &reader->retry);
+    if (reader->asking != ASKING_NOTHING)
+        mm_rpc_cancel(reader->rpc, reader->call);
+    reader->asking = ASKING_NOTHING;
+}
+
+static void catch_up(struct mm_stream_reader *reader)
+{
+    stop_asking(reader);
+    mm_loop_timer_stop(reader->loop, &reader->silence);
+    set_state(reader, MM_STREAM_CATCHING_UP);
+    if (reader->closed || reader->asking != ASKING_NOTHING)
+        return;
+    // With nowhere to go on from, Replay would only say so.
+    bool snapshot = reader->position.epoch == 0 && !reader->options.without_snapshot;
+    ask(reader, snapshot ? ASKING_SNAPSHOT : ASKING_REPLAY);
+}
+
+static void on_retry(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    struct mm_stream_reader *reader = arg;
+    enter(reader);
+    if (reader->state == MM_STREAM_CATCHING_UP)
+        catch_up(reader);
+    leave(reader);
+}
+
+// Silence may be that of a publisher with nothing to say, or a lost last message.
+static void on_silence(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    struct mm_stream_reader *reader = arg;
+    if (reader->state == MM_STREAM_LIVE && reader->asking == ASKING_NOTHING)
+        ask(reader, ASKING_PROBE);
+}
+
+// --- the socket ---------------------------------------------------------------------------------
+
+static void on_aio(void *arg) // nng's thread
+{
+    struct mm_stream_reader *reader = arg;
+    int rv = nng_aio_result(reader->aio);
+    reader->live_msg = rv == 0 ? nng_aio_get_msg(reader->aio) : NULL;
+    if (rv != NNG_ECLOSED && rv != NNG_ECANCELED)
+        mm_loop_post_task(reader->loop, &reader->received);
+}
+
+static void on_received(struct mm_loop *loop, void *arg)
+{
+    (void)loop;
+    struct mm_stream_reader *reader = arg;
+    nng_msg *msg = reader->live_msg;
+    reader->live_msg = NULL;
+    nng_recv_aio(reader->socket, reader->aio);
+    if (!msg)
+        return;
+    enter(reader);
+    on_live_message(reader, msg);
+    leave(reader);
+}
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg) // nng's thread
+{
+    struct mm_stream_reader *reader = arg;
+    int id = nng_pipe_id(pipe);
+    if (event == NNG_PIPE_EV_ADD_POST)
+        atomic_store(&reader->pipe, id);
+    else
+        atomic_compare_exchange_strong(&reader->pipe, &id, 0);
+    mm_loop_post_task(reader->loop, &reader->pipe_changed);
+}
+
+static void on_pipe_changed(struct mm_loop *loop, void *arg)
+{
+    (void)loop;
+    struct mm_stream_reader *reader = arg;
+    int pipe = atomic_load(&reader->pipe);
+    if (pipe == reader->followed_pipe)
+        return;
+    reader->followed_pipe = pipe;
+    enter(reader);
+    stop_asking(reader);
+    mm_loop_timer_stop(reader->loop, &reader->silence);
+    buffer_clear(reader);
+    if (pipe == 0) {
+        set_state(reader, MM_STREAM_DOWN);
+    } else {
+        reader->retry_ms = RETRY_MIN_MS;
+        catch_up(reader);
+    }
+    leave(reader);
+}
+
+// --- opening and closing ------------------------------------------------------------------------
+
+// The bytes every message of this stream and session begins with (see proto/stream.proto).
+static enum mm_err subscribe(struct mm_stream_reader *reader)
+{
+    uint8_t topic[2 * (MM_STREAM_NAME_LEN_MAX + 2)];
+    Mmorts__Stream__StreamMessage head = MMORTS__STREAM__STREAM_MESSAGE__INIT;
+    head.stream = reader->stream;
+    head.session = reader->session;
+    size_t len = mmorts__stream__stream_message__get_packed_size(&head);
+    MM_CHECK(len <= sizeof topic);
+    mmorts__stream__stream_message__pack(&head, topic);
+    return mm_nng_err(nng_socket_set(reader->socket, NNG_OPT_SUB_SUBSCRIBE, topic, len));
+}
+
+static enum mm_err connect_socket(struct mm_stream_reader *reader, const char *url)
+{
+    int rv;
+    nng_socket socket = reader->socket;
+    if ((rv = nng_socket_set_int(socket, NNG_OPT_RECVBUF, RECEIVE_MESSAGES)) != 0 ||
+        (rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
+        (rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
+        (rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MM_RPC_REPLY_BYTES_MAX)) != 0 ||
+        (rv = nng_aio_alloc(&reader->aio, on_aio, reader)) != 0 ||
+        (rv = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, on_pipe, reader)) != 0 ||
+        (rv = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, reader)) != 0)
+        return mm_nng_err(rv);
+    nng_aio_set_timeout(reader->aio, NNG_DURATION_INFINITE);
+    enum mm_err err = subscribe(reader);
+    if (err == MM_OK)
+        err = mm_nng_dial(socket, url, &reader->options.tls);
+    if (err == MM_OK)
+        nng_recv_aio(socket, reader->aio);
+    return err;
+}
+
+static bool copy_options(struct mm_stream_reader *reader,
+                         const struct mm_stream_reader_options *options)
+{
+    reader->options = *options;
+    if (reader->options.silence_ms == 0)
+        reader->options.silence_ms = MM_STREAM_READER_SILENCE_MS;
+    if (reader->options.call_deadline_ms == 0)
+        reader->options.call_deadline_ms = CALL_DEADLINE_MS;
+    reader->position = options->from;
+    reader->started = options->from.epoch != 0;
+    if (options->filter_len > 0) {
+        reader->filter = mm_malloc(options->filter_len);
+        if (!reader->filter)
+            return false;
+        memcpy(reader->filter, options->filter, options->filter_len);
+    }
+    return options->stream[0] != '\0' && options->session[0] != '\0' &&
+           mm_str_copy(reader->stream, sizeof reader->stream, options->stream) &&
+           mm_str_copy(reader->session, sizeof reader->session, options->session);
+}
+
+enum mm_err mm_stream_reader_open(struct mm_loop *loop, const char *url, struct mm_rpc_client *rpc,
+                                  const struct mm_stream_reader_options *options,
+                                  struct mm_stream_reader **out)
+{
+    *out = NULL;
+    MM_CHECK(options->on_message && (options->on_snapshot || options->without_snapshot));
+    struct mm_stream_reader *reader = mm_calloc(1, sizeof *reader);
+    if (!reader)
+        return MM_RESOURCE_EXHAUSTED;
+    reader->loop = loop;
+    reader->rpc = rpc;
+    reader->retry_ms = RETRY_MIN_MS;
+    mm_loop_task_init(&reader->received, on_received, reader);
+    mm_loop_task_init(&reader->pipe_changed, on_pipe_changed, reader);
+    mm_loop_timer_init(&reader->retry, on_retry, reader);
+    mm_loop_timer_init(&reader->silence, on_silence, reader);
+    if (!copy_options(reader, options) || nng_sub0_open(&reader->socket) != 0) {
+        mm_free(reader->filter);
+        mm_free(reader);
+        return MM_INVALID_ARGUMENT;
+    }
+    enum mm_err err = connect_socket(reader, url);
+    if (err != MM_OK) {
+        destroy(reader);
+        return err;
+    }
+    *out = reader;
+    return MM_OK;
+}
+
+static void destroy(struct mm_stream_reader *reader)
+{
+    stop_asking(reader);
+    mm_loop_timer_stop(reader->loop, &reader->silence);
+    buffer_clear(reader);
+    if (!mm_nng_close(reader->socket))
+        return;
+    if (reader->aio) {
+        nng_aio_stop(reader->aio);
+        nng_aio_free(reader->aio);
+    }
+    if (reader->live_msg)
+        nng_msg_free(reader->live_msg);
+    mm_loop_post_cancel(reader->loop, &reader->received);
+    mm_loop_post_cancel(reader->loop, &reader->pipe_changed);
+    mm_free(reader->filter);
+    mm_free(reader);
+}
+
+void mm_stream_reader_close(struct mm_stream_reader *reader)
+{
+    if (!reader)
+        return;
+    reader->closed = true;
+    if (reader->in_callback == 0)
+        destroy(reader);
+}
+
+enum mm_stream_state mm_stream_reader_state(const struct mm_stream_reader *reader)
+{
+    return reader->state;
+}
+
+struct mm_stream_position mm_stream_reader_position(const struct mm_stream_reader *reader)
+{
+    return reader->position;
+}
+
+void mm_stream_reader_restart(struct mm_stream_reader *reader)
+{
+    reader->position = (struct mm_stream_position){0};
+    if (reader->state != MM_STREAM_DOWN)
+        catch_up(reader);
+}
+
+struct mm_stream_reader_counts mm_stream_reader_counts(const struct mm_stream_reader *reader)
+{
+    return reader->counts;
+}
