@@ -111,8 +111,7 @@ void launcher_secrets_load(const char *data, struct launcher_secrets *out)
     FILE *file = fopen(path, "re");
     if (file) {
         bool good = read_secret(file, "MMORTS_DB_PASSWORD", out->db_password) &&
-                    read_secret(file, "MMORTS_REDIS_PASSWORD", out->redis_password) &&
-                    read_secret(file, "MMORTS_WORLD_SECRET", out->world_secret);
+                    read_secret(file, "MMORTS_REDIS_PASSWORD", out->redis_password);
         fclose(file);
         // New ones would lock the servers' data away: better to say so.
         if (!good)
@@ -120,10 +119,8 @@ void launcher_secrets_load(const char *data, struct launcher_secrets *out)
     } else if (errno == ENOENT) {
         draw_secret(out->db_password);
         draw_secret(out->redis_password);
-        draw_secret(out->world_secret);
-        char *text = launcher_text("MMORTS_DB_PASSWORD=%s\nMMORTS_REDIS_PASSWORD=%s\n"
-                                   "MMORTS_WORLD_SECRET=%s\n",
-                                   out->db_password, out->redis_password, out->world_secret);
+        char *text = launcher_text("MMORTS_DB_PASSWORD=%s\nMMORTS_REDIS_PASSWORD=%s\n",
+                                   out->db_password, out->redis_password);
         if (!launcher_write_file(path, 0600, text, strlen(text)))
             launcher_die("cannot write %s: %s", path, strerror(errno));
         free(text);

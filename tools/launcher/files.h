@@ -29,7 +29,6 @@ enum { LAUNCHER_SECRET_BYTES = 33 }; // 32 hex digits and a NUL
 struct launcher_secrets {
     char db_password[LAUNCHER_SECRET_BYTES];
     char redis_password[LAUNCHER_SECRET_BYTES];
-    char world_secret[LAUNCHER_SECRET_BYTES];
 };
 void launcher_secrets_load(const char *data, struct launcher_secrets *out);
 

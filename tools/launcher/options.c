@@ -26,6 +26,8 @@ static const char help[] =
     "  --players-port PORT  where players connect (default 8080)\n"
     "  --services DIR       the services' settings, DIR/X/X.yaml (default: found next to the\n"
     "                       program, in the source tree)\n"
+    "  --operators A,B      players who may use operators' calls (default admin)\n"
+    "  --test               the login server also gives odd tokens, for tests\n"
     "  --status-file FILE   keeps FILE up to date: JSON, pids and ports of everything\n"
     "  --help               shows this\n"
     "\n"
@@ -53,11 +55,13 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
         {"players-port", required_argument, NULL, 'P'},
         {"services", required_argument, NULL, 's'},
         {"status-file", required_argument, NULL, 'S'},
+        {"operators", required_argument, NULL, 'o'},
+        {"test", no_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     uint64_t base_port = BASE_PORT_DEFAULT, players_port = PLAYERS_PORT_DEFAULT, bots = 0;
-    *out = (struct launcher_options){.data = ".play"};
+    *out = (struct launcher_options){.data = ".play", .operators = "admin"};
     *exit_status = 2;
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -80,6 +84,12 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
             break;
         case 'S':
             out->status_file = optarg;
+            break;
+        case 'o':
+            out->operators = optarg;
+            break;
+        case 't':
+            out->test = true;
             break;
         case 'h':
             fputs(help, stdout);

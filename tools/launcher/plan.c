@@ -80,7 +80,6 @@ static void make_env(struct plan *plan, const struct launcher_options *options)
     env_set(plan, "MMORTS_REDIS_HOST", "127.0.0.1");
     env_set(plan, "MMORTS_REDIS_PORT", "%u", plan->redis_port);
     env_set(plan, "MMORTS_REDIS_PASSWORD", "%s", plan->secrets.redis_password);
-    env_set(plan, "MMORTS_WORLD_SECRET", "%s", plan->secrets.world_secret);
     env_set(plan, "MMORTS_LOGIN_URL", "http://127.0.0.1:%u", plan->login_port);
 }
 
@@ -119,7 +118,7 @@ static void add_binary(struct plan *plan, struct child *child, const char *name)
         launcher_die("%s is missing; build it with make", child->argv[0]);
 }
 
-static void add_servers(struct plan *plan)
+static void add_servers(struct plan *plan, const struct launcher_options *options)
 {
     struct child *mariadb = add_child(plan, "mariadb", STAGE_SERVERS);
     mariadb->target = (struct probe_target){PROBE_MARIADB, plan->mariadb_port, NULL};
@@ -149,6 +148,10 @@ static void add_servers(struct plan *plan)
     add_arg(login, "127.0.0.1:%u", plan->login_port);
     add_arg(login, "--data");
     add_arg(login, "%s/login", plan->data);
+    add_arg(login, "--operators");
+    add_arg(login, "%s", options->operators);
+    if (options->test)
+        add_arg(login, "--test");
 }
 
 static void add_services(struct plan *plan, const struct launcher_options *options)
@@ -250,7 +253,7 @@ void plan_make(struct plan *plan, const struct launcher_options *options)
     plan->login_port = (uint16_t)(options->base_port + 8);
     plan->players_port = options->players_port;
     make_env(plan, options);
-    add_servers(plan);
+    add_servers(plan, options);
     add_services(plan, options);
     add_bots(plan, options->bots);
     for (unsigned i = 0; i < plan->child_count; i++)

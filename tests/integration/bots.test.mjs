@@ -1,0 +1,215 @@
+// The computer players against a stand-in for login server and game, which sees each message they send.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import test, { afterEach } from 'node:test';
+import { WebSocketServer } from 'ws';
+
+import { freePort, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+
+const EMPIRE = 'empire_0000000000001';
+const UNITS = [
+    { id: 'unit_0000000000001', type: 'scout', kind: 'unit', pos: [10, 5] },
+    { id: 'unit_0000000000002', type: 'worker', kind: 'unit', pos: [11, 5] },
+];
+const TOWN = { id: 'building_0000000000003', type: 'settlement', kind: 'building', pos: [10, 5] };
+
+class Game {
+    constructor() {
+        this.logins = [];
+        this.connections = []; // { name, url, messages, socket }
+        this.tick = 100;
+        this.nextSeq = 5;
+        this.answers = true;
+        this.refusal = null; // [code, close code] for the next connection
+        this.http = createServer((request, response) => this.answer(request, response));
+        this.sockets = new WebSocketServer({ server: this.http, path: '/ws' });
+        this.sockets.on('connection', (socket, request) => this.connected(socket, request));
+    }
+
+    async listen() {
+        this.port = await freePort();
+        await new Promise((done) => this.http.listen(this.port, '127.0.0.1', done));
+    }
+
+    close() {
+        for (const socket of this.sockets.clients) socket.terminate();
+        this.http.close();
+    }
+
+    async answer(request, response) {
+        let body = '';
+        for await (const piece of request) body += piece;
+        assert.equal(`${request.method} ${request.url}`, 'POST /api/login');
+        const { username } = JSON.parse(body);
+        this.logins.push(username);
+        response.setHeader('content-type', 'application/json');
+        response.end(JSON.stringify({ token: `token-of-${username}-${this.logins.length}`, user_id: 7 }));
+    }
+
+    connected(socket, request) {
+        const connection = { socket, url: request.url, token: request.headers.authorization, messages: [] };
+        this.connections.push(connection);
+        connection.send = (message) => socket.send(JSON.stringify(message));
+        socket.on('message', (data, binary) => {
+            assert.ok(!binary);
+            this.received(connection, JSON.parse(data));
+        });
+        socket.on('close', (code) => (connection.closeCode = code));
+        if (this.refusal) {
+            const [code, closeCode] = this.refusal;
+            this.refusal = null;
+            connection.send({ type: 'error', payload: { code, message: 'no' } });
+            socket.close(closeCode, code);
+            return;
+        }
+        this.welcome(connection);
+    }
+
+    welcome({ send }) {
+        const status = { state: 'running', player_count: 1, max_players: 10, server_tick: this.tick, uptime: 1 };
+        send({ type: 'welcome', payload: { player_id: '7', username: 'x', session_id: 'main', empire_id: EMPIRE,
+            home: [10, 5], next_seq: this.nextSeq, session_status: status } });
+        send({ type: 'map', chunk_radius: 9, tick_rate: 20, terrains: [], types: [], recipes: [
+            { name: 'train_soldier', buildings: ['settlement'], inputs: { gold: 50 }, unit: 'soldier', duration_ticks: 20 },
+            { name: 'train_dragon', buildings: ['settlement'], inputs: { gold: 5000 }, unit: 'dragon', duration_ticks: 20 },
+            { name: 'train_knight', buildings: ['castle'], inputs: { gold: 1 }, unit: 'knight', duration_ticks: 20 },
+            { name: 'mint', buildings: ['settlement'], inputs: {}, duration_ticks: 20 }] });
+        send({ type: 'explored_hexes', hexes: [{ hex: [10, 5], terrain: 'plains' }] });
+        const own = [...UNITS, TOWN].map((unit) => ({ ...unit, owner: EMPIRE, health: 1, data: { activity: 'idle' } }));
+        const other = { id: 'unit_0000000000009', type: 'soldier', kind: 'unit', pos: [12, 5], owner: 'empire_0000000000002' };
+        send({ type: 'update', tick: this.tick, full: true, appeared: [...own, other], resources: { gold: 100 } });
+    }
+
+    received(connection, message) {
+        connection.messages.push(message);
+        const { type, payload } = message;
+        if (type === 'ping') connection.send({ type: 'pong', payload: { timestamp: payload.timestamp, server_tick: this.tick } });
+        if (type === 'command' && this.answers) connection.send({ type: 'ack', payload: { seq: payload.seq, tick: this.tick } });
+    }
+
+    commands(...kinds) {
+        return this.connections.flatMap((one) => one.messages)
+            .filter((one) => one.type === 'command' && (kinds.length === 0 || kinds.includes(one.payload.command)))
+            .map((one) => one.payload);
+    }
+}
+
+let game, bots, reportPath;
+
+async function start(n, ...more) {
+    game ??= new Game();
+    await game.listen();
+    reportPath = join(tempDir(), 'report.json');
+    bots = startProgram('mmorts-bots', ['--url', `ws://127.0.0.1:${game.port}/ws`, '--login', `http://127.0.0.1:${game.port}`,
+        '-n', String(n), '--report', reportPath, ...more]);
+}
+
+async function stop() {
+    const exit = await bots.stop();
+    return { ...exit, report: JSON.parse(readFileSync(reportPath, 'utf8')) };
+}
+
+afterEach(async () => {
+    if (bots && !bots.exit) await bots.kill();
+    game?.close();
+    game = bots = undefined;
+});
+
+test('play: move idle units, train what they can pay where it is made, ping, leave', async () => {
+    await start(3);
+    await waitFor('moves of every unit and a training', 30000, () => game.commands('train').length >= 2 && game.commands('move').length >= 6);
+    assert.deepEqual([...game.logins].sort(), ['bot-000', 'bot-001', 'bot-002']);
+    for (const connection of game.connections) {
+        assert.match(connection.token, /^Bearer token-of-bot-00/);
+        assert.equal(connection.url, '/ws');
+        const seqs = connection.messages.filter((one) => one.type === 'command').map((one) => one.payload.seq);
+        assert.equal(seqs[0], 5, 'begins with next_seq');
+        for (let i = 1; i < seqs.length; i++) assert.ok(seqs[i] > seqs[i - 1]);
+        assert.equal(connection.messages.filter((one) => one.type === 'chat').length <= 1, true);
+    }
+    for (const move of game.commands('move')) {
+        assert.equal(move.units.length, 1);
+        assert.ok(UNITS.some((unit) => unit.id === move.units[0]), 'orders its own units only');
+        assert.ok(move.target.length === 2 && move.target.every(Number.isInteger));
+        if (move.units[0] === UNITS[0].id) {
+            const [q, r] = [move.target[0] - 10, move.target[1] - 5];
+            assert.ok((Math.abs(q) + Math.abs(r) + Math.abs(q + r)) / 2 >= 6, 'scouts go far');
+        }
+    }
+    for (const train of game.commands('train')) {
+        assert.equal(train.building, TOWN.id);
+        assert.equal(train.recipe, 'train_soldier', 'affordable, made here, gives a unit');
+    }
+    const { code, report } = await stop();
+    assert.equal(code, 0);
+    assert.equal(report.playing <= 3 && report.bots, 3);
+    assert.equal(report.commands, game.commands().length);
+    assert.equal(report.acks, report.commands);
+    assert.equal(report.ack_us.count, report.acks);
+    assert.ok(report.ping_us.count >= 3 && report.bytes_in > 1000);
+    await waitFor('goodbyes', 2000, () => game.connections.every((one) => one.closeCode === 1000));
+});
+
+test('come back by themselves, and send again what was not answered', async () => {
+    game = new Game();
+    game.answers = false;
+    await start(1);
+    await waitFor('two commands', 30000, () => game.commands().length >= 2);
+    const unanswered = game.commands();
+    game.tick = 150;
+    game.connections[0].send({ type: 'update', tick: 150 });
+    await waitFor('the update', 5000, () => game.connections[0].socket.bufferedAmount === 0);
+    game.answers = true;
+    game.connections[0].socket.terminate();
+    await waitFor('the return', 5000, () => game.commands().length >= 2 * unanswered.length);
+    assert.equal(game.logins.length, 1, 'with the same token');
+    assert.match(game.connections[1].url, /^\/ws\?last_tick=1[05]0$/);
+    assert.deepEqual(game.connections[1].messages.filter((one) => one.type === 'command').slice(0, unanswered.length)
+        .map((one) => one.payload), unanswered);
+    game.refusal = ['expired', 4401];
+    game.connections[1].socket.close(1012);
+    await waitFor('a new token', 10000, () => game.logins.length === 2 && game.connections.length === 4);
+    await waitFor('the full state', 5000, () => game.connections[3].messages.length > 0);
+    const { code, report } = await stop();
+    assert.equal(code, 0);
+    assert.equal(report.resends, unanswered.length);
+    assert.deepEqual(report.close_codes, { 1006: 1, 1012: 1, 4401: 1 });
+    assert.equal(report.errors.expired, 1);
+    assert.ok(report.away_ms.count === 2 && report.away_ms.max < 5000);
+});
+
+for (const [what, message, field] of [
+    ['a tick that goes back', JSON.stringify({ type: 'update', tick: 99 }), 'ticks_back'],
+    ['a change of what never appeared', JSON.stringify({ type: 'update', tick: 101, changed: [{ id: 'unit_000000000000z', pos: [1, 1] }] }), 'unknown_changes'],
+    ['what is not JSON', '{"type":', 'malformed'],
+]) {
+    test(`report ${what}`, async () => {
+        await start(1);
+        await waitFor('a command', 10000, () => game.commands().length > 0);
+        game.connections[0].socket.send(message);
+        const { code, report } = await stop();
+        assert.equal(code, 1);
+        assert.equal(report[field], 1);
+    });
+}
+
+test('slow down when told to, and stop after the given time', async () => {
+    game = new Game();
+    game.answers = false;
+    await start(1, '--seconds', '4', '--prefix', 'zoe');
+    await waitFor('a command', 10000, () => game.commands().length > 0);
+    const before = game.commands().length;
+    game.connections[0].send({ type: 'error', payload: { code: 'rate_limited', message: 'Slowly.', seq: 5 } });
+    assert.equal((await bots.wait(10000)).code, 0);
+    assert.ok(game.commands().length <= before + 1);
+    assert.deepEqual(game.logins, ['zoe-000']);
+});
+
+test('refuse bad usage', async () => {
+    for (const args of [['--url', 'http://x'], ['--login', 'ftp://x'], ['-n', '0'], ['--seconds', '-1'], ['--nonsense'], ['extra']]) {
+        const program = startProgram('mmorts-bots', args);
+        assert.equal((await program.wait()).code, 2, args.join(' '));
+    }
+});
