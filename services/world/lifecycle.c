@@ -1,0 +1,290 @@
+#include "services/world/shell.h"
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "services/world/rules_yaml.h"
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { RESTORE_DEADLINE_MS = 3600000, RESTORE_RETRY_MS = 200, TICK_ARENA_CHUNK_BYTES = 1 << 20 };
+#define TICK_ARENA_BYTES_MAX ((size_t)2 << 30)
+
+#define SETTING(member) offsetof(struct world_shell, settings.member)
+
+static const struct mm_config_field fields[] = {
+    {.path = "game.types",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(types_path),
+     .fallback = "game/types.yaml",
+     .help = "types and terrains, relative to this file"},
+    {.path = "game.map",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(map_path),
+     .fallback = "game/map.yaml",
+     .help = "how the map is made, relative to this file"},
+    {.path = "game.seed",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(seed),
+     .fallback = "0",
+     .min = 0,
+     .max = INT64_MAX,
+     .help = "of a new session's map; 0 = a random one"},
+    {.path = "journal.reserve",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(reserve_ms),
+     .fallback = "5s",
+     .min = 500,
+     .max = 600000,
+     .help = "game time reserved ahead: a crash moves the game on by at most that"},
+    {.path = "journal.window",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(window_ms),
+     .fallback = "2s",
+     .min = 200,
+     .max = 60000,
+     .help = "game time simulated but not yet durable; then the session pauses"},
+    {.path = "journal.retry",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(retry_ms),
+     .fallback = "100ms",
+     .min = 10,
+     .max = 10000,
+     .help = "wait after a failed commit"},
+    {.path = "snapshot.interval",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(save_interval_ms),
+     .fallback = "60s",
+     .min = 100,
+     .max = 86400000,
+     .help = "between two snapshots"},
+    {.path = "snapshot.keep",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(save_keep),
+     .fallback = "3",
+     .min = 1,
+     .max = 100,
+     .help = "snapshots that are kept"},
+};
+
+// --- settings -----------------------------------------------------------------------------------
+
+struct reporting {
+    struct mm_config *config;
+};
+
+static void report(void *ctx, const char *error)
+{
+    struct reporting *reporting = ctx;
+    mm_config_fail(reporting->config, "game.types", "%s", error);
+}
+
+static void check(struct mm_config *config, void *state)
+{
+    struct world_shell *shell = state;
+    struct reporting reporting = {config};
+    shell->rules = mm_malloc(sizeof *shell->rules);
+    if (!shell->rules) {
+        mm_config_fail(config, "game.types", "out of memory");
+        return;
+    }
+    // Errors have been reported one by one.
+    (void)!world_rules_load(mm_config_resolve(config, shell->settings.types_path),
+                            mm_config_resolve(config, shell->settings.map_path), shell->rules,
+                            report, &reporting);
+}
+
+static void release(void *state)
+{
+    struct world_shell *shell = state;
+    mm_free(shell->rules);
+}
+
+// --- restoring ----------------------------------------------------------------------------------
+
+static enum mm_err restore_work(struct mm_db_conn *conn, void *arg)
+{
+    struct world_shell *shell = arg;
+    world_free(shell->restored.world); // of a try whose end was not heard of
+    shell->restored.world = NULL;
+    return world_store_restore(conn, mm_service_session(shell->service), shell->rules,
+                               (uint64_t)shell->settings.seed,
+                               (uint64_t)shell->settings.reserve_ms / WORLD_TICK_MS,
+                               &shell->restored, shell->problem, sizeof shell->problem);
+}
+
+static void begin_session(struct world_shell *shell)
+{
+    const struct world_restored *restored = &shell->restored;
+    shell->world = restored->world;
+    shell->restored.world = NULL;
+    shell->epoch = restored->epoch;
+    shell->tick_reserved = restored->tick_reserved;
+    shell->published_tick = shell->committed_tick = world_tick(shell->world);
+    shell->published_hash = world_state_hash(shell->world);
+    shell->saved_tick = restored->snapshot_tick;
+    if (world_publish_open(shell) != MM_OK) {
+        MM_LOG_ERROR("cannot open the tick stream", "session=%s",
+                     mm_service_session(shell->service));
+        mm_service_quit(shell->service, 1);
+        return;
+    }
+    uint64_t took_us = (mm_clock_ns() - shell->restore_began_ns) / 1000;
+    mm_metrics_observe(shell->figures.restore_seconds, took_us);
+    MM_LOG_INFO("session runs",
+                "session=%s tick=%" PRIu64 " epoch=%" PRIu64 " created=%d snapshot_tick=%" PRIu64
+                " snapshots_refused=%u rows_replayed=%" PRIu64 " ticks_forwarded=%" PRIu64
+                " state_hash=%016" PRIx64 " took_us=%" PRIu64,
+                mm_service_session(shell->service), world_tick(shell->world), shell->epoch,
+                restored->created, restored->snapshot_tick, restored->snapshots_refused,
+                restored->rows_replayed, restored->ticks_forwarded, shell->published_hash, took_us);
+    mm_service_condition_set(shell->service, shell->restored_condition, true);
+    mm_service_condition_set(shell->service, shell->running_condition, true);
+    world_ticker_start(shell);
+    world_saves_start(shell);
+}
+
+static bool may_recover(enum mm_err err)
+{
+    return err == MM_UNAVAILABLE || err == MM_DEADLINE_EXCEEDED || err == MM_ABORTED ||
+           err == MM_RESOURCE_EXHAUSTED;
+}
+
+static void restore_done(enum mm_err err, void *arg)
+{
+    struct world_shell *shell = arg;
+    if (err == MM_CANCELLED || shell->stopping)
+        return;
+    if (err == MM_OK) {
+        begin_session(shell);
+    } else if (may_recover(err)) {
+        MM_LOG_WARN("cannot restore the session yet", "err=%s problem=%s", mm_err_name(err),
+                    shell->problem);
+        mm_loop_timer_start(shell->loop, &shell->restore_timer, MM_LOOP_MS(RESTORE_RETRY_MS), 0);
+    } else {
+        MM_LOG_ERROR("cannot restore the session", "session=%s err=%s problem=%s",
+                     mm_service_session(shell->service), mm_err_name(err), shell->problem);
+        mm_service_quit(shell->service, WORLD_EXIT_UNSOUND);
+    }
+}
+
+void world_restore_begin(struct world_shell *shell)
+{
+    struct mm_db_job job = {
+        .work = restore_work,
+        .done = restore_done,
+        .arg = shell,
+        .deadline_ms = RESTORE_DEADLINE_MS,
+    };
+    if (mm_db_submit(mm_service_db(shell->service), &job) != MM_OK)
+        mm_loop_timer_start(shell->loop, &shell->restore_timer, MM_LOOP_MS(RESTORE_RETRY_MS), 0);
+}
+
+static void restore_again(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    world_restore_begin(arg);
+}
+
+// --- start, drain, stop -------------------------------------------------------------------------
+
+static bool make_tables(struct world_shell *shell)
+{
+    shell->pending_capacity = (size_t)(shell->settings.window_ms / WORLD_TICK_MS);
+    shell->pending = mm_calloc(shell->pending_capacity, sizeof *shell->pending);
+    shell->inputs = mm_calloc(WORLD_INPUTS_MAX, sizeof *shell->inputs);
+    shell->rows = mm_calloc(WORLD_JOURNAL_ROWS_MAX, sizeof *shell->rows);
+    shell->tick_arena = mm_arena_new(TICK_ARENA_CHUNK_BYTES, TICK_ARENA_BYTES_MAX);
+    if (!shell->pending || !shell->inputs || !shell->rows || !shell->tick_arena)
+        return false;
+    for (size_t i = 0; i < shell->pending_capacity; i++) {
+        mm_buf_init(&shell->pending[i].row, WORLD_FRAME_BYTES_MAX);
+        mm_buf_init(&shell->pending[i].frame, WORLD_FRAME_BYTES_MAX);
+    }
+    mm_buf_init(&shell->save_bytes, WORLD_SAVE_BYTES_MAX);
+    return true;
+}
+
+static enum mm_err start(struct mm_service *service, void *state)
+{
+    struct world_shell *shell = state;
+    shell->service = service;
+    shell->loop = mm_service_loop(service);
+    shell->calls_tail = &shell->calls;
+    shell->started_ns = shell->restore_began_ns = mm_clock_ns();
+    if (!make_tables(shell))
+        return MM_RESOURCE_EXHAUSTED;
+    shell->restored_condition = mm_service_condition_add(service, "session restored");
+    shell->running_condition = mm_service_condition_add(service, "ticks are made");
+    mm_loop_timer_init(&shell->restore_timer, restore_again, shell);
+    world_figures_add(shell);
+    world_rpc_register(shell);
+    world_restore_begin(shell);
+    return MM_OK;
+}
+
+static void drain(struct mm_service *service, void *state)
+{
+    struct world_shell *shell = state;
+    shell->stopping = true;
+    mm_loop_timer_stop(shell->loop, &shell->restore_timer);
+    if (!shell->world || shell->fenced) {
+        mm_service_drained(service);
+        return;
+    }
+    // The state is final from here on. What it holds becomes durable and is answered first.
+    world_ticker_stop(shell);
+    while (shell->calls) {
+        struct world_call *call = shell->calls;
+        shell->calls = call->next;
+        mm_rpc_fail(call->call, MM_UNAVAILABLE, "the session is ending");
+        world_call_free(call);
+    }
+    shell->calls_tail = &shell->calls;
+    mm_loop_timer_stop(shell->loop, &shell->save_timer);
+    world_journal_kick(shell);
+    world_saves_take(shell, true);
+}
+
+static void stop(struct mm_service *service, void *state)
+{
+    (void)service;
+    struct world_shell *shell = state;
+    world_publish_give_up(shell);
+    if (shell->world) {
+        world_ticker_stop(shell);
+        mm_loop_timer_stop(shell->loop, &shell->save_timer);
+    }
+    mm_loop_timer_stop(shell->loop, &shell->retry_timer);
+    mm_loop_timer_stop(shell->loop, &shell->restore_timer);
+    if (shell->publisher)
+        mm_stream_publisher_close(shell->publisher);
+    for (size_t i = 0; shell->pending && i < shell->pending_capacity; i++) {
+        mm_buf_free(&shell->pending[i].row);
+        mm_buf_free(&shell->pending[i].frame);
+    }
+    mm_buf_free(&shell->save_bytes);
+    mm_arena_free(shell->tick_arena);
+    mm_free(shell->rows);
+    mm_free(shell->inputs);
+    mm_free(shell->pending);
+    world_free(shell->restored.world);
+    world_free(shell->world);
+}
+
+const struct mm_service_spec world_service_spec = {
+    .name = "world",
+    .summary = "the authoritative simulation; publishes the tick stream",
+    .port = 7110,
+    .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
+    .fields = fields,
+    .field_count = sizeof fields / sizeof fields[0],
+    .state_bytes = sizeof(struct world_shell),
+    .check = check,
+    .release = release,
+    .start = start,
+    .drain = drain,
+    .stop = stop,
+};

@@ -1,0 +1,353 @@
+#include "services/world/store.h"
+
+#include "gen/world.pb-c.h"
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/hash.h"
+#include "libcommon/base/log.h"
+#include "libcommon/io/db_conn.h"
+#include "libcommon/io/pb.h"
+#include "libcommon/io/trace.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <zstd.h>
+
+enum {
+    SNAPSHOTS_TRIED = 10,
+    ROWS_AT_ONCE = 500,
+    SNAPSHOTS_KEPT_AT_START = 3,
+    INPUTS_PER_TICK_MAX = 1 << 20,
+};
+#define ARENA_BYTES_MAX ((size_t)1 << 30)
+
+struct restore {
+    const char *session;
+    const struct world_rules *rules;
+    struct mm_arena *arena; // of one tick
+    struct world_restored *out;
+    char *problem;
+    size_t problem_bytes;
+    bool existed;
+};
+
+static enum mm_err lost(struct restore *restore, const char *what, uint64_t tick)
+{
+    snprintf(restore->problem, restore->problem_bytes, "%s (tick %" PRIu64 ")", what, tick);
+    return MM_DATA_LOSS;
+}
+
+// --- taking over --------------------------------------------------------------------------------
+
+static enum mm_err take_over(struct mm_db_conn *conn, void *arg)
+{
+    struct restore *restore = arg;
+    struct mm_db_rows *rows;
+    enum mm_err err = mm_db_query_one(
+        conn, "SELECT epoch, tick_reserved FROM sessions WHERE session = ? FOR UPDATE",
+        MM_DB_ARGS(mm_db_str(restore->session)), &rows);
+    restore->existed = err == MM_OK;
+    if (err == MM_NOT_FOUND) {
+        restore->out->epoch = 1;
+        restore->out->tick_reserved = 0;
+        return mm_db_exec(conn,
+                          "INSERT INTO sessions (session, epoch, tick_reserved) VALUES (?, 1, 0)",
+                          MM_DB_ARGS(mm_db_str(restore->session)), NULL);
+    }
+    if (err != MM_OK)
+        return err;
+    restore->out->epoch = mm_db_get_u64(rows, 0) + 1;
+    restore->out->tick_reserved = mm_db_get_u64(rows, 1);
+    err = mm_db_end(rows);
+    if (err == MM_OK)
+        err = mm_db_exec(conn, "UPDATE sessions SET epoch = ? WHERE session = ?",
+                         MM_DB_ARGS(mm_db_u64(restore->out->epoch), mm_db_str(restore->session)),
+                         NULL);
+    return err;
+}
+
+// --- the snapshot -------------------------------------------------------------------------------
+
+struct stored {
+    uint64_t tick, epoch, state_hash, raw_bytes, stored_bytes, checksum;
+    uint32_t parts;
+};
+
+// The parts of a snapshot put together: *out is mm_malloc'ed. DATA_LOSS if they are not what was
+// written.
+static enum mm_err read_parts(struct mm_db_conn *conn, const char *session,
+                              const struct stored *stored, uint8_t **out)
+{
+    *out = NULL;
+    if (stored->stored_bytes > WORLD_SAVE_BYTES_MAX || stored->raw_bytes > WORLD_SAVE_BYTES_MAX)
+        return MM_DATA_LOSS;
+    uint8_t *data = mm_malloc(stored->stored_bytes + 1);
+    if (!data)
+        return MM_RESOURCE_EXHAUSTED;
+    size_t at = 0;
+    enum mm_err err = MM_OK;
+    for (uint32_t part = 0; err == MM_OK && part < stored->parts; part++) {
+        struct mm_db_rows *rows;
+        err = mm_db_query_one(conn,
+                              "SELECT data FROM snapshot_parts WHERE session = ? AND tick = ? AND "
+                              "epoch = ? AND part = ?",
+                              MM_DB_ARGS(mm_db_str(session), mm_db_u64(stored->tick),
+                                         mm_db_u64(stored->epoch), mm_db_u64(part)),
+                              &rows);
+        if (err == MM_NOT_FOUND)
+            err = MM_DATA_LOSS;
+        if (err != MM_OK)
+            break;
+        struct mm_db_bytes bytes = mm_db_get_bytes(rows, 0);
+        if (bytes.size <= stored->stored_bytes - at) {
+            memcpy(data + at, bytes.data, bytes.size);
+            at += bytes.size;
+            err = mm_db_end(rows);
+        } else {
+            err = mm_db_end(rows);
+            err = err == MM_OK ? MM_DATA_LOSS : err;
+        }
+    }
+    if (err == MM_OK &&
+        (at != stored->stored_bytes || mm_hash64(data, at, stored->tick) != stored->checksum))
+        err = MM_DATA_LOSS;
+    if (err != MM_OK)
+        mm_free(data);
+    else
+        *out = data;
+    return err;
+}
+
+static enum mm_err load_snapshot(struct mm_db_conn *conn, const char *session,
+                                 const struct stored *stored, struct world **out)
+{
+    uint8_t *data;
+    enum mm_err err = read_parts(conn, session, stored, &data);
+    if (err != MM_OK)
+        return err;
+    uint8_t *raw = mm_malloc(stored->raw_bytes + 1);
+    if (!raw) {
+        mm_free(data);
+        return MM_RESOURCE_EXHAUSTED;
+    }
+    size_t size = ZSTD_decompress(raw, stored->raw_bytes, data, stored->stored_bytes);
+    mm_free(data);
+    err = !ZSTD_isError(size) && size == stored->raw_bytes ? world_load(raw, size, out)
+                                                           : MM_DATA_LOSS;
+    mm_free(raw);
+    if (err == MM_OK &&
+        (world_tick(*out) != stored->tick || world_state_hash(*out) != stored->state_hash)) {
+        world_free(*out);
+        *out = NULL;
+        err = MM_DATA_LOSS;
+    }
+    return err;
+}
+
+// The newest sound snapshot. NOT_FOUND if there is none at all.
+static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restore)
+{
+    struct stored list[SNAPSHOTS_TRIED];
+    size_t count = 0;
+    struct mm_db_rows *rows;
+    enum mm_err err = mm_db_query(
+        conn,
+        "SELECT tick, epoch, state_hash, raw_bytes, stored_bytes, checksum, parts FROM snapshots "
+        "WHERE session = ? ORDER BY tick DESC, epoch DESC LIMIT 10",
+        MM_DB_ARGS(mm_db_str(restore->session)), &rows);
+    if (err != MM_OK)
+        return err;
+    while (mm_db_next(rows) && count < SNAPSHOTS_TRIED)
+        list[count++] =
+            (struct stored){mm_db_get_u64(rows, 0), mm_db_get_u64(rows, 1), mm_db_get_u64(rows, 2),
+                            mm_db_get_u64(rows, 3), mm_db_get_u64(rows, 4), mm_db_get_u64(rows, 5),
+                            mm_db_get_u32(rows, 6)};
+    err = mm_db_end(rows);
+    if (err != MM_OK)
+        return err;
+    for (size_t i = 0; i < count; i++) {
+        err = load_snapshot(conn, restore->session, &list[i], &restore->out->world);
+        if (err == MM_OK) {
+            restore->out->snapshot_tick = list[i].tick;
+            return MM_OK;
+        }
+        if (err != MM_DATA_LOSS && err != MM_UNIMPLEMENTED)
+            return err;
+        MM_LOG_ERROR("a snapshot is not sound; trying the one before", "tick=%" PRIu64 " err=%s",
+                     list[i].tick, mm_err_name(err));
+        restore->out->snapshots_refused++;
+    }
+    return count == 0 ? MM_NOT_FOUND : lost(restore, "no snapshot is sound", list[0].tick);
+}
+
+// --- the journal --------------------------------------------------------------------------------
+
+static void step_empty(struct restore *restore)
+{
+    mm_arena_reset(restore->arena);
+    world_step(restore->out->world, NULL, 0, restore->arena, NULL);
+}
+
+static enum mm_err replay_row(struct restore *restore, uint64_t tick, uint64_t state_hash,
+                              struct mm_db_bytes inputs)
+{
+    struct world *world = restore->out->world;
+    while (world_tick(world) + 1 < tick)
+        step_empty(restore);
+    mm_arena_reset(restore->arena);
+    ProtobufCAllocator allocator = mm_pb_arena_allocator(restore->arena);
+    ProtobufCMessage *message;
+    enum mm_err err = mm_pb_unpack(&mmorts__world__journal_entry__descriptor, &allocator,
+                                   inputs.data, inputs.size, inputs.size, &message);
+    if (err == MM_INVALID_ARGUMENT)
+        return lost(restore, "a journal row cannot be read", tick);
+    if (err != MM_OK)
+        return err;
+    const Mmorts__World__JournalEntry *entry = (const void *)message;
+    if (entry->n_inputs > INPUTS_PER_TICK_MAX)
+        return lost(restore, "a journal row is too large", tick);
+    struct world_result *results =
+        mm_arena_calloc(restore->arena, entry->n_inputs + 1, sizeof *results);
+    if (!results)
+        return MM_RESOURCE_EXHAUSTED;
+    world_step(world, (const world_input *const *)entry->inputs, entry->n_inputs, restore->arena,
+               results);
+    if (world_state_hash(world) != state_hash)
+        return lost(restore, "the journal does not lead to the state it was written for", tick);
+    restore->out->rows_replayed++;
+    return MM_OK;
+}
+
+static enum mm_err replay(struct mm_db_conn *conn, struct restore *restore)
+{
+    struct world *world = restore->out->world;
+    size_t count = ROWS_AT_ONCE;
+    while (count == ROWS_AT_ONCE) {
+        struct mm_db_rows *rows;
+        enum mm_err err = mm_db_query(
+            conn,
+            "SELECT tick, state_hash, inputs FROM journal WHERE session = ? AND "
+            "tick > ? ORDER BY tick LIMIT 500",
+            MM_DB_ARGS(mm_db_str(restore->session), mm_db_u64(world_tick(world))), &rows);
+        if (err != MM_OK)
+            return err;
+        count = 0;
+        enum mm_err replayed = MM_OK;
+        for (; replayed == MM_OK && mm_db_next(rows); count++)
+            replayed = replay_row(restore, mm_db_get_u64(rows, 0), mm_db_get_u64(rows, 1),
+                                  mm_db_get_bytes(rows, 2));
+        err = mm_db_end(rows);
+        if (replayed != MM_OK || err != MM_OK)
+            return replayed != MM_OK ? replayed : err;
+    }
+    return MM_OK;
+}
+
+// --- the whole ----------------------------------------------------------------------------------
+
+static enum mm_err save_now(struct mm_db_conn *conn, struct restore *restore)
+{
+    struct mm_buf bytes;
+    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
+    const struct world *world = restore->out->world;
+    world_save(world, &bytes);
+    enum mm_err err = bytes.err;
+    if (err == MM_OK)
+        err = world_store_save(conn, restore->session, restore->out->epoch, world_tick(world),
+                               world_state_hash(world), bytes.data, bytes.len,
+                               SNAPSHOTS_KEPT_AT_START, false, NULL);
+    mm_buf_free(&bytes);
+    return err;
+}
+
+static enum mm_err journal_is_empty(struct mm_db_conn *conn, const char *session)
+{
+    struct mm_db_rows *rows;
+    enum mm_err err = mm_db_query_one(conn, "SELECT tick FROM journal WHERE session = ? LIMIT 1",
+                                      MM_DB_ARGS(mm_db_str(session)), &rows);
+    if (err == MM_OK)
+        err = mm_db_end(rows) == MM_OK ? MM_ALREADY_EXISTS : MM_UNAVAILABLE;
+    return err == MM_NOT_FOUND ? MM_OK : err;
+}
+
+static enum mm_err create(struct mm_db_conn *conn, struct restore *restore, uint64_t seed)
+{
+    // A session that has ever run has a snapshot; if that is gone, beginning anew would be a lie.
+    enum mm_err err = journal_is_empty(conn, restore->session);
+    if (err == MM_ALREADY_EXISTS || restore->out->tick_reserved > 0)
+        return lost(restore, "the session has run, but has no snapshot",
+                    restore->out->tick_reserved);
+    if (err != MM_OK)
+        return err;
+    struct world_params params = {.rules = restore->rules, .seed = seed};
+    if (seed == 0)
+        mm_random_bytes(&params.seed, sizeof params.seed);
+    mm_random_bytes(params.secret, sizeof params.secret);
+    err = world_create(&params, &restore->out->world);
+    restore->out->created = true;
+    return err == MM_OK ? save_now(conn, restore) : err;
+}
+
+static enum mm_err adopt_rules(struct mm_db_conn *conn, struct restore *restore)
+{
+    struct world *world = restore->out->world;
+    if (world_rules_hash(world_rules_of(world)) == world_rules_hash(restore->rules))
+        return MM_OK;
+    enum mm_err err =
+        world_change_rules(world, restore->rules, restore->problem, restore->problem_bytes);
+    if (err != MM_OK)
+        return err;
+    MM_LOG_INFO("the rules of the game have changed", "session=%s", restore->session);
+    // The journal from here on replays under the new rules only.
+    return save_now(conn, restore);
+}
+
+static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore, uint64_t seed,
+                               uint64_t reserve)
+{
+    enum mm_err err = mm_db_transaction(conn, take_over, restore);
+    if (err != MM_OK)
+        return err;
+    err = find_snapshot(conn, restore);
+    if (err == MM_NOT_FOUND)
+        err = create(conn, restore, seed);
+    else if (err == MM_OK)
+        err = replay(conn, restore);
+    if (err != MM_OK)
+        return err;
+    struct world *world = restore->out->world;
+    for (; world_tick(world) < restore->out->tick_reserved; restore->out->ticks_forwarded++)
+        step_empty(restore);
+    err = adopt_rules(conn, restore);
+    if (err != MM_OK)
+        return err;
+    restore->out->tick_reserved = world_tick(world) + reserve;
+    return world_store_commit(conn, restore->session, restore->out->epoch, NULL, 0,
+                              restore->out->tick_reserved);
+}
+
+enum mm_err world_store_restore(struct mm_db_conn *conn, const char *session,
+                                const struct world_rules *rules, uint64_t seed, uint64_t reserve,
+                                struct world_restored *out, char *problem, size_t problem_bytes)
+{
+    memset(out, 0, sizeof *out);
+    problem[0] = '\0';
+    struct restore restore = {
+        .session = session,
+        .rules = rules,
+        .arena = mm_arena_new(1 << 16, ARENA_BYTES_MAX),
+        .out = out,
+        .problem = problem,
+        .problem_bytes = problem_bytes,
+    };
+    if (!restore.arena)
+        return MM_RESOURCE_EXHAUSTED;
+    enum mm_err err = restore_all(conn, &restore, seed, reserve);
+    mm_arena_free(restore.arena);
+    if (err != MM_OK) {
+        world_free(out->world);
+        out->world = NULL;
+        if (problem[0] == '\0')
+            snprintf(problem, problem_bytes, "%s", mm_db_error_text(conn));
+    }
+    return err;
+}

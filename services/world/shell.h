@@ -1,0 +1,188 @@
+#ifndef WORLD_SHELL_H
+#define WORLD_SHELL_H
+
+// The shell around the simulation: time, calls, MariaDB and the stream. All of it belongs to the
+// loop's thread; what runs on a worker of the database pool says so.
+//
+// A tick's way: calls wait in `calls` -> ticker.c steps the world and fills the newest entry of
+// the pending ring (frame, journal row, the calls it answers) -> journal.c commits the rows, one
+// transaction at a time, each with all rows there are -> publish.c publishes the oldest entries
+// whose rows are committed and answers their calls. The simulation runs ahead of the journal by at
+// most the ring's length; then it waits.
+
+#include "libcommon/base/buf.h"
+#include "libcommon/io/db.h"
+#include "libcommon/io/loop.h"
+#include "libcommon/io/rpc_server.h"
+#include "libcommon/io/stream_publisher.h"
+#include "libcommon/service/service.h"
+#include "services/world/core/world.h"
+#include "services/world/store.h"
+
+enum {
+    WORLD_TICK_MS = 1000 / WORLD_TICK_RATE_HZ,
+    WORLD_CATCH_UP_TICKS_MAX = 5,   // late ticks made in one go; what is later is dropped
+    WORLD_CALLS_MAX = 4096,         // calls waiting for their tick; then RESOURCE_EXHAUSTED
+    WORLD_COMMANDS_PER_CALL = 2048, // commands of one SubmitCommands
+    WORLD_INPUTS_MAX = 65536,       // inputs waiting for a tick; then RESOURCE_EXHAUSTED
+    WORLD_CHUNKS_PER_CALL = 256,    // chunks of one GetChunks
+    WORLD_JOURNAL_ROWS_MAX = 1024,  // rows of one transaction
+    WORLD_EXIT_FENCED = 3,          // exit status: another process runs the session
+    WORLD_EXIT_UNSOUND = 4,         // exit status: the stored session cannot be restored
+};
+#define WORLD_FRAME_BYTES_MAX   ((size_t)32 << 20)
+#define WORLD_JOURNAL_BYTES_MAX ((size_t)8 << 20)
+
+struct world_shell;
+
+struct world_settings {
+    const char *types_path, *map_path;
+    int64_t seed;
+    int64_t reserve_ms, window_ms, retry_ms;
+    int64_t save_interval_ms, save_keep;
+};
+
+// An input and what becomes of it. The input is first, so that its place is found from it.
+struct world_asked {
+    world_input input;
+    struct world_result result;
+};
+
+// A mutating call on its way from its handler to its answer. Request messages live until the
+// answer, so inputs only point into them.
+struct world_call {
+    struct world_call *next;
+    struct mm_rpc_call *call;
+    void (*answer)(struct world_shell *shell, struct world_call *call);
+    uint64_t *entities; // of a spawn; owned
+    size_t asked_count;
+    struct world_asked asked[];
+};
+
+// A look at the state that must not be told before it is durable.
+struct world_waiter {
+    struct world_waiter *next;
+    void (*tell)(struct world_shell *shell, struct world_waiter *waiter, uint64_t seq);
+    void *subject;
+    uint64_t tick;
+    size_t content_len;
+    void *content; // mm_malloc'ed; freed after tell
+};
+
+// A tick between simulation and publication.
+struct world_pending {
+    uint64_t tick;
+    uint64_t state_hash;
+    bool journaled; // it has a row, which must be committed first
+    struct mm_buf row;
+    struct mm_buf frame;
+    struct world_call *calls;
+    struct world_waiter *waiters;
+};
+
+struct world_figures {
+    struct mm_metrics_histogram *tick_seconds, *lateness_seconds, *frame_bytes, *commit_seconds;
+    struct mm_metrics_histogram *save_seconds, *restore_seconds;
+    struct mm_metrics_histogram *system_seconds[WORLD_SYSTEMS_MAX];
+    struct mm_counter *ticks_total, *ticks_dropped, *commits_total, *commits_failed, *rows_total;
+    struct mm_counter *saves_total, *saves_failed, *inputs_total;
+    struct mm_counter *commands_by_reason[32];
+    struct mm_gauge *snapshot_raw_bytes, *snapshot_stored_bytes;
+};
+
+struct world_shell {
+    struct world_settings settings;
+    struct world_rules *rules; // from the files
+    struct mm_service *service;
+    struct mm_loop *loop;
+    struct world *world; // NULL until it is restored
+    uint64_t epoch;
+    struct mm_stream_publisher *publisher;
+    int restored_condition, running_condition;
+    struct world_figures figures;
+    uint64_t started_ns;
+    bool stopping, fenced;
+
+    // Ticks.
+    struct mm_loop_timer tick_timer;
+    struct mm_arena *tick_arena;
+    struct world_call *calls, **calls_tail; // for the next tick
+    size_t call_count, asked_count;
+    const world_input **inputs; // WORLD_INPUTS_MAX, scratch
+
+    // Pending ring: entries first..first+count-1.
+    struct world_pending *pending;
+    size_t pending_capacity, pending_first, pending_count;
+    uint64_t published_tick, published_hash, committed_tick;
+    uint64_t system_began_ns;
+
+    // Journal.
+    bool commit_running, journal_failing;
+    uint64_t tick_reserved;
+    uint64_t reserving; // being committed, 0 = none
+    uint64_t commit_last_tick, commit_began_ns;
+    struct world_journal_row *rows;
+    size_t row_count;
+    struct mm_loop_timer retry_timer;
+
+    // Snapshots.
+    struct mm_loop_timer save_timer;
+    struct mm_buf save_bytes;
+    bool save_waiting, save_running, save_final;
+    uint64_t save_tick, save_hash, save_stored_bytes, saved_tick, saved_ns, save_began_ns;
+
+    // Restoring.
+    struct world_restored restored;
+    char problem[256];
+    struct mm_loop_timer restore_timer;
+    uint64_t restore_began_ns;
+};
+
+extern const struct mm_service_spec world_service_spec;
+
+// --- restore job: lifecycle.c -------------------------------------------------------------------
+
+void world_restore_begin(struct world_shell *shell);
+
+// --- ticker.c -----------------------------------------------------------------------------------
+
+void world_ticker_start(struct world_shell *shell);
+void world_ticker_stop(struct world_shell *shell);
+// Why no tick is made now: "database", "operator", or "" if they are.
+const char *world_ticker_waits(const struct world_shell *shell);
+// Queues a call for the next tick; on a refusal the call has been answered and freed.
+void world_ticker_take(struct world_shell *shell, struct world_call *call);
+struct world_pending *world_pending_newest(struct world_shell *shell);
+
+// --- journal.c ----------------------------------------------------------------------------------
+
+// Commits what is there to be committed, unless a commit is under way.
+void world_journal_kick(struct world_shell *shell);
+// Whether a change asked for now could become durable.
+bool world_journal_available(const struct world_shell *shell);
+
+// --- publish.c ----------------------------------------------------------------------------------
+
+enum mm_err MM_MUST_USE world_publish_open(struct world_shell *shell);
+void world_publish_ready(struct world_shell *shell);
+// Tells at once if everything simulated is published, else when it is. Takes content.
+void world_publish_wait(struct world_shell *shell, const struct world_waiter *waiter);
+// Tells everybody who waits that it will not come: the process ends.
+void world_publish_give_up(struct world_shell *shell);
+
+// --- saves.c ------------------------------------------------------------------------------------
+
+void world_saves_start(struct world_shell *shell);
+// Takes the state now; it is written once everything before it is committed. With `final`,
+// mm_service_drained() follows.
+void world_saves_take(struct world_shell *shell, bool final);
+void world_saves_kick(struct world_shell *shell);
+
+// --- rpc.c, figures.c ---------------------------------------------------------------------------
+
+void world_rpc_register(struct world_shell *shell);
+void world_call_free(struct world_call *call);
+void world_figures_add(struct world_shell *shell);
+void world_figures_command(struct world_shell *shell, uint32_t reason);
+
+#endif
