@@ -88,6 +88,7 @@ struct vision_world {
     struct knowledge truth[EMPIRES], told[EMPIRES];
     struct knowledge last;
     bool restarted;
+    bool shares_kept;
 
     bool quiet;
     size_t differences;
@@ -448,7 +449,7 @@ static void random_changes(struct vision_world *world, struct vision *core)
         if (!world->chunks[c].known)
             add_chunk(world, c);
     }
-    if (chance(world, 6))
+    if (chance(world, 6) && !world->shares_kept)
         change_sharing(world, core);
 }
 
@@ -512,7 +513,7 @@ static uint32_t alive_slot(const struct vision_world *world, uint64_t id)
     return 0;
 }
 
-static void part(struct vision_world *world, uint32_t empire, uint32_t slot, bool snapshot)
+static void part(struct vision_world *world, uint32_t empire, uint32_t slot)
 {
     struct knowledge *knowledge = &world->truth[empire];
     const struct truth_entity *seen = &world->before[slot];
@@ -520,7 +521,7 @@ static void part(struct vision_world *world, uint32_t empire, uint32_t slot, boo
     bool gone = alive_slot(world, seen->id) == 0;
     int hex = hex_at(seen->q, seen->r);
     bool visible = knowledge->state[hex] == 2;
-    bool revealed = visible && (snapshot || world->last.state[hex] != 2);
+    bool revealed = visible && world->last.state[hex] != 2;
     if (memory < 0 || (gone && seen->owner == empire) || (visible && (gone || revealed)))
         return;
     struct truth_memory *slot_of = memory_slot(knowledge);
@@ -568,7 +569,7 @@ static void limit_memories(struct vision_world *world, struct knowledge *knowled
     }
 }
 
-static void update_truth(struct vision_world *world, uint32_t empire, bool snapshot)
+static void update_truth(struct vision_world *world, uint32_t empire)
 {
     static bool visible[HEXES], detected[HEXES];
     struct knowledge *knowledge = &world->truth[empire];
@@ -599,7 +600,7 @@ static void update_truth(struct vision_world *world, uint32_t empire, bool snaps
         if (!memory->used)
             continue;
         int hex = hex_at(memory->row.at.q, memory->row.at.r);
-        bool revealed = visible[hex] && (snapshot || world->last.state[hex] != 2);
+        bool revealed = visible[hex] && (world->restarted || world->last.state[hex] != 2);
         bool expired = memory->row.expires_at != 0 && memory->row.expires_at <= world->tick;
         if (revealed || expired)
             memory->used = false;
@@ -609,7 +610,7 @@ static void update_truth(struct vision_world *world, uint32_t empire, bool snaps
             continue;
         bool still = knowledge->sees[slot] && knowledge->sees_id[slot] == world->last.sees_id[slot];
         if (!still)
-            part(world, empire, slot, snapshot);
+            part(world, empire, slot);
     }
     limit_memories(world, knowledge);
 }
@@ -625,7 +626,7 @@ const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bo
     if (snapshot)
         fill_snapshot(world);
     for (uint32_t empire = 1; empire <= world->options.empires; empire++)
-        update_truth(world, empire, snapshot);
+        update_truth(world, empire);
     world->restarted = false;
     return &world->frame;
 }
@@ -989,6 +990,16 @@ struct vision_options vision_world_core_options(const struct vision_world *world
     options.memory.hero_ticks = 35;
     options.memory.per_empire_max = world->options.memories_max;
     return options;
+}
+
+Mmorts__Frame__Catalogue *vision_world_catalogue(struct vision_world *world)
+{
+    return &world->catalogue;
+}
+
+void vision_world_keep_shares(struct vision_world *world)
+{
+    world->shares_kept = true;
 }
 
 void vision_world_set_quiet(struct vision_world *world, bool quiet)

@@ -37,6 +37,12 @@ struct vision_options vision_world_core_options(const struct vision_world *world
 const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bool snapshot,
                                                   struct vision *core);
 
+// The catalogue that the snapshots carry.
+Mmorts__Frame__Catalogue *vision_world_catalogue(struct vision_world *world);
+
+// Stops changing who shares with whom.
+void vision_world_keep_shares(struct vision_world *world);
+
 // Brings the reader of every empire up to date with a tick's frame, or (NULL, after a snapshot)
 // with whole views from the core, and compares everything. Returns how many differences there are;
 // the first ones are printed unless quiet.

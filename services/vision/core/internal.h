@@ -157,6 +157,7 @@ struct vision_memory_slot {
     bool used;
     bool unsaved;
     bool told;          // to the empire, in a frame
+    bool was_in_sight;  // its place, before the snapshot that is being applied
     uint64_t stored_at; // tick
     uint32_t cell;
     struct vision_view *view;
@@ -198,6 +199,7 @@ struct vision_parting {
     uint32_t chunk;
     uint32_t cell;
     bool gone;
+    bool was_in_sight; // its place, before the snapshot that is being applied
 };
 
 struct vision_share_order {
@@ -417,10 +419,10 @@ void vision_watch_flips(struct vision *vision);
 struct vision_viewer *vision_viewer_find(const struct vision_entity *entity, uint32_t empire);
 
 // memory.c
-void vision_memory_end_tick(struct vision *vision); // reveal, expire, then store partings
-// Before a snapshot: notes what is in sight; after it: remembers of that what no longer is.
-void vision_memory_note_all(struct vision *vision);
-void vision_memory_part_all(struct vision *vision);
+// Revealed and expired ones end, then partings are stored.
+void vision_memory_end_tick(struct vision *vision, bool snapshot);
+// Before a snapshot: notes what is in sight; at the snapshot's end what no longer is, is stored.
+void vision_memory_note_all(struct vision *vision, bool resume);
 void vision_memory_part(struct vision *vision, const struct vision_entity *entity, uint32_t empire,
                         uint64_t first_seen);
 // The entity came into sight: its memory ends. First seen then, or now.

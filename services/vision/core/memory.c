@@ -300,7 +300,8 @@ static void store_parting(struct vision *vision, const struct vision_parting *pa
     const struct vision_view *view = vision_view_find(vision, parting->row.empire, parting->chunk);
     if (vision_view_sees(vision, view, parting->cell)) {
         // Its end was seen; or its place came into sight in this very tick, without it.
-        bool revealed = vision_active_bit(vision, view->active, BITS_DIRTY, parting->cell);
+        bool revealed = vision_active_bit(vision, view->active, BITS_DIRTY, parting->cell) &&
+                        !parting->was_in_sight;
         if (parting->gone || revealed)
             return;
     }
@@ -318,13 +319,37 @@ static void reveal(struct vision *vision, const struct vision_flip *flip)
     uint32_t slot = flip->view->first_memory;
     while (slot != 0) {
         uint32_t next = vision->memories[slot].next_in_view;
-        if (vision->memories[slot].cell == flip->cell)
+        if (vision->memories[slot].cell == flip->cell && !vision->memories[slot].was_in_sight)
             forget(vision, slot);
         slot = next;
     }
 }
 
-void vision_memory_end_tick(struct vision *vision)
+// Partings noted before a snapshot: only now is there something to compare them with. Keeps those
+// that are partings.
+static void compare_partings(struct vision *vision)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < vision->partings.count; i++) {
+        struct vision_parting parting = vision->partings.items[i];
+        uint64_t slot;
+        parting.gone = !mm_idmap_get(vision->entity_by_id, parting.row.id, &slot);
+        if (parting.gone && parting.row.owner == parting.row.empire)
+            continue;
+        struct vision_viewer *viewer =
+            parting.gone ? NULL : vision_viewer_find(&vision->entities[slot], parting.row.empire);
+        if (viewer) {
+            viewer->first_seen = parting.row.first_seen;
+            continue;
+        }
+        if (parting.row.expires_at != 0)
+            parting.row.expires_at += vision->tick - vision->previous_tick;
+        vision->partings.items[kept++] = parting;
+    }
+    vision->partings.count = kept;
+}
+
+void vision_memory_end_tick(struct vision *vision, bool snapshot)
 {
     for (size_t i = 0; i < vision->flips.count; i++) {
         if (vision->flips.items[i].revealed)
@@ -333,11 +358,15 @@ void vision_memory_end_tick(struct vision *vision)
     struct mm_heap_entry due;
     while (mm_heap_peek(vision->expiries, &due) && due.key <= vision->tick)
         forget(vision, (uint32_t)due.value);
+    if (snapshot)
+        compare_partings(vision);
     for (size_t i = 0; i < vision->partings.count && !vision->exhausted; i++)
         store_parting(vision, &vision->partings.items[i]);
     for (size_t i = 0; i < vision->partings.count; i++)
         evict(vision, vision->empires[vision->partings.items[i].row.empire]);
     mm_vec_clear(&vision->partings);
+    for (uint32_t slot = 1; snapshot && slot < vision->memory_next; slot++)
+        vision->memories[slot].was_in_sight = false;
 }
 
 enum mm_err vision_load_memory(struct vision *vision, const struct vision_memory *row)
@@ -354,8 +383,13 @@ enum mm_err vision_load_memory(struct vision *vision, const struct vision_memory
 // --- across a snapshot
 // -----------------------------------------------------------------------------------
 
-void vision_memory_note_all(struct vision *vision)
+void vision_memory_note_all(struct vision *vision, bool resume)
 {
+    for (uint32_t slot = 1; slot < vision->memory_next; slot++) {
+        struct vision_memory_slot *memory = &vision->memories[slot];
+        memory->was_in_sight =
+            memory->used && (resume || vision_view_sees(vision, memory->view, memory->cell));
+    }
     for (uint32_t slot = 1; slot < vision->entity_capacity; slot++) {
         const struct vision_entity *entity = &vision->entities[slot];
         if (!entity->alive)
@@ -365,27 +399,10 @@ void vision_memory_note_all(struct vision *vision)
                                entity->viewers[v].first_seen);
         }
     }
-}
-
-void vision_memory_part_all(struct vision *vision)
-{
-    for (size_t i = 0; i < vision->partings.count && !vision->exhausted; i++) {
+    for (size_t i = 0; i < vision->partings.count; i++) {
         struct vision_parting *parting = &vision->partings.items[i];
-        uint64_t slot;
-        parting->gone = !mm_idmap_get(vision->entity_by_id, parting->row.id, &slot);
-        if (parting->gone && parting->row.owner == parting->row.empire)
-            continue;
-        struct vision_viewer *viewer =
-            parting->gone ? NULL : vision_viewer_find(&vision->entities[slot], parting->row.empire);
-        if (viewer) {
-            viewer->first_seen = parting->row.first_seen;
-            continue;
-        }
-        if (parting->row.expires_at != 0)
-            parting->row.expires_at += vision->tick - vision->previous_tick;
-        store_parting(vision, parting);
+        const struct vision_view *view =
+            vision_view_find(vision, parting->row.empire, parting->chunk);
+        parting->was_in_sight = vision_view_sees(vision, view, parting->cell);
     }
-    for (size_t i = 0; i < vision->partings.count; i++)
-        evict(vision, vision->empires[vision->partings.items[i].row.empire]);
-    mm_vec_clear(&vision->partings);
 }

@@ -146,7 +146,7 @@ static void clear_sight(struct vision *vision)
     vision_mirror_clear(vision);
 }
 
-enum mm_err vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame,
+static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame, bool resume,
                          const Mmorts__Frame__VisionFrame **out)
 {
     enum mm_err err = vision_check_frame(vision, frame);
@@ -158,8 +158,7 @@ enum mm_err vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
         mm_vec_clear(&vision->partings);
         // As of its last tick: what is noted was in sight then.
         vision->previous_tick = vision->tick;
-        if (vision->live)
-            vision_memory_note_all(vision);
+        vision_memory_note_all(vision, resume);
         clear_sight(vision);
     }
     vision->live = false;
@@ -174,11 +173,7 @@ enum mm_err vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     vision_settle(vision);
     vision_watch_changes(vision);
     vision_watch_flips(vision);
-    if (frame->snapshot) {
-        // Noted before; only now is there something to compare it with.
-        vision_memory_part_all(vision);
-    }
-    vision_memory_end_tick(vision);
+    vision_memory_end_tick(vision, frame->snapshot);
     if (frame->snapshot)
         vision_output_clear(vision);
     const Mmorts__Frame__VisionFrame *built = vision_output_build(vision);
@@ -188,6 +183,18 @@ enum mm_err vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     vision->live = true;
     *out = built;
     return MM_OK;
+}
+
+enum mm_err vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame,
+                         const Mmorts__Frame__VisionFrame **out)
+{
+    return apply(vision, frame, false, out);
+}
+
+enum mm_err vision_resume(struct vision *vision, const Mmorts__Frame__TickFrame *checkpoint)
+{
+    const Mmorts__Frame__VisionFrame *out;
+    return apply(vision, checkpoint, true, &out);
 }
 
 // --- small questions

@@ -168,6 +168,19 @@ enum mm_err MM_MUST_USE vision_load_explored(struct vision *vision,
                                              const struct vision_explored *row);
 enum mm_err MM_MUST_USE vision_load_memory(struct vision *vision, const struct vision_memory *row);
 
+// World's state as the core knows it: a snapshot frame that vision_resume() takes, but for the
+// catalogue, which the caller adds (and takes out again) as world gave it. Names of empires and
+// the like, which vision does not use, are empty. MM_FAILED_PRECONDITION: not live.
+enum mm_err MM_MUST_USE vision_checkpoint(const struct vision *vision,
+                                          Mmorts__Frame__TickFrame **out);
+void vision_checkpoint_free(Mmorts__Frame__TickFrame *frame);
+
+// Applies a checkpoint to a core that was loaded with what was saved along with it. As
+// vision_apply() of a snapshot, except that what is remembered at a place in sight is not taken
+// for just revealed.
+enum mm_err MM_MUST_USE vision_resume(struct vision *vision,
+                                      const Mmorts__Frame__TickFrame *checkpoint);
+
 // --- figures -------------------------------------------------------------------------------------
 
 struct vision_stats {

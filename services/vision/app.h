@@ -1,0 +1,178 @@
+#ifndef VISION_APP_H
+#define VISION_APP_H
+
+#include "gen/frame.pb-c.h"
+#include "gen/vision.pb-c.h"
+#include "libcommon/base/arena.h"
+#include "libcommon/base/vec.h"
+#include "libcommon/io/db.h"
+#include "libcommon/io/loop.h"
+#include "libcommon/io/rpc_client.h"
+#include "libcommon/io/rpc_server.h"
+#include "libcommon/io/stream_publisher.h"
+#include "libcommon/io/stream_reader.h"
+#include "libcommon/service/metrics.h"
+#include "libcommon/service/service.h"
+#include "services/vision/core/vision.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// The shell's state. Everything belongs to the loop; only what is being written or loaded is the
+// database worker's for a while.
+//
+//   world's tick stream -> feed -> core -> publish -> vision stream
+//                                   |  \-> rpc (views, questions, sharing)
+//                                   +-> store (write-behind, checkpoints)
+//
+// At the start: load (store) -> the last checkpoint into the core -> replay from world's ring what
+// came after it -> live. Only then is the stream opened, under a new epoch.
+
+enum {
+    VISION_SAVE_ROWS_MAX = 4000,            // of one transaction
+    VISION_CHECKPOINT_PART_BYTES = 4 << 20, // fits MariaDB's default packet
+    VISION_CHECKPOINT_BYTES_MAX = 1 << 30,
+    VISION_LOAD_ROWS_MAX = 64 << 20,
+};
+
+struct vision_settings {
+    bool fog_of_war;
+    int64_t entities_max, empires_max, chunks_max;
+    bool memory_enabled, buildings, npcs, heroes, endgame;
+    int64_t settlement_ticks, building_ticks, npc_ticks, hero_ticks, endgame_ticks;
+    int64_t memories_per_empire_max;
+    int64_t save_interval_ms;
+    int64_t checkpoint_interval_ms;
+    int64_t retry_ms;
+};
+
+// A remembered entity as it lies in the database: types by name, because world may number them
+// differently the next time.
+struct vision_stored_memory {
+    struct vision_memory row;
+    char type[64];
+};
+
+struct vision_stored_share {
+    uint32_t from, to;
+};
+
+// What a session left behind. Owned by the loop once loading is done.
+struct vision_stored {
+    uint32_t chunk_radius; // 0: nothing was ever saved
+    uint32_t words;        // of each explored row
+    struct {
+        MM_VEC(struct vision_explored); // cells: offsets into bits, see vision_store_bits()
+    } explored;
+    struct {
+        MM_VEC(uint64_t);
+    } bits;
+    struct {
+        MM_VEC(struct vision_stored_memory);
+    } memories;
+    struct {
+        MM_VEC(struct vision_stored_share);
+    } shares;
+    struct mm_stream_position position; // of the checkpoint in world's tick stream
+    uint8_t *checkpoint;                // a packed TickFrame, or NULL
+    size_t checkpoint_bytes;
+};
+
+// Jobs on their way; defined in store.c.
+struct vision_write;
+
+struct vision_app {
+    struct vision_settings settings;
+    struct mm_service *service;
+    struct mm_loop *loop;
+    const char *session;
+
+    struct vision *core;                 // NULL until world's catalogue is known
+    struct vision_stored *stored;        // loaded and waiting for the core
+    Mmorts__Frame__Catalogue *catalogue; // world's, as of its last snapshot
+    bool is_draining;
+
+    struct mm_stream_reader *reader;
+    struct mm_arena *frame_arena;
+    struct mm_loop_timer restart_timer; // a refused snapshot is asked for again, not at once
+    bool is_live;
+
+    struct mm_stream_publisher *publisher; // NULL until the first time live
+
+    struct mm_loop_timer save_timer, load_timer;
+    struct vision_write *write; // NULL: nothing is being written
+    uint64_t checkpoint_at_ns;  // when the next is due
+    bool final_checkpoint;      // draining: still to be made
+    bool session_saved;
+
+    int loaded_condition, feed_condition;
+    struct mm_counter *frames, *frames_refused, *resyncs, *saves, *saves_failed, *rows_saved;
+    struct mm_metrics_histogram *tick_seconds, *save_seconds;
+};
+
+// --- feed.c: world's ticks
+// -------------------------------------------------------------------------
+
+// The state was loaded: into the core, and on with world's stream behind the checkpoint.
+void vision_feed_begin(struct vision_app *app, struct vision_stored *stored);
+void vision_feed_close(struct vision_app *app);
+
+// --- publish.c: the vision stream
+// ------------------------------------------------------------------
+
+// Opens the stream under a new epoch (again): readers must ask for whole views.
+MM_MUST_USE enum mm_err vision_publish_restart(struct vision_app *app);
+void vision_publish_frame(struct vision_app *app, const Mmorts__Frame__VisionFrame *frame);
+
+// --- store.c: what is durable
+// ------------------------------------------------------------------------
+
+void vision_store_open(struct vision_app *app); // starts loading; vision_feed_begin when done
+void vision_store_stop(struct vision_app *app);
+// Draining: everything is written, then mm_service_drained.
+void vision_store_finish(struct vision_app *app);
+void vision_stored_free(struct vision_stored *stored);
+
+// --- store_sql.c: statements; on worker threads
+// --------------------------------------------------------
+
+enum mm_err MM_MUST_USE vision_sql_load(struct mm_db_conn *conn, const char *session,
+                                        struct vision_stored *out);
+
+struct vision_sql_write {
+    const char *session;
+    uint32_t chunk_radius;
+    const struct vision_save *save;
+    char *const *type_names;
+    size_t type_count;
+};
+// In one transaction of the caller's.
+enum mm_err MM_MUST_USE vision_sql_write(struct mm_db_conn *conn,
+                                         const struct vision_sql_write *write);
+
+struct vision_sql_checkpoint {
+    const char *session;
+    struct mm_stream_position position;
+    uint64_t tick;
+    const uint8_t *bytes;
+    size_t size;
+};
+enum mm_err MM_MUST_USE vision_sql_checkpoint(struct mm_db_conn *conn,
+                                              const struct vision_sql_checkpoint *checkpoint);
+
+enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *session,
+                                         uint32_t from, uint32_t to, bool begin);
+
+// --- rpc.c
+// -------------------------------------------------------------------------------------------
+
+void vision_rpc_register(struct vision_app *app);
+
+// --- lifecycle.c: the hooks of libcommon/service/service.h
+// ---------------------------------------------
+
+MM_MUST_USE enum mm_err vision_start_service(struct mm_service *service, void *state);
+void vision_drain_service(struct mm_service *service, void *state);
+void vision_stop_service(struct mm_service *service, void *state);
+
+#endif

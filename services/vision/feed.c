@@ -1,0 +1,300 @@
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "libcommon/io/pb.h"
+#include "services/vision/app.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+// World's tick stream into the core, and what the core makes of each tick out to the vision stream.
+
+enum {
+    FRAME_BYTES_MAX = 256 << 20,
+    FRAME_ARENA_CHUNK_BYTES = 1 << 20,
+    FRAME_ARENA_BYTES_MAX = 1 << 30,
+};
+
+// --- the core comes to life
+// ----------------------------------------------------------------------------
+
+static struct vision_options core_options(const struct vision_app *app, uint32_t chunk_radius)
+{
+    const struct vision_settings *settings = &app->settings;
+    return (struct vision_options){
+        .chunk_radius = (int32_t)chunk_radius,
+        .fog_of_war = settings->fog_of_war,
+        .entities_max = (uint32_t)settings->entities_max,
+        .empires_max = (uint32_t)settings->empires_max,
+        .chunks_max = (uint32_t)settings->chunks_max,
+        .memory = {.enabled = settings->memory_enabled,
+                   .buildings = settings->buildings,
+                   .npcs = settings->npcs,
+                   .heroes = settings->heroes,
+                   .endgame = settings->endgame,
+                   .settlement_ticks = (uint64_t)settings->settlement_ticks,
+                   .building_ticks = (uint64_t)settings->building_ticks,
+                   .npc_ticks = (uint64_t)settings->npc_ticks,
+                   .hero_ticks = (uint64_t)settings->hero_ticks,
+                   .endgame_ticks = (uint64_t)settings->endgame_ticks,
+                   .per_empire_max = (uint32_t)settings->memories_per_empire_max},
+    };
+}
+
+static bool type_number(const Mmorts__Frame__TypeColumns *types, const char *name, uint32_t *out)
+{
+    for (size_t i = 0; i < types->n_name; i++) {
+        if (strcmp(types->name[i], name) == 0) {
+            *out = (uint32_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void load_stored(struct vision_app *app, const Mmorts__Frame__Catalogue *catalogue)
+{
+    struct vision_stored *stored = app->stored;
+    size_t dropped = 0;
+    for (size_t i = 0; i < stored->explored.count; i++) {
+        struct vision_explored row = stored->explored.items[i];
+        row.cells = stored->bits.items + i * stored->words;
+        dropped += vision_load_explored(app->core, &row) != MM_OK;
+    }
+    for (size_t i = 0; i < stored->memories.count; i++) {
+        struct vision_stored_memory *memory = &stored->memories.items[i];
+        if (!type_number(catalogue->types, memory->type, &memory->row.type) ||
+            vision_load_memory(app->core, &memory->row) != MM_OK)
+            dropped++;
+    }
+    for (size_t i = 0; i < stored->shares.count; i++)
+        dropped += vision_share(app->core, stored->shares.items[i].from,
+                                stored->shares.items[i].to) != MM_OK;
+    MM_LOG_INFO("what was saved is known again",
+                "explored=%zu remembered=%zu sharing=%zu dropped=%zu", stored->explored.count,
+                stored->memories.count, stored->shares.count, dropped);
+    vision_stored_free(stored);
+    app->stored = NULL;
+}
+
+// Makes the core for the world whose snapshot this is.
+static enum mm_err make_core(struct vision_app *app, const Mmorts__Frame__TickFrame *frame)
+{
+    uint32_t radius = frame->catalogue ? frame->catalogue->chunk_radius : 0;
+    if (radius == 0 || !frame->catalogue->types)
+        return MM_INVALID_ARGUMENT;
+    if (app->stored->chunk_radius != 0 && app->stored->chunk_radius != radius) {
+        MM_LOG_ERROR("world's chunks are not those that exploration was saved for",
+                     "world=%" PRIu32 " saved=%" PRIu32, radius, app->stored->chunk_radius);
+        mm_service_quit(app->service, 1);
+        return MM_FAILED_PRECONDITION;
+    }
+    struct vision_options options = core_options(app, radius);
+    enum mm_err err = vision_new(&options, &app->core);
+    if (err == MM_OK)
+        load_stored(app, frame->catalogue);
+    return err;
+}
+
+// A copy of its own: type names are needed whenever memories are saved.
+static enum mm_err keep_catalogue(struct vision_app *app, const Mmorts__Frame__Catalogue *catalogue)
+{
+    uint8_t *bytes;
+    size_t size;
+    ProtobufCMessage *copy = NULL;
+    enum mm_err err = mm_pb_pack(&catalogue->base, FRAME_BYTES_MAX, &bytes, &size);
+    if (err != MM_OK)
+        return err;
+    err = mm_pb_unpack(&mmorts__frame__catalogue__descriptor, NULL, bytes, size, FRAME_BYTES_MAX,
+                       &copy);
+    mm_free(bytes);
+    if (err != MM_OK)
+        return err;
+    if (app->catalogue)
+        mmorts__frame__catalogue__free_unpacked(app->catalogue, NULL);
+    app->catalogue = (Mmorts__Frame__Catalogue *)copy;
+    return MM_OK;
+}
+
+// Whether type numbers mean what they meant.
+static bool same_types(const Mmorts__Frame__Catalogue *x, const Mmorts__Frame__Catalogue *y)
+{
+    if (!y || !y->types || x->types->n_name != y->types->n_name)
+        return false;
+    for (size_t i = 0; i < x->types->n_name; i++) {
+        if (strcmp(x->types->name[i], y->types->name[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+// --- frames
+// ----------------------------------------------------------------------------------------------
+
+// `out` NULL: the frame is the checkpoint.
+static enum mm_err apply(struct vision_app *app, const Mmorts__Frame__TickFrame *frame,
+                         const Mmorts__Frame__VisionFrame **out)
+{
+    if (!app->core) {
+        enum mm_err err = frame->snapshot ? make_core(app, frame) : MM_FAILED_PRECONDITION;
+        if (err != MM_OK)
+            return err;
+    } else if (frame->snapshot && app->catalogue && !same_types(app->catalogue, frame->catalogue)) {
+        MM_LOG_WARN("world's types are others than before; starting anew");
+        mm_service_quit(app->service, 1);
+        return MM_FAILED_PRECONDITION;
+    }
+    uint64_t started_ns = mm_clock_ns();
+    enum mm_err err = out ? vision_apply(app->core, frame, out) : vision_resume(app->core, frame);
+    mm_metrics_observe(app->tick_seconds, (mm_clock_ns() - started_ns) / 1000);
+    if (err == MM_OK && frame->snapshot)
+        err = keep_catalogue(app, frame->catalogue);
+    return err;
+}
+
+static enum mm_err apply_bytes(struct vision_app *app, const uint8_t *bytes, size_t size,
+                               const Mmorts__Frame__VisionFrame **out)
+{
+    ProtobufCAllocator allocator = mm_pb_arena_allocator(app->frame_arena);
+    ProtobufCMessage *unpacked = NULL;
+    enum mm_err err = mm_pb_unpack(&mmorts__frame__tick_frame__descriptor, &allocator, bytes, size,
+                                   FRAME_BYTES_MAX, &unpacked);
+    if (err == MM_OK)
+        err = apply(app, (const Mmorts__Frame__TickFrame *)unpacked, out);
+    mm_arena_reset(app->frame_arena);
+    return err;
+}
+
+static void update_ready(struct vision_app *app)
+{
+    bool live = app->is_live && app->core && vision_is_live(app->core);
+    if (live && !app->publisher && vision_publish_restart(app) != MM_OK) {
+        MM_LOG_ERROR("the vision stream cannot be opened");
+        mm_service_quit(app->service, 1);
+    }
+    mm_service_condition_set(app->service, app->feed_condition, live && app->publisher);
+}
+
+// What came makes no sense: everything from the beginning, after a little while.
+static void refuse(struct vision_app *app, uint64_t tick, enum mm_err err)
+{
+    mm_counter_add(app->frames_refused, 1);
+    MM_LOG_ERROR("a tick frame was refused; asking for a snapshot",
+                 "tick=%" PRIu64 " error=%s reason=%s", tick, mm_err_name(err),
+                 app->core ? vision_refusal(app->core) : "");
+    mm_loop_timer_start(app->loop, &app->restart_timer,
+                        MM_LOOP_MS((uint64_t)app->settings.retry_ms), 0);
+}
+
+static void on_restart_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop, (void)timer;
+    struct vision_app *app = arg;
+    if (app->reader)
+        mm_stream_reader_restart(app->reader);
+}
+
+static void on_frame(void *arg, const struct mm_stream_message *message)
+{
+    struct vision_app *app = arg;
+    if (app->restart_timer.active)
+        return;
+    const Mmorts__Frame__VisionFrame *out = NULL;
+    enum mm_err err = apply_bytes(app, message->body, message->body_len, &out);
+    if (err != MM_OK) {
+        refuse(app, message->tick, err);
+        return;
+    }
+    mm_counter_add(app->frames, 1);
+    if (app->publisher)
+        vision_publish_frame(app, out);
+    update_ready(app);
+}
+
+static void on_snapshot(void *arg, const struct mm_stream_message *message)
+{
+    struct vision_app *app = arg;
+    if (app->restart_timer.active)
+        return;
+    const Mmorts__Frame__VisionFrame *out = NULL;
+    enum mm_err err = apply_bytes(app, message->body, message->body_len, &out);
+    if (err != MM_OK) {
+        refuse(app, message->tick, err);
+        return;
+    }
+    mm_counter_add(app->resyncs, 1);
+    MM_LOG_INFO("begun anew from world's snapshot", "tick=%" PRIu64, vision_tick(app->core));
+    // What follows does not follow on what was published.
+    if (app->publisher && vision_publish_restart(app) != MM_OK)
+        mm_service_quit(app->service, 1);
+    update_ready(app);
+}
+
+static void on_state(void *arg, enum mm_stream_state state)
+{
+    struct vision_app *app = arg;
+    app->is_live = state == MM_STREAM_LIVE;
+    MM_LOG_INFO("tick stream", "state=%s tick=%" PRIu64,
+                state == MM_STREAM_LIVE   ? "live"
+                : state == MM_STREAM_DOWN ? "down"
+                                          : "catching up",
+                app->core ? vision_tick(app->core) : 0);
+    update_ready(app);
+}
+
+// --- begin and end
+// -----------------------------------------------------------------------------------------
+
+// The checkpoint into the core; where in world's stream it was taken, or nowhere.
+static struct mm_stream_position begin_at_checkpoint(struct vision_app *app)
+{
+    struct mm_stream_position nowhere = {0};
+    struct vision_stored *stored = app->stored;
+    if (!stored->checkpoint)
+        return nowhere;
+    struct mm_stream_position position = stored->position;
+    uint8_t *bytes = stored->checkpoint;
+    stored->checkpoint = NULL; // the rest of `stored` goes as soon as the core is there
+    enum mm_err err = apply_bytes(app, bytes, stored->checkpoint_bytes, NULL);
+    mm_free(bytes);
+    if (err == MM_OK)
+        return position;
+    MM_LOG_WARN("the checkpoint is of no use", "error=%s reason=%s", mm_err_name(err),
+                app->core ? vision_refusal(app->core) : "");
+    return nowhere;
+}
+
+void vision_feed_begin(struct vision_app *app, struct vision_stored *stored)
+{
+    app->stored = stored;
+    mm_loop_timer_init(&app->restart_timer, on_restart_timer, app);
+    app->frame_arena = mm_arena_new(FRAME_ARENA_CHUNK_BYTES, FRAME_ARENA_BYTES_MAX);
+    MM_CHECK(app->frame_arena);
+    struct mm_stream_reader_options options = {
+        .stream = "tick",
+        .session = app->session,
+        .from = begin_at_checkpoint(app),
+        .arg = app,
+        .on_message = on_frame,
+        .on_snapshot = on_snapshot,
+        .on_state = on_state,
+    };
+    if (mm_stream_reader_open(app->loop, mm_service_stream_peer(app->service, "world"),
+                              mm_service_peer(app->service, "world"), &options,
+                              &app->reader) != MM_OK) {
+        MM_LOG_ERROR("streams.world is not an address");
+        mm_service_quit(app->service, 1);
+    }
+}
+
+void vision_feed_close(struct vision_app *app)
+{
+    if (app->reader)
+        mm_stream_reader_close(app->reader);
+    app->reader = NULL;
+    if (app->restart_timer.active)
+        mm_loop_timer_stop(app->loop, &app->restart_timer);
+    mm_arena_free(app->frame_arena);
+    app->frame_arena = NULL;
+}
