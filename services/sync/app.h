@@ -1,0 +1,346 @@
+#ifndef SYNC_APP_H
+#define SYNC_APP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gen/auth.pb-c.h"
+#include "libcommon/base/idmap.h"
+#include "libcommon/base/vec.h"
+#include "libcommon/io/http.h"
+#include "libcommon/io/loop.h"
+#include "libcommon/io/redis.h"
+#include "libcommon/io/rpc_client.h"
+#include "libcommon/io/rpc_server.h"
+#include "libcommon/io/stream_reader.h"
+#include "libcommon/service/metrics.h"
+#include "libcommon/service/service.h"
+#include "services/sync/command.h"
+#include "services/sync/core/bucket.h"
+#include "services/sync/core/core.h"
+#include "services/sync/core/update.h"
+#include "services/sync/outbox.h"
+#include "services/sync/ws.h"
+
+// The shell's state. Everything belongs to the loop.
+//
+//   world's, vision's, production's streams (feeds) ─> core ─┐
+//   answers of vision (seats) ───────────────────────────────┴> deliver ─> clients' sockets
+//   players' sockets (client) ─> command ─> route ─> world, production, social
+//   Redis (talk) ─> clients: who comes and goes, chat, revoked tokens
+
+enum {
+    SYNC_COMMANDS_PER_CLIENT_MAX = 32, // unanswered; beyond: queue_full
+    SYNC_COMMANDS_WAITING_MAX = 8192,  // of all clients, not yet sent to world; beyond: queue_full
+    SYNC_BATCH_COMMANDS_MAX = 512,     // in one call of world
+    SYNC_BATCHES_MAX = 4,              // calls of world under way
+    SYNC_VIEW_CALLS_MAX = 32,          // calls of vision under way
+    SYNC_RECHECKS_MAX = 32,            // tokens being verified again
+    SYNC_REFUSED_CLIENTS_MAX = 64,     // connections being told that the server is full
+    SYNC_TOKEN_BYTES_MAX = 4096,
+    SYNC_USERNAME_BYTES = 129,
+    SYNC_READ_BYTES = 16384,            // taken from one socket in one turn
+    SYNC_CLOSE_MS = 2000,               // for the peer's half of a close
+    SYNC_SWEEP_MS = 250,                // how often deadlines are looked at
+    SYNC_STALL_MS = 1500,               // without a tick the session counts as paused
+    SYNC_NEWS_MS = 150,                 // news of production wait so long for a tick to go with
+    SYNC_IDLE_TICKS = 20,               // an update at least that often
+    SYNC_STEPS_PER_TURN = 64,           // then other sockets get their turn
+    SYNC_FULL_CHUNK_BYTES = 65536,      // of one client's full state at once
+    SYNC_FULL_BYTES_PER_TURN = 8 << 20, // of all clients' full states
+    SYNC_ROSTER_MAX = 10000,
+    SYNC_EXCESS_MAX = 100, // messages dropped over the rate before the connection is closed
+};
+
+struct sync_settings {
+    const char *listen;
+    const char *web_dir;
+    const char *login_url;
+    struct mm_config_strings origins;
+    int64_t clients_max;
+    int64_t clients_per_address;
+    int64_t messages_per_second;
+    int64_t orders_per_second;
+    int64_t trains_per_second;
+    int64_t chats_per_second;
+    int64_t send_waiting_bytes; // behind a full socket, before the client skips updates
+    int64_t send_buffer_bytes;  // the kernel's
+    int64_t behind_ms;
+    int64_t login_ms;
+    int64_t ping_ms;
+    int64_t idle_ms;
+    int64_t command_ms;
+    int64_t heartbeat_ms;
+};
+
+enum sync_client_state {
+    SYNC_CLIENT_VERIFYING, // auth is asked whose token it is
+    SYNC_CLIENT_JOINING,   // world is asked for the empire
+    SYNC_CLIENT_LOOKING,   // waits for the empire's view
+    SYNC_CLIENT_PLAYING,
+    SYNC_CLIENT_CLOSING, // our close frame is on its way; the peer's is awaited
+    SYNC_CLIENT_DEAD,    // freed at the end of the turn
+};
+
+struct sync_app;
+struct sync_seat;
+
+struct sync_client {
+    struct sync_app *app;
+    uint64_t connection; // unique in this process, never used twice
+    size_t at;           // position in app->clients
+    enum sync_client_state state;
+    int fd;
+    struct mm_http_upgrade *upgrade;
+    struct sync_ws *ws;
+    struct sync_outbox outbox;
+    char address[48];
+
+    uint64_t opened_ns, deadline_ns; // of what the state waits for
+    uint64_t heard_ns, pinged_ns;
+    struct sync_bucket messages, orders, trains, chats;
+    uint32_t excess;
+
+    char *token; // wiped when freed
+    char session[33];
+    uint64_t tick_min; // the client has seen this tick
+    mm_rpc_handle call;
+    struct mm_rpc_client *call_peer;
+    bool recheck;    // the token is to be verified again
+    bool rechecking; // `call` does so
+
+    // Known from the token, then from world.
+    uint64_t player_id, permissions;
+    char username[SYNC_USERNAME_BYTES];
+    char token_hash[65];
+    uint32_t empire;
+    uint64_t empire_id, next_seq;
+    int32_t home_q, home_r;
+
+    struct sync_seat *seat;
+    struct sync_full full; // active: everything is being told
+    bool behind;           // the socket was full: updates are skipped until it drains
+    uint64_t waiting_ns;   // since when the outbox is not empty; 0: it is
+    uint64_t map_version;
+    uint64_t updated_tick, updated_ns;
+    uint32_t commands; // unanswered
+    bool told_rate_limited;
+};
+
+// An empire's place at the table: its view, and the client who plays it.
+struct sync_seat {
+    struct sync_app *app;
+    struct sync_view *view;
+    struct sync_client *client;
+    mm_rpc_handle call; // GetView under way
+    uint64_t retry_ns;
+};
+
+// A command on its way; the client may be gone when the answer comes.
+struct sync_pending {
+    uint64_t connection;
+    struct sync_command command;
+    uint64_t player_id;
+    uint64_t received_ns;
+};
+
+struct sync_batch {
+    struct sync_app *app;
+    size_t count;
+    struct {
+        uint64_t connection;
+        uint64_t seq;
+        uint64_t received_ns;
+    } items[SYNC_BATCH_COMMANDS_MAX];
+};
+
+struct sync_metrics {
+    struct mm_counter *joins, *refused, *kills, *messages_in, *bytes_in, *rate_limited;
+    struct mm_counter *fulls, *behinds, *commands_ok, *commands_failed, *replaced;
+    struct mm_metrics_histogram *join_latency, *command_latency, *update_interval;
+    struct mm_metrics_histogram *step_time, *deliver_time, *update_bytes;
+};
+
+struct sync_app {
+    struct sync_settings settings;
+    struct mm_service *service;
+    struct mm_loop *loop;
+    const char *session;
+    struct mm_rpc_client *auth, *world, *vision, *production, *social;
+
+    struct sync_core core;
+    struct sync_encoder encoder;
+    struct mm_buf full_buf;
+    struct mm_buf scratch; // one message being written
+
+    struct mm_http_server *listener;
+    struct mm_http_files *files;
+    struct {
+        MM_VEC(struct sync_client *);
+    } clients;
+    struct {
+        MM_VEC(struct sync_client *);
+    } dead;
+    struct mm_idmap *client_of_connection, *client_of_player; // values are pointers
+    struct mm_idmap *address_counts;                          // hash of the address -> clients
+    uint64_t next_connection;
+    uint32_t refused_clients;
+    bool draining;
+    uint8_t *read_buf;
+
+    struct mm_stream_reader *world_reader, *vision_reader, *production_reader;
+    uint64_t vision_seq; // of the last vision message, to notice holes
+    bool production_dirty;
+
+    struct {
+        MM_VEC(struct sync_pending *);
+    } waiting; // commands for world
+    uint32_t batches;
+    uint32_t view_calls;
+    uint32_t rechecks;
+
+    char *recipes_json;
+    uint64_t map_version;
+    bool recipes_wanted;
+    mm_rpc_handle recipes_call;
+
+    // Who is online, as social says.
+    struct {
+        MM_VEC(struct sync_online {
+            uint64_t player_id;
+            char username[SYNC_USERNAME_BYTES];
+        });
+    } roster;
+    bool roster_wanted;
+    mm_rpc_handle roster_call;
+
+    uint32_t session_state; // last told
+    uint64_t stepped_ns;    // when the last tick was stepped
+    struct mm_loop_task deliver_task, flush_task, bury_task;
+    struct mm_loop_timer sweep, heartbeat, drain;
+    int feeds_condition;
+    uint64_t started_ns;
+    uint64_t bytes_out, messages_out; // of clients that are gone
+    struct sync_metrics metrics;
+};
+
+// --- lifecycle.c -----------------------------------------------------------------------------
+
+extern const struct mm_config_field sync_fields[];
+extern const size_t sync_field_count;
+void sync_check(struct mm_config *config, void *state);
+MM_MUST_USE enum mm_err sync_start_service(struct mm_service *service, void *state);
+void sync_drain_service(struct mm_service *service, void *state);
+void sync_stop_service(struct mm_service *service, void *state);
+// Closes every client with 1012 and takes no new ones; returns how many.
+uint32_t sync_drain(struct sync_app *app);
+void sync_metrics_open(struct sync_app *app);
+
+// --- listener.c ------------------------------------------------------------------------------
+
+MM_MUST_USE enum mm_err sync_listener_open(struct sync_app *app);
+void sync_listener_close(struct sync_app *app);
+
+// --- client.c: sockets and their lives -----------------------------------------------------------
+
+// What the handshake said.
+struct sync_handshake {
+    struct sync_app *app;
+    char *token; // or NULL; becomes the client's
+    char session[33];
+    uint64_t tick_min;
+    char address[48];
+};
+
+// A socket is there. Takes the token.
+void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http_upgrade *upgrade,
+                        const uint8_t *extra, size_t extra_len);
+
+// Sends a text message (no JSON check). A client that lets messages of this kind pile up is killed
+// if `important`, else the message is dropped.
+void sync_client_send(struct sync_client *client, const struct mm_buf *message, bool important);
+
+// {"type":"error"} with an optional seq (0 = none) and the time after which to try again (0 =
+// none).
+void sync_client_error(struct sync_client *client, const char *code, const char *message,
+                       uint64_t seq, uint32_t retry_after_ms);
+
+// Ends a connection: an error (word NULL: none), then the close frame with the code and the word.
+void sync_client_close(struct sync_client *client, uint16_t code, const char *word,
+                       const char *message);
+// Ends it without a word: the socket is dead.
+void sync_client_kill(struct sync_client *client, const char *why);
+// The result of sending: handles a dead socket. False if it was.
+bool sync_client_sent(struct sync_client *client, enum sync_sent sent);
+// Watches for what the client now needs.
+void sync_client_watch(struct sync_client *client);
+
+struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection);
+struct sync_client *sync_client_of_player(struct sync_app *app, uint64_t player_id);
+// Looks at every deadline.
+void sync_clients_sweep(struct sync_app *app);
+void sync_clients_free(struct sync_app *app);
+
+// --- join.c: from the token to the game ----------------------------------------------------------
+
+// Does what the client's state asks for next; called until it plays.
+void sync_join_advance(struct sync_client *client);
+// Undoes it: the seat is given up, presence ends.
+void sync_join_leave(struct sync_client *client);
+// The view is live: welcome and the rest.
+void sync_join_play(struct sync_client *client);
+// Verifies the tokens of connected clients again where asked for.
+void sync_join_recheck(struct sync_app *app);
+void sync_revoke(struct sync_client *client, Mmorts__Auth__VerifyReason reason);
+
+// --- seats.c: views of vision --------------------------------------------------------------------
+
+// NULL when out of memory.
+struct sync_seat *sync_seat_take(struct sync_app *app, uint32_t empire, struct sync_client *client);
+void sync_seat_leave(struct sync_seat *seat);
+// Asks vision for the views that wait.
+void sync_seats_ask(struct sync_app *app);
+
+// --- deliver.c -------------------------------------------------------------------------------
+
+// Steps the core and sends, at the end of this turn.
+void sync_deliver_soon(struct sync_app *app);
+void sync_deliver(struct mm_loop *loop, void *app);
+// Sends everybody the session's state if it changed.
+void sync_deliver_status(struct sync_app *app);
+// Appends {"state":…} as in welcome.session_status.
+void sync_write_status(struct sync_app *app, struct mm_buf *out);
+
+// --- route.c: commands out, answers back ---------------------------------------------------------
+
+// A message of the client, within limits. False: the client is closing.
+bool sync_route_message(struct sync_client *client, const uint8_t *text, size_t len);
+void sync_route_flush(struct mm_loop *loop, void *app);
+void sync_route_free(struct sync_app *app);
+
+// --- feeds.c ---------------------------------------------------------------------------------
+
+MM_MUST_USE enum mm_err sync_feeds_open(struct sync_app *app);
+void sync_feeds_close(struct sync_app *app);
+// Mends what the core asks to have mended.
+void sync_feeds_check(struct sync_app *app);
+void sync_recipes_ask(struct sync_app *app);
+
+// --- talk.c: social and auth through Redis -------------------------------------------------------
+
+MM_MUST_USE enum mm_err sync_talk_open(struct sync_app *app);
+void sync_talk_online(struct sync_client *client);
+void sync_talk_offline(struct sync_client *client);
+void sync_talk_heartbeat(struct sync_app *app);
+void sync_talk_roster_ask(struct sync_app *app);
+// Appends {"type":"roster",…}.
+void sync_write_roster(struct sync_app *app, struct mm_buf *out);
+// Sends a message to every client that plays.
+void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message);
+
+// --- rpc.c -----------------------------------------------------------------------------------
+
+void sync_rpc_register(struct sync_app *app);
+
+#endif

@@ -1,0 +1,483 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/buf_json.h"
+#include "libcommon/base/check.h"
+#include "libcommon/base/hash.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
+#include "services/sync/app.h"
+
+// Room in an outbox beyond what updates may use, for errors, answers and talk.
+#define CONTROL_BYTES_MAX ((size_t)96 << 10)
+
+// --- lists ---------------------------------------------------------------------------------------
+
+static struct sync_client *pointer(const struct mm_idmap *map, uint64_t key)
+{
+    uint64_t value = 0;
+    return mm_idmap_get(map, key, &value) ? (struct sync_client *)(uintptr_t)value : NULL;
+}
+
+struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection)
+{
+    return pointer(app->client_of_connection, connection);
+}
+
+struct sync_client *sync_client_of_player(struct sync_app *app, uint64_t player_id)
+{
+    return pointer(app->client_of_player, player_id);
+}
+
+static uint64_t address_key(const char *address)
+{
+    return mm_hash64(address, strlen(address), 0);
+}
+
+static bool address_take(struct sync_app *app, const char *address)
+{
+    uint64_t key = address_key(address), count = 0;
+    (void)mm_idmap_get(app->address_counts, key, &count);
+    if (count >= (uint64_t)app->settings.clients_per_address)
+        return false;
+    return mm_idmap_set(app->address_counts, key, count + 1) == MM_OK;
+}
+
+static void address_give(struct sync_app *app, const char *address)
+{
+    uint64_t *count = mm_idmap_find(app->address_counts, address_key(address));
+    if (!count)
+        return;
+    if (--*count == 0)
+        (void)mm_idmap_remove(app->address_counts, address_key(address), NULL);
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+static void bury(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (client->fd >= 0) {
+        mm_loop_fd_remove(app->loop, client->fd);
+        client->fd = -1;
+    }
+    if (client->upgrade)
+        mm_http_upgrade_close(client->upgrade);
+    client->upgrade = NULL;
+    app->bytes_out += client->outbox.bytes_total;
+    app->messages_out += client->outbox.frames_total;
+    sync_outbox_free(&client->outbox);
+    sync_ws_free(client->ws);
+    if (client->token) {
+        explicit_bzero(client->token, strlen(client->token));
+        mm_free(client->token);
+    }
+    mm_free(client);
+}
+
+static void bury_dead(struct mm_loop *loop, void *arg)
+{
+    (void)loop;
+    struct sync_app *app = arg;
+    while (app->dead.count > 0)
+        bury(mm_vec_pop(&app->dead));
+}
+
+// Takes the client out of everything but its socket.
+static void detach(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (client->call && client->call_peer)
+        mm_rpc_cancel(client->call_peer, client->call);
+    client->call = 0;
+    if (client->rechecking)
+        app->rechecks--;
+    client->rechecking = false;
+    sync_join_leave(client);
+}
+
+// Callbacks further up the stack may still hold the client: its memory goes at the turn's end.
+static void die(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (client->state == SYNC_CLIENT_DEAD)
+        return;
+    if (client->state != SYNC_CLIENT_CLOSING)
+        detach(client);
+    client->state = SYNC_CLIENT_DEAD;
+    mm_loop_fd_remove(app->loop, client->fd);
+    (void)mm_idmap_remove(app->client_of_connection, client->connection, NULL);
+    address_give(app, client->address);
+    size_t at = client->at;
+    mm_vec_remove_swap(&app->clients, at);
+    if (at < app->clients.count)
+        app->clients.items[at]->at = at;
+    bool pushed = mm_vec_push(&app->dead, client); // as long as clients was when it was reserved
+    MM_CHECK(pushed);
+    if (!app->bury_task.fn)
+        mm_loop_task_init(&app->bury_task, bury_dead, app);
+    mm_loop_defer(app->loop, &app->bury_task);
+}
+
+void sync_client_kill(struct sync_client *client, const char *why)
+{
+    if (client->state == SYNC_CLIENT_DEAD)
+        return;
+    MM_LOG_DEBUG("connection ended", "connection=%" PRIu64 " player=%" PRIu64 " why=%s",
+                 client->connection, client->player_id, why);
+    mm_counter_add(client->app->metrics.kills, 1);
+    die(client);
+}
+
+bool sync_client_sent(struct sync_client *client, enum sync_sent sent)
+{
+    if (sent != SYNC_BROKEN)
+        return true;
+    sync_client_kill(client, "send failed");
+    return false;
+}
+
+void sync_client_watch(struct sync_client *client)
+{
+    if (client->state == SYNC_CLIENT_DEAD)
+        return;
+    unsigned events = MM_LOOP_READ;
+    if (sync_outbox_waiting(&client->outbox) == 0) {
+        client->waiting_ns = 0;
+    } else {
+        events |= MM_LOOP_WRITE;
+        if (client->waiting_ns == 0)
+            client->waiting_ns = mm_loop_now_ns(client->app->loop);
+    }
+    if (mm_loop_fd_set(client->app->loop, client->fd, events) != MM_OK)
+        sync_client_kill(client, "cannot be watched");
+}
+
+// --- sending -------------------------------------------------------------------------------------
+
+static size_t control_limit(const struct sync_client *client)
+{
+    // While a full state is on its way the outbox may hold far more than updates ever could.
+    size_t waiting = sync_outbox_waiting(&client->outbox);
+    size_t usual = (size_t)client->app->settings.send_waiting_bytes + CONTROL_BYTES_MAX;
+    bool is_full = client->full.active || waiting > usual;
+    return is_full ? client->outbox.buf.bytes_max : usual;
+}
+
+static void send_frame(struct sync_client *client, enum sync_ws_opcode opcode, const void *data,
+                       size_t len, bool important)
+{
+    if (client->state == SYNC_CLIENT_DEAD || client->state == SYNC_CLIENT_CLOSING)
+        return;
+    enum sync_sent sent = sync_outbox_send_frame(&client->outbox, client->fd, opcode, data, len,
+                                                 control_limit(client));
+    if (sent == SYNC_FULL && important)
+        sent = SYNC_BROKEN;
+    if (sync_client_sent(client, sent))
+        sync_client_watch(client);
+}
+
+void sync_client_send(struct sync_client *client, const struct mm_buf *message, bool important)
+{
+    if (message->err == MM_OK)
+        send_frame(client, SYNC_WS_TEXT, message->data, message->len, important);
+}
+
+void sync_client_error(struct sync_client *client, const char *code, const char *message,
+                       uint64_t seq, uint32_t retry_after_ms)
+{
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    MM_BUF_LIT(out, "{\"type\":\"error\",\"payload\":{\"code\":");
+    mm_buf_json_cstr(out, code);
+    MM_BUF_LIT(out, ",\"message\":");
+    mm_buf_json_cstr(out, message);
+    if (seq) {
+        MM_BUF_LIT(out, ",\"seq\":");
+        mm_buf_dec_u64(out, seq);
+    }
+    if (retry_after_ms) {
+        MM_BUF_LIT(out, ",\"retry_after_ms\":");
+        mm_buf_dec_u64(out, retry_after_ms);
+    }
+    MM_BUF_LIT(out, "}}");
+    sync_client_send(client, out, true);
+}
+
+void sync_client_close(struct sync_client *client, uint16_t code, const char *word,
+                       const char *message)
+{
+    struct sync_app *app = client->app;
+    if (client->state == SYNC_CLIENT_DEAD || client->state == SYNC_CLIENT_CLOSING)
+        return;
+    if (word && message)
+        sync_client_error(client, word, message, 0, 0);
+    uint8_t payload[SYNC_WS_CONTROL_BYTES_MAX] = {(uint8_t)(code >> 8), (uint8_t)code};
+    size_t len = word ? strlen(word) : 0;
+    if (len > sizeof payload - 2)
+        len = sizeof payload - 2;
+    memcpy(payload + 2, word ? word : "", len);
+    send_frame(client, SYNC_WS_CLOSE, payload, code == SYNC_WS_NO_STATUS ? 0 : len + 2, true);
+    if (client->state == SYNC_CLIENT_DEAD)
+        return;
+    MM_LOG_DEBUG("connection closed", "connection=%" PRIu64 " player=%" PRIu64 " code=%u why=%s",
+                 client->connection, client->player_id, code, word ? word : "");
+    detach(client);
+    client->state = SYNC_CLIENT_CLOSING;
+    client->deadline_ns = mm_loop_now_ns(app->loop) + MM_LOOP_MS(SYNC_CLOSE_MS);
+    sync_client_watch(client);
+}
+
+// --- receiving -----------------------------------------------------------------------------------
+
+static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *data, size_t len,
+                       uint16_t code)
+{
+    struct sync_client *client = arg;
+    if (client->state == SYNC_CLIENT_CLOSING) {
+        if (opcode == SYNC_WS_CLOSE)
+            die(client);
+        return client->state == SYNC_CLIENT_CLOSING;
+    }
+    switch (opcode) {
+    case SYNC_WS_TEXT:
+        mm_counter_add(client->app->metrics.messages_in, 1);
+        return sync_route_message(client, data, len);
+    case SYNC_WS_BINARY:
+        mm_counter_add(client->app->metrics.messages_in, 1);
+        return sync_route_message(client, NULL, len);
+    case SYNC_WS_PING:
+        send_frame(client, SYNC_WS_PONG, data, len, true);
+        break;
+    case SYNC_WS_CLOSE:
+        // Answered in kind; then it is over, the peer closes the socket.
+        sync_client_close(client, code, NULL, NULL);
+        if (client->state == SYNC_CLIENT_CLOSING && sync_outbox_waiting(&client->outbox) == 0)
+            (void)shutdown(client->fd, SHUT_WR);
+        break;
+    default:
+        break; // a pong: that it was heard is enough
+    }
+    return client->state < SYNC_CLIENT_CLOSING;
+}
+
+static void receive(struct sync_client *client, const uint8_t *data, size_t len)
+{
+    struct sync_app *app = client->app;
+    client->heard_ns = mm_loop_now_ns(app->loop);
+    client->pinged_ns = 0;
+    mm_counter_add(app->metrics.bytes_in, len);
+    uint16_t code = sync_ws_receive(client->ws, data, len);
+    if (code == 0 || client->state >= SYNC_CLIENT_CLOSING) {
+        // What comes behind a failure of a closing connection has no meaning any more.
+        if (code != 0 && client->state == SYNC_CLIENT_CLOSING)
+            die(client);
+        return;
+    }
+    switch (code) {
+    case SYNC_WS_TOO_LARGE:
+        sync_client_close(client, code, "too_large", "A message has at most 4096 bytes.");
+        break;
+    case SYNC_WS_INVALID_DATA:
+        sync_client_close(client, code, "invalid_utf8", NULL);
+        break;
+    default:
+        sync_client_close(client, code, "protocol_error", NULL);
+    }
+}
+
+static void on_readable(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    ssize_t n = recv(client->fd, app->read_buf, SYNC_READ_BYTES, MSG_DONTWAIT);
+    if (n > 0)
+        receive(client, app->read_buf, (size_t)n);
+    else if (n == 0)
+        die(client);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        die(client);
+}
+
+static void on_writable(struct sync_client *client)
+{
+    if (!sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
+        return;
+    if (sync_outbox_waiting(&client->outbox) > 0)
+        return;
+    sync_client_watch(client);
+    if (client->state == SYNC_CLIENT_CLOSING) {
+        // All is said, the close frame too; the peer answers and closes.
+        (void)shutdown(client->fd, SHUT_WR);
+    } else if (client->behind) {
+        client->behind = false;
+        client->full = (struct sync_full){.active = true};
+        sync_deliver_soon(client->app);
+    } else if (client->full.active) {
+        sync_deliver_soon(client->app);
+    }
+}
+
+static void on_socket(struct mm_loop *loop, int fd, unsigned events, void *arg)
+{
+    (void)loop;
+    (void)fd;
+    struct sync_client *client = arg;
+    if (events & MM_LOOP_READ)
+        on_readable(client);
+    if (client->state != SYNC_CLIENT_DEAD && (events & MM_LOOP_WRITE))
+        on_writable(client);
+}
+
+// --- the beginning -------------------------------------------------------------------------------
+
+static void fill_in(struct sync_client *client, struct sync_handshake *handshake)
+{
+    const struct sync_settings *settings = &client->app->settings;
+    uint64_t now_ns = mm_loop_now_ns(client->app->loop), now_ms = now_ns / 1000000;
+    client->token = handshake->token;
+    handshake->token = NULL;
+    client->tick_min = handshake->tick_min;
+    (void)mm_str_copy(client->session, sizeof client->session, handshake->session);
+    (void)mm_str_copy(client->address, sizeof client->address, handshake->address);
+    client->opened_ns = client->heard_ns = now_ns;
+    client->deadline_ns = now_ns + MM_LOOP_MS(settings->login_ms);
+    uint32_t rate = (uint32_t)settings->messages_per_second;
+    client->messages = sync_bucket_full(rate, 2 * rate, now_ms);
+    rate = (uint32_t)settings->orders_per_second;
+    client->orders = sync_bucket_full(rate, 2 * rate, now_ms);
+    rate = (uint32_t)settings->trains_per_second;
+    client->trains = sync_bucket_full(rate, 4 * rate, now_ms);
+    rate = (uint32_t)settings->chats_per_second;
+    client->chats = sync_bucket_full(rate, 10 * rate, now_ms);
+    sync_outbox_init(&client->outbox, SYNC_FULL_BYTES_MAX + CONTROL_BYTES_MAX +
+                                          2 * (size_t)settings->send_waiting_bytes);
+}
+
+static struct sync_client *make(struct sync_app *app, struct sync_handshake *handshake, int fd,
+                                struct mm_http_upgrade *upgrade)
+{
+    struct sync_client *client = mm_calloc(1, sizeof *client);
+    if (!client)
+        return NULL;
+    client->app = app;
+    client->fd = fd;
+    client->ws = sync_ws_new(on_message, client);
+    client->connection = ++app->next_connection;
+    // Room among the dead as well, so that dying cannot fail.
+    bool ok = client->ws && mm_vec_reserve(&app->clients, app->clients.count + 1) &&
+              mm_vec_reserve(&app->dead, app->dead.count + app->clients.count + 1) &&
+              mm_idmap_set(app->client_of_connection, client->connection,
+                           (uint64_t)(uintptr_t)client) == MM_OK;
+    if (ok && mm_loop_fd_add(app->loop, fd, MM_LOOP_READ, on_socket, client) != MM_OK) {
+        (void)mm_idmap_remove(app->client_of_connection, client->connection, NULL);
+        ok = false;
+    }
+    if (!ok) {
+        sync_ws_free(client->ws);
+        mm_free(client);
+        return NULL;
+    }
+    client->upgrade = upgrade;
+    fill_in(client, handshake);
+    client->at = app->clients.count;
+    app->clients.items[app->clients.count++] = client;
+    return client;
+}
+
+void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http_upgrade *upgrade,
+                        const uint8_t *extra, size_t extra_len)
+{
+    struct sync_app *app = handshake->app;
+    const struct sync_settings *settings = &app->settings;
+    bool address_ok = address_take(app, handshake->address);
+    // A kernel buffer of a known size: a client that does not read is noticed, and costs so much.
+    int bytes = (int)settings->send_buffer_bytes;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    struct sync_client *client =
+        app->clients.count < (size_t)settings->clients_max + SYNC_REFUSED_CLIENTS_MAX
+            ? make(app, handshake, fd, upgrade)
+            : NULL;
+    if (!client) {
+        if (address_ok)
+            address_give(app, handshake->address);
+        mm_http_upgrade_close(upgrade);
+        return;
+    }
+    if (!address_ok) {
+        // It was not counted, so it must not be taken off when it ends.
+        client->address[0] = '\0';
+        sync_client_close(client, 4429, "server_full", "Too many connections from this address.");
+    } else if (app->draining) {
+        sync_client_close(client, SYNC_WS_RESTART, "restart", NULL);
+    } else if (app->clients.count > (size_t)settings->clients_max) {
+        sync_client_close(client, 4429, "server_full", "The server is full; try again later.");
+    }
+    if (client->state >= SYNC_CLIENT_CLOSING) {
+        mm_counter_add(app->metrics.refused, 1);
+        return;
+    }
+    sync_join_advance(client);
+    if (client->state < SYNC_CLIENT_CLOSING && extra_len > 0)
+        receive(client, extra, extra_len);
+}
+
+// --- deadlines -----------------------------------------------------------------------------------
+
+static void sweep(struct sync_client *client, uint64_t now_ns)
+{
+    const struct sync_settings *settings = &client->app->settings;
+    switch (client->state) {
+    case SYNC_CLIENT_DEAD:
+        return;
+    case SYNC_CLIENT_CLOSING:
+        if (now_ns >= client->deadline_ns)
+            sync_client_kill(client, "close unanswered");
+        return;
+    case SYNC_CLIENT_VERIFYING:
+    case SYNC_CLIENT_JOINING:
+    case SYNC_CLIENT_LOOKING:
+        if (now_ns >= client->deadline_ns)
+            sync_client_close(client, SYNC_WS_TRY_LATER, "unavailable",
+                              "The game cannot be entered now; try again.");
+        else
+            sync_join_advance(client);
+        return;
+    case SYNC_CLIENT_PLAYING:
+        break;
+    }
+    if (client->waiting_ns != 0 && now_ns - client->waiting_ns >= MM_LOOP_MS(settings->behind_ms)) {
+        sync_client_kill(client, "too slow");
+        return;
+    }
+    uint64_t silent_ns = now_ns - client->heard_ns;
+    if (silent_ns >= MM_LOOP_MS(settings->idle_ms)) {
+        sync_client_kill(client, "silent");
+    } else if (silent_ns >= MM_LOOP_MS(settings->ping_ms) && client->pinged_ns == 0) {
+        client->pinged_ns = now_ns;
+        send_frame(client, SYNC_WS_PING, "mmorts", 6, false);
+    }
+}
+
+void sync_clients_sweep(struct sync_app *app)
+{
+    uint64_t now_ns = mm_loop_now_ns(app->loop);
+    // Backwards: the last one takes the place of one that dies.
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i < app->clients.count)
+            sweep(app->clients.items[i], now_ns);
+    }
+}
+
+void sync_clients_free(struct sync_app *app)
+{
+    while (app->clients.count > 0)
+        die(app->clients.items[app->clients.count - 1]);
+    bury_dead(app->loop, app);
+    if (app->bury_task.fn)
+        mm_loop_defer_cancel(app->loop, &app->bury_task);
+    mm_vec_free(&app->clients);
+    mm_vec_free(&app->dead);
+}

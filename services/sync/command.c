@@ -1,0 +1,274 @@
+#include "services/sync/command.h"
+
+#include "gen/frame.pb-c.h"
+#include "libcommon/base/id.h"
+#include "libcommon/base/str.h"
+#include "libcommon/hex/hex.h"
+#include "services/sync/core/catalogue.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+// The largest integer that every JSON reader keeps exact (RFC 8259, section 6).
+#define JSON_INTEGER_MAX INT64_C(9007199254740991)
+
+MM_PRINTF(3, 4)
+static bool fail(struct sync_command_error *error, const char *code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    error->code = code;
+    (void)vsnprintf(error->message, sizeof error->message, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool invalid(struct sync_command_error *error, const char *field, const char *wanted)
+{
+    return fail(error, "invalid", "The field '%s' must be %s.", field, wanted);
+}
+
+// --- fields --------------------------------------------------------------------------------------
+
+static bool read_integer(const json_t *value, int64_t min, int64_t max, int64_t *out)
+{
+    if (!json_is_integer(value))
+        return false;
+    int64_t number = json_integer_value(value);
+    if (number < min || number > max)
+        return false;
+    *out = number;
+    return true;
+}
+
+static bool read_bool(const json_t *payload, const char *field, bool *out,
+                      struct sync_command_error *error)
+{
+    const json_t *value = json_object_get(payload, field);
+    if (!value)
+        return true;
+    if (!json_is_boolean(value))
+        return invalid(error, field, "true or false");
+    *out = json_is_true(value);
+    return true;
+}
+
+static bool read_name(const json_t *payload, const char *field, char *out, size_t out_bytes,
+                      struct sync_command_error *error)
+{
+    const json_t *value = json_object_get(payload, field);
+    size_t len = json_is_string(value) ? json_string_length(value) : 0;
+    // A NUL inside would make the name another one for those who read it as a C string.
+    if (len == 0 || len >= out_bytes || memchr(json_string_value(value), 0, len))
+        return invalid(error, field, "a name");
+    return mm_str_copy(out, out_bytes, json_string_value(value));
+}
+
+static bool read_id(const json_t *value, const char *prefix, uint64_t *out)
+{
+    return json_is_string(value) &&
+           mm_id_parse(json_string_value(value), json_string_length(value), prefix, out) == MM_OK;
+}
+
+static bool read_id_field(const json_t *payload, const char *field, const char *prefix,
+                          uint64_t *out, struct sync_command_error *error)
+{
+    if (read_id(json_object_get(payload, field), prefix, out))
+        return true;
+    char wanted[64];
+    (void)snprintf(wanted, sizeof wanted, "an id that begins with %s", prefix);
+    return invalid(error, field, wanted);
+}
+
+// An entity of any kind.
+static bool read_entity(const json_t *payload, const char *field, uint64_t *out,
+                        struct sync_command_error *error)
+{
+    const json_t *value = json_object_get(payload, field);
+    for (uint32_t kind = MMORTS__FRAME__KIND__KIND_UNIT; kind <= MMORTS__FRAME__KIND__KIND_NPC;
+         kind++) {
+        if (read_id(value, sync_kind_prefix(kind), out))
+            return true;
+    }
+    return invalid(error, field, "the id of an entity");
+}
+
+static bool read_hex(const json_t *payload, const char *field, struct sync_command *command,
+                     struct sync_command_error *error)
+{
+    const json_t *value = json_object_get(payload, field);
+    int64_t q = 0, r = 0;
+    if (!json_is_array(value) || json_array_size(value) != 2 ||
+        !read_integer(json_array_get(value, 0), -HEX_COORD_MAX, HEX_COORD_MAX, &q) ||
+        !read_integer(json_array_get(value, 1), -HEX_COORD_MAX, HEX_COORD_MAX, &r))
+        return invalid(error, field, "a hex [q, r] of whole numbers within the map");
+    command->q = (int32_t)q;
+    command->r = (int32_t)r;
+    return true;
+}
+
+static bool read_units(const json_t *payload, struct sync_command *command,
+                       struct sync_command_error *error)
+{
+    const json_t *units = json_object_get(payload, "units");
+    if (!json_is_array(units))
+        return invalid(error, "units", "a list of unit ids");
+    size_t count = json_array_size(units);
+    if (count == 0)
+        return fail(error, "no_units", "The field 'units' is empty.");
+    if (count > SYNC_COMMAND_UNITS_MAX)
+        return fail(error, "no_units", "The field 'units' has more than %d entries.",
+                    SYNC_COMMAND_UNITS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (!read_id(json_array_get(units, i), "unit_", &command->units[i]))
+            return invalid(error, "units", "a list of unit ids");
+    }
+    command->unit_count = count;
+    return true;
+}
+
+// --- commands ------------------------------------------------------------------------------------
+
+static bool read_train(const json_t *payload, struct sync_command *command,
+                       struct sync_command_error *error)
+{
+    int64_t cycles = 1;
+    const json_t *value = json_object_get(payload, "cycles");
+    if (value && !read_integer(value, 0, SYNC_COMMAND_CYCLES_MAX, &cycles))
+        return invalid(error, "cycles", "a whole number from 0 to 1000000");
+    command->cycles = (uint32_t)cycles;
+    return read_id_field(payload, "building", "building_", &command->target, error) &&
+           read_name(payload, "recipe", command->recipe, sizeof command->recipe, error);
+}
+
+static bool read_order(const json_t *payload, struct sync_command *command,
+                       struct sync_command_error *error)
+{
+    if (!read_units(payload, command, error) ||
+        !read_bool(payload, "queued", &command->queued, error))
+        return false;
+    switch (command->type) {
+    case SYNC_COMMAND_MOVE:
+    case SYNC_COMMAND_ATTACK_MOVE:
+        return read_hex(payload, "target", command, error);
+    case SYNC_COMMAND_ATTACK:
+        return read_entity(payload, "target", &command->target, error);
+    case SYNC_COMMAND_GATHER:
+        return read_id_field(payload, "target", "resource_", &command->target, error);
+    default:
+        return true;
+    }
+}
+
+static bool read_command(const json_t *payload, struct sync_command *command,
+                         struct sync_command_error *error)
+{
+    static const struct {
+        const char *name;
+        enum sync_command_type type;
+    } names[] = {
+        {"move", SYNC_COMMAND_MOVE},     {"stop", SYNC_COMMAND_STOP},
+        {"attack", SYNC_COMMAND_ATTACK}, {"attack_move", SYNC_COMMAND_ATTACK_MOVE},
+        {"gather", SYNC_COMMAND_GATHER}, {"train", SYNC_COMMAND_TRAIN},
+        {"cancel", SYNC_COMMAND_CANCEL},
+    };
+    int64_t seq = 0;
+    if (!json_is_object(payload))
+        return invalid(error, "payload", "an object");
+    if (!read_integer(json_object_get(payload, "seq"), 1, JSON_INTEGER_MAX, &seq))
+        return invalid(error, "seq", "a whole number from 1 to 2^53-1");
+    command->has_seq = error->has_seq = true;
+    command->seq = error->seq = (uint64_t)seq;
+    const json_t *name = json_object_get(payload, "command");
+    if (!json_is_string(name))
+        return invalid(error, "command", "a string");
+    size_t i = 0, count = sizeof names / sizeof *names;
+    while (i < count && strcmp(names[i].name, json_string_value(name)) != 0)
+        i++;
+    if (i == count)
+        return fail(error, "unknown_command", "There is no such command.");
+    command->type = names[i].type;
+    if (command->type == SYNC_COMMAND_TRAIN)
+        return read_train(payload, command, error);
+    if (command->type == SYNC_COMMAND_CANCEL) {
+        command->refund = true;
+        return read_id_field(payload, "job", "job_", &command->target, error) &&
+               read_bool(payload, "refund", &command->refund, error);
+    }
+    return read_order(payload, command, error);
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+static bool read_ping(const json_t *payload, struct sync_command *command,
+                      struct sync_command_error *error)
+{
+    command->type = SYNC_COMMAND_PING;
+    const json_t *value = json_object_get(payload, "timestamp");
+    if (value && !read_integer(value, -JSON_INTEGER_MAX, JSON_INTEGER_MAX, &command->timestamp))
+        return invalid(error, "timestamp", "a whole number");
+    return true;
+}
+
+static bool read_chat(const json_t *payload, struct sync_command *command,
+                      struct sync_command_error *error)
+{
+    command->type = SYNC_COMMAND_CHAT;
+    const json_t *value = json_object_get(payload, "message");
+    if (!json_is_string(value))
+        return invalid(error, "message", "a string");
+    size_t len = json_string_length(value);
+    if (len > SYNC_CHAT_BYTES_MAX)
+        return fail(error, "chat_too_long", "A chat message has at most 500 characters.");
+    if (memchr(json_string_value(value), 0, len))
+        return fail(error, "chat_invalid", "A chat message cannot contain control characters.");
+    memcpy(command->chat, json_string_value(value), len);
+    command->chat[len] = '\0';
+    command->chat_len = len;
+    return true;
+}
+
+static bool read_message(const json_t *root, struct sync_command *command,
+                         struct sync_command_error *error)
+{
+    const json_t *type = json_object_get(root, "type");
+    if (!json_is_string(type))
+        return invalid(error, "type", "a string");
+    const json_t *payload = json_object_get(root, "payload");
+    const char *name = json_string_value(type);
+    if (strcmp(name, "command") == 0)
+        return read_command(payload, command, error);
+    if (strcmp(name, "ping") == 0)
+        return read_ping(payload, command, error);
+    if (strcmp(name, "chat") == 0)
+        return read_chat(payload, command, error);
+    if (strcmp(name, "join") == 0)
+        command->type = SYNC_COMMAND_JOIN;
+    else if (strcmp(name, "leave") == 0)
+        command->type = SYNC_COMMAND_LEAVE;
+    else
+        return fail(error, "unknown_type", "There is no message of this type.");
+    return true;
+}
+
+bool sync_command_parse(const uint8_t *text, size_t len, struct sync_command *command,
+                        struct sync_command_error *error)
+{
+    memset(command, 0, sizeof *command);
+    memset(error, 0, sizeof *error);
+    json_error_t where;
+    json_t *root =
+        json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
+    bool ok = false;
+    if (!root)
+        fail(error, "malformed", "The message is not JSON (at byte %d).", where.position);
+    else if (!json_is_object(root))
+        fail(error, "malformed", "The message is not a JSON object.");
+    else
+        ok = read_message(root, command, error);
+    json_decref(root);
+    return ok;
+}

@@ -1,0 +1,62 @@
+#ifndef SYNC_COMMAND_H
+#define SYNC_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A client's message, read strictly: known fields of the right type and range, nothing else is
+// believed. Unknown fields are ignored.
+
+#define SYNC_COMMAND_UNITS_MAX   100
+#define SYNC_COMMAND_NAME_MAX    64
+#define SYNC_CHAT_BYTES_MAX      2000 // 500 characters of 4 bytes; social counts the characters
+#define SYNC_COMMAND_CYCLES_MAX  1000000
+#define SYNC_ERROR_MESSAGE_BYTES 160
+
+enum sync_command_type {
+    SYNC_COMMAND_PING,
+    SYNC_COMMAND_CHAT,
+    SYNC_COMMAND_JOIN,
+    SYNC_COMMAND_LEAVE,
+    SYNC_COMMAND_MOVE,
+    SYNC_COMMAND_STOP,
+    SYNC_COMMAND_ATTACK,
+    SYNC_COMMAND_ATTACK_MOVE,
+    SYNC_COMMAND_GATHER,
+    SYNC_COMMAND_TRAIN,
+    SYNC_COMMAND_CANCEL,
+    SYNC_COMMAND_TYPES,
+};
+
+struct sync_command {
+    enum sync_command_type type;
+    bool has_seq;
+    uint64_t seq;
+    int64_t timestamp; // ping
+    bool queued;
+    size_t unit_count;
+    uint64_t units[SYNC_COMMAND_UNITS_MAX];
+    int32_t q, r;    // target hex
+    uint64_t target; // target entity, building or job
+    uint32_t cycles; // train
+    bool refund;     // cancel
+    char recipe[SYNC_COMMAND_NAME_MAX + 1];
+    char chat[SYNC_CHAT_BYTES_MAX + 1];
+    size_t chat_len;
+};
+
+// What was wrong: code is the protocol's (static), message a sentence for a person.
+struct sync_command_error {
+    const char *code;
+    char message[SYNC_ERROR_MESSAGE_BYTES];
+    bool has_seq;
+    uint64_t seq;
+};
+
+// Reads a message of at most SYNC_WS_MESSAGE_BYTES_MAX bytes. False: error is filled in. Never
+// asserts on its input.
+bool sync_command_parse(const uint8_t *text, size_t len, struct sync_command *command,
+                        struct sync_command_error *error);
+
+#endif

@@ -1,0 +1,292 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcommon/base/buf_json.h"
+#include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
+#include "services/sync/app.h"
+#include "services/sync/core/encode.h"
+
+// The tick's way out: the core is stepped, what changed is encoded once and sent to whom it
+// concerns. A client whose socket is full skips updates; when it has drained it is told everything.
+
+void sync_deliver_soon(struct sync_app *app)
+{
+    mm_loop_defer(app->loop, &app->deliver_task);
+}
+
+// --- the session's state
+// ---------------------------------------------------------------------------
+
+static bool is_stalled(const struct sync_app *app)
+{
+    return mm_loop_now_ns(app->loop) - app->stepped_ns >= MM_LOOP_MS(SYNC_STALL_MS);
+}
+
+static uint32_t state_now(const struct sync_app *app)
+{
+    uint32_t state = app->core.mirror.state;
+    // Without ticks nothing moves, whoever is to blame.
+    if (state == MMORTS__FRAME__SESSION_STATE__SESSION_STATE_RUNNING && is_stalled(app))
+        return MMORTS__FRAME__SESSION_STATE__SESSION_STATE_PAUSED;
+    return state;
+}
+
+static const char *state_name(uint32_t state)
+{
+    switch (state) {
+    case MMORTS__FRAME__SESSION_STATE__SESSION_STATE_RUNNING:
+        return "running";
+    case MMORTS__FRAME__SESSION_STATE__SESSION_STATE_STOPPING:
+        return "stopping";
+    default:
+        return "paused";
+    }
+}
+
+void sync_write_status(struct sync_app *app, struct mm_buf *out)
+{
+    size_t players = mm_idmap_count(app->client_of_player);
+    if (players < app->roster.count)
+        players = app->roster.count;
+    uint64_t tick = app->core.mirror.tick;
+    uint32_t rate = app->core.mirror.catalogue.tick_rate_hz;
+    mm_buf_printf(out,
+                  "{\"state\":\"%s\",\"player_count\":%zu,\"max_players\":%" PRId64
+                  ",\"server_tick\":%" PRIu64 ",\"uptime\":%" PRIu64 "}",
+                  state_name(state_now(app)), players, app->settings.clients_max, tick,
+                  rate ? tick / rate : 0);
+}
+
+void sync_deliver_status(struct sync_app *app)
+{
+    uint32_t state = state_now(app);
+    if (state == app->session_state)
+        return;
+    app->session_state = state;
+    mm_buf_reset(&app->scratch);
+    MM_BUF_LIT(&app->scratch, "{\"type\":\"session_status\",\"payload\":");
+    sync_write_status(app, &app->scratch);
+    mm_buf_byte(&app->scratch, '}');
+    sync_talk_broadcast(app, &app->scratch);
+    MM_LOG_INFO("session state", "state=%s tick=%" PRIu64, state_name(state),
+                app->core.mirror.tick);
+}
+
+// --- updates
+// ---------------------------------------------------------------------------------------
+
+static void updated(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    uint64_t now_ns = mm_clock_ns();
+    if (client->updated_ns)
+        mm_metrics_observe(app->metrics.update_interval, (now_ns - client->updated_ns) / 1000);
+    client->updated_ns = now_ns;
+    client->updated_tick = app->core.mirror.tick;
+}
+
+// Sends what the encoder holds.
+static void send_messages(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (app->encoder.messages.count == 0)
+        return;
+    enum sync_sent sent = sync_outbox_send_messages(&client->outbox, client->fd, &app->encoder,
+                                                    (size_t)app->settings.send_waiting_bytes);
+    if (!sync_client_sent(client, sent))
+        return;
+    if (sent == SYNC_FULL) {
+        client->behind = true;
+        mm_counter_add(app->metrics.behinds, 1);
+    } else {
+        size_t bytes = 0;
+        for (size_t i = 0; i < app->encoder.messages.count; i++)
+            bytes += app->encoder.messages.items[i].bytes;
+        mm_metrics_observe(app->metrics.update_bytes, bytes);
+        updated(client);
+    }
+    sync_client_watch(client);
+}
+
+static void deliver_view(struct sync_app *app, struct sync_view *view)
+{
+    const struct sync_seat *seat = view->user;
+    struct sync_client *client = seat ? seat->client : NULL;
+    if (!client || view->state != SYNC_VIEW_LIVE || client->state != SYNC_CLIENT_PLAYING ||
+        client->behind || client->full.active)
+        return;
+    if (sync_encode_view(&app->encoder, &app->core, view))
+        send_messages(client);
+    else
+        client->full = (struct sync_full){.active = true};
+}
+
+static void touch_dirty_holdings(struct sync_app *app)
+{
+    if (!app->production_dirty)
+        return;
+    app->production_dirty = false;
+    for (size_t i = 0; i < app->core.views.count; i++) {
+        struct sync_view *view = app->core.views.items[i];
+        if (!view || view->state != SYNC_VIEW_LIVE)
+            continue;
+        const struct sync_holding *holding = sync_stock_holding(&app->core.stock, view->empire);
+        if (holding && holding->dirty)
+            sync_core_touch(&app->core, view);
+    }
+}
+
+static void deliver_idle(struct sync_app *app)
+{
+    bool encoded = false;
+    uint64_t tick = app->core.mirror.tick;
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i >= app->clients.count)
+            continue;
+        struct sync_client *client = app->clients.items[i];
+        if (client->state != SYNC_CLIENT_PLAYING || client->behind || client->full.active ||
+            tick < client->updated_tick + SYNC_IDLE_TICKS ||
+            client->seat->view->state != SYNC_VIEW_LIVE)
+            continue;
+        if (!encoded && !sync_encode_idle(&app->encoder, &app->core))
+            return;
+        encoded = true;
+        send_messages(client);
+    }
+}
+
+static void deliver_touched(struct sync_app *app)
+{
+    touch_dirty_holdings(app);
+    // Backwards: a client that dies takes its view out of the list, and the last one moves up.
+    for (size_t i = app->core.touched.count; i-- > 0;) {
+        if (i < app->core.touched.count)
+            deliver_view(app, app->core.touched.items[i]);
+    }
+}
+
+// --- full states
+// -----------------------------------------------------------------------------------
+
+static void send_map(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    mm_buf_reset(&app->scratch);
+    const char *recipes = app->recipes_json ? app->recipes_json : "[]";
+    sync_encode_map(&app->scratch, &app->core.mirror, recipes, strlen(recipes));
+    client->map_version = app->map_version + app->core.mirror.catalogue.hash;
+    sync_client_send(client, &app->scratch, true);
+}
+
+static bool map_is_old(const struct sync_client *client)
+{
+    const struct sync_app *app = client->app;
+    return client->map_version != app->map_version + app->core.mirror.catalogue.hash;
+}
+
+static size_t deliver_full(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (!client->full.begun)
+        mm_counter_add(app->metrics.fulls, 1);
+    mm_buf_reset(&app->full_buf);
+    enum mm_err err = sync_encode_full(&app->core, client->seat->view, &client->full,
+                                       SYNC_FULL_CHUNK_BYTES, &app->full_buf);
+    if (err != MM_OK) {
+        sync_client_close(client, SYNC_WS_INTERNAL, "internal",
+                          "The game's state does not fit into a message.");
+        return 0;
+    }
+    enum sync_sent sent = sync_outbox_send_full(&client->outbox, client->fd, &app->full_buf);
+    if (sync_client_sent(client, sent)) {
+        if (!client->full.active) {
+            client->updated_ns = 0; // a full state begins a new series of intervals
+            updated(client);
+        }
+        sync_client_watch(client);
+    }
+    return app->full_buf.len;
+}
+
+// Tells everything to those who wait for it, as far as sockets and this turn allow.
+static void deliver_fulls(struct sync_app *app)
+{
+    size_t bytes = 0;
+    bool more = false;
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i >= app->clients.count)
+            continue;
+        struct sync_client *client = app->clients.items[i];
+        if (client->state == SYNC_CLIENT_LOOKING && client->seat->view->state == SYNC_VIEW_LIVE &&
+            app->core.mirror.tick >= client->tick_min)
+            sync_join_play(client);
+        if (client->state != SYNC_CLIENT_PLAYING || client->seat->view->state != SYNC_VIEW_LIVE)
+            continue;
+        if (map_is_old(client))
+            send_map(client);
+        if (client->state != SYNC_CLIENT_PLAYING || !client->full.active ||
+            sync_outbox_waiting(&client->outbox) > 0)
+            continue;
+        if (bytes < SYNC_FULL_BYTES_PER_TURN)
+            bytes += deliver_full(client);
+        more |= client->state == SYNC_CLIENT_PLAYING && client->full.active &&
+                sync_outbox_waiting(&client->outbox) == 0;
+    }
+    if (more)
+        sync_deliver_soon(app);
+}
+
+// --- the turn
+// --------------------------------------------------------------------------------------
+
+// The world began anew at an older tick: nothing that clients know has a meaning there.
+static void close_all(struct sync_app *app)
+{
+    MM_LOG_WARN("world went back; clients are sent away", "tick=%" PRIu64, app->core.mirror.tick);
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i < app->clients.count)
+            sync_client_close(app->clients.items[i], SYNC_WS_RESTART, "restart", NULL);
+    }
+    app->core.rewound = false;
+    app->core.told_tick = 0;
+}
+
+void sync_deliver(struct mm_loop *loop, void *arg)
+{
+    struct sync_app *app = arg;
+    if (app->core.rewound)
+        close_all(app);
+    for (unsigned steps = 0;; steps++) {
+        if (steps == SYNC_STEPS_PER_TURN) {
+            sync_deliver_soon(app);
+            break;
+        }
+        uint64_t begin_ns = mm_clock_ns();
+        uint64_t tick = app->core.mirror.tick;
+        enum sync_step step = sync_core_step(&app->core);
+        if (step == SYNC_STEP_FAILED) {
+            MM_LOG_ERROR("out of memory for the world");
+            mm_service_quit(app->service, 1);
+            return;
+        }
+        uint64_t stepped_ns = mm_clock_ns();
+        if (app->core.mirror.tick != tick)
+            app->stepped_ns = mm_loop_now_ns(loop);
+        if (step == SYNC_STEP_NONE) {
+            // News of production wait for the next tick, unless there is none.
+            if (app->production_dirty &&
+                mm_loop_now_ns(loop) - app->stepped_ns >= MM_LOOP_MS(SYNC_NEWS_MS))
+                deliver_touched(app);
+            break;
+        }
+        deliver_touched(app);
+        deliver_idle(app);
+        mm_metrics_observe(app->metrics.step_time, (stepped_ns - begin_ns) / 1000);
+        mm_metrics_observe(app->metrics.deliver_time, (mm_clock_ns() - stepped_ns) / 1000);
+    }
+    sync_deliver_status(app);
+    sync_seats_ask(app);
+    sync_feeds_check(app);
+    deliver_fulls(app);
+}

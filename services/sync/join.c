@@ -1,0 +1,292 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "gen/auth.pb-c.h"
+#include "gen/world.pb-c.h"
+#include "libcommon/base/buf_json.h"
+#include "libcommon/base/clock.h"
+#include "libcommon/base/id.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
+#include "services/sync/app.h"
+#include "services/sync/core/encode.h"
+
+#define CALL_MS 5000
+
+// --- refusals ------------------------------------------------------------------------------------
+
+struct refusal {
+    const char *word;
+    uint16_t code;
+    const char *message;
+};
+
+static struct refusal refusal_of(Mmorts__Auth__VerifyReason reason)
+{
+    switch (reason) {
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_UNSUPPORTED_ALGORITHM:
+        return (struct refusal){"unsupported_algorithm", 4401, "The token must be signed ES256."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_BAD_SIGNATURE:
+        return (struct refusal){"bad_signature", 4401, "The token's signature is not valid."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_WRONG_ISSUER:
+        return (struct refusal){"wrong_issuer", 4401, "The token is of another issuer."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_EXPIRED:
+        return (struct refusal){"expired", 4401, "The token has expired; log in again."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_NOT_YET_VALID:
+        return (struct refusal){"not_yet_valid", 4401, "The token is not valid yet."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_INVALID_CLAIMS:
+        return (struct refusal){"invalid_claims", 4401, "A claim is missing or wrong."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_NOT_ACTIVATED:
+        return (struct refusal){"not_activated", 4403, "The account is not activated."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_BANNED:
+        return (struct refusal){"banned", 4403, "The account is banned."};
+    case MMORTS__AUTH__VERIFY_REASON__VERIFY_REVOKED:
+        return (struct refusal){"revoked", 4403, "The token was revoked."};
+    default:
+        return (struct refusal){"malformed_token", 4401, "The token is not a JWT."};
+    }
+}
+
+static void refuse(struct sync_client *client, Mmorts__Auth__VerifyReason reason)
+{
+    struct refusal refusal = refusal_of(reason);
+    mm_counter_add(client->app->metrics.refused, 1);
+    sync_client_close(client, refusal.code, refusal.word, refusal.message);
+}
+
+void sync_revoke(struct sync_client *client, Mmorts__Auth__VerifyReason reason)
+{
+    if (reason != MMORTS__AUTH__VERIFY_REASON__VERIFY_BANNED)
+        reason = MMORTS__AUTH__VERIFY_REASON__VERIFY_REVOKED;
+    refuse(client, reason);
+}
+
+static void away(struct sync_client *client)
+{
+    mm_counter_add(client->app->metrics.refused, 1);
+    sync_client_close(client, SYNC_WS_TRY_LATER, "unavailable",
+                      "A service that is needed is away; try again.");
+}
+
+// Starts a call; without room for one more the sweep tries again.
+static void call(struct sync_client *client, struct mm_rpc_client *peer,
+                 const ProtobufCServiceDescriptor *service, const char *method,
+                 const ProtobufCMessage *request, mm_rpc_callback_fn done)
+{
+    struct mm_rpc_call_options options = {
+        .deadline_ms = CALL_MS, .idempotent = true, .wait_for_connection = true};
+    client->call_peer = peer;
+    enum mm_err err =
+        mm_rpc_call(peer, service, method, request, &options, done, client, &client->call);
+    if (err == MM_OK)
+        return;
+    client->call = 0;
+    if (err != MM_RESOURCE_EXHAUSTED)
+        away(client);
+}
+
+// --- auth ----------------------------------------------------------------------------------------
+
+static void on_verified(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_client *client = arg;
+    client->call = 0;
+    if (result->code != MM_OK) {
+        away(client);
+        return;
+    }
+    const Mmorts__Auth__VerifyReply *reply = (const void *)result->reply;
+    if (reply->reason != MMORTS__AUTH__VERIFY_REASON__VERIFY_OK || !reply->player) {
+        refuse(client, reply->reason);
+        return;
+    }
+    client->player_id = reply->player->player_id;
+    client->permissions = (uint64_t)reply->player->permissions;
+    (void)mm_str_copy(client->username, sizeof client->username, reply->player->username);
+    (void)mm_str_copy(client->token_hash, sizeof client->token_hash, reply->token_hash);
+    client->state = SYNC_CLIENT_JOINING;
+    sync_join_advance(client);
+}
+
+static void verify(struct sync_client *client, bool joining, mm_rpc_callback_fn done)
+{
+    Mmorts__Auth__VerifyRequest request = MMORTS__AUTH__VERIFY_REQUEST__INIT;
+    request.token = client->token;
+    request.joining = joining;
+    call(client, client->app->auth, &mmorts__auth__auth__descriptor, "Verify", &request.base, done);
+}
+
+// --- again, after revocations may have been missed
+// -------------------------------------------------
+
+static void on_rechecked(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_client *client = arg;
+    client->call = 0;
+    client->rechecking = false;
+    client->app->rechecks--;
+    if (result->code != MM_OK) {
+        client->recheck = true; // nobody could decide: ask again
+        return;
+    }
+    const Mmorts__Auth__VerifyReply *reply = (const void *)result->reply;
+    // A token may run out while its player plays on; what counts is what was done to it.
+    if (reply->reason == MMORTS__AUTH__VERIFY_REASON__VERIFY_REVOKED ||
+        reply->reason == MMORTS__AUTH__VERIFY_REASON__VERIFY_BANNED)
+        sync_revoke(client, reply->reason);
+}
+
+void sync_join_recheck(struct sync_app *app)
+{
+    for (size_t i = 0; i < app->clients.count && app->rechecks < SYNC_RECHECKS_MAX; i++) {
+        struct sync_client *client = app->clients.items[i];
+        if (!client->recheck || client->state != SYNC_CLIENT_PLAYING || client->call)
+            continue;
+        Mmorts__Auth__VerifyRequest request = MMORTS__AUTH__VERIFY_REQUEST__INIT;
+        request.token = client->token;
+        struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+        client->call_peer = app->auth;
+        if (mm_rpc_call(app->auth, &mmorts__auth__auth__descriptor, "Verify", &request.base,
+                        &options, on_rechecked, client, &client->call) != MM_OK) {
+            client->call = 0;
+            return; // auth is away or busy: the next sweep goes on
+        }
+        client->recheck = false;
+        client->rechecking = true;
+        app->rechecks++;
+    }
+}
+
+// --- world ---------------------------------------------------------------------------------------
+
+static void on_joined(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_client *client = arg;
+    struct sync_app *app = client->app;
+    client->call = 0;
+    if (result->code == MM_NOT_FOUND) {
+        mm_counter_add(app->metrics.refused, 1);
+        sync_client_close(client, 4404, "unknown_session", "There is no such session.");
+        return;
+    }
+    if (result->code != MM_OK) {
+        MM_LOG_WARN("world refused a player", "player=%" PRIu64 " code=%s reason=%s",
+                    client->player_id, mm_err_name(result->code), result->message);
+        away(client);
+        return;
+    }
+    const Mmorts__World__JoinReply *reply = (const void *)result->reply;
+    client->empire = reply->empire;
+    client->empire_id = reply->empire_id;
+    client->home_q = reply->home_q;
+    client->home_r = reply->home_r;
+    // Sequence numbers are shared with production, whose last one world does not know: the clock
+    // is beyond both, because nobody sends a thousand commands a second.
+    uint64_t by_clock = (uint64_t)mm_clock_wall_ms();
+    client->next_seq = reply->last_client_seq >= by_clock ? reply->last_client_seq + 1 : by_clock;
+
+    // The new connection is online before the old one goes, so that nobody sees the player leave.
+    sync_talk_online(client);
+    struct sync_client *older = sync_client_of_player(app, client->player_id);
+    if (older) {
+        mm_counter_add(app->metrics.replaced, 1);
+        sync_client_close(older, 4409, "replaced", "You connected again elsewhere.");
+    }
+    client->seat = sync_seat_take(app, client->empire, client);
+    if (!client->seat || mm_idmap_set(app->client_of_player, client->player_id,
+                                      (uint64_t)(uintptr_t)client) != MM_OK) {
+        away(client);
+        return;
+    }
+    client->state = SYNC_CLIENT_LOOKING;
+    sync_seats_ask(app);
+    sync_deliver_soon(app);
+}
+
+static void join(struct sync_client *client)
+{
+    Mmorts__World__JoinRequest request = MMORTS__WORLD__JOIN_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)client->app->session;
+    request.player_id = client->player_id;
+    request.username = client->username;
+    call(client, client->app->world, &mmorts__world__world__descriptor, "Join", &request.base,
+         on_joined);
+}
+
+void sync_join_advance(struct sync_client *client)
+{
+    if (client->call)
+        return;
+    switch (client->state) {
+    case SYNC_CLIENT_VERIFYING:
+        if (!client->token) {
+            mm_counter_add(client->app->metrics.refused, 1);
+            sync_client_close(client, 4401, "missing_token", "A token is needed to enter.");
+        } else if (!mm_str_equal(client->session, client->app->session)) {
+            mm_counter_add(client->app->metrics.refused, 1);
+            sync_client_close(client, 4404, "unknown_session", "There is no such session.");
+        } else {
+            verify(client, true, on_verified);
+        }
+        break;
+    case SYNC_CLIENT_JOINING:
+        join(client);
+        break;
+    default:
+        break; // LOOKING: the core says when
+    }
+}
+
+void sync_join_leave(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (client->empire)
+        sync_talk_offline(client);
+    client->empire = 0;
+    if (client->seat)
+        sync_seat_leave(client->seat);
+    client->seat = NULL;
+    if (client->player_id && sync_client_of_player(app, client->player_id) == client)
+        (void)mm_idmap_remove(app->client_of_player, client->player_id, NULL);
+}
+
+// --- the game ------------------------------------------------------------------------------------
+
+static void send_welcome(struct sync_client *client)
+{
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    mm_buf_printf(out, "{\"type\":\"welcome\",\"payload\":{\"player_id\":\"%" PRIu64 "\"",
+                  client->player_id);
+    MM_BUF_LIT(out, ",\"username\":");
+    mm_buf_json_cstr(out, client->username);
+    MM_BUF_LIT(out, ",\"session_id\":");
+    mm_buf_json_cstr(out, client->app->session);
+    MM_BUF_LIT(out, ",\"empire_id\":");
+    sync_encode_id(out, "empire_", client->empire_id);
+    mm_buf_printf(out, ",\"home\":[%" PRId32 ",%" PRId32 "],\"next_seq\":%" PRIu64, client->home_q,
+                  client->home_r, client->next_seq);
+    MM_BUF_LIT(out, ",\"session_status\":");
+    sync_write_status(client->app, out);
+    MM_BUF_LIT(out, "}}");
+    sync_client_send(client, out, true);
+}
+
+static void send_roster(struct sync_client *client)
+{
+    mm_buf_reset(&client->app->scratch);
+    sync_write_roster(client->app, &client->app->scratch);
+    sync_client_send(client, &client->app->scratch, true);
+}
+
+void sync_join_play(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    client->state = SYNC_CLIENT_PLAYING;
+    client->full = (struct sync_full){.active = true};
+    mm_counter_add(app->metrics.joins, 1);
+    mm_metrics_observe(app->metrics.join_latency,
+                       (mm_loop_now_ns(app->loop) - client->opened_ns) / 1000);
+    send_welcome(client);
+    send_roster(client);
+}

@@ -1,0 +1,291 @@
+#include <inttypes.h>
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/log.h"
+#include "services/sync/app.h"
+
+#define SETTING(member) offsetof(struct sync_app, settings.member)
+#define SCRATCH_BYTES   ((size_t)4 << 20)
+#define DRAIN_CHECK_MS  50
+
+const struct mm_config_field sync_fields[] = {
+    {.path = "players.listen",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(listen),
+     .fallback = "127.0.0.1:8080",
+     .help = "where players connect"},
+    {.path = "players.web",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(web_dir),
+     .fallback = "web",
+     .help = "directory of the web client; empty: none is served"},
+    {.path = "players.login_url",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(login_url),
+     .fallback = "http://127.0.0.1:7108",
+     .help = "base URL of the login server, told to the web client"},
+    {.path = "players.origins",
+     .type = MM_CONFIG_STRINGS,
+     .offset = SETTING(origins),
+     .fallback = "",
+     .help = "web origins that may connect; none named: any"},
+    {.path = "limits.clients_max",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(clients_max),
+     .fallback = "1000",
+     .min = 1,
+     .max = 20000,
+     .unit = "connections",
+     .help = "more are told server_full"},
+    {.path = "limits.clients_per_address",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(clients_per_address),
+     .fallback = "1000",
+     .min = 1,
+     .max = 20000,
+     .unit = "connections",
+     .help = "from one network address"},
+    {.path = "limits.messages_per_second",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(messages_per_second),
+     .fallback = "50",
+     .min = 1,
+     .max = 10000,
+     .unit = "messages",
+     .help = "of one client, twice that at once"},
+    {.path = "limits.orders_per_second",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(orders_per_second),
+     .fallback = "20",
+     .min = 1,
+     .max = 10000,
+     .unit = "commands",
+     .help = "move, stop and the like; twice that at once"},
+    {.path = "limits.trains_per_second",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(trains_per_second),
+     .fallback = "5",
+     .min = 1,
+     .max = 10000,
+     .unit = "commands",
+     .help = "train and cancel; four times that at once"},
+    {.path = "limits.chats_per_second",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(chats_per_second),
+     .fallback = "2",
+     .min = 1,
+     .max = 10000,
+     .unit = "messages",
+     .help = "chat that is passed on to social, ten times that at once; social has its own limit"},
+    {.path = "limits.send_waiting",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(send_waiting_bytes),
+     .fallback = "65536",
+     .min = 4096,
+     .max = 16 << 20,
+     .unit = "bytes",
+     .help = "kept behind a full socket before the client skips updates"},
+    {.path = "limits.send_buffer",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(send_buffer_bytes),
+     .fallback = "131072",
+     .min = 4096,
+     .max = 16 << 20,
+     .unit = "bytes",
+     .help = "the kernel's buffer of a client's socket"},
+    {.path = "timeouts.behind",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(behind_ms),
+     .fallback = "30s",
+     .min = 1000,
+     .max = 600000,
+     .help = "a client that cannot take what waits for it is cut off"},
+    {.path = "timeouts.login",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(login_ms),
+     .fallback = "15s",
+     .min = 1000,
+     .max = 600000,
+     .help = "from the handshake to the welcome"},
+    {.path = "timeouts.ping",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(ping_ms),
+     .fallback = "20s",
+     .min = 1000,
+     .max = 600000,
+     .help = "a client silent that long is pinged"},
+    {.path = "timeouts.idle",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(idle_ms),
+     .fallback = "45s",
+     .min = 2000,
+     .max = 600000,
+     .help = "a client silent that long is cut off"},
+    {.path = "timeouts.command",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(command_ms),
+     .fallback = "3s",
+     .min = 100,
+     .max = 60000,
+     .help = "a command without an answer is answered 'timeout'"},
+    {.path = "presence.heartbeat",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(heartbeat_ms),
+     .fallback = "5s",
+     .min = 500,
+     .max = 60000,
+     .help = "how often social hears who is here"},
+};
+const size_t sync_field_count = sizeof sync_fields / sizeof *sync_fields;
+
+void sync_check(struct mm_config *config, void *state)
+{
+    const struct sync_app *app = state;
+    if (app->settings.idle_ms <= app->settings.ping_ms)
+        mm_config_fail(config, "timeouts.idle", "must be longer than timeouts.ping");
+}
+
+// --- timers --------------------------------------------------------------------------------------
+
+static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)timer;
+    struct sync_app *app = arg;
+    sync_clients_sweep(app);
+    sync_join_recheck(app);
+    sync_recipes_ask(app);
+    sync_talk_roster_ask(app);
+    sync_route_flush(loop, app);
+    sync_deliver_soon(app);
+}
+
+static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    sync_talk_heartbeat(arg);
+}
+
+// --- start
+// -----------------------------------------------------------------------------------------
+
+static enum mm_err init_state(struct sync_app *app)
+{
+    size_t clients_max = (size_t)app->settings.clients_max + SYNC_REFUSED_CLIENTS_MAX;
+    mm_vec_init(&app->clients, clients_max);
+    mm_vec_init(&app->dead, 2 * clients_max);
+    mm_vec_init(&app->waiting, SYNC_COMMANDS_WAITING_MAX);
+    mm_vec_init(&app->roster, SYNC_ROSTER_MAX);
+    mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);
+    mm_buf_init(&app->scratch, SCRATCH_BYTES);
+    sync_encoder_init(&app->encoder);
+    app->client_of_connection = mm_idmap_new(clients_max + 1);
+    app->client_of_player = mm_idmap_new(clients_max + 1);
+    app->address_counts = mm_idmap_new(clients_max + 1);
+    app->read_buf = mm_malloc(SYNC_READ_BYTES);
+    if (!app->client_of_connection || !app->client_of_player || !app->address_counts ||
+        !app->read_buf)
+        return MM_RESOURCE_EXHAUSTED;
+    return sync_core_init(&app->core);
+}
+
+enum mm_err sync_start_service(struct mm_service *service, void *state)
+{
+    struct sync_app *app = state;
+    app->service = service;
+    app->loop = mm_service_loop(service);
+    app->session = mm_service_session(service);
+    app->auth = mm_service_peer(service, "auth");
+    app->world = mm_service_peer(service, "world");
+    app->vision = mm_service_peer(service, "vision");
+    app->production = mm_service_peer(service, "production");
+    app->social = mm_service_peer(service, "social");
+    app->started_ns = app->stepped_ns = mm_loop_now_ns(app->loop);
+    mm_loop_task_init(&app->deliver_task, sync_deliver, app);
+    mm_loop_task_init(&app->flush_task, sync_route_flush, app);
+    mm_loop_timer_init(&app->sweep, on_sweep, app);
+    mm_loop_timer_init(&app->heartbeat, on_heartbeat, app);
+    enum mm_err err = init_state(app);
+    if (err != MM_OK)
+        return err;
+    sync_metrics_open(app);
+    app->feeds_condition = mm_service_condition_add(service, "streams of world and vision");
+    sync_rpc_register(app);
+    err = sync_feeds_open(app);
+    if (err == MM_OK)
+        err = sync_talk_open(app);
+    if (err == MM_OK)
+        err = sync_listener_open(app);
+    if (err != MM_OK)
+        return err;
+    mm_loop_timer_start(app->loop, &app->sweep, MM_LOOP_MS(SYNC_SWEEP_MS),
+                        MM_LOOP_MS(SYNC_SWEEP_MS));
+    uint64_t heartbeat_ns = MM_LOOP_MS(app->settings.heartbeat_ms);
+    mm_loop_timer_start(app->loop, &app->heartbeat, heartbeat_ns, heartbeat_ns);
+    return MM_OK;
+}
+
+// --- end
+// -------------------------------------------------------------------------------------------
+
+uint32_t sync_drain(struct sync_app *app)
+{
+    app->draining = true;
+    uint32_t closing = 0;
+    if (app->listener)
+        mm_http_server_drain(app->listener);
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i >= app->clients.count || app->clients.items[i]->state >= SYNC_CLIENT_CLOSING)
+            continue;
+        sync_client_close(app->clients.items[i], SYNC_WS_RESTART, "restart", NULL);
+        closing++;
+    }
+    return closing;
+}
+
+static void on_drain(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    struct sync_app *app = arg;
+    if (app->clients.count > 0)
+        return;
+    mm_loop_timer_stop(loop, timer);
+    mm_service_drained(app->service);
+}
+
+void sync_drain_service(struct mm_service *service, void *state)
+{
+    (void)service;
+    struct sync_app *app = state;
+    (void)sync_drain(app);
+    // The sockets close when the peers have answered; a peer that does not is cut off by the sweep.
+    mm_loop_timer_init(&app->drain, on_drain, app);
+    mm_loop_timer_start(app->loop, &app->drain, 0, MM_LOOP_MS(DRAIN_CHECK_MS));
+}
+
+void sync_stop_service(struct mm_service *service, void *state)
+{
+    (void)service;
+    struct sync_app *app = state;
+    if (!app->loop || !app->sweep.fn)
+        return;
+    mm_loop_timer_stop(app->loop, &app->sweep);
+    mm_loop_timer_stop(app->loop, &app->heartbeat);
+    if (app->drain.fn)
+        mm_loop_timer_stop(app->loop, &app->drain);
+    sync_feeds_close(app);
+    sync_clients_free(app);
+    sync_listener_close(app);
+    sync_route_free(app);
+    mm_loop_defer_cancel(app->loop, &app->deliver_task);
+    mm_loop_defer_cancel(app->loop, &app->flush_task);
+    sync_core_free(&app->core);
+    sync_encoder_free(&app->encoder);
+    mm_buf_free(&app->full_buf);
+    mm_buf_free(&app->scratch);
+    mm_vec_free(&app->roster);
+    mm_idmap_free(app->client_of_connection);
+    mm_idmap_free(app->client_of_player);
+    mm_idmap_free(app->address_counts);
+    mm_free(app->read_buf);
+    mm_free(app->recipes_json);
+}

@@ -1,0 +1,199 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/buf_json.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
+#include "services/sync/app.h"
+
+// The players' port: the handshake at /ws, the web client at /, and what it needs to know.
+
+// Connections that are not (yet) players': handshakes, files of the web client.
+#define PLAIN_CONNECTIONS_MAX 512
+#define IDLE_S                15
+#define HEADER_BYTES          16384 // a token travels in a header
+
+// What the page may do: nothing but its own files, and sockets and logins elsewhere.
+#define CONTENT_POLICY                                                                             \
+    "default-src 'self'; connect-src 'self' ws: wss: http: https:; img-src 'self' data:; "         \
+    "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+
+// --- the token -----------------------------------------------------------------------------------
+
+static char *copy_token(const char *text, size_t len)
+{
+    // A longer one is no token of ours; auth would only say the same.
+    if (len == 0 || len > SYNC_TOKEN_BYTES_MAX)
+        return NULL;
+    char *copy = mm_malloc(len + 1);
+    if (copy) {
+        memcpy(copy, text, len);
+        copy[len] = '\0';
+    }
+    return copy;
+}
+
+// `access_token, <token>` in Sec-WebSocket-Protocol. *offered: the client offers the protocol, so
+// the answer must select it. False if there is no token in it.
+static bool token_of_protocols(const char *protocols, const char **token, size_t *len,
+                               bool *offered)
+{
+    *offered = false;
+    while (protocols && *protocols) {
+        const char *end = strchr(protocols, ',');
+        const char *item = protocols;
+        size_t item_len = end ? (size_t)(end - protocols) : strlen(protocols);
+        mm_str_trim(&item, &item_len);
+        if (*offered) {
+            *token = item;
+            *len = item_len;
+            return item_len > 0;
+        }
+        *offered = item_len == 12 && memcmp(item, "access_token", 12) == 0;
+        protocols = end ? end + 1 : NULL;
+    }
+    return false;
+}
+
+static char *token_of(const struct mm_http_request *request, bool *offered)
+{
+    const char *token = NULL;
+    size_t len = 0;
+    if (token_of_protocols(mm_http_request_header(request, "Sec-WebSocket-Protocol"), &token, &len,
+                           offered))
+        return copy_token(token, len);
+    const char *header = mm_http_request_header(request, "Authorization");
+    if (header && strncasecmp(header, "Bearer ", 7) == 0) {
+        token = header + 7;
+        len = strlen(token);
+        mm_str_trim(&token, &len);
+        return copy_token(token, len);
+    }
+    token = mm_http_request_query(request, "token");
+    return token ? copy_token(token, strlen(token)) : NULL;
+}
+
+// --- the handshake -------------------------------------------------------------------------------
+
+// Without a list every origin may connect: the token, not the cookie jar, says who it is.
+static bool origin_allowed(const struct sync_app *app, const struct mm_http_request *request)
+{
+    const char *origin = mm_http_request_header(request, "Origin");
+    if (app->settings.origins.count == 0 || !origin)
+        return true;
+    for (size_t i = 0; i < app->settings.origins.count; i++) {
+        if (mm_str_equal(app->settings.origins.items[i], origin))
+            return true;
+    }
+    return false;
+}
+
+static void on_upgraded(void *arg, int fd, struct mm_http_upgrade *upgrade, const uint8_t *extra,
+                        size_t extra_len)
+{
+    struct sync_handshake *handshake = arg;
+    if (fd >= 0)
+        sync_client_accept(handshake, fd, upgrade, extra, extra_len);
+    if (handshake->token) {
+        explicit_bzero(handshake->token, strlen(handshake->token));
+        mm_free(handshake->token);
+    }
+    mm_free(handshake);
+}
+
+static void on_handshake(struct mm_http_request *request, void *arg)
+{
+    struct sync_app *app = arg;
+    if (!mm_http_is_websocket(request, NULL)) {
+        mm_http_add_header(request, "Upgrade", "websocket");
+        mm_http_add_header(request, "Sec-WebSocket-Version", "13");
+        mm_http_reply(request, 426, "text/plain; charset=utf-8",
+                      "This is a WebSocket of version 13.\n", 35);
+        return;
+    }
+    if (!origin_allowed(app, request)) {
+        mm_http_reply_error(request, MM_PERMISSION_DENIED, "this origin may not connect");
+        return;
+    }
+    struct sync_handshake *handshake = mm_calloc(1, sizeof *handshake);
+    if (!handshake) {
+        mm_http_reply_error(request, MM_UNAVAILABLE, "out of memory");
+        return;
+    }
+    bool offered = false;
+    handshake->app = app;
+    handshake->token = token_of(request, &offered);
+    const char *session = mm_http_request_query(request, "session");
+    if (!mm_str_copy(handshake->session, sizeof handshake->session,
+                     session && *session ? session : app->session))
+        handshake->session[0] = '\0'; // longer than any session's name: none of ours
+    const char *tick = mm_http_request_query(request, "last_tick");
+    // A tick that is not one is as good as none.
+    if (tick)
+        (void)!mm_str_parse_u64(tick, strlen(tick), 0, INT64_MAX, &handshake->tick_min);
+    (void)mm_str_copy(handshake->address, sizeof handshake->address, mm_http_request_peer(request));
+    mm_http_upgrade_websocket(request, offered ? "access_token" : NULL, on_upgraded, handshake);
+}
+
+// --- the page ------------------------------------------------------------------------------------
+
+static void on_config(struct mm_http_request *request, void *arg)
+{
+    struct sync_app *app = arg;
+    struct mm_buf out;
+    mm_buf_init(&out, 4096);
+    MM_BUF_LIT(&out, "{\"login_url\":");
+    mm_buf_json_cstr(&out, app->settings.login_url);
+    MM_BUF_LIT(&out, ",\"ws_path\":\"/ws\",\"session\":");
+    mm_buf_json_cstr(&out, app->session);
+    mm_buf_printf(&out, ",\"max_players\":%" PRId64 ",\"message_bytes_max\":%d}",
+                  app->settings.clients_max, SYNC_WS_MESSAGE_BYTES_MAX);
+    mm_http_add_header(request, "Cache-Control", "no-store");
+    mm_http_reply(request, 200, "application/json", out.data, out.len);
+    mm_buf_free(&out);
+}
+
+enum mm_err sync_listener_open(struct sync_app *app)
+{
+    struct mm_http_options options = {
+        .listen = app->settings.listen,
+        .connections_max =
+            (uint32_t)app->settings.clients_max + SYNC_REFUSED_CLIENTS_MAX + PLAIN_CONNECTIONS_MAX,
+        .body_bytes_max = 1024,
+        .idle_s = IDLE_S,
+        .connection_bytes = HEADER_BYTES,
+        .backlog = 4096,
+    };
+    enum mm_err err = mm_http_server_open(app->loop, &options, &app->listener);
+    if (err != MM_OK) {
+        MM_LOG_ERROR("cannot listen for players", "address=%s code=%s", app->settings.listen,
+                     mm_err_name(err));
+        return err;
+    }
+    mm_http_route(app->listener, MM_HTTP_GET, "/ws", on_handshake, app);
+    mm_http_route(app->listener, MM_HTTP_GET, "/config.json", on_config, app);
+    if (app->settings.web_dir[0]) {
+        const char *directory =
+            mm_config_resolve(mm_service_config(app->service), app->settings.web_dir);
+        err = mm_http_route_files(app->listener, "/", directory, CONTENT_POLICY, &app->files);
+        if (err == MM_NOT_FOUND) {
+            MM_LOG_WARN("no web client to serve", "directory=%s", directory);
+            err = MM_OK;
+        }
+    }
+    if (err == MM_OK)
+        MM_LOG_INFO("players may connect", "address=%s port=%u", app->settings.listen,
+                    mm_http_server_port(app->listener));
+    return err;
+}
+
+void sync_listener_close(struct sync_app *app)
+{
+    if (app->listener)
+        mm_http_server_close(app->listener);
+    if (app->files)
+        mm_http_files_close(app->files);
+    app->listener = NULL;
+    app->files = NULL;
+}

@@ -1,0 +1,173 @@
+#include "services/sync/outbox.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+// Slices handed to one sendmsg; longer messages are copied and sent from the copy.
+#define IOV_MAX_HERE 256
+
+void sync_outbox_init(struct sync_outbox *outbox, size_t bytes_max)
+{
+    memset(outbox, 0, sizeof *outbox);
+    mm_buf_init(&outbox->buf, bytes_max);
+}
+
+void sync_outbox_free(struct sync_outbox *outbox)
+{
+    mm_buf_free(&outbox->buf);
+}
+
+size_t sync_outbox_waiting(const struct sync_outbox *outbox)
+{
+    return outbox->buf.len - outbox->sent;
+}
+
+static void drained(struct sync_outbox *outbox)
+{
+    size_t bytes_max = outbox->buf.bytes_max;
+    outbox->sent = 0;
+    if (outbox->buf.capacity > SYNC_OUTBOX_KEEP_BYTES) {
+        mm_buf_free(&outbox->buf);
+        mm_buf_init(&outbox->buf, bytes_max);
+    } else {
+        mm_buf_reset(&outbox->buf);
+    }
+}
+
+enum sync_sent sync_outbox_flush(struct sync_outbox *outbox, int fd)
+{
+    while (sync_outbox_waiting(outbox) > 0) {
+        ssize_t n = send(fd, outbox->buf.data + outbox->sent, sync_outbox_waiting(outbox),
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n < 0)
+            return SYNC_BROKEN;
+        outbox->sent += (size_t)n;
+        outbox->bytes_total += (size_t)n;
+    }
+    if (sync_outbox_waiting(outbox) == 0) {
+        drained(outbox);
+    } else if (outbox->sent > outbox->buf.len / 2) {
+        mm_buf_consume(&outbox->buf, outbox->sent);
+        outbox->sent = 0;
+    }
+    return SYNC_SENT;
+}
+
+// Hands the pieces to the kernel and keeps what it does not take. Nothing waits before.
+static enum sync_sent send_pieces(struct sync_outbox *outbox, int fd, struct iovec *pieces,
+                                  size_t count, size_t bytes)
+{
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
+    ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            return SYNC_BROKEN;
+        n = 0;
+    }
+    size_t taken = (size_t)n;
+    outbox->bytes_total += taken;
+    if (taken == bytes)
+        return SYNC_SENT;
+    for (size_t i = 0; i < count; i++) {
+        size_t skip = taken < pieces[i].iov_len ? taken : pieces[i].iov_len;
+        taken -= skip;
+        mm_buf_append(&outbox->buf, (const uint8_t *)pieces[i].iov_base + skip,
+                      pieces[i].iov_len - skip);
+    }
+    // Half a frame cannot be taken back.
+    return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
+}
+
+static void copy_messages(struct sync_outbox *outbox, const struct sync_encoder *encoder)
+{
+    for (size_t m = 0; m < encoder->messages.count; m++) {
+        const struct sync_message *message = &encoder->messages.items[m];
+        uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+        mm_buf_append(&outbox->buf, header, sync_ws_header(header, SYNC_WS_TEXT, message->bytes));
+        for (size_t i = 0; i < message->slice_count; i++) {
+            const struct sync_slice *slice = &encoder->slices.items[message->slice + i];
+            mm_buf_append(&outbox->buf, encoder->buf.data + slice->offset, slice->len);
+        }
+    }
+}
+
+static size_t framed_bytes(const struct sync_encoder *encoder)
+{
+    size_t bytes = 0;
+    for (size_t m = 0; m < encoder->messages.count; m++)
+        bytes += encoder->messages.items[m].bytes + SYNC_WS_HEADER_BYTES_MAX;
+    return bytes;
+}
+
+enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
+                                         const struct sync_encoder *encoder, size_t limit)
+{
+    size_t messages = encoder->messages.count, slices = encoder->slices.count;
+    if (sync_outbox_waiting(outbox) > 0 || messages + slices > IOV_MAX_HERE) {
+        size_t waiting = sync_outbox_waiting(outbox), bytes = framed_bytes(encoder);
+        // An empty outbox takes a long message whatever the limit: it may all go at once.
+        if (waiting > 0 && waiting + bytes > limit)
+            return SYNC_FULL;
+        if (!mm_buf_reserve(&outbox->buf, bytes))
+            return SYNC_BROKEN;
+        copy_messages(outbox, encoder);
+        outbox->frames_total += messages;
+        return sync_outbox_flush(outbox, fd);
+    }
+    struct iovec pieces[IOV_MAX_HERE];
+    uint8_t headers[IOV_MAX_HERE][SYNC_WS_HEADER_BYTES_MAX];
+    size_t count = 0, bytes = 0;
+    for (size_t m = 0; m < messages; m++) {
+        const struct sync_message *message = &encoder->messages.items[m];
+        size_t len = sync_ws_header(headers[m], SYNC_WS_TEXT, message->bytes);
+        pieces[count++] = (struct iovec){headers[m], len};
+        bytes += len + message->bytes;
+        for (size_t i = 0; i < message->slice_count; i++) {
+            const struct sync_slice *slice = &encoder->slices.items[message->slice + i];
+            pieces[count++] = (struct iovec){encoder->buf.data + slice->offset, slice->len};
+        }
+    }
+    outbox->frames_total += messages;
+    return send_pieces(outbox, fd, pieces, count, bytes);
+}
+
+enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,
+                                      enum sync_ws_opcode opcode, const void *payload, size_t len,
+                                      size_t limit)
+{
+    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+    size_t header_len = sync_ws_header(header, opcode, len);
+    if (sync_outbox_waiting(outbox) + header_len + len > limit)
+        return SYNC_FULL;
+    outbox->frames_total++;
+    if (sync_outbox_waiting(outbox) == 0) {
+        struct iovec pieces[2] = {{header, header_len}, {(void *)(uintptr_t)payload, len}};
+        return send_pieces(outbox, fd, pieces, 2, header_len + len);
+    }
+    mm_buf_append(&outbox->buf, header, header_len);
+    mm_buf_append(&outbox->buf, payload, len);
+    return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
+}
+
+enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd,
+                                     const struct mm_buf *messages)
+{
+    for (size_t at = 0; at + 4 <= messages->len;) {
+        uint32_t len = 0;
+        memcpy(&len, messages->data + at, 4);
+        uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+        mm_buf_append(&outbox->buf, header, sync_ws_header(header, SYNC_WS_TEXT, len));
+        mm_buf_append(&outbox->buf, messages->data + at + 4, len);
+        at += 4 + (size_t)len;
+        outbox->frames_total++;
+    }
+    if (outbox->buf.err != MM_OK)
+        return SYNC_BROKEN;
+    return sync_outbox_flush(outbox, fd);
+}

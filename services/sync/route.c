@@ -1,0 +1,564 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "gen/production.pb-c.h"
+#include "gen/social.pb-c.h"
+#include "gen/world.pb-c.h"
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/buf_json.h"
+#include "libcommon/base/check.h"
+#include "libcommon/base/id.h"
+#include "libcommon/base/log.h"
+#include "services/sync/app.h"
+#include "services/sync/core/encode.h"
+
+// Commands on their way to the services, and the answers back. World's commands that come in one
+// turn of the loop travel in one call; each is answered by itself, with `ack` or `error`, to the
+// connection it came from, if that is still there.
+
+// --- answers -------------------------------------------------------------------------------------
+
+static void answered(struct sync_app *app, uint64_t received_ns, bool ok)
+{
+    mm_counter_add(ok ? app->metrics.commands_ok : app->metrics.commands_failed, 1);
+    mm_metrics_observe(app->metrics.command_latency,
+                       (mm_loop_now_ns(app->loop) - received_ns) / 1000);
+}
+
+// The client a late answer is for, its count of unanswered commands taken down.
+static struct sync_client *answer_to(struct sync_app *app, uint64_t connection)
+{
+    struct sync_client *client = sync_client_find(app, connection);
+    if (client && client->commands > 0)
+        client->commands--;
+    return client;
+}
+
+static void send_ack(struct sync_client *client, uint64_t seq, uint64_t tick, uint64_t job)
+{
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    mm_buf_printf(out, "{\"type\":\"ack\",\"payload\":{\"seq\":%" PRIu64 ",\"tick\":%" PRIu64, seq,
+                  tick);
+    if (job) {
+        MM_BUF_LIT(out, ",\"job\":");
+        sync_encode_id(out, "job_", job);
+    }
+    MM_BUF_LIT(out, "}}");
+    sync_client_send(client, out, true);
+}
+
+static const char *world_word(Mmorts__World__CommandReason reason)
+{
+    static const char *const words[] = {
+        NULL,         "repeated",    "unavailable",    "no_units",    "unknown_unit", "cannot",
+        "out_of_map", "unreachable", "unknown_target", "queue_full",  "rate_limited", "cooldown",
+        "paused",     "invalid",     "occupied",       "unsupported",
+    };
+    return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
+}
+
+static const char *job_word(Mmorts__Production__JobReason reason)
+{
+    static const char *const words[] = {
+        NULL,         "unknown_recipe", "unknown_building", "wrong_building",
+        "not_enough", "queue_full",     "unavailable",      "unknown_job",
+        "paused",     "invalid",        "repeated",
+    };
+    return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
+}
+
+// What a failed call means to a player.
+static const char *failure_word(enum mm_err err)
+{
+    switch (err) {
+    case MM_DEADLINE_EXCEEDED:
+        return "timeout";
+    case MM_UNAVAILABLE:
+    case MM_CANCELLED:
+    case MM_ABORTED:
+    case MM_FAILED_PRECONDITION:
+        return "unavailable";
+    case MM_RESOURCE_EXHAUSTED:
+        return "queue_full";
+    case MM_INVALID_ARGUMENT:
+    case MM_OUT_OF_RANGE:
+        return "invalid";
+    default:
+        return "internal";
+    }
+}
+
+static const char *failure_message(enum mm_err err)
+{
+    switch (err) {
+    case MM_DEADLINE_EXCEEDED:
+        return "No answer came in time; send it again under the same seq.";
+    case MM_RESOURCE_EXHAUSTED:
+        return "Too much is waiting; try again.";
+    case MM_INVALID_ARGUMENT:
+    case MM_OUT_OF_RANGE:
+        return "The command makes no sense.";
+    default:
+        return "This cannot be done now; try again.";
+    }
+}
+
+// Nothing was sent anywhere.
+static void refuse(struct sync_client *client, const char *code, const char *message, uint64_t seq)
+{
+    mm_counter_add(client->app->metrics.commands_failed, 1);
+    sync_client_error(client, code, message, seq, 0);
+}
+
+static bool has_room(struct sync_client *client, uint64_t seq)
+{
+    if (client->commands < SYNC_COMMANDS_PER_CLIENT_MAX)
+        return true;
+    refuse(client, "queue_full", "Too many commands are unanswered.", seq);
+    return false;
+}
+
+// --- world ---------------------------------------------------------------------------------------
+
+static void answer_order(struct sync_batch *batch, size_t i, const char *code, const char *message,
+                         uint64_t tick)
+{
+    struct sync_app *app = batch->app;
+    answered(app, batch->items[i].received_ns, code == NULL);
+    struct sync_client *client = answer_to(app, batch->items[i].connection);
+    if (!client)
+        return;
+    if (code)
+        sync_client_error(client, code, message, batch->items[i].seq, 0);
+    else
+        send_ack(client, batch->items[i].seq, tick, 0);
+}
+
+static void on_orders(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_batch *batch = arg;
+    struct sync_app *app = batch->app;
+    const Mmorts__World__SubmitCommandsReply *reply = (const void *)result->reply;
+    enum mm_err err = result->code;
+    if (err == MM_OK && reply->n_results != batch->count)
+        err = MM_INTERNAL;
+    for (size_t i = 0; i < batch->count; i++) {
+        if (err != MM_OK) {
+            answer_order(batch, i, failure_word(err), failure_message(err), 0);
+            continue;
+        }
+        const Mmorts__World__CommandResult *one = reply->results[i];
+        answer_order(batch, i, world_word(one->reason), one->message, one->tick);
+    }
+    app->batches--;
+    mm_free(batch);
+    if (app->waiting.count > 0)
+        mm_loop_defer(app->loop, &app->flush_task);
+}
+
+// Protobuf messages of one batch; they point into the pending commands.
+struct order_message {
+    Mmorts__World__Command command;
+    Mmorts__World__Hex hex;
+    union {
+        Mmorts__World__MoveOrder move;
+        Mmorts__World__StopOrder stop;
+        Mmorts__World__AttackOrder attack;
+        Mmorts__World__AttackMoveOrder attack_move;
+        Mmorts__World__GatherOrder gather;
+    } order;
+};
+
+static void fill_order(struct order_message *m, struct sync_pending *pending)
+{
+    struct sync_command *c = &pending->command;
+    mmorts__world__command__init(&m->command);
+    mmorts__world__hex__init(&m->hex);
+    m->command.player_id = pending->player_id;
+    m->command.client_seq = c->seq;
+    m->command.queued = c->queued;
+    m->command.n_units = c->unit_count;
+    m->command.units = c->units;
+    m->hex.q = c->q;
+    m->hex.r = c->r;
+    switch (c->type) {
+    case SYNC_COMMAND_MOVE:
+        mmorts__world__move_order__init(&m->order.move);
+        m->order.move.target = &m->hex;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
+        m->command.move = &m->order.move;
+        break;
+    case SYNC_COMMAND_ATTACK:
+        mmorts__world__attack_order__init(&m->order.attack);
+        m->order.attack.target = c->target;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_ATTACK;
+        m->command.attack = &m->order.attack;
+        break;
+    case SYNC_COMMAND_ATTACK_MOVE:
+        mmorts__world__attack_move_order__init(&m->order.attack_move);
+        m->order.attack_move.target = &m->hex;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_ATTACK_MOVE;
+        m->command.attack_move = &m->order.attack_move;
+        break;
+    case SYNC_COMMAND_GATHER:
+        mmorts__world__gather_order__init(&m->order.gather);
+        m->order.gather.node = c->target;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_GATHER;
+        m->command.gather = &m->order.gather;
+        break;
+    default:
+        mmorts__world__stop_order__init(&m->order.stop);
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_STOP;
+        m->command.stop = &m->order.stop;
+    }
+}
+
+static void drop_waiting(struct sync_app *app, size_t count)
+{
+    app->waiting.count -= count;
+    if (count > 0)
+        memmove(app->waiting.items, app->waiting.items + count,
+                app->waiting.count * sizeof *app->waiting.items);
+}
+
+// Sends the first `count` waiting commands; if the call cannot be made, they are answered.
+static void send_batch(struct sync_app *app, size_t count)
+{
+    struct sync_batch *batch = mm_calloc(1, sizeof *batch);
+    struct order_message *messages = mm_calloc(count, sizeof *messages);
+    Mmorts__World__Command **commands = mm_calloc(count, sizeof *commands);
+    enum mm_err err = MM_RESOURCE_EXHAUSTED;
+    if (!batch || !messages || !commands)
+        goto done;
+    batch->app = app;
+    batch->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct sync_pending *pending = app->waiting.items[i];
+        batch->items[i].connection = pending->connection;
+        batch->items[i].seq = pending->command.seq;
+        batch->items[i].received_ns = pending->received_ns;
+        fill_order(&messages[i], pending);
+        commands[i] = &messages[i].command;
+    }
+    Mmorts__World__SubmitCommandsRequest request = MMORTS__WORLD__SUBMIT_COMMANDS_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.n_commands = count;
+    request.commands = commands;
+    struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms,
+                                          .idempotent = true};
+    err = mm_rpc_call(app->world, &mmorts__world__world__descriptor, "SubmitCommands",
+                      &request.base, &options, on_orders, batch, NULL);
+done:
+    mm_free(messages);
+    mm_free(commands);
+    if (err == MM_OK) {
+        app->batches++;
+    } else {
+        for (size_t i = 0; batch && i < batch->count; i++)
+            answer_order(batch, i, failure_word(err), failure_message(err), 0);
+        mm_free(batch);
+    }
+    for (size_t i = 0; i < count; i++)
+        mm_free(app->waiting.items[i]);
+    drop_waiting(app, count);
+}
+
+// Answers the commands that have waited so long that nobody counts on them any more.
+static void expire(struct sync_app *app)
+{
+    uint64_t now_ns = mm_loop_now_ns(app->loop);
+    size_t count = 0;
+    while (count < app->waiting.count && now_ns - app->waiting.items[count]->received_ns >=
+                                             MM_LOOP_MS(app->settings.command_ms)) {
+        struct sync_pending *pending = app->waiting.items[count++];
+        struct sync_client *client = answer_to(app, pending->connection);
+        answered(app, pending->received_ns, false);
+        if (client)
+            sync_client_error(client, failure_word(MM_DEADLINE_EXCEEDED),
+                              failure_message(MM_DEADLINE_EXCEEDED), pending->command.seq, 0);
+        mm_free(pending);
+    }
+    drop_waiting(app, count);
+}
+
+void sync_route_flush(struct mm_loop *loop, void *arg)
+{
+    (void)loop;
+    struct sync_app *app = arg;
+    expire(app);
+    while (app->waiting.count > 0 && app->batches < SYNC_BATCHES_MAX) {
+        size_t count = app->waiting.count;
+        send_batch(app, count < SYNC_BATCH_COMMANDS_MAX ? count : SYNC_BATCH_COMMANDS_MAX);
+    }
+}
+
+void sync_route_free(struct sync_app *app)
+{
+    for (size_t i = 0; i < app->waiting.count; i++)
+        mm_free(app->waiting.items[i]);
+    mm_vec_free(&app->waiting);
+}
+
+static void route_order(struct sync_client *client, const struct sync_command *command)
+{
+    struct sync_app *app = client->app;
+    struct sync_pending *pending = mm_malloc(sizeof *pending);
+    if (!pending || !mm_vec_push(&app->waiting, pending)) {
+        mm_free(pending);
+        refuse(client, "queue_full", "Too many commands are waiting.", command->seq);
+        return;
+    }
+    *pending = (struct sync_pending){
+        .connection = client->connection,
+        .command = *command,
+        .player_id = client->player_id,
+        .received_ns = mm_loop_now_ns(app->loop),
+    };
+    client->commands++;
+    mm_loop_defer(app->loop, &app->flush_task);
+}
+
+// --- production ----------------------------------------------------------------------------------
+
+// One call on its way for one command.
+struct errand {
+    struct sync_app *app;
+    uint64_t connection;
+    uint64_t seq;
+    uint64_t received_ns;
+};
+
+static struct errand *errand_new(struct sync_client *client, uint64_t seq)
+{
+    struct errand *errand = mm_calloc(1, sizeof *errand);
+    if (errand)
+        *errand = (struct errand){client->app, client->connection, seq,
+                                  mm_loop_now_ns(client->app->loop)};
+    return errand;
+}
+
+static void answer_job(struct errand *errand, const struct mm_rpc_result *result,
+                       Mmorts__Production__JobReason reason, const char *message, uint64_t job)
+{
+    struct sync_app *app = errand->app;
+    const char *word = result->code != MM_OK ? failure_word(result->code) : job_word(reason);
+    answered(app, errand->received_ns, word == NULL);
+    struct sync_client *client = answer_to(app, errand->connection);
+    if (client && word)
+        sync_client_error(client, word,
+                          result->code != MM_OK ? failure_message(result->code) : message,
+                          errand->seq, 0);
+    else if (client)
+        send_ack(client, errand->seq, app->core.mirror.tick, job);
+    mm_free(errand);
+}
+
+static void on_started(void *arg, const struct mm_rpc_result *result)
+{
+    const Mmorts__Production__StartJobReply *reply = (const void *)result->reply;
+    if (result->code != MM_OK)
+        answer_job(arg, result, 0, NULL, 0);
+    else
+        answer_job(arg, result, reply->reason, reply->message, reply->job ? reply->job->job_id : 0);
+}
+
+static void on_cancelled(void *arg, const struct mm_rpc_result *result)
+{
+    const Mmorts__Production__CancelJobReply *reply = (const void *)result->reply;
+    if (result->code != MM_OK)
+        answer_job(arg, result, 0, NULL, 0);
+    else
+        answer_job(arg, result, reply->reason, reply->message, 0);
+}
+
+static void route_job(struct sync_client *client, struct sync_command *command)
+{
+    struct sync_app *app = client->app;
+    struct errand *errand = errand_new(client, command->seq);
+    if (!errand) {
+        refuse(client, "queue_full", "Too many commands are waiting.", command->seq);
+        return;
+    }
+    struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms,
+                                          .idempotent = true};
+    enum mm_err err;
+    if (command->type == SYNC_COMMAND_TRAIN) {
+        Mmorts__Production__StartJobRequest request = MMORTS__PRODUCTION__START_JOB_REQUEST__INIT;
+        request.session = (char *)(uintptr_t)app->session;
+        request.player_id = client->player_id;
+        request.empire = client->empire;
+        request.client_seq = command->seq;
+        request.building = command->target;
+        request.recipe = command->recipe;
+        request.cycles = command->cycles;
+        err = mm_rpc_call(app->production, &mmorts__production__production__descriptor, "StartJob",
+                          &request.base, &options, on_started, errand, NULL);
+    } else {
+        Mmorts__Production__CancelJobRequest request = MMORTS__PRODUCTION__CANCEL_JOB_REQUEST__INIT;
+        request.session = (char *)(uintptr_t)app->session;
+        request.player_id = client->player_id;
+        request.empire = client->empire;
+        request.client_seq = command->seq;
+        request.job_id = command->target;
+        request.refund = command->refund;
+        err = mm_rpc_call(app->production, &mmorts__production__production__descriptor, "CancelJob",
+                          &request.base, &options, on_cancelled, errand, NULL);
+    }
+    if (err == MM_OK) {
+        client->commands++;
+        return;
+    }
+    mm_free(errand);
+    refuse(client, failure_word(err), failure_message(err), command->seq);
+}
+
+// --- social --------------------------------------------------------------------------------------
+
+static const char *chat_word(Mmorts__Social__ChatReason reason)
+{
+    static const char *const words[] = {
+        NULL,           "chat_empty",     "chat_too_long", "chat_rate_limited",
+        "chat_invalid", "unknown_target", "chat_muted"};
+    return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
+}
+
+static void on_chat(void *arg, const struct mm_rpc_result *result)
+{
+    struct errand *errand = arg;
+    struct sync_client *client = answer_to(errand->app, errand->connection);
+    const Mmorts__Social__SendChatReply *reply = (const void *)result->reply;
+    if (client && result->code != MM_OK)
+        sync_client_error(client, failure_word(result->code), "The message was not delivered.", 0,
+                          0);
+    else if (client && chat_word(reply->reason))
+        sync_client_error(client, chat_word(reply->reason), reply->message, 0,
+                          reply->retry_after_ms);
+    mm_free(errand);
+}
+
+static void route_chat(struct sync_client *client, struct sync_command *command)
+{
+    struct sync_app *app = client->app;
+    char id[MM_ID_TEXT_BYTES];
+    (void)mm_id_format(id, "empire_", client->empire_id);
+    struct errand *errand = errand_new(client, 0);
+    Mmorts__Social__Member from = MMORTS__SOCIAL__MEMBER__INIT;
+    from.player_id = client->player_id;
+    from.username = client->username;
+    from.display_id = id;
+    Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.from = &from;
+    request.scope = MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
+    request.message = command->chat;
+    struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms};
+    enum mm_err err = errand
+                          ? mm_rpc_call(app->social, &mmorts__social__social__descriptor,
+                                        "SendChat", &request.base, &options, on_chat, errand, NULL)
+                          : MM_RESOURCE_EXHAUSTED;
+    if (err == MM_OK) {
+        client->commands++;
+        return;
+    }
+    mm_free(errand);
+    sync_client_error(client, failure_word(err), "The message was not delivered.", 0, 0);
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+static void answer_ping(struct sync_client *client, int64_t timestamp)
+{
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    mm_buf_printf(out,
+                  "{\"type\":\"pong\",\"payload\":{\"timestamp\":%" PRId64
+                  ",\"server_tick\":%" PRIu64 "}}",
+                  timestamp, client->app->core.mirror.tick);
+    sync_client_send(client, out, true);
+}
+
+static void route_limited(struct sync_client *client, struct sync_bucket *bucket, uint64_t now_ms,
+                          struct sync_command *command,
+                          void (*route)(struct sync_client *, struct sync_command *))
+{
+    if (!has_room(client, command->seq))
+        return;
+    if (!sync_bucket_take(bucket, now_ms)) {
+        mm_counter_add(client->app->metrics.rate_limited, 1);
+        refuse(client, "rate_limited", "Too many commands of this kind; slow down.", command->seq);
+        return;
+    }
+    route(client, command);
+}
+
+static void route_order_limited(struct sync_client *client, struct sync_command *command)
+{
+    route_order(client, command);
+}
+
+static void route(struct sync_client *client, struct sync_command *command, uint64_t now_ms)
+{
+    switch (command->type) {
+    case SYNC_COMMAND_PING:
+        answer_ping(client, command->timestamp);
+        break;
+    case SYNC_COMMAND_LEAVE:
+        sync_client_close(client, SYNC_WS_NORMAL, "leave", NULL);
+        break;
+    case SYNC_COMMAND_JOIN:
+        // Everything again; not while it is being told already.
+        if (!client->full.active && !client->behind)
+            client->full = (struct sync_full){.active = true};
+        sync_deliver_soon(client->app);
+        break;
+    case SYNC_COMMAND_CHAT:
+        route_limited(client, &client->chats, now_ms, command, route_chat);
+        break;
+    case SYNC_COMMAND_TRAIN:
+    case SYNC_COMMAND_CANCEL:
+        route_limited(client, &client->trains, now_ms, command, route_job);
+        break;
+    default:
+        route_limited(client, &client->orders, now_ms, command, route_order_limited);
+    }
+}
+
+// Whether one more message is within the rate. Who goes on regardless is sent away.
+static bool within_rate(struct sync_client *client, uint64_t now_ms)
+{
+    if (sync_bucket_take(&client->messages, now_ms)) {
+        // The excess fades as slowly as it grew: who sends at twice the rate is not forgiven.
+        if (client->excess > 0 && --client->excess == 0)
+            client->told_rate_limited = false;
+        return true;
+    }
+    mm_counter_add(client->app->metrics.rate_limited, 1);
+    if (++client->excess > SYNC_EXCESS_MAX) {
+        sync_client_close(client, 4429, "rate_limited", "Far too many messages.");
+    } else if (!client->told_rate_limited) {
+        client->told_rate_limited = true;
+        sync_client_error(client, "rate_limited", "Too many messages; slow down.", 0, 0);
+    }
+    return false;
+}
+
+bool sync_route_message(struct sync_client *client, const uint8_t *text, size_t len)
+{
+    uint64_t now_ms = mm_loop_now_ns(client->app->loop) / 1000000;
+    if (!within_rate(client, now_ms))
+        return client->state < SYNC_CLIENT_CLOSING;
+    struct sync_command command;
+    struct sync_command_error error;
+    if (!text) {
+        sync_client_error(client, "binary_unsupported", "Messages are JSON text.", 0, 0);
+    } else if (!sync_command_parse(text, len, &command, &error)) {
+        sync_client_error(client, error.code, error.message, error.has_seq ? error.seq : 0, 0);
+    } else if (client->state == SYNC_CLIENT_PLAYING || command.type == SYNC_COMMAND_PING ||
+               command.type == SYNC_COMMAND_LEAVE) {
+        route(client, &command, now_ms);
+    } else if (command.type != SYNC_COMMAND_JOIN) {
+        sync_client_error(client, "unavailable", "The game has not begun yet.", command.seq, 0);
+    }
+    return client->state < SYNC_CLIENT_CLOSING;
+}

@@ -1,0 +1,89 @@
+#include <inttypes.h>
+
+#include "gen/vision.pb-c.h"
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/log.h"
+#include "services/sync/app.h"
+
+// Vision is asked for a view when somebody takes a seat, and again whenever the core has frozen it.
+
+#define CALL_MS  3000
+#define RETRY_MS 50
+
+struct sync_seat *sync_seat_take(struct sync_app *app, uint32_t empire, struct sync_client *client)
+{
+    struct sync_view *view = sync_core_view_open(&app->core, empire);
+    if (!view)
+        return NULL;
+    struct sync_seat *seat = view->user;
+    if (!seat) {
+        seat = mm_calloc(1, sizeof *seat);
+        if (!seat) {
+            sync_core_view_close(&app->core, view);
+            return NULL;
+        }
+        seat->app = app;
+        seat->view = view;
+        view->user = seat;
+    }
+    seat->client = client;
+    return seat;
+}
+
+void sync_seat_leave(struct sync_seat *seat)
+{
+    struct sync_app *app = seat->app;
+    if (seat->call) {
+        mm_rpc_cancel(app->vision, seat->call);
+        app->view_calls--;
+    }
+    struct sync_holding *holding = sync_stock_holding(&app->core.stock, seat->view->empire);
+    if (holding)
+        sync_holding_unwatch(holding);
+    sync_core_view_close(&app->core, seat->view);
+    mm_free(seat);
+}
+
+static void on_view(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_seat *seat = arg;
+    struct sync_app *app = seat->app;
+    seat->call = 0;
+    app->view_calls--;
+    seat->retry_ns = mm_loop_now_ns(app->loop) + MM_LOOP_MS(RETRY_MS);
+    enum mm_err err = result->code;
+    if (err == MM_OK && seat->view->state == SYNC_VIEW_WAITING) {
+        const Mmorts__Vision__GetViewReply *reply = (const void *)result->reply;
+        err = reply->view ? sync_core_view_load(&app->core, seat->view, reply->epoch, reply->view)
+                          : MM_DATA_LOSS;
+    }
+    if (err != MM_OK && err != MM_OUT_OF_RANGE)
+        MM_LOG_WARN("no view from vision", "empire=%" PRIu32 " code=%s reason=%s",
+                    seat->view->empire, mm_err_name(err), result->message);
+    sync_deliver_soon(app);
+}
+
+void sync_seats_ask(struct sync_app *app)
+{
+    uint64_t now_ns = mm_loop_now_ns(app->loop);
+    for (size_t i = 0; i < app->core.views.count; i++) {
+        struct sync_view *view = app->core.views.items[i];
+        struct sync_seat *seat = view ? view->user : NULL;
+        if (!seat || view->state != SYNC_VIEW_WAITING || seat->call || now_ns < seat->retry_ns)
+            continue;
+        if (app->view_calls >= SYNC_VIEW_CALLS_MAX || !app->core.mirror.loaded)
+            return;
+        Mmorts__Vision__GetViewRequest request = MMORTS__VISION__GET_VIEW_REQUEST__INIT;
+        request.session = (char *)(uintptr_t)app->session;
+        request.empire = view->empire;
+        struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+        enum mm_err err = mm_rpc_call(app->vision, &mmorts__vision__vision__descriptor, "GetView",
+                                      &request.base, &options, on_view, seat, &seat->call);
+        if (err == MM_OK) {
+            app->view_calls++;
+        } else {
+            seat->call = 0;
+            seat->retry_ns = now_ns + MM_LOOP_MS(RETRY_MS);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gen/auth.pb-c.h"
+#include "gen/social.pb-c.h"
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/buf_json.h"
+#include "libcommon/base/id.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
+#include "libcommon/io/pb.h"
+#include "services/sync/app.h"
+
+// What social and auth tell through Redis, and what social is told of who is here. All of it may
+// be away; the game goes on without, and what was missed is asked for afterwards.
+
+#define CALL_MS         3000
+#define EVENT_BYTES_MAX 16384
+#define CHANNEL_BYTES   64
+
+// --- to everybody --------------------------------------------------------------------------------
+
+void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message)
+{
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i < app->clients.count && app->clients.items[i]->state == SYNC_CLIENT_PLAYING)
+            sync_client_send(app->clients.items[i], message, false);
+    }
+}
+
+static void write_player(struct mm_buf *out, uint64_t player_id, const char *username)
+{
+    mm_buf_printf(out, "{\"player_id\":\"%" PRIu64 "\",\"username\":", player_id);
+    mm_buf_json_cstr(out, username);
+    mm_buf_byte(out, '}');
+}
+
+// --- the roster ----------------------------------------------------------------------------------
+
+static size_t roster_find(const struct sync_app *app, uint64_t player_id)
+{
+    size_t i = 0;
+    while (i < app->roster.count && app->roster.items[i].player_id != player_id)
+        i++;
+    return i;
+}
+
+static void roster_add(struct sync_app *app, uint64_t player_id, const char *username)
+{
+    if (roster_find(app, player_id) < app->roster.count)
+        return;
+    struct sync_online online = {.player_id = player_id};
+    (void)mm_str_copy(online.username, sizeof online.username, username);
+    // Beyond the bound the list is incomplete; the count in the status tells.
+    (void)mm_vec_push(&app->roster, online);
+}
+
+static void roster_remove(struct sync_app *app, uint64_t player_id)
+{
+    size_t at = roster_find(app, player_id);
+    if (at < app->roster.count)
+        mm_vec_remove_swap(&app->roster, at);
+}
+
+void sync_write_roster(struct sync_app *app, struct mm_buf *out)
+{
+    bool any = false;
+    MM_BUF_LIT(out, "{\"type\":\"roster\",\"payload\":{\"players\":[");
+    for (size_t i = 0; i < app->roster.count; i++) {
+        mm_buf_str(out, any ? "," : "");
+        any = true;
+        write_player(out, app->roster.items[i].player_id, app->roster.items[i].username);
+    }
+    // Who plays here is here, whatever social knows at the moment.
+    for (size_t i = 0; i < app->clients.count; i++) {
+        const struct sync_client *client = app->clients.items[i];
+        if (client->state != SYNC_CLIENT_PLAYING ||
+            roster_find(app, client->player_id) < app->roster.count)
+            continue;
+        mm_buf_str(out, any ? "," : "");
+        any = true;
+        write_player(out, client->player_id, client->username);
+    }
+    MM_BUF_LIT(out, "]}}");
+}
+
+static void on_roster(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_app *app = arg;
+    app->roster_call = 0;
+    if (result->code != MM_OK)
+        return; // still wanted
+    const Mmorts__Social__ListOnlineReply *reply = (const void *)result->reply;
+    app->roster_wanted = false;
+    mm_vec_clear(&app->roster);
+    for (size_t i = 0; i < reply->n_members; i++)
+        roster_add(app, reply->members[i]->player_id, reply->members[i]->username);
+    mm_buf_reset(&app->scratch);
+    sync_write_roster(app, &app->scratch);
+    sync_talk_broadcast(app, &app->scratch);
+}
+
+void sync_talk_roster_ask(struct sync_app *app)
+{
+    if (!app->roster_wanted || app->roster_call)
+        return;
+    Mmorts__Social__ListOnlineRequest request = MMORTS__SOCIAL__LIST_ONLINE_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.limit = SYNC_ROSTER_MAX;
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+    if (mm_rpc_call(app->social, &mmorts__social__social__descriptor, "ListOnline", &request.base,
+                    &options, on_roster, app, &app->roster_call) != MM_OK)
+        app->roster_call = 0;
+}
+
+// --- social's events -----------------------------------------------------------------------------
+
+static void tell_presence(struct sync_app *app, const char *type,
+                          const Mmorts__Social__Member *member)
+{
+    mm_buf_reset(&app->scratch);
+    mm_buf_printf(&app->scratch, "{\"type\":\"%s\",\"payload\":", type);
+    write_player(&app->scratch, member->player_id, member->username);
+    mm_buf_byte(&app->scratch, '}');
+    sync_talk_broadcast(app, &app->scratch);
+}
+
+static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
+{
+    if (!chat->from)
+        return;
+    struct mm_buf *out = &app->scratch;
+    mm_buf_reset(out);
+    mm_buf_printf(out,
+                  "{\"type\":\"chat\",\"payload\":{\"player_id\":\"%" PRIu64 "\",\"username\":",
+                  chat->from->player_id);
+    mm_buf_json_cstr(out, chat->from->username);
+    MM_BUF_LIT(out, ",\"message\":");
+    mm_buf_json_cstr(out, chat->message);
+    mm_buf_printf(out, ",\"timestamp\":%" PRId64 "}}", chat->timestamp_ms);
+    if (chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL) {
+        sync_talk_broadcast(app, out);
+        return;
+    }
+    // A private message concerns two players; groups are not played in yet.
+    uint64_t ids[] = {chat->to_player, chat->from->player_id};
+    for (size_t i = 0; i < 2 && chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE; i++) {
+        struct sync_client *client = sync_client_of_player(app, ids[i]);
+        if (client && client->state == SYNC_CLIENT_PLAYING && (i == 0 || ids[0] != ids[1]))
+            sync_client_send(client, out, false);
+    }
+}
+
+static void tell_announcement(struct sync_app *app,
+                              const Mmorts__Social__Announcement *announcement)
+{
+    struct mm_buf *out = &app->scratch;
+    mm_buf_reset(out);
+    MM_BUF_LIT(out, "{\"type\":\"announcement\",\"payload\":{\"message\":");
+    mm_buf_json_cstr(out, announcement->message);
+    mm_buf_printf(out, ",\"timestamp\":%" PRId64 "}}", announcement->timestamp_ms);
+    sync_talk_broadcast(app, out);
+}
+
+static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
+{
+    switch (event->event_case) {
+    case MMORTS__SOCIAL__EVENT__EVENT_JOINED:
+        roster_add(app, event->joined->player_id, event->joined->username);
+        tell_presence(app, "player_joined", event->joined);
+        break;
+    case MMORTS__SOCIAL__EVENT__EVENT_LEFT:
+        roster_remove(app, event->left->player_id);
+        tell_presence(app, "player_left", event->left);
+        break;
+    case MMORTS__SOCIAL__EVENT__EVENT_CHAT:
+        tell_chat(app, event->chat);
+        break;
+    case MMORTS__SOCIAL__EVENT__EVENT_ANNOUNCEMENT:
+        tell_announcement(app, event->announcement);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_social(enum mm_redis_event kind, const struct mm_redis_message *message, void *arg)
+{
+    struct sync_app *app = arg;
+    if (kind == MM_REDIS_SUBSCRIBED) {
+        app->roster_wanted = true;
+        sync_talk_roster_ask(app);
+    }
+    if (kind != MM_REDIS_MESSAGE)
+        return;
+    ProtobufCMessage *event = NULL;
+    if (mm_pb_unpack(&mmorts__social__event__descriptor, NULL, message->data, message->size,
+                     EVENT_BYTES_MAX, &event) != MM_OK) {
+        MM_LOG_WARN("an event of social cannot be read", "bytes=%zu", message->size);
+        return;
+    }
+    on_event(app, (const void *)event);
+    protobuf_c_message_free_unpacked(event, NULL);
+}
+
+// --- auth's revocations
+// ----------------------------------------------------------------------------
+
+static void on_revoked(struct sync_app *app, const Mmorts__Auth__Revoked *revoked)
+{
+    for (size_t i = app->clients.count; i-- > 0;) {
+        if (i >= app->clients.count)
+            continue;
+        struct sync_client *client = app->clients.items[i];
+        bool by_token = revoked->token_hash[0] && client->token_hash[0] &&
+                        strcmp(revoked->token_hash, client->token_hash) == 0;
+        bool by_player = revoked->player_id && client->player_id == revoked->player_id;
+        if ((by_token || by_player) && client->state < SYNC_CLIENT_CLOSING)
+            sync_revoke(client, revoked->reason);
+    }
+}
+
+static void on_auth(enum mm_redis_event kind, const struct mm_redis_message *message, void *arg)
+{
+    struct sync_app *app = arg;
+    if (kind == MM_REDIS_SUBSCRIBED) {
+        // Something may have been revoked while nobody listened.
+        for (size_t i = 0; i < app->clients.count; i++)
+            app->clients.items[i]->recheck = true;
+    }
+    if (kind != MM_REDIS_MESSAGE)
+        return;
+    ProtobufCMessage *revoked = NULL;
+    if (mm_pb_unpack(&mmorts__auth__revoked__descriptor, NULL, message->data, message->size,
+                     EVENT_BYTES_MAX, &revoked) != MM_OK) {
+        MM_LOG_WARN("a revocation cannot be read", "bytes=%zu", message->size);
+        return;
+    }
+    on_revoked(app, (const void *)revoked);
+    protobuf_c_message_free_unpacked(revoked, NULL);
+}
+
+// --- presence
+// --------------------------------------------------------------------------------------
+
+static void ignore(void *arg, const struct mm_rpc_result *result)
+{
+    (void)arg;
+    (void)result; // the next heartbeat says it again
+}
+
+void sync_talk_online(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    char id[MM_ID_TEXT_BYTES];
+    (void)mm_id_format(id, "empire_", client->empire_id);
+    Mmorts__Social__Member member = MMORTS__SOCIAL__MEMBER__INIT;
+    member.player_id = client->player_id;
+    member.username = client->username;
+    member.display_id = id;
+    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+    request.member = &member;
+    request.connection = client->connection;
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOnline", &request.base,
+                       &options, ignore, app, NULL);
+}
+
+void sync_talk_offline(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    Mmorts__Social__SetOfflineRequest request = MMORTS__SOCIAL__SET_OFFLINE_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+    request.player_id = client->player_id;
+    request.connection = client->connection;
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOffline",
+                       &request.base, &options, ignore, app, NULL);
+}
+
+void sync_talk_heartbeat(struct sync_app *app)
+{
+    size_t count = 0, clients = app->clients.count;
+    Mmorts__Social__Member *members = mm_calloc(clients + 1, sizeof *members);
+    Mmorts__Social__Member **pointers = mm_calloc(clients + 1, sizeof *pointers);
+    for (size_t i = 0; members && pointers && i < clients; i++) {
+        struct sync_client *client = app->clients.items[i];
+        if (client->state != SYNC_CLIENT_PLAYING && client->state != SYNC_CLIENT_LOOKING)
+            continue;
+        Mmorts__Social__Member *member = &members[count];
+        mmorts__social__member__init(member);
+        member->player_id = client->player_id;
+        member->username = client->username;
+        pointers[count++] = member;
+    }
+    if (count > 0) {
+        Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+        request.session = (char *)(uintptr_t)app->session;
+        request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+        request.n_members = count;
+        request.members = pointers;
+        struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+        (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat",
+                           &request.base, &options, ignore, app, NULL);
+    }
+    mm_free(members);
+    mm_free(pointers);
+}
+
+enum mm_err sync_talk_open(struct sync_app *app)
+{
+    struct mm_redis *redis = mm_service_redis(app->service);
+    char channel[CHANNEL_BYTES];
+    (void)snprintf(channel, sizeof channel, "social.events.%s", app->session);
+    enum mm_err err = mm_redis_subscribe(redis, channel, on_social, app);
+    if (err == MM_OK)
+        err = mm_redis_subscribe(redis, "auth.revoked", on_auth, app);
+    return err;
+}
