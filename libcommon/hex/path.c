@@ -5,9 +5,10 @@
 #include <string.h>
 
 // An estimate of cost_min per step never falls by more than a step costs, so f never decreases
-// along a path, and a step raises it by at most cost + cost_min <= 510: the open f values always
-// lie within one lap of 512 buckets. Nodes of a bucket form a doubly linked list, newest first.
-enum { BUCKETS = 512, BUCKET_WORDS = BUCKETS / 64 };
+// along a path, and a step raises it by at most cost + cost_min <= 2000: the open f values
+// always lie within one lap of 2048 buckets. Nodes of a bucket form a doubly linked list, newest
+// first.
+enum { BUCKETS = 2048, BUCKET_WORDS = BUCKETS / 64 };
 
 _Static_assert(BUCKETS > 2 * HEX_PATH_COST_MAX, "the open nodes must fit one lap of the buckets");
 
@@ -22,7 +23,7 @@ struct node {
     uint32_t f; // g plus the estimate to the goal
     uint32_t previous;
     uint32_t next;
-    uint8_t cost;      // of stepping onto it
+    uint16_t cost;     // of stepping onto it
     uint8_t direction; // of the step that leads here
     uint8_t state;
 };
@@ -171,7 +172,7 @@ static struct node *touch(struct hex_path_workspace *w, uint32_t index, struct h
     if (node->generation != w->generation) {
         uint32_t cost = cost_at(w, at);
         node->generation = w->generation;
-        node->cost = (uint8_t)cost;
+        node->cost = (uint16_t)cost;
         node->state = cost == 0 ? NODE_IMPASSABLE : NODE_UNSEEN;
     }
     return node;

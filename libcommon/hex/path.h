@@ -14,7 +14,7 @@
 // outside is taken as the nearer end). Must not change during a search.
 typedef uint32_t (*hex_cost_fn)(void *ctx, struct hex_axial at);
 
-#define HEX_PATH_COST_MAX        255
+#define HEX_PATH_COST_MAX        1000
 #define HEX_PATH_WINDOW_BITS_MIN 3
 #define HEX_PATH_WINDOW_BITS_MAX 11
 

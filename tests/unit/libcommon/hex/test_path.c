@@ -8,7 +8,7 @@ enum { MAP_BITS = 5, MAP_SIDE = 1 << MAP_BITS, STEPS_MAX = 4096 };
 
 // A square of costs around the origin; impassable outside.
 struct map {
-    uint8_t cost[MAP_SIDE][MAP_SIDE];
+    uint16_t cost[MAP_SIDE][MAP_SIDE];
 };
 
 static uint32_t map_cost(void *ctx, struct hex_axial at)
@@ -35,11 +35,17 @@ static int map_index(struct hex_axial at)
     return (at.r + MAP_SIDE / 2) * MAP_SIDE + at.q + MAP_SIDE / 2;
 }
 
+static void fill(struct map *map, uint16_t cost)
+{
+    for (int i = 0; i < MAP_SIDE * MAP_SIDE; i++)
+        map->cost[i / MAP_SIDE][i % MAP_SIDE] = cost;
+}
+
 static void random_map(struct map *map, struct mm_rng *rng, uint64_t dead_percent, uint64_t costs)
 {
     for (int i = 0; i < MAP_SIDE * MAP_SIDE; i++)
         map->cost[i / MAP_SIDE][i % MAP_SIDE] =
-            mm_rng_chance(rng, dead_percent, 100) ? 0 : (uint8_t)(1 + mm_rng_below(rng, costs));
+            mm_rng_chance(rng, dead_percent, 100) ? 0 : (uint16_t)(1 + mm_rng_below(rng, costs));
 }
 
 // The oracle: Bellman-Ford, which shares no idea with A*.
@@ -89,7 +95,7 @@ Test(path, costs_equal_an_exhaustive_search)
     static uint8_t steps[STEPS_MAX];
     unsigned found = 0, missing = 0;
     for (int round = 0; round < 120; round++) {
-        const uint64_t costs_of_round[3] = {1, 5, 255};
+        const uint64_t costs_of_round[3] = {1, 5, HEX_PATH_COST_MAX};
         random_map(&map, &rng, mm_rng_below(&rng, 50), costs_of_round[round % 3]);
         struct hex_axial from = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE));
         all_costs(&map, from, dist);
@@ -261,7 +267,7 @@ Test(path, workspace_survives_failing_allocations)
 Test(walker, pays_for_each_step_and_keeps_the_change)
 {
     static struct map map;
-    memset(map.cost, 2, sizeof map.cost);
+    fill(&map, 2);
     const uint8_t steps[] = {0, 0, 5};
     struct hex_walker walker;
     hex_walker_start(&walker, (struct hex_axial){0, 0}, steps, 3);
@@ -287,7 +293,7 @@ Test(walker, pays_for_each_step_and_keeps_the_change)
 Test(walker, points_do_not_wrap)
 {
     static struct map map;
-    memset(map.cost, 255, sizeof map.cost);
+    fill(&map, 255);
     const uint8_t steps[] = {0};
     struct hex_walker walker;
     hex_walker_start(&walker, (struct hex_axial){0, 0}, steps, 1);
