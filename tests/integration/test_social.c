@@ -1,0 +1,265 @@
+// Presence and chat with two instances of the service on one real Redis.
+
+#include <criterion/criterion.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gen/social.pb-c.h"
+#include "tests/support/call.h"
+#include "tests/support/process.h"
+#include "tests/support/servers.h"
+
+static struct test_server *redis;
+static struct test_service *first, *second;
+static redisContext *listener;
+static char port_variable[64];
+
+static void set_up(void)
+{
+    char *one = test_dir_make();
+    char *two = test_dir_make();
+    redis = test_redis_start(NULL, false);
+    const struct test_address *address = test_server_address(redis);
+    snprintf(port_variable, sizeof port_variable, "MMORTS_REDIS_PORT=%u", address->port);
+    // Leases short enough to be waited for.
+    const char *const env[] = {port_variable, "MMORTS_SOCIAL_LEASE=2s", NULL};
+    first = test_service_start("social", one, env);
+    second = test_service_start("social", two, env);
+    listener = redisConnect(address->host, address->port);
+    redisReply *reply = redisCommand(listener, "SUBSCRIBE social.events.main");
+    cr_assert(reply != NULL);
+    freeReplyObject(reply);
+    free(one);
+    free(two);
+}
+
+static void tear_down(void)
+{
+    redisFree(listener);
+    test_service_free(first);
+    test_service_free(second);
+    test_server_free(redis);
+}
+
+TestSuite(social, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static enum mm_err call(struct test_service *service, const char *method, void *request,
+                        void *reply_out)
+{
+    return test_call(service, &mmorts__social__social__descriptor, method, request, reply_out);
+}
+
+// The next event; the caller frees. NULL if none comes within the time.
+static Mmorts__Social__Event *next_event(int timeout_ms)
+{
+    redisReply *reply = NULL;
+    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+    redisSetTimeout(listener, timeout);
+    if (redisGetReply(listener, (void **)&reply) != REDIS_OK)
+        return NULL;
+    Mmorts__Social__Event *event = mmorts__social__event__unpack(
+        NULL, reply->element[2]->len, (const uint8_t *)reply->element[2]->str);
+    freeReplyObject(reply);
+    cr_assert(event != NULL);
+    return event;
+}
+
+static void expect_member(Mmorts__Social__Event__EventCase which, uint64_t player_id,
+                          int timeout_ms)
+{
+    Mmorts__Social__Event *event = next_event(timeout_ms);
+    cr_assert(event != NULL, "no event about player %lu", (unsigned long)player_id);
+    cr_assert_eq(event->event_case, which);
+    cr_assert_eq(event->joined->player_id, player_id); // joined and left share the union
+    mmorts__social__event__free_unpacked(event, NULL);
+}
+
+static void expect_silence(void)
+{
+    cr_assert(next_event(300) == NULL);
+    // A time-out spoils a hiredis context: listen anew.
+    const struct test_address *address = test_server_address(redis);
+    redisFree(listener);
+    listener = redisConnect(address->host, address->port);
+    freeReplyObject(redisCommand(listener, "SUBSCRIBE social.events.main"));
+}
+
+static Mmorts__Social__Member member(uint64_t player_id, char *username)
+{
+    Mmorts__Social__Member m = MMORTS__SOCIAL__MEMBER__INIT;
+    m.player_id = player_id;
+    m.username = username;
+    return m;
+}
+
+static uint32_t online(struct test_service *service, uint64_t player_id, char *instance,
+                       uint64_t connection)
+{
+    Mmorts__Social__Member m = member(player_id, "ada");
+    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
+    request.session = "main";
+    request.instance = instance;
+    request.member = &m;
+    request.connection = connection;
+    Mmorts__Social__SetOnlineReply *reply = NULL;
+    cr_assert(call(service, "SetOnline", &request, &reply) == MM_OK);
+    uint32_t count = reply->online;
+    mmorts__social__set_online_reply__free_unpacked(reply, NULL);
+    return count;
+}
+
+static void offline(struct test_service *service, uint64_t player_id, char *instance,
+                    uint64_t connection)
+{
+    Mmorts__Social__SetOfflineRequest request = MMORTS__SOCIAL__SET_OFFLINE_REQUEST__INIT;
+    request.session = "main";
+    request.instance = instance;
+    request.player_id = player_id;
+    request.connection = connection;
+    cr_assert(call(service, "SetOffline", &request, NULL) == MM_OK);
+}
+
+Test(social, a_player_joins_once_and_leaves_once_however_many_connections)
+{
+    cr_assert_eq(online(first, 7, "sync-1", 1), 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, 2000);
+    cr_assert_eq(online(second, 7, "sync-2", 5), 1, "the same player on another instance");
+    cr_assert_eq(online(first, 7, "sync-1", 2), 1, "a newer connection replaces the older");
+    offline(first, 7, "sync-1", 1); // the older one goes: nothing happens
+    offline(second, 7, "sync-2", 5);
+    expect_silence();
+    offline(first, 7, "sync-1", 2);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, 2000);
+    offline(first, 7, "sync-1", 2);
+    expect_silence();
+}
+
+static enum mm_err heartbeat(struct test_service *service, Mmorts__Social__Member *m)
+{
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = "main";
+    request.instance = "sync-1";
+    request.n_members = 1;
+    request.members = &m;
+    return call(service, "Heartbeat", &request, NULL);
+}
+
+Test(social, who_is_not_renewed_goes_by_itself)
+{
+    online(first, 7, "sync-1", 1);
+    online(first, 8, "sync-1", 2);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, 2000);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 8, 2000);
+    int64_t until = test_now_ms() + 3000;
+    Mmorts__Social__Member m = member(8, "bob");
+    while (test_now_ms() < until)
+        cr_assert(heartbeat(second, &m) == MM_OK);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, 5000);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 8, 5000);
+}
+
+Test(social, the_roster_names_who_is_online)
+{
+    online(first, 7, "sync-1", 1);
+    online(second, 8, "sync-1", 2);
+    Mmorts__Social__ListOnlineRequest request = MMORTS__SOCIAL__LIST_ONLINE_REQUEST__INIT;
+    request.session = "main";
+    request.limit = 10;
+    Mmorts__Social__ListOnlineReply *reply = NULL;
+    cr_assert(call(second, "ListOnline", &request, &reply) == MM_OK);
+    cr_assert_eq(reply->online, 2);
+    cr_assert_eq(reply->n_members, 2);
+    cr_assert_str_eq(reply->members[0]->username, "ada");
+    mmorts__social__list_online_reply__free_unpacked(reply, NULL);
+
+    Mmorts__Social__GetPresenceRequest presence = MMORTS__SOCIAL__GET_PRESENCE_REQUEST__INIT;
+    presence.session = "main";
+    presence.player_id = 8;
+    Mmorts__Social__GetPresenceReply *state = NULL;
+    cr_assert(call(first, "GetPresence", &presence, &state) == MM_OK);
+    cr_assert_eq(state->presence, MMORTS__SOCIAL__PRESENCE__PRESENCE_IN_GAME);
+    cr_assert(state->since_ms > 0);
+    mmorts__social__get_presence_reply__free_unpacked(state, NULL);
+}
+
+Test(social, a_heartbeat_brings_back_whom_redis_forgot)
+{
+    online(first, 7, "sync-1", 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, 2000);
+    test_server_kill(redis);
+    Mmorts__Social__Member m = member(7, "ada");
+    cr_assert(heartbeat(first, &m) == MM_UNAVAILABLE, "without Redis there is a clear error");
+    test_server_restart(redis); // not durable: it comes back empty
+    test_service_wait_ready(first, 10000);
+    test_service_wait_ready(second, 10000);
+    cr_assert(heartbeat(first, &m) == MM_OK);
+    cr_assert_eq(online(second, 8, "sync-1", 2), 2);
+}
+
+static Mmorts__Social__ChatReason chat(struct test_service *service, uint64_t player_id, char *text,
+                                       uint64_t to_player)
+{
+    Mmorts__Social__Member m = member(player_id, "ada");
+    Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
+    request.session = "main";
+    request.from = &m;
+    request.message = text;
+    request.to_player = to_player;
+    request.scope = to_player ? MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE
+                              : MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
+    Mmorts__Social__SendChatReply *reply = NULL;
+    cr_assert(call(service, "SendChat", &request, &reply) == MM_OK);
+    Mmorts__Social__ChatReason reason = reply->reason;
+    cr_assert_eq(reason == MMORTS__SOCIAL__CHAT_REASON__CHAT_RATE_LIMITED,
+                 reply->retry_after_ms > 0);
+    mmorts__social__send_chat_reply__free_unpacked(reply, NULL);
+    return reason;
+}
+
+Test(social, a_message_is_published_trimmed_with_sender_and_time)
+{
+    cr_assert_eq(chat(first, 7, "  hello \n", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
+    Mmorts__Social__Event *event = next_event(2000);
+    cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_CHAT);
+    cr_assert_str_eq(event->chat->message, "hello");
+    cr_assert_eq(event->chat->from->player_id, 7);
+    cr_assert(event->chat->timestamp_ms > 0);
+    mmorts__social__event__free_unpacked(event, NULL);
+}
+
+Test(social, bad_messages_are_refused_and_not_published)
+{
+    char long_text[502];
+    memset(long_text, 'x', 501);
+    long_text[501] = '\0';
+    cr_assert_eq(chat(first, 7, long_text, 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_TOO_LONG);
+    cr_assert_eq(chat(first, 7, "  ", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_EMPTY);
+    cr_assert_eq(chat(first, 7, "a\x1b[2J", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_INVALID_TEXT);
+    cr_assert_eq(chat(first, 7, "psst", 99), MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT);
+    expect_silence();
+    long_text[500] = '\0';
+    cr_assert_eq(chat(first, 7, long_text, 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK,
+                 "500 characters are allowed");
+}
+
+Test(social, the_rate_limit_holds_across_instances)
+{
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(chat(i % 2 ? first : second, 7, "hello", 0),
+                     MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
+    cr_assert_eq(chat(first, 7, "hello", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_RATE_LIMITED);
+    cr_assert_eq(chat(second, 7, "hello", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_RATE_LIMITED);
+    cr_assert_eq(chat(second, 8, "hello", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK,
+                 "others are not held up");
+}
+
+Test(social, malformed_requests_are_typed_errors)
+{
+    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
+    request.session = "main";
+    cr_assert(call(first, "SetOnline", &request, NULL) == MM_INVALID_ARGUMENT);
+    request.session = "elsewhere";
+    cr_assert(call(first, "SetOnline", &request, NULL) == MM_NOT_FOUND);
+}
