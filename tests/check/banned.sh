@@ -19,7 +19,8 @@ if files '*.c' '*.h' '*.mjs' '*.js' '*.sh' '*.proto' '*.sql' '*.yaml' '*.yml' Ma
     echo 'unfinished by its own words'
     status=1
 fi
-if files | xargs -r -d '\n' grep -InE "$machine" /dev/null; then
+# Ada is the user of our examples.
+if files | xargs -r -d '\n' grep -InE "$machine" /dev/null | grep -v '/home/ada/'; then
     echo 'a path of one machine'
     status=1
 fi

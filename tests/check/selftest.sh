@@ -107,7 +107,7 @@ floor 'not in a core: line 1' services/world/core/bad.c <<<'int f(void) { return
 floor 'may not include "services/' tools/login/bad.c <<<'#include "services/world/core/rule.h"'
 floor 'may not include "tests/' services/world/bad.c <<<'#include "tests/support/process.h"'
 floor 'may not include "rule.h"' services/world/core/bad.c <<<'#include "rule.h"'
-floor 'is no header' tests/unit/base/bad.c <<<'#include "services/world/core/rule.c"'
+floor 'is no header' services/world/bad.c <<<'#include "services/world/core/rule.c"'
 floor 'are included as "' services/world/bad.c <<<'#include <libcommon/base/add.h>'
 floor 'no floor is laid down' elsewhere/bad.c <<<'int x;'
 exit $status

@@ -109,6 +109,7 @@ static bool directory_cover(struct world_map *map, struct hex_chunk chunk)
     if (!directory)
         return false;
     memset(directory, 0xff, width * height * sizeof *directory); // WORLD_CHUNK_NONE
+    MM_CHECK(map->height == 0 || map->directory);
     for (int32_t y = 0; y < map->height; y++)
         memcpy(directory + (size_t)(map->b0 + y - b0) * width + (size_t)(map->a0 - a0),
                map->directory + (size_t)y * (size_t)map->width,

@@ -70,6 +70,7 @@ static uint32_t noise_permille(const struct world_map_rules *rules, uint64_t see
         weights += weight;
         wavelength /= 2;
     }
+    MM_CHECK(weights > 0);
     int64_t value = sum / weights; // 0..65535, bunched about the middle
     // Spread, so that permille in the rules mean roughly shares of the map.
     int64_t spread = (value - ONE / 2) * 2 + ONE / 2;

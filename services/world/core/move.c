@@ -130,6 +130,7 @@ static void move(struct world *world, uint32_t slot)
         .place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot),
         .route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot),
     };
+    MM_CHECK(step.mover && step.place && step.route);
     // Somebody changed places with it in this very tick.
     if (step.mover->phase != WORLD_MOVE_WALKING || step.mover->due > world->tick)
         return;
