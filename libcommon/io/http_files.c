@@ -122,7 +122,9 @@ enum mm_err mm_http_route_files(struct mm_http_server *server, const char *prefi
         close(fd);
         return MM_RESOURCE_EXHAUSTED;
     }
-    *files = (struct mm_http_files){fd, prefix_len, policy};
+    files->directory_fd = fd;
+    files->prefix_len = prefix_len;
+    files->content_policy = policy;
     mm_http_route(server, MM_HTTP_GET, prefix, serve, files);
     *out = files;
     return MM_OK;

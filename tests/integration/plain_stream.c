@@ -76,7 +76,7 @@ static void sink_message(void *arg, const struct mm_stream_message *message)
 {
     struct sink *sink = arg;
     if (message->epoch != sink->epoch || message->seq != sink->seq + 1)
-        EXPECT(!"each message once and in order");
+        EXPECT(false && "each message once and in order");
     Mmorts__Test__EchoRequest *body =
         mmorts__test__echo_request__unpack(NULL, message->body_len, message->body);
     if (EXPECT(body != NULL)) {
