@@ -1,0 +1,209 @@
+#include "tests/support/world_fixture.h"
+
+#include "services/world/rules_yaml.h"
+#include "tests/support/process.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void report(void *ctx, const char *error)
+{
+    (void)ctx;
+    fprintf(stderr, "%s\n", error);
+}
+
+struct world_rules *fixture_rules(void)
+{
+    struct world_rules *rules = malloc(sizeof *rules);
+    if (!rules || world_rules_load("services/world/game/types.yaml", "services/world/game/map.yaml",
+                                   rules, report, NULL) != MM_OK)
+        test_fail("the game's rules cannot be read (tests run in the top folder)");
+    return rules;
+}
+
+struct world_rules *fixture_open_rules(void)
+{
+    struct world_rules *rules = fixture_rules();
+    rules->map.generator = WORLD_GENERATOR_BLANK;
+    rules->map.scatter_count = 0;
+    rules->map.home_node_count = 0;
+    return rules;
+}
+
+struct world *fixture_world(const struct world_rules *rules, uint64_t seed)
+{
+    struct world_rules *own = rules ? NULL : fixture_open_rules();
+    struct world_params params = {.rules = rules ? rules : own, .seed = seed, .secret = {1, 2, 3}};
+    struct world *world;
+    if (world_create(&params, &world) != MM_OK)
+        test_fail("no world can be made");
+    free(own);
+    return world;
+}
+
+// --- inputs -------------------------------------------------------------------------------------
+
+void fixture_inputs_init(struct fixture_inputs *inputs, size_t capacity)
+{
+    inputs->arena = mm_arena_new(1 << 16, (size_t)1 << 30);
+    inputs->items = calloc(capacity, sizeof *inputs->items);
+    inputs->results = calloc(capacity, sizeof *inputs->results);
+    inputs->count = 0;
+    inputs->capacity = capacity;
+}
+
+void fixture_inputs_free(struct fixture_inputs *inputs)
+{
+    mm_arena_free(inputs->arena);
+    free(inputs->items);
+    free(inputs->results);
+}
+
+void fixture_inputs_clear(struct fixture_inputs *inputs)
+{
+    mm_arena_reset(inputs->arena);
+    inputs->count = 0;
+}
+
+static world_input *add(struct fixture_inputs *inputs, Mmorts__World__Input__InputCase kind)
+{
+    if (inputs->count == inputs->capacity)
+        test_fail("more than %zu inputs", inputs->capacity);
+    world_input *input = mm_arena_calloc(inputs->arena, 1, sizeof *input);
+    mmorts__world__input__init(input);
+    input->input_case = kind;
+    inputs->items[inputs->count++] = input;
+    return input;
+}
+
+static char *text(struct fixture_inputs *inputs, const char *source)
+{
+    return mm_arena_strndup(inputs->arena, source, strlen(source));
+}
+
+void fixture_join(struct fixture_inputs *inputs, uint64_t player_id, const char *name)
+{
+    Mmorts__World__JoinRequest *join = mm_arena_calloc(inputs->arena, 1, sizeof *join);
+    mmorts__world__join_request__init(join);
+    join->player_id = player_id;
+    join->username = text(inputs, name);
+    add(inputs, MMORTS__WORLD__INPUT__INPUT_JOIN)->join = join;
+}
+
+void fixture_spawn(struct fixture_inputs *inputs, const char *key, const char *type,
+                   uint32_t empire, uint32_t count, int32_t q, int32_t r)
+{
+    Mmorts__World__SpawnRequest *spawn = mm_arena_calloc(inputs->arena, 1, sizeof *spawn);
+    mmorts__world__spawn_request__init(spawn);
+    spawn->key.data = (uint8_t *)text(inputs, key);
+    spawn->key.len = strlen(key);
+    spawn->type = text(inputs, type);
+    spawn->empire = empire;
+    spawn->count = count;
+    spawn->place = mm_arena_calloc(inputs->arena, 1, sizeof *spawn->place);
+    mmorts__world__hex__init(spawn->place);
+    spawn->place->q = q;
+    spawn->place->r = r;
+    add(inputs, MMORTS__WORLD__INPUT__INPUT_SPAWN)->spawn = spawn;
+}
+
+void fixture_despawn(struct fixture_inputs *inputs, uint64_t entity)
+{
+    Mmorts__World__DespawnRequest *despawn = mm_arena_calloc(inputs->arena, 1, sizeof *despawn);
+    mmorts__world__despawn_request__init(despawn);
+    despawn->entity = entity;
+    add(inputs, MMORTS__WORLD__INPUT__INPUT_DESPAWN)->despawn = despawn;
+}
+
+void fixture_pause(struct fixture_inputs *inputs, bool pause)
+{
+    add(inputs, pause ? MMORTS__WORLD__INPUT__INPUT_PAUSE : MMORTS__WORLD__INPUT__INPUT_RESUME)
+        ->pause = true;
+}
+
+Mmorts__World__Command *fixture_command(struct fixture_inputs *inputs, uint64_t player_id,
+                                        uint64_t client_seq, const uint64_t *units, size_t count)
+{
+    Mmorts__World__Command *command = mm_arena_calloc(inputs->arena, 1, sizeof *command);
+    mmorts__world__command__init(command);
+    command->player_id = player_id;
+    command->client_seq = client_seq;
+    command->units = mm_arena_memdup(inputs->arena, units, count * sizeof *units);
+    command->n_units = count;
+    add(inputs, MMORTS__WORLD__INPUT__INPUT_COMMAND)->command = command;
+    return command;
+}
+
+Mmorts__World__Command *fixture_move(struct fixture_inputs *inputs, uint64_t player_id,
+                                     uint64_t client_seq, const uint64_t *units, size_t count,
+                                     int32_t q, int32_t r, bool queued)
+{
+    Mmorts__World__Command *command = fixture_command(inputs, player_id, client_seq, units, count);
+    Mmorts__World__MoveOrder *move = mm_arena_calloc(inputs->arena, 1, sizeof *move);
+    mmorts__world__move_order__init(move);
+    move->target = mm_arena_calloc(inputs->arena, 1, sizeof *move->target);
+    mmorts__world__hex__init(move->target);
+    move->target->q = q;
+    move->target->r = r;
+    command->order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
+    command->move = move;
+    command->queued = queued;
+    return command;
+}
+
+void fixture_stop(struct fixture_inputs *inputs, uint64_t player_id, uint64_t client_seq,
+                  const uint64_t *units, size_t count)
+{
+    Mmorts__World__Command *command = fixture_command(inputs, player_id, client_seq, units, count);
+    command->order_case = MMORTS__WORLD__COMMAND__ORDER_STOP;
+    command->stop = mm_arena_calloc(inputs->arena, 1, sizeof *command->stop);
+    mmorts__world__stop_order__init(command->stop);
+}
+
+// --- running ------------------------------------------------------------------------------------
+
+void fixture_step(struct world *world, struct fixture_inputs *inputs)
+{
+    world_inputs_sort(inputs->items, inputs->count);
+    world_step(world, inputs->items, inputs->count, inputs->arena, inputs->results);
+}
+
+void fixture_run(struct world *world, unsigned ticks)
+{
+    struct mm_arena *arena = mm_arena_new(4096, 1 << 20);
+    for (unsigned i = 0; i < ticks; i++)
+        world_step(world, NULL, 0, arena, NULL);
+    mm_arena_free(arena);
+}
+
+size_t fixture_units(const struct world *world, uint32_t empire, const char *type, uint64_t *out,
+                     size_t out_max)
+{
+    const struct world_rules *rules = world_rules_of(world);
+    int wanted = type ? world_rules_type(rules, type) : -1;
+    struct world_entity_view view;
+    uint32_t cursor = 0;
+    size_t count = 0;
+    while (count < out_max && world_next_entity(world, &cursor, &view)) {
+        bool fits = type ? (int)view.type == wanted : rules->types[view.type].ticks_per_hex > 0;
+        if (view.owner == empire && fits)
+            out[count++] = view.id;
+    }
+    return count;
+}
+
+void fixture_found(struct world *world, unsigned count)
+{
+    struct fixture_inputs inputs;
+    fixture_inputs_init(&inputs, 1);
+    for (unsigned i = 1; i <= count; i++) {
+        fixture_inputs_clear(&inputs);
+        char name[32];
+        snprintf(name, sizeof name, "player %u", i);
+        fixture_join(&inputs, i, name);
+        fixture_step(world, &inputs);
+        if (inputs.results[0].err != MM_OK || inputs.results[0].empire != i)
+            test_fail("empire %u was not founded", i);
+    }
+    fixture_inputs_free(&inputs);
+}

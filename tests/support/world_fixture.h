@@ -1,0 +1,56 @@
+#ifndef TESTS_SUPPORT_WORLD_FIXTURE_H
+#define TESTS_SUPPORT_WORLD_FIXTURE_H
+
+#include "libcommon/base/arena.h"
+#include "libcommon/base/rng.h"
+#include "services/world/core/world.h"
+
+// Worlds for tests: the game's own rules, and inputs made in few words.
+
+// The rules of services/world/game; the caller frees.
+struct world_rules *fixture_rules(void);
+
+// The same on an open map without nodes, for tests that need to know what is where.
+struct world_rules *fixture_open_rules(void);
+
+// A world of these rules (NULL: fixture_open_rules) and seed. Aborts if it cannot be made.
+struct world *fixture_world(const struct world_rules *rules, uint64_t seed);
+
+// Inputs of one tick, allocated in an arena of their own.
+struct fixture_inputs {
+    struct mm_arena *arena;
+    const world_input **items;
+    struct world_result *results;
+    size_t count, capacity;
+};
+void fixture_inputs_init(struct fixture_inputs *inputs, size_t capacity);
+void fixture_inputs_free(struct fixture_inputs *inputs);
+void fixture_inputs_clear(struct fixture_inputs *inputs);
+
+void fixture_join(struct fixture_inputs *inputs, uint64_t player_id, const char *name);
+void fixture_spawn(struct fixture_inputs *inputs, const char *key, const char *type,
+                   uint32_t empire, uint32_t count, int32_t q, int32_t r);
+void fixture_despawn(struct fixture_inputs *inputs, uint64_t entity);
+void fixture_pause(struct fixture_inputs *inputs, bool pause);
+// A command without order: to be filled in.
+Mmorts__World__Command *fixture_command(struct fixture_inputs *inputs, uint64_t player_id,
+                                        uint64_t client_seq, const uint64_t *units, size_t count);
+Mmorts__World__Command *fixture_move(struct fixture_inputs *inputs, uint64_t player_id,
+                                     uint64_t client_seq, const uint64_t *units, size_t count,
+                                     int32_t q, int32_t r, bool queued);
+void fixture_stop(struct fixture_inputs *inputs, uint64_t player_id, uint64_t client_seq,
+                  const uint64_t *units, size_t count);
+
+// Sorts and takes the inputs; results are in inputs->results, in the sorted order.
+void fixture_step(struct world *world, struct fixture_inputs *inputs);
+// Empty ticks.
+void fixture_run(struct world *world, unsigned ticks);
+
+// Ids of an empire's entities of a type (NULL: that can move), in slot order. Returns the count.
+size_t fixture_units(const struct world *world, uint32_t empire, const char *type, uint64_t *out,
+                     size_t out_max);
+
+// Founds empires 1..count for players 1..count, one a tick.
+void fixture_found(struct world *world, unsigned count);
+
+#endif

@@ -1,0 +1,313 @@
+// Random play over thousands of ticks, held against everything that must hold at any time.
+
+#include "services/world/core/state.h"
+#include "tests/support/world_fixture.h"
+#include "tests/support/world_mirror.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PLAYERS = 5, INPUTS_MAX = 64, UNITS_MAX = 256 };
+
+struct play {
+    struct mm_rng rng;
+    struct world *world;
+    struct fixture_inputs inputs;
+    uint64_t seq[PLAYERS + 2];
+    uint64_t spawns;
+    unsigned applied, refused, reasons;
+};
+
+static struct hex_axial random_hex(struct play *play)
+{
+    // Mostly near somebody's home, sometimes anywhere, sometimes absurd.
+    if (mm_rng_chance(&play->rng, 1, 50))
+        return (struct hex_axial){(int32_t)mm_rng_u64(&play->rng), (int32_t)mm_rng_u64(&play->rng)};
+    struct world_empire_view view = {0};
+    world_empire(play->world, (uint32_t)mm_rng_between(&play->rng, 1, PLAYERS), &view);
+    int32_t reach = mm_rng_chance(&play->rng, 1, 5) ? 60 : 12;
+    return (struct hex_axial){view.home.q + (int32_t)mm_rng_between(&play->rng, -reach, reach),
+                              view.home.r + (int32_t)mm_rng_between(&play->rng, -reach, reach)};
+}
+
+static size_t random_units(struct play *play, uint32_t player, uint64_t *units)
+{
+    uint64_t own[UNITS_MAX];
+    size_t count = fixture_units(play->world, player, NULL, own, UNITS_MAX), taken = 0;
+    for (size_t i = 0; i < count; i++)
+        if (mm_rng_chance(&play->rng, 1, 2))
+            units[taken++] = own[i];
+    if (mm_rng_chance(&play->rng, 1, 10) && taken < UNITS_MAX) {
+        // Somebody else's, or nobody's.
+        struct world_entity_view view = {.id = mm_rng_u64(&play->rng)};
+        uint32_t slot = (uint32_t)mm_rng_below(&play->rng, 400);
+        world_entity_at_slot(play->world, slot, &view);
+        units[taken++] = view.id;
+    }
+    return taken;
+}
+
+static void random_command(struct play *play)
+{
+    // Player PLAYERS + 1 has never joined.
+    uint32_t player = (uint32_t)mm_rng_between(&play->rng, 1, PLAYERS + 1);
+    uint64_t units[UNITS_MAX];
+    size_t count = random_units(play, player, units);
+    uint64_t seq = ++play->seq[player];
+    if (mm_rng_chance(&play->rng, 1, 12))
+        seq -= mm_rng_below(&play->rng, 30); // repeated, old, or nonsense
+    struct hex_axial to = random_hex(play);
+    switch (mm_rng_below(&play->rng, 12)) {
+    case 0:
+        fixture_stop(&play->inputs, player, seq, units, count);
+        break;
+    case 1:
+        fixture_command(&play->inputs, player, seq, units, count);
+        break;
+    case 2:
+        fixture_move(&play->inputs, player, seq, units, count, to.q, to.r, false)->order_case =
+            MMORTS__WORLD__COMMAND__ORDER_PATROL;
+        break;
+    case 3:
+        fixture_move(&play->inputs, player, seq, units, count, to.q, to.r, false)->move->target =
+            NULL;
+        break;
+    default:
+        fixture_move(&play->inputs, player, seq, units, count, to.q, to.r,
+                     mm_rng_chance(&play->rng, 1, 3));
+        break;
+    }
+}
+
+static void random_inputs(struct play *play)
+{
+    fixture_inputs_clear(&play->inputs);
+    uint64_t commands = mm_rng_chance(&play->rng, 1, 3) ? mm_rng_below(&play->rng, 6) : 0;
+    for (uint64_t i = 0; i < commands; i++)
+        random_command(play);
+    if (mm_rng_chance(&play->rng, 1, 40)) {
+        static const char *const types[] = {"soldier", "worker", "barracks", "woodland", "dragon"};
+        char key[32];
+        play->spawns += mm_rng_chance(&play->rng, 4, 5);
+        snprintf(key, sizeof key, "spawn-%llu", (unsigned long long)play->spawns);
+        struct hex_axial at = random_hex(play);
+        fixture_spawn(&play->inputs, key, types[mm_rng_below(&play->rng, 5)],
+                      (uint32_t)mm_rng_below(&play->rng, PLAYERS + 2),
+                      (uint32_t)mm_rng_below(&play->rng, 6), at.q, at.r);
+    }
+    if (mm_rng_chance(&play->rng, 1, 60)) {
+        struct world_entity_view view = {.id = 12345};
+        world_entity_at_slot(play->world, (uint32_t)mm_rng_below(&play->rng, 400), &view);
+        fixture_despawn(&play->inputs, view.id);
+    }
+    if (mm_rng_chance(&play->rng, 1, 150))
+        fixture_pause(&play->inputs, mm_rng_chance(&play->rng, 1, 2));
+    if (world_is_paused(play->world) && mm_rng_chance(&play->rng, 1, 5))
+        fixture_pause(&play->inputs, false);
+    if (mm_rng_chance(&play->rng, 1, 100))
+        fixture_join(&play->inputs, mm_rng_below(&play->rng, PLAYERS + 1), "again");
+}
+
+// The inputs that changed something, as the journal keeps them.
+static size_t journalled(const struct play *play, const world_input **out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < play->inputs.count; i++)
+        if (play->inputs.results[i].applied)
+            out[count++] = play->inputs.items[i];
+    return count;
+}
+
+static void check_sound(const struct world *world)
+{
+    char problem[128] = "";
+    cr_assert_eq(world_verify(world, problem, sizeof problem), MM_OK, "tick %llu: %s",
+                 (unsigned long long)world_tick(world), problem);
+    cr_assert_eq(world_state_hash(world), world_state_hash_full(world), "tick %llu",
+                 (unsigned long long)world_tick(world));
+}
+
+static struct world *save_and_load(const struct world *world)
+{
+    struct mm_buf bytes, again;
+    mm_buf_init(&bytes, 1 << 28);
+    mm_buf_init(&again, 1 << 28);
+    world_save(world, &bytes);
+    struct world *loaded;
+    cr_assert_eq(bytes.err, MM_OK);
+    cr_assert_eq(world_load(bytes.data, bytes.len, &loaded), MM_OK);
+    cr_assert_eq(world_state_hash(loaded), world_state_hash(world));
+    world_save(loaded, &again);
+    cr_assert_eq(bytes.len, again.len);
+    cr_assert(memcmp(bytes.data, again.data, bytes.len) == 0, "saved states differ");
+    mm_buf_free(&again);
+    mm_buf_free(&bytes);
+    return loaded;
+}
+
+static void check_snapshot(const struct world *world, const struct mirror *mirror)
+{
+    struct mm_arena *arena = mm_arena_new(1 << 16, 1 << 28);
+    struct mirror *fresh = mirror_new();
+    mirror_apply(fresh, world_snapshot_frame(world, arena));
+    cr_assert(mirror_equal(mirror, fresh));
+    mirror_free(fresh);
+    mm_arena_free(arena);
+}
+
+static void step_shadow(struct world *shadow, const struct play *play, struct mm_arena *arena)
+{
+    const world_input *inputs[INPUTS_MAX];
+    struct world_result results[INPUTS_MAX];
+    size_t count = journalled(play, inputs);
+    mm_arena_reset(arena);
+    world_step(shadow, inputs, count, arena, results);
+    for (size_t i = 0; i < count; i++)
+        cr_assert(results[i].applied);
+    cr_assert_eq(world_state_hash(shadow), world_state_hash(play->world),
+                 "tick %llu: without the refused inputs the state is another",
+                 (unsigned long long)world_tick(shadow));
+}
+
+static void count_results(struct play *play)
+{
+    for (size_t i = 0; i < play->inputs.count; i++) {
+        const struct world_result *result = &play->inputs.results[i];
+        play->applied += result->applied;
+        play->refused += !result->applied;
+        play->reasons |= 1u << result->reason;
+        if (play->inputs.items[i]->input_case == MMORTS__WORLD__INPUT__INPUT_COMMAND)
+            cr_assert(!result->applied ||
+                      result->reason == MMORTS__WORLD__COMMAND_REASON__COMMAND_OK);
+    }
+}
+
+// Plays `ticks` and returns the last hash. The shadow gets only what was applied, and every now
+// and then is replaced by a saved and loaded copy: it must not be told apart.
+static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned ticks, bool check)
+{
+    struct play play = {.world = fixture_world(rules, seed)};
+    struct world *shadow = fixture_world(rules, seed);
+    struct mirror *mirror = mirror_new();
+    struct mm_arena *arena = mm_arena_new(1 << 16, 1 << 28);
+    mm_rng_seed(&play.rng, seed);
+    fixture_inputs_init(&play.inputs, INPUTS_MAX);
+    fixture_found(play.world, PLAYERS);
+    fixture_found(shadow, PLAYERS);
+    mirror_apply(mirror, world_snapshot_frame(play.world, arena));
+    for (unsigned i = 0; i < ticks; i++) {
+        random_inputs(&play);
+        fixture_step(play.world, &play.inputs);
+        count_results(&play);
+        if (!check)
+            continue;
+        step_shadow(shadow, &play, arena);
+        mm_arena_reset(arena);
+        mirror_apply(mirror, world_frame(play.world, arena));
+        if (i % 10 == 0)
+            check_sound(play.world);
+        if (i % 50 == 0)
+            check_snapshot(play.world, mirror);
+        if (i % 97 == 0) {
+            world_free(shadow);
+            shadow = save_and_load(play.world);
+        }
+    }
+    uint64_t hash = world_state_hash(play.world);
+    if (check) {
+        cr_assert_gt(play.applied, ticks / 20);
+        cr_assert_gt(play.refused, ticks / 20);
+        // Not all reasons can be met in random play, but most.
+        cr_assert_geq(__builtin_popcount(play.reasons), 7, "reasons %x", play.reasons);
+    }
+    fixture_inputs_free(&play.inputs);
+    mm_arena_free(arena);
+    mirror_free(mirror);
+    world_free(shadow);
+    world_free(play.world);
+    return hash;
+}
+
+Test(world_property, random_play_keeps_every_invariant, .timeout = 120)
+{
+    struct world_rules *rules = fixture_rules();
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        play_on(rules, seed, 2000, true);
+    free(rules);
+}
+
+Test(world_property, several_units_on_a_hex, .timeout = 60)
+{
+    struct world_rules *rules = fixture_rules();
+    rules->movement.units_per_hex = 3;
+    play_on(rules, 11, 1500, true);
+    free(rules);
+}
+
+Test(world_property, a_small_budget_for_paths, .timeout = 60)
+{
+    struct world_rules *rules = fixture_rules();
+    rules->movement.path_nodes_per_tick = 100;
+    rules->movement.path_nodes_per_search = 400;
+    play_on(rules, 12, 1500, true);
+    free(rules);
+}
+
+Test(world_property, few_spawn_keys_are_kept, .timeout = 60)
+{
+    struct world_rules *rules = fixture_rules();
+    rules->spawn_keys_kept = 5;
+    play_on(rules, 13, 1500, true);
+    free(rules);
+}
+
+Test(world_property, the_same_play_twice_is_the_same, .timeout = 60)
+{
+    struct world_rules *rules = fixture_rules();
+    cr_assert_eq(play_on(rules, 21, 1500, false), play_on(rules, 21, 1500, false));
+    cr_assert_neq(play_on(rules, 21, 300, false), play_on(rules, 22, 300, false));
+    free(rules);
+}
+
+// --- everybody arrives --------------------------------------------------------------------------
+
+// Whatever the crowd, every order comes to its end: nobody waits for ever for somebody else.
+Test(world_property, every_march_ends, .timeout = 120)
+{
+    struct world_rules *rules = fixture_rules();
+    for (uint64_t seed = 31; seed <= 36; seed++) {
+        struct play play = {.world = fixture_world(rules, seed)};
+        mm_rng_seed(&play.rng, seed);
+        fixture_inputs_init(&play.inputs, INPUTS_MAX);
+        fixture_found(play.world, PLAYERS);
+        for (uint32_t p = 1; p <= PLAYERS; p++) {
+            char key[32];
+            snprintf(key, sizeof key, "army %u", p);
+            struct world_empire_view view;
+            world_empire(play.world, p, &view);
+            fixture_spawn(&play.inputs, key, "soldier", p, 40, view.home.q, view.home.r);
+        }
+        fixture_step(play.world, &play.inputs);
+        for (uint64_t round = 1; round <= 3; round++) {
+            fixture_inputs_clear(&play.inputs);
+            for (uint32_t p = 1; p <= PLAYERS; p++) {
+                uint64_t units[UNITS_MAX];
+                size_t count = fixture_units(play.world, p, NULL, units, UNITS_MAX);
+                // All to one place, so that they meet.
+                fixture_move(&play.inputs, p, round, units, count, round == 2 ? 20 : 0,
+                             round == 3 ? 20 : 0, false);
+            }
+            fixture_step(play.world, &play.inputs);
+            unsigned ticks = 0;
+            for (; ticks < 6000 && world_mover_count(play.world) > 0; ticks++)
+                fixture_run(play.world, 1);
+            cr_assert_eq(world_mover_count(play.world), 0, "seed %llu round %llu",
+                         (unsigned long long)seed, (unsigned long long)round);
+            check_sound(play.world);
+        }
+        fixture_inputs_free(&play.inputs);
+        world_free(play.world);
+    }
+    free(rules);
+}
