@@ -206,10 +206,7 @@ void mm_service_db_changed(bool is_up, void *arg)
 {
     struct mm_service *service = arg;
     if (is_up) {
-        MM_LOG_INFO("database is up");
         migrate(service);
-    } else {
-        MM_LOG_WARN("database is down");
     }
     mm_service_condition_set(service, service->db_condition, is_up && service->migrated);
     if (service->on_db != NULL) {
@@ -220,11 +217,6 @@ void mm_service_db_changed(bool is_up, void *arg)
 void mm_service_redis_changed(bool is_up, void *arg)
 {
     struct mm_service *service = arg;
-    if (is_up) {
-        MM_LOG_INFO("Redis is up");
-    } else {
-        MM_LOG_WARN("Redis is down");
-    }
     mm_service_condition_set(service, service->redis_condition, is_up);
     if (service->on_redis != NULL) {
         service->on_redis(is_up, service->on_redis_arg);
