@@ -371,12 +371,12 @@ static enum mm_err listen_at(const struct mm_http_options *options, int *fd_out)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address = {0};
+    // An IPv4 address fits in, and its port lies in the same place.
+    struct sockaddr_in6 address = {0};
     socklen_t bytes = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
         return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address.sin6_port);
 }
 
 // connections_max is kept by on_accept, which closes what is too much; at libmicrohttpd's own limit
