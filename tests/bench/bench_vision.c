@@ -268,81 +268,100 @@ static double timed(struct vision *core, const Mmorts__Frame__TickFrame *frame,
     return (double)(bench_now_ns() - start) / 1e6;
 }
 
-static void must_agree(const struct vision *x, const struct vision *y)
+// What one way of counting came to; the same moves must come to the same in every way.
+struct outcome {
+    double tick_ms;
+    size_t hexes, entered, left;
+    struct vision_stats stats;
+};
+
+// Each in a scene of its own, one after the other: side by side they would fight for the caches.
+static struct outcome play(uint32_t entities, bool whole_discs)
 {
-    struct vision_stats a, b;
-    vision_stats(x, &a);
-    vision_stats(y, &b);
-    if (a.visible_hexes != b.visible_hexes || a.explored_hexes != b.explored_hexes ||
-        a.sight_pairs != b.sight_pairs) {
-        fprintf(stderr, "the variants disagree\n");
-        exit(1);
+    struct scene *scene = scene_new(entities);
+    struct vision *core = core_new(whole_discs);
+    const Mmorts__Frame__VisionFrame *out;
+    struct outcome outcome = {0};
+    double took_ms[TICKS];
+    timed(core, &scene->snapshot, &out);
+    for (int i = 0; i < WARM_TICKS + TICKS; i++) {
+        scene_move(scene, (uint64_t)i + 2);
+        double ms = timed(core, &scene->delta, &out);
+        if (i < WARM_TICKS)
+            continue;
+        took_ms[i - WARM_TICKS] = ms;
+        outcome.hexes += out->n_hex_q;
+        outcome.entered += out->n_entered;
+        outcome.left += out->n_left;
     }
+    outcome.tick_ms = bench_median(took_ms, TICKS);
+    vision_stats(core, &outcome.stats);
+    vision_free(core);
+    scene_free(scene);
+    return outcome;
 }
 
-static void must_equal(const Mmorts__Frame__VisionFrame *x, const Mmorts__Frame__VisionFrame *y)
+// Every tick from nothing: the state after the same moves, told whole.
+static struct outcome recompute(uint32_t entities)
 {
-    if (x->n_hex_q != y->n_hex_q || x->n_entered != y->n_entered || x->n_left != y->n_left ||
-        x->n_empire != y->n_empire) {
-        fprintf(stderr, "the variants' frames disagree\n");
+    struct scene *scene = scene_new(entities);
+    struct vision *core = core_new(false);
+    const Mmorts__Frame__VisionFrame *out;
+    struct outcome outcome = {0};
+    double took_ms[RECOMPUTE_TICKS];
+    for (int i = 0; i < WARM_TICKS + TICKS; i++)
+        scene_move(scene, (uint64_t)i + 2);
+    for (int i = 0; i < RECOMPUTE_TICKS; i++) {
+        fill_snapshot(scene, (uint64_t)i + 1);
+        took_ms[i] = timed(core, &scene->snapshot, &out);
+    }
+    outcome.tick_ms = bench_median(took_ms, RECOMPUTE_TICKS);
+    vision_stats(core, &outcome.stats);
+    vision_free(core);
+    scene_free(scene);
+    return outcome;
+}
+
+static void must_agree(const struct outcome *x, const struct outcome *y, bool frames)
+{
+    if (x->stats.visible_hexes != y->stats.visible_hexes ||
+        x->stats.sight_pairs != y->stats.sight_pairs ||
+        (frames && (x->hexes != y->hexes || x->entered != y->entered || x->left != y->left))) {
+        fprintf(stderr, "the ways of counting disagree\n");
         exit(1);
     }
 }
 
 static void measure(struct bench *bench, uint32_t entities, const char *label)
 {
-    struct scene *scene = scene_new(entities);
-    struct vision *core = core_new(false), *discs = core_new(true), *anew = core_new(false);
-    const Mmorts__Frame__VisionFrame *out, *other;
-    double steps_ms[TICKS], discs_ms[TICKS], anew_ms[RECOMPUTE_TICKS];
-    timed(core, &scene->snapshot, &out);
-    timed(discs, &scene->snapshot, &other);
-    size_t hexes = 0, entered = 0;
-    for (int i = 0; i < WARM_TICKS + TICKS; i++) {
-        scene_move(scene, (uint64_t)i + 2);
-        double ms = timed(core, &scene->delta, &out);
-        double discs_took = timed(discs, &scene->delta, &other);
-        must_equal(out, other);
-        if (i < WARM_TICKS)
-            continue;
-        steps_ms[i - WARM_TICKS] = ms;
-        discs_ms[i - WARM_TICKS] = discs_took;
-        hexes += out->n_hex_q;
-        entered += out->n_entered;
-    }
-    for (int i = 0; i < RECOMPUTE_TICKS; i++) {
-        fill_snapshot(scene, WARM_TICKS + TICKS + 2 + (uint64_t)i);
-        anew_ms[i] = timed(anew, &scene->snapshot, &out);
-    }
-    must_agree(core, discs);
-    struct vision_stats now, fresh;
-    vision_stats(core, &now);
-    vision_stats(anew, &fresh);
-    if (now.visible_hexes != fresh.visible_hexes || now.sight_pairs != fresh.sight_pairs) {
-        fprintf(stderr, "counting anew disagrees\n");
-        exit(1);
-    }
+    struct outcome steps = play(entities, false);
+    struct outcome discs = play(entities, true);
+    struct outcome anew = recompute(entities);
+    must_agree(&steps, &discs, true);
+    must_agree(&steps, &anew, false);
 
-    char name[64];
-    double tick_ms = bench_median(steps_ms, TICKS);
-    snprintf(name, sizeof name, "vision.tick_ms.%s", label);
-    bench_figure(bench, name, tick_ms, "ms");
-    snprintf(name, sizeof name, "vision.remove_add.%s", label);
-    bench_compare(bench, name, tick_ms, bench_median(discs_ms, TICKS), "ms");
-    snprintf(name, sizeof name, "vision.recompute.%s", label);
-    bench_compare(bench, name, tick_ms, bench_median(anew_ms, RECOMPUTE_TICKS), "ms");
-    snprintf(name, sizeof name, "vision.hexes_told.%s", label);
-    bench_figure(bench, name, (double)hexes / TICKS, "1/tick");
-    snprintf(name, sizeof name, "vision.entered.%s", label);
-    bench_figure(bench, name, (double)entered / TICKS, "1/tick");
-    snprintf(name, sizeof name, "vision.bytes_per_empire.%s", label);
-    bench_figure(bench, name, (double)now.state_bytes / (double)now.empires, "bytes");
-    snprintf(name, sizeof name, "vision.bytes_per_explored_hex.%s", label);
-    bench_figure(bench, name, (double)now.state_bytes / (double)now.explored_hexes, "bytes");
-    vision_free(core);
-    vision_free(discs);
-    vision_free(anew);
-    scene_free(scene);
+    const struct {
+        const char *what, *unit;
+        double value, baseline;
+    } figures[] = {
+        {"tick_ms", "ms", steps.tick_ms, 0},
+        {"remove_add", "ms", steps.tick_ms, discs.tick_ms},
+        {"recompute", "ms", steps.tick_ms, anew.tick_ms},
+        {"hexes_told", "1/tick", (double)steps.hexes / TICKS, 0},
+        {"entered", "1/tick", (double)steps.entered / TICKS, 0},
+        {"bytes_per_empire", "bytes", (double)steps.stats.state_bytes / (double)steps.stats.empires,
+         0},
+        {"bytes_per_explored_hex", "bytes",
+         (double)steps.stats.state_bytes / (double)steps.stats.explored_hexes, 0},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "vision.%s.%s", figures[i].what, label);
+        if (figures[i].baseline > 0)
+            bench_compare(bench, name, figures[i].value, figures[i].baseline, figures[i].unit);
+        else
+            bench_figure(bench, name, figures[i].value, figures[i].unit);
+    }
 }
 
 int main(void)

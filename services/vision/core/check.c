@@ -57,6 +57,10 @@ static enum mm_err check_empires(struct vision *vision, const Mmorts__Frame__Emp
     for (size_t i = 0; i < n; i++) {
         if (empires->empire[i] == 0 || empires->empire[i] > vision->options.empires_max)
             return refuse(vision, "empire number %" PRIu32, empires->empire[i]);
+        struct vision_empire *empire = vision_empire_get(vision, empires->empire[i]);
+        if (!empire)
+            return MM_RESOURCE_EXHAUSTED;
+        empire->told_in_check = vision->checks;
     }
     return MM_OK;
 }
@@ -87,7 +91,6 @@ static enum mm_err check_chunks(struct vision *vision, const Mmorts__Frame__Chun
 struct entity_check {
     bool snapshot; // slots are empty to begin with
     uint32_t type_count;
-    const Mmorts__Frame__EmpireColumns *empires;
 };
 
 static bool slot_in_range(const struct vision *vision, uint32_t slot)
@@ -118,13 +121,8 @@ static bool owner_exists(const struct vision *vision, const struct entity_check 
     if (owner == 0)
         return true;
     const struct vision_empire *empire = vision_empire_find(vision, owner);
-    if (!check->snapshot && empire && empire->known)
-        return true;
-    for (size_t i = 0; check->empires && i < check->empires->n_empire; i++) {
-        if (check->empires->empire[i] == owner)
-            return true;
-    }
-    return false;
+    return empire &&
+           (empire->told_in_check == vision->checks || (!check->snapshot && empire->known));
 }
 
 static enum mm_err check_despawned(struct vision *vision, const struct entity_check *check,
@@ -207,7 +205,6 @@ static enum mm_err check_entities(struct vision *vision, const Mmorts__Frame__Ti
         .snapshot = frame->snapshot,
         .type_count =
             frame->catalogue ? (uint32_t)frame->catalogue->types->n_name : vision->type_count,
-        .empires = frame->empires,
     };
     enum mm_err err = check_despawned(vision, &check, frame);
     if (err == MM_OK && frame->spawned)
@@ -232,6 +229,7 @@ static enum mm_err check_entities(struct vision *vision, const Mmorts__Frame__Ti
 enum mm_err vision_check_frame(struct vision *vision, const Mmorts__Frame__TickFrame *frame)
 {
     vision->refusal[0] = '\0';
+    vision->checks++;
     if (!frame->snapshot && !vision->live)
         return MM_FAILED_PRECONDITION;
     if (frame->snapshot && (!frame->catalogue || frame->n_despawned > 0))

@@ -11,7 +11,8 @@
 // What the core's files share. The picture:
 //
 //   entity --stands on--> chunk cell          chunk --watchers--> actives (empires that see some
-//     |                                          |                 cell of it), sorted by empire
+//     |                                          |                 cell of it); per cell one bit
+//     |                                          |                 for each watcher that sees it
 //     +--viewers: empires that have it in sight  |
 //                                              view (empire, chunk): explored bits, for ever
 //   observer: an entity with a seat                +-- active: counters and bits, while anything
@@ -50,6 +51,7 @@ struct vision_active {
     struct vision_view *neighbors[HEX_DIRECTIONS];
     struct vision_plane *planes[SENSES][SOURCES]; // NULL: all zero
     uint32_t place_in_empire;                     // in empire->actives
+    uint32_t watcher;                             // slot in the chunk's watchers
     // Five bitsets of vision->words words each, see vision_bits().
     uint64_t bits[];
 };
@@ -79,7 +81,7 @@ struct vision_view {
 
 struct vision_watcher {
     uint32_t empire;
-    struct vision_active *active;
+    struct vision_active *active; // NULL: the slot is free
 };
 
 struct vision_chunk {
@@ -92,6 +94,10 @@ struct vision_chunk {
     struct {
         MM_VEC(struct vision_watcher);
     } watchers;
+    // Who sees a cell: bit w of the `seen_words` words at seen_by[cell * seen_words] stands for
+    // watcher w. So the viewers of an entity are found without asking all who watch its chunk.
+    uint64_t *seen_by;
+    uint32_t seen_words;
 };
 
 struct vision_viewer {
@@ -170,7 +176,8 @@ struct vision_memory_slot {
 
 struct vision_empire {
     uint32_t number;
-    bool known; // world has told of it
+    bool known;             // world has told of it
+    uint64_t told_in_check; // the check of a frame that tells of it
     uint64_t id;
     uint32_t first_owned;
     struct vision_view *first_view;
@@ -278,6 +285,7 @@ struct vision {
     bool exhausted;   // memory or a limit ran out in this frame
     bool whole_discs; // benchmark only: never use step differences
     char refusal[VISION_REFUSAL_BYTES];
+    uint64_t checks; // frames looked through
 
     struct vision_type *types;
     uint32_t type_count;
@@ -321,7 +329,7 @@ struct vision {
     } share_orders;
     struct {
         MM_VEC(struct vision_viewer);
-    } merged; // scratch of one entity's new viewers
+    } sightings; // scratch: an entity's viewers now
 
     struct vision_memory_slot *memories; // [0] is unused
     uint32_t memory_capacity;
@@ -370,6 +378,16 @@ static inline bool vision_active_sees(const struct vision *vision,
     return vision_active_bit(vision, active, BITS_VISIBLE, entity->cell) &&
            (!entity->stealthed || VISION_FAULT(STEALTH_IGNORED) ||
             vision_active_bit(vision, active, BITS_DETECTED, entity->cell));
+}
+
+static inline void vision_seen_set(struct vision_chunk *chunk, size_t cell, uint32_t watcher,
+                                   bool sees)
+{
+    uint64_t *words = chunk->seen_by + cell * chunk->seen_words;
+    if (sees)
+        mm_bitset_set(words, watcher);
+    else
+        mm_bitset_clear(words, watcher);
 }
 
 static inline struct vision_empire *vision_empire_find(const struct vision *vision, uint32_t number)

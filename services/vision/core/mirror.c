@@ -111,7 +111,10 @@ static void place(struct vision *vision, uint32_t slot, struct hex_axial at)
     struct vision_entity *entity = &vision->entities[slot];
     struct hex_chunk chunk_at;
     uint32_t cell = hex_chunk_cell(&vision->tiling, at, &chunk_at);
-    uint32_t index = vision_chunk_get(vision, chunk_at);
+    // Most moves stay within the chunk.
+    bool same = entity->chunk < vision->chunks.count &&
+                hex_chunk_equal(vision->chunks.items[entity->chunk].at, chunk_at);
+    uint32_t index = same ? entity->chunk : vision_chunk_get(vision, chunk_at);
     entity->at = at;
     entity->chunk = index;
     entity->cell = cell;
@@ -359,7 +362,7 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
     if (!appears) {
         for (size_t w = 0; w < chunk->watchers.count; w++) {
             struct vision_watcher *watcher = &chunk->watchers.items[w];
-            for (uint32_t cell = 0; cell < vision->tiling.cells; cell++) {
+            for (uint32_t cell = 0; watcher->active && cell < vision->tiling.cells; cell++) {
                 if (cells[cell] != chunk->cells[cell] &&
                     vision_active_bit(vision, watcher->active, BITS_VISIBLE, cell))
                     vision_output_hex(
@@ -374,6 +377,8 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
     // Counters may stand there already: now they count.
     for (size_t w = 0; w < chunk->watchers.count; w++) {
         struct vision_active *active = chunk->watchers.items[w].active;
+        if (!active)
+            continue;
         for (uint32_t cell = 0; cell < vision->tiling.cells; cell++)
             mm_bitset_set(vision_bits(vision, active, BITS_DIRTY), cell);
         vision_view_mark_dirty(vision, active->view);
@@ -428,6 +433,9 @@ void vision_mirror_clear(struct vision *vision)
         chunk->known = false;
         chunk->entities = 0;
         mm_vec_clear(&chunk->watchers);
+        if (chunk->seen_by)
+            memset(chunk->seen_by, 0,
+                   (size_t)vision->tiling.cells * chunk->seen_words * sizeof *chunk->seen_by);
         if (chunk->first_entity)
             memset(chunk->first_entity, 0, vision->tiling.cells * sizeof *chunk->first_entity);
     }

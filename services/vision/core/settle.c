@@ -49,7 +49,7 @@ static void tell_hex(struct vision *vision, struct vision_view *view, size_t cel
 static void settle_view(struct vision *vision, struct vision_view *view)
 {
     struct vision_active *active = view->active;
-    const struct vision_chunk *chunk = &vision->chunks.items[view->chunk];
+    struct vision_chunk *chunk = &vision->chunks.items[view->chunk];
     uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
     uint64_t *visible = vision_bits(vision, active, BITS_VISIBLE);
     uint64_t *detected = vision_bits(vision, active, BITS_DETECTED);
@@ -60,8 +60,10 @@ static void settle_view(struct vision *vision, struct vision_view *view)
         bool detects = chunk->known && plane_sees(active, SENSE_DETECT, cell);
         bool sight_changed = set_bit(visible, cell, sees);
         bool sense_changed = set_bit(detected, cell, detects);
-        if (sight_changed)
+        if (sight_changed) {
+            vision_seen_set(chunk, cell, active->watcher, sees);
             tell_hex(vision, view, cell, sees);
+        }
         if (!sight_changed)
             mm_bitset_clear(dirty, cell);
         if (!sight_changed && !sense_changed)
@@ -89,14 +91,11 @@ void vision_settle(struct vision *vision)
 static void remove_watcher(struct vision *vision, const struct vision_active *active)
 {
     struct vision_chunk *chunk = &vision->chunks.items[active->view->chunk];
-    size_t i = 0;
-    while (i < chunk->watchers.count && chunk->watchers.items[i].active != active)
-        i++;
-    if (i == chunk->watchers.count)
+    if (active->watcher >= chunk->watchers.count)
         return;
-    memmove(&chunk->watchers.items[i], &chunk->watchers.items[i + 1],
-            (chunk->watchers.count - i - 1) * sizeof *chunk->watchers.items);
-    chunk->watchers.count--;
+    chunk->watchers.items[active->watcher].active = NULL;
+    while (chunk->watchers.count > 0 && !chunk->watchers.items[chunk->watchers.count - 1].active)
+        chunk->watchers.count--;
 }
 
 void vision_view_release(struct vision *vision, struct vision_view *view)

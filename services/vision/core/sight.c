@@ -44,18 +44,38 @@ struct vision_view *vision_view_get(struct vision *vision, uint32_t empire_numbe
     return view;
 }
 
-// The watchers of a chunk are kept in the order of their empires' numbers.
+// Room for one bit more per cell.
+static bool seen_by_reserve(struct vision *vision, struct vision_chunk *chunk, size_t watchers)
+{
+    uint32_t words = (uint32_t)MM_BITSET_WORDS(watchers);
+    if (words <= chunk->seen_words)
+        return true;
+    size_t cells = vision->tiling.cells;
+    uint64_t *grown = mm_calloc(cells * words, sizeof *grown);
+    if (!grown)
+        return false;
+    for (size_t cell = 0; cell < cells && chunk->seen_words > 0; cell++)
+        memcpy(grown + cell * words, chunk->seen_by + cell * chunk->seen_words,
+               chunk->seen_words * sizeof *grown);
+    vision->held_bytes += cells * (words - chunk->seen_words) * sizeof *grown;
+    mm_free(chunk->seen_by);
+    chunk->seen_by = grown;
+    chunk->seen_words = words;
+    return true;
+}
+
 static bool add_watcher(struct vision *vision, struct vision_active *active)
 {
     struct vision_chunk *chunk = &vision->chunks.items[active->view->chunk];
-    uint32_t empire = active->view->empire;
-    struct vision_watcher watcher = {.empire = empire, .active = active};
-    if (!mm_vec_push(&chunk->watchers, watcher))
+    struct vision_watcher watcher = {.empire = active->view->empire, .active = active};
+    size_t slot = 0;
+    while (slot < chunk->watchers.count && chunk->watchers.items[slot].active)
+        slot++;
+    if (!seen_by_reserve(vision, chunk, slot + 1) ||
+        (slot == chunk->watchers.count && !mm_vec_push(&chunk->watchers, watcher)))
         return false;
-    size_t i = chunk->watchers.count - 1;
-    for (; i > 0 && chunk->watchers.items[i - 1].empire > empire; i--)
-        chunk->watchers.items[i] = chunk->watchers.items[i - 1];
-    chunk->watchers.items[i] = watcher;
+    chunk->watchers.items[slot] = watcher;
+    active->watcher = (uint32_t)slot;
     return true;
 }
 

@@ -30,7 +30,7 @@ static void init_vectors(struct vision *vision)
     mm_vec_init(&vision->flips, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->partings, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->share_orders, TABLE_ENTRIES_MAX);
-    mm_vec_init(&vision->merged, vision->options.empires_max);
+    mm_vec_init(&vision->sightings, (size_t)vision->options.empires_max + 1);
     mm_vec_init(&vision->unsaved_forgotten, TABLE_ENTRIES_MAX);
     vision_output_init(&vision->output);
 }
@@ -89,6 +89,7 @@ static void free_tables(struct vision *vision)
         mm_free(vision->chunks.items[i].cells);
         mm_free(vision->chunks.items[i].first_entity);
         mm_vec_free(&vision->chunks.items[i].watchers);
+        mm_free(vision->chunks.items[i].seen_by);
     }
     mm_free(vision->memories);
     mm_free(vision->types);
@@ -108,7 +109,7 @@ void vision_free(struct vision *vision)
     mm_vec_free(&vision->flips);
     mm_vec_free(&vision->partings);
     mm_vec_free(&vision->share_orders);
-    mm_vec_free(&vision->merged);
+    mm_vec_free(&vision->sightings);
     mm_vec_free(&vision->unsaved_forgotten);
     mm_pool_free(vision->view_pool);
     mm_pool_free(vision->active_pool);

@@ -57,78 +57,81 @@ static bool viewers_reserve(struct vision *vision, struct vision_entity *entity,
 // --- an entity that changed: all viewers at once
 // --------------------------------------------------------
 
-// Walks the watchers of the entity's chunk and its owner, ascending by empire.
-struct sighting {
-    const struct vision_watcher *watchers;
-    size_t count;
-    size_t next;
-    uint32_t owner; // 0 once it was given
-};
-
-// The next empire that has the entity in sight, or 0.
-static uint32_t next_sighting(const struct vision *vision, const struct vision_entity *entity,
-                              struct sighting *sighting)
+static bool add_sighting(struct vision *vision, uint32_t empire)
 {
-    while (sighting->next < sighting->count) {
-        const struct vision_watcher *watcher = &sighting->watchers[sighting->next];
-        if (sighting->owner != 0 && sighting->owner <= watcher->empire)
-            break;
-        sighting->next++;
-        if (watcher->empire != entity->owner && vision_active_sees(vision, watcher->active, entity))
-            return watcher->empire;
+    struct vision_viewer viewer = {.empire = empire};
+    return mm_vec_push(&vision->sightings, viewer);
+}
+
+// Fills vision->sightings with the empires that have the entity in sight now, ascending.
+static void find_sightings(struct vision *vision, const struct vision_entity *entity)
+{
+    mm_vec_clear(&vision->sightings);
+    if (!entity->alive || entity->chunk == UINT32_MAX)
+        return;
+    bool room = entity->owner == 0 || add_sighting(vision, entity->owner);
+    const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
+    const uint64_t *words = chunk->seen_by + (size_t)entity->cell * chunk->seen_words;
+    for (uint32_t w = 0; w < chunk->seen_words; w++) {
+        for (uint64_t bits = words[w]; bits != 0; bits &= bits - 1) {
+            const struct vision_watcher *watcher =
+                &chunk->watchers.items[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+            if (watcher->empire != entity->owner &&
+                (!entity->stealthed || vision_active_sees(vision, watcher->active, entity)))
+                room = add_sighting(vision, watcher->empire) && room;
+        }
     }
-    uint32_t owner = sighting->owner;
-    sighting->owner = 0;
-    return owner;
+    vision->exhausted |= !room;
+    // Few see one hex, and most often they come in order.
+    struct vision_viewer *items = vision->sightings.items;
+    for (size_t i = 1; i < vision->sightings.count; i++) {
+        struct vision_viewer moving = items[i];
+        size_t k = i;
+        for (; k > 0 && items[k - 1].empire > moving.empire; k--)
+            items[k] = items[k - 1];
+        items[k] = moving;
+    }
 }
 
 static void resight(struct vision *vision, struct vision_entity *entity)
 {
-    struct sighting sighting = {0};
-    if (entity->alive && entity->chunk != UINT32_MAX) {
-        const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
-        sighting = (struct sighting){.watchers = chunk->watchers.items,
-                                     .count = chunk->watchers.count,
-                                     .owner = entity->owner};
-    }
     if (VISION_FAULT(LEAKED_ID_AFTER_DESPAWN) && !entity->alive) {
         const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
-        for (size_t w = 0; w < chunk->watchers.count; w++)
-            vision_output_left(vision, chunk->watchers.items[w].empire, entity->id);
+        for (size_t w = 0; w < chunk->watchers.count; w++) {
+            if (chunk->watchers.items[w].active)
+                vision_output_left(vision, chunk->watchers.items[w].empire, entity->id);
+        }
     }
-    mm_vec_clear(&vision->merged);
-    bool differs = false;
-    size_t old = 0;
-    uint32_t empire = next_sighting(vision, entity, &sighting);
-    while (empire != 0 || old < entity->viewer_count) {
+    find_sightings(vision, entity);
+    bool differs = entity->viewer_count != vision->sightings.count;
+    size_t old = 0, now = 0;
+    while (now < vision->sightings.count || old < entity->viewer_count) {
         const struct vision_viewer *viewer =
             old < entity->viewer_count ? &entity->viewers[old] : NULL;
-        struct vision_viewer kept;
-        if (viewer && (empire == 0 || viewer->empire < empire)) {
+        struct vision_viewer *sighting =
+            now < vision->sightings.count ? &vision->sightings.items[now] : NULL;
+        if (viewer && sighting && viewer->empire == sighting->empire) {
+            sighting->first_seen = viewer->first_seen;
+            old++;
+            now++;
+        } else if (viewer && (!sighting || viewer->empire < sighting->empire)) {
             leave(vision, entity, viewer);
             differs = true;
             old++;
-            continue;
-        }
-        if (viewer && viewer->empire == empire) {
-            kept = *viewer;
-            old++;
         } else {
-            kept = (struct vision_viewer){.empire = empire,
-                                          .first_seen = enter(vision, entity, empire)};
+            sighting->first_seen = enter(vision, entity, sighting->empire);
             differs = true;
+            now++;
         }
-        vision->exhausted |= !mm_vec_push(&vision->merged, kept);
-        empire = next_sighting(vision, entity, &sighting);
     }
     if (VISION_FAULT(SLOT_KEEPS_VIEWERS) && !entity->alive)
         return;
-    if (!differs || !viewers_reserve(vision, entity, vision->merged.count))
+    if (!differs || !viewers_reserve(vision, entity, vision->sightings.count))
         return;
-    if (vision->merged.count > 0)
-        memcpy(entity->viewers, vision->merged.items,
-               vision->merged.count * sizeof *entity->viewers);
-    entity->viewer_count = (uint32_t)vision->merged.count;
+    if (vision->sightings.count > 0)
+        memcpy(entity->viewers, vision->sightings.items,
+               vision->sightings.count * sizeof *entity->viewers);
+    entity->viewer_count = (uint32_t)vision->sightings.count;
 }
 
 void vision_watch_changes(struct vision *vision)
