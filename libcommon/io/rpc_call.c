@@ -362,8 +362,12 @@ static bool first_with_its_id(struct mm_rpc_call *call, const struct mm_rpc_arri
 static void run_handler(struct mm_rpc_call *call)
 {
     ProtobufCService *service = call->registered->service;
+    char trace_id[2 * sizeof call->trace.trace_id + 1];
+    mm_hex_encode(call->trace.trace_id, sizeof call->trace.trace_id, trace_id);
     call->in_handler = true;
+    mm_log_set_trace(trace_id);
     service->invoke(service, call->method_index, call->input, reply_closure, call);
+    mm_log_set_trace(NULL);
     call->in_handler = false;
     if (call->state == CALL_ANSWERED)
         hand_back(call, call->outgoing);
