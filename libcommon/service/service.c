@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -260,12 +261,24 @@ static enum mm_err open_all(struct mm_service *service)
     return err;
 }
 
+// As many descriptors as the system lets us have: the default soft limit is for programs that still
+// use select().
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int mm_service_run(struct mm_service *service)
 {
     enum mm_log_level level = MM_LOG_LEVEL_INFO;
     MM_CHECK(mm_log_level_parse(service->settings.log_level, &level) == MM_OK);
     mm_log_init(service->spec->name, level);
     signal(SIGPIPE, SIG_IGN);
+    raise_fd_limit();
     char host[MM_SERVICE_NAME_CHARS_MAX + 1 - 12] = "localhost";
     (void)gethostname(host, sizeof host - 1);
     snprintf(service->instance, sizeof service->instance, "%s:%d", host, (int)getpid());

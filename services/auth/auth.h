@@ -5,6 +5,7 @@
 #include "libcommon/base/err.h"
 #include "libcommon/io/http_rpc.h"
 #include "libcommon/io/loop.h"
+#include "libcommon/io/redis.h"
 #include "libcommon/io/rpc_server.h"
 #include "libcommon/service/service.h"
 #include "services/auth/core/token.h"
@@ -73,12 +74,24 @@ struct auth_revocations {
     int condition;
 };
 
+// Events that will be published a second time (events.c): a ring in the order of their times.
+enum { AUTH_EVENTS_MAX = 512, AUTH_EVENT_BYTES_MAX = 256 };
+struct auth_events {
+    size_t first, count;
+    struct mm_loop_timer timer;
+    struct {
+        uint64_t due_ns;
+        char json[AUTH_EVENT_BYTES_MAX];
+    } repeats[AUTH_EVENTS_MAX];
+};
+
 struct auth {
     struct auth_settings settings;
     struct mm_service *service;
     struct auth_rules rules;
     struct auth_key key;
     struct auth_revocations revocations;
+    struct auth_events events;
     struct auth_cached *cache; // AUTH_CACHE_ENTRIES
     struct auth_verification *verifications;
     size_t verification_count;
@@ -144,6 +157,16 @@ void auth_revocations_stop(struct auth *auth);
 enum { AUTH_REDIS_KEY_CHARS_MAX = 96 };
 void auth_revoked_key(const char *token_hash, char out[AUTH_REDIS_KEY_CHARS_MAX]);
 void auth_banned_key(uint64_t player_id, char out[AUTH_REDIS_KEY_CHARS_MAX]);
+
+// --- events.c ------------------------------------------------------------------------------------
+
+void auth_events_start(struct auth *auth);
+void auth_events_stop(struct auth *auth);
+
+// Tells those who hold live connections, on Redis channel auth.revoked; fn is called when Redis has
+// taken it, unless an error is returned.
+enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *event,
+                                mm_redis_reply_fn fn, void *arg) MM_MUST_USE;
 
 // --- rpc.c ---------------------------------------------------------------------------------------
 

@@ -5,20 +5,16 @@
 #include "services/auth/auth.h"
 
 #include "libcommon/base/alloc.h"
-#include "libcommon/base/buf.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/db_conn.h"
-#include "libcommon/io/json_pb.h"
 #include "libcommon/io/redis.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char revoked_channel[] = "auth.revoked";
 
 static char *text(const char *value)
 {
@@ -116,14 +112,7 @@ static void publish(struct change *change)
     event.token_hash = change->token_hash;
     event.player_id = change->player_id;
     event.reason = change->kind == CHANGE_BAN ? AUTH_REASON(BANNED) : AUTH_REASON(REVOKED);
-    struct mm_buf json;
-    mm_buf_init(&json, 1024);
-    enum mm_err err = mm_json_from_pb(&event.base, NULL, &json);
-    if (err == MM_OK) {
-        err = mm_redis_command(mm_service_redis(change->auth->service), on_published, change,
-                               "PUBLISH %s %b", revoked_channel, json.data, json.len);
-    }
-    mm_buf_free(&json);
+    enum mm_err err = auth_events_publish(change->auth, &event, on_published, change);
     if (err != MM_OK) {
         end_change(change, err);
     }

@@ -126,6 +126,7 @@ static enum mm_err start(struct mm_service *service, void *state)
     }
     add_metrics(auth);
     auth_rpc_register(auth);
+    auth_events_start(auth);
     auth_revocations_start(auth);
     return auth_key_start(auth);
 }
@@ -137,6 +138,7 @@ static void stop(struct mm_service *service, void *state)
     auth_verify_stop(auth);
     auth_key_stop(auth);
     auth_revocations_stop(auth);
+    auth_events_stop(auth);
     mm_free(auth->cache);
     curl_global_cleanup();
 }
