@@ -66,8 +66,9 @@ static void on_upgraded(void *arg, struct MHD_Connection *connection, void *requ
                         struct MHD_UpgradeResponseHandle *handle)
 {
     (void)connection;
-    (void)request_arg;
     struct mm_http_upgrade *upgrade = arg;
+    // From now on it dies with mm_http_upgrade_close, before the request does.
+    ((struct mm_http_request *)request_arg)->upgrade = NULL;
     int one = 1;
     upgrade->handle = handle;
     int flags = fcntl(fd, F_GETFL);
