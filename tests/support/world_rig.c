@@ -1,0 +1,280 @@
+#include "tests/support/world_rig.h"
+
+#include "libcommon/io/loop.h"
+#include "libcommon/io/rpc_client.h"
+#include "libcommon/io/stream_reader.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READY_MS = 20000, ENV_MAX = 24, ENV_BYTES = 160 };
+
+static void must(enum mm_err err, const char *what)
+{
+    if (err != MM_OK)
+        test_fail("%s: %s", what, mm_err_name(err));
+}
+
+// --- the reader ---------------------------------------------------------------------------------
+
+static void on_message(void *arg, const struct mm_stream_message *message)
+{
+    struct world_rig *rig = arg;
+    mirror_apply_bytes(rig->mirror, message->body, message->body_len);
+    if (message->tick != rig->mirror->tick || message->tick != rig->last_tick + 1)
+        test_fail("tick %" PRIu64 " after %" PRIu64, message->tick, rig->last_tick);
+    rig->last_tick = message->tick;
+    rig->frames++;
+}
+
+static void on_snapshot(void *arg, const struct mm_stream_message *message)
+{
+    struct world_rig *rig = arg;
+    mirror_apply_bytes(rig->mirror, message->body, message->body_len);
+    if (message->tick != rig->mirror->tick || message->tick < rig->last_tick)
+        test_fail("the tick went back from %" PRIu64 " to %" PRIu64, rig->last_tick, message->tick);
+    rig->last_tick = message->tick;
+    rig->snapshots++;
+}
+
+// --- opening and closing ------------------------------------------------------------------------
+
+void rig_open(struct world_rig *rig, const struct test_address *mariadb, const char *config)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->mariadb = mariadb ? *mariadb : test_servers_get()->mariadb;
+    char *name = test_name_unique("mmorts_world"), *dir = test_dir_make();
+    snprintf(rig->database, sizeof rig->database, "%s", name);
+    snprintf(rig->dir, sizeof rig->dir, "%s", dir);
+    snprintf(rig->config, sizeof rig->config, "%s", config ? config : "tests/support/world_rig.yaml");
+    free(name);
+    free(dir);
+    rig->http_port = test_port_free();
+    rig->mirror = mirror_new();
+    must(mm_loop_create(NULL, &rig->loop), "loop");
+    char url[128];
+    snprintf(url, sizeof url, "ipc://%s/rpc", rig->dir);
+    struct mm_rpc_client_options options = {.service = "test"};
+    must(mm_rpc_client_open(rig->loop, url, &options, &rig->client), "client");
+    snprintf(url, sizeof url, "ipc://%s/stream", rig->dir);
+    struct mm_stream_reader_options reading = {
+        .stream = "tick",
+        .session = "main",
+        .arg = rig,
+        .on_message = on_message,
+        .on_snapshot = on_snapshot,
+        .silence_ms = 300,
+    };
+    must(mm_stream_reader_open(rig->loop, url, rig->client, &reading, &rig->reader), "reader");
+}
+
+static struct test_process *start(const struct world_rig *rig, const char *socket,
+                                  uint16_t http_port)
+{
+    static char text[ENV_MAX][ENV_BYTES];
+    const char *env[ENV_MAX + 1];
+    size_t count = 0;
+    const struct test_address *db = &rig->mariadb;
+    snprintf(text[count++], ENV_BYTES, "MMORTS_WORLD_RPC=ipc://%s/%srpc", rig->dir, socket);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_WORLD_STREAM=ipc://%s/%sstream", rig->dir, socket);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_WORLD_HTTP=127.0.0.1:%u", http_port);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_AUTH_RPC=ipc://%s/auth", rig->dir);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_HOST=%s", db->host);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_PORT=%u", db->port);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_USER=%s", db->user);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_PASSWORD=%s", db->password);
+    snprintf(text[count++], ENV_BYTES, "MMORTS_TEST_DATABASE=%s", rig->database);
+    for (size_t i = 0; i < count; i++)
+        env[i] = text[i];
+    for (size_t i = 0; rig->settings && rig->settings[i] && count < ENV_MAX; i++)
+        env[count++] = rig->settings[i];
+    env[count] = NULL;
+    const char *const argv[] = {"mmorts-world", "--config", rig->config, NULL};
+    return test_process_start(argv, env);
+}
+
+void rig_start(struct world_rig *rig)
+{
+    rig->process = start(rig, "", rig->http_port);
+    if (!test_process_wait_ready(rig->process, rig->http_port, READY_MS)) {
+        char *log = test_process_log(rig->process);
+        test_fail("world is not ready:\n%s", log);
+    }
+}
+
+struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port)
+{
+    *http_port = test_port_free();
+    return start(rig, "rival-", *http_port);
+}
+
+void rig_stop(struct world_rig *rig)
+{
+    int status = test_process_stop(rig->process);
+    if (status != 0) {
+        char *log = test_process_log(rig->process);
+        test_fail("world ended with status %d:\n%s", status, log);
+    }
+    test_process_free(rig->process);
+    rig->process = NULL;
+}
+
+void rig_kill(struct world_rig *rig)
+{
+    test_process_kill(rig->process);
+    test_process_free(rig->process);
+    rig->process = NULL;
+}
+
+void rig_close(struct world_rig *rig)
+{
+    if (rig->process)
+        rig_stop(rig);
+    mm_stream_reader_close(rig->reader);
+    mm_rpc_client_close(rig->client);
+    mm_loop_destroy(rig->loop);
+    mirror_free(rig->mirror);
+}
+
+// --- turning the loop ---------------------------------------------------------------------------
+
+void rig_turn(struct world_rig *rig, uint32_t ms)
+{
+    bool never = false;
+    mm_loop_run_until(rig->loop, &never, ms);
+}
+
+bool rig_until_tick(struct world_rig *rig, uint64_t tick, uint32_t timeout_ms)
+{
+    int64_t end = test_now_ms() + timeout_ms;
+    while (rig->last_tick < tick && test_now_ms() < end)
+        rig_turn(rig, 10);
+    return rig->last_tick >= tick;
+}
+
+struct answer {
+    bool done;
+    enum mm_err code;
+    ProtobufCMessage *reply;
+};
+
+// The reply is the library's only during the callback: a copy by way of its bytes.
+static void on_answer(void *arg, const struct mm_rpc_result *result)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    answer->code = result->code;
+    if (result->code != MM_OK)
+        return;
+    size_t size = protobuf_c_message_get_packed_size(result->reply);
+    uint8_t *bytes = malloc(size + 1);
+    protobuf_c_message_pack(result->reply, bytes);
+    answer->reply = protobuf_c_message_unpack(result->reply->descriptor, NULL, size, bytes);
+    free(bytes);
+}
+
+enum mm_err rig_call(struct world_rig *rig, const char *method, const ProtobufCMessage *request,
+                     uint32_t deadline_ms, ProtobufCMessage **reply)
+{
+    struct answer answer = {0};
+    struct mm_rpc_call_options options = {.deadline_ms = deadline_ms, .wait_for_connection = true};
+    *reply = NULL;
+    enum mm_err err = mm_rpc_call(rig->client, &mmorts__world__world__descriptor, method, request,
+                                  &options, on_answer, &answer, NULL);
+    if (err != MM_OK)
+        return err;
+    if (!mm_loop_run_until(rig->loop, &answer.done, deadline_ms + 5000))
+        test_fail("%s was never answered", method);
+    *reply = answer.reply;
+    return answer.code;
+}
+
+enum mm_err rig_join(struct world_rig *rig, uint64_t player_id, Mmorts__World__JoinReply **reply)
+{
+    Mmorts__World__JoinRequest request = MMORTS__WORLD__JOIN_REQUEST__INIT;
+    request.session = "main";
+    request.player_id = player_id;
+    request.username = "somebody";
+    return rig_call(rig, "Join", &request.base, 5000, (ProtobufCMessage **)reply);
+}
+
+enum mm_err rig_move(struct world_rig *rig, uint64_t player_id, uint64_t client_seq,
+                     const uint64_t *units, size_t count, int32_t q, int32_t r,
+                     Mmorts__World__CommandResult *result)
+{
+    Mmorts__World__Hex target = MMORTS__WORLD__HEX__INIT;
+    target.q = q;
+    target.r = r;
+    Mmorts__World__MoveOrder move = MMORTS__WORLD__MOVE_ORDER__INIT;
+    move.target = &target;
+    Mmorts__World__Command command = MMORTS__WORLD__COMMAND__INIT, *commands[] = {&command};
+    command.player_id = player_id;
+    command.client_seq = client_seq;
+    command.n_units = count;
+    command.units = (uint64_t *)(uintptr_t)units;
+    command.order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
+    command.move = &move;
+    Mmorts__World__SubmitCommandsRequest request = MMORTS__WORLD__SUBMIT_COMMANDS_REQUEST__INIT;
+    request.session = "main";
+    request.n_commands = 1;
+    request.commands = commands;
+    Mmorts__World__SubmitCommandsReply *reply;
+    enum mm_err err =
+        rig_call(rig, "SubmitCommands", &request.base, 5000, (ProtobufCMessage **)&reply);
+    mmorts__world__command_result__init(result);
+    if (err != MM_OK)
+        return err;
+    if (reply->n_results != 1)
+        test_fail("%zu results for one command", reply->n_results);
+    result->reason = reply->results[0]->reason;
+    result->tick = reply->results[0]->tick;
+    protobuf_c_message_free_unpacked(&reply->base, NULL);
+    return MM_OK;
+}
+
+enum mm_err rig_spawn(struct world_rig *rig, const char *key, const char *type, uint32_t empire,
+                      uint32_t count, int32_t q, int32_t r, Mmorts__World__SpawnReply **reply)
+{
+    Mmorts__World__Hex place = MMORTS__WORLD__HEX__INIT;
+    place.q = q;
+    place.r = r;
+    Mmorts__World__SpawnRequest request = MMORTS__WORLD__SPAWN_REQUEST__INIT;
+    request.session = "main";
+    request.key.data = (uint8_t *)(uintptr_t)key;
+    request.key.len = strlen(key);
+    request.type = (char *)(uintptr_t)type;
+    request.empire = empire;
+    request.count = count;
+    request.place = &place;
+    return rig_call(rig, "Spawn", &request.base, 5000, (ProtobufCMessage **)reply);
+}
+
+enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info, char *reason,
+                        size_t reason_bytes)
+{
+    Mmorts__World__GetSessionRequest request = MMORTS__WORLD__GET_SESSION_REQUEST__INIT;
+    request.session = "main";
+    Mmorts__World__SessionInfo *reply;
+    enum mm_err err = rig_call(rig, "GetSession", &request.base, 5000, (ProtobufCMessage **)&reply);
+    mmorts__world__session_info__init(info);
+    if (err != MM_OK)
+        return err;
+    *info = *reply;
+    snprintf(reason, reason_bytes, "%s", reply->reason);
+    info->session = info->reason = "";
+    protobuf_c_message_free_unpacked(&reply->base, NULL);
+    return MM_OK;
+}
+
+size_t rig_units(const struct world_rig *rig, uint32_t empire, uint64_t *out, size_t out_max)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rig->mirror->entity_end && count < out_max; i++) {
+        const struct mirror_entity *entity = &rig->mirror->entities[i];
+        // scout, worker and soldier are types 2 to 4 of services/world/game/types.yaml.
+        if (entity->alive && entity->owner == empire && entity->type >= 2 && entity->type <= 4)
+            out[count++] = entity->id;
+    }
+    return count;
+}

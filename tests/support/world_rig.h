@@ -1,0 +1,69 @@
+#ifndef TESTS_SUPPORT_WORLD_RIG_H
+#define TESTS_SUPPORT_WORLD_RIG_H
+
+#include "gen/world.pb-c.h"
+#include "libcommon/base/err.h"
+#include "tests/support/process.h"
+#include "tests/support/servers.h"
+#include "tests/support/world_mirror.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mm_loop;
+struct mm_rpc_client;
+struct mm_stream_reader;
+
+// A real world process on a real MariaDB, with a client and a reader of its tick stream that
+// outlive it. The reader checks every frame and that ticks never go back.
+struct world_rig {
+    struct test_address mariadb;
+    char database[64];
+    char dir[64];
+    uint16_t http_port;
+    struct test_process *process;
+    struct mm_loop *loop;
+    struct mm_rpc_client *client;
+    struct mm_stream_reader *reader;
+    struct mirror *mirror;
+    uint64_t frames, snapshots, last_tick;
+    const char *const *settings; // further NAME=value for the process
+    char config[128];            // file
+};
+
+// mariadb NULL: the shared one. The database is a fresh one. config NULL: world_rig.yaml here.
+void rig_open(struct world_rig *rig, const struct test_address *mariadb, const char *config);
+// Starts the process and waits until it is ready.
+void rig_start(struct world_rig *rig);
+// SIGTERM, and expects exit status 0.
+void rig_stop(struct world_rig *rig);
+void rig_kill(struct world_rig *rig);
+void rig_close(struct world_rig *rig);
+
+// Another process of the same session, on sockets of its own.
+struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port);
+
+// Turns the loop for a while.
+void rig_turn(struct world_rig *rig, uint32_t ms);
+// Until the reader has seen the tick; false at the time limit.
+bool rig_until_tick(struct world_rig *rig, uint64_t tick, uint32_t timeout_ms);
+
+// Calls and waits. The reply is the caller's (free with protobuf_c_message_free_unpacked), NULL
+// unless OK.
+enum mm_err rig_call(struct world_rig *rig, const char *method, const ProtobufCMessage *request,
+                     uint32_t deadline_ms, ProtobufCMessage **reply);
+
+// The usual calls in short. Replies are the caller's.
+enum mm_err rig_join(struct world_rig *rig, uint64_t player_id, Mmorts__World__JoinReply **reply);
+enum mm_err rig_move(struct world_rig *rig, uint64_t player_id, uint64_t client_seq,
+                     const uint64_t *units, size_t count, int32_t q, int32_t r,
+                     Mmorts__World__CommandResult *result);
+enum mm_err rig_spawn(struct world_rig *rig, const char *key, const char *type, uint32_t empire,
+                      uint32_t count, int32_t q, int32_t r, Mmorts__World__SpawnReply **reply);
+// The session's info; its strings are not kept.
+enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info, char *reason,
+                        size_t reason_bytes);
+
+// Ids of an empire's movable units, from the mirror. Types are those of the game's files.
+size_t rig_units(const struct world_rig *rig, uint32_t empire, uint64_t *out, size_t out_max);
+
+#endif
