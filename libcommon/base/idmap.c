@@ -176,8 +176,10 @@ bool mm_idmap_next(const struct mm_idmap *map, size_t *cursor, uint64_t *key_out
     for (; *cursor < map->slots; ++*cursor) {
         if (!map->used[*cursor])
             continue;
-        *key_out = map->entries[*cursor].key;
-        *value_out = map->entries[*cursor].value;
+        if (key_out)
+            *key_out = map->entries[*cursor].key;
+        if (value_out)
+            *value_out = map->entries[*cursor].value;
         ++*cursor;
         return true;
     }

@@ -32,7 +32,7 @@ enum mm_err MM_MUST_USE mm_idmap_reserve(struct mm_idmap *map, size_t entries);
 
 // Visits every entry: start with *cursor = 0; false at the end. The order has no meaning, but is a
 // function of the operations so far: the same history gives the same order on every machine. The
-// map must not change in between.
+// map must not change in between. key_out and value_out may be NULL.
 bool mm_idmap_next(const struct mm_idmap *map, size_t *cursor, uint64_t *key_out,
                    uint64_t *value_out);
 

@@ -24,7 +24,7 @@ export class Game {
         game.program = startProgram('mmorts-launcher', args, { env });
         await waitFor('running game', START_TIMEOUT_MS, () => {
             if (game.program.exit) throw new Error(`the launcher ended:\n${game.program.log()}`);
-            return game.status().state === 'running';
+            return game.status().state === 'ready';
         }).catch((error) => {
             throw new Error(`${error.message}\n${game.program.log()}`, { cause: error });
         });
