@@ -1,0 +1,70 @@
+#include "services/vision/app.h"
+
+#include <stddef.h>
+
+#define SETTING(member) offsetof(struct vision_app, settings.member)
+#define TICKS_MAX       (INT64_C(1) << 40)
+
+// clang-format off
+#define BOOL_FIELD(key, member_, text) \
+    {.path = key, .type = MM_CONFIG_BOOL, .offset = SETTING(member_), .fallback = "true", .help = text}
+#define INT_FIELD(key, member_, default_, min_, max_, unit_, text) \
+    {.path = key, .type = MM_CONFIG_INT, .offset = SETTING(member_), .fallback = default_, \
+     .min = min_, .max = max_, .unit = unit_, .help = text}
+#define TIME_FIELD(key, member_, default_, min_, max_, text) \
+    {.path = key, .type = MM_CONFIG_DURATION, .offset = SETTING(member_), .fallback = default_, \
+     .min = min_, .max = max_, .help = text}
+// clang-format on
+
+static const struct mm_config_field fields[] = {
+    BOOL_FIELD("vision.fog_of_war", fog_of_war, "false: every empire sees every hex"),
+    INT_FIELD("vision.entities_max", entities_max, "1048576", 1, 1 << 24, "entities",
+              "highest entity index accepted from world"),
+    INT_FIELD("vision.empires_max", empires_max, "65536", 1, 1 << 24, "empires",
+              "highest empire number accepted from world"),
+    INT_FIELD("vision.chunks_max", chunks_max, "1048576", 1, 1 << 24, "chunks",
+              "chunks known at most"),
+    BOOL_FIELD("vision_cache.enable", memory_enabled, "remember entities that left sight"),
+    BOOL_FIELD("vision_cache.cache_buildings", buildings, "remember buildings"),
+    BOOL_FIELD("vision_cache.cache_npcs", npcs, "remember creatures"),
+    BOOL_FIELD("vision_cache.cache_hero_units", heroes, "remember heroes"),
+    BOOL_FIELD("vision_cache.cache_endgame_units", endgame, "remember end-game units"),
+    INT_FIELD("vision_cache.settlement_duration", settlement_ticks, "0", 0, TICKS_MAX, "ticks",
+              "how long settlements are remembered; 0 = for ever"),
+    INT_FIELD("vision_cache.building_duration", building_ticks, "12000", 0, TICKS_MAX, "ticks",
+              "how long other buildings are remembered; 0 = for ever"),
+    INT_FIELD("vision_cache.npc_duration", npc_ticks, "0", 0, TICKS_MAX, "ticks",
+              "how long creatures are remembered; 0 = for ever"),
+    INT_FIELD("vision_cache.hero_duration", hero_ticks, "36000", 0, TICKS_MAX, "ticks",
+              "how long heroes are remembered; 0 = for ever"),
+    INT_FIELD("vision_cache.endgame_duration", endgame_ticks, "0", 0, TICKS_MAX, "ticks",
+              "how long end-game units are remembered; 0 = for ever"),
+    INT_FIELD("vision_cache.max_per_empire", memories_per_empire_max, "1000", 0, 1 << 20,
+              "entities", "remembered at most; beyond, those that expire first give way"),
+    TIME_FIELD("store.save_interval", save_interval_ms, "2s", 50, 3600000,
+               "what was newly explored or remembered is written after this at most"),
+    TIME_FIELD("store.checkpoint_interval", checkpoint_interval_ms, "20s", 500, 3600000,
+               "time between checkpoints of world's state, from which a restart replays"),
+    TIME_FIELD("store.retry", retry_ms, "500ms", 10, 60000, "wait after the database failed"),
+};
+
+int main(int argc, char **argv)
+{
+    static const char *const peers[] = {"auth", "world", NULL};
+    static const char *const stream_peers[] = {"world", NULL};
+    static const struct mm_service_spec spec = {
+        .name = "vision",
+        .summary = "what every empire sees, has seen and remembers",
+        .port = 7120,
+        .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
+        .peers = peers,
+        .stream_peers = stream_peers,
+        .fields = fields,
+        .field_count = sizeof fields / sizeof *fields,
+        .state_bytes = sizeof(struct vision_app),
+        .start = vision_start_service,
+        .drain = vision_drain_service,
+        .stop = vision_stop_service,
+    };
+    return mm_service_main(argc, argv, &spec);
+}
