@@ -74,15 +74,19 @@ struct auth_revocations {
     int condition;
 };
 
+enum { AUTH_EVENTS_MAX = 512, AUTH_EVENT_BYTES_MAX = 128 };
+
+struct auth_event {
+    uint64_t due_ns;
+    size_t packed_bytes;
+    uint8_t packed[AUTH_EVENT_BYTES_MAX]; // a mmorts.auth.Revoked
+};
+
 // Events that will be published a second time (events.c): a ring in the order of their times.
-enum { AUTH_EVENTS_MAX = 512, AUTH_EVENT_BYTES_MAX = 256 };
 struct auth_events {
     size_t first, count;
     struct mm_loop_timer timer;
-    struct {
-        uint64_t due_ns;
-        char json[AUTH_EVENT_BYTES_MAX];
-    } repeats[AUTH_EVENTS_MAX];
+    struct auth_event repeats[AUTH_EVENTS_MAX];
 };
 
 struct auth {
@@ -165,7 +169,7 @@ void auth_events_stop(struct auth *auth);
 
 // Tells those who hold live connections, on Redis channel auth.revoked; fn is called when Redis has
 // taken it, unless an error is returned.
-enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *event,
+enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *message,
                                 mm_redis_reply_fn fn, void *arg) MM_MUST_USE;
 
 // --- rpc.c ---------------------------------------------------------------------------------------

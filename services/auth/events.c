@@ -5,24 +5,20 @@
 
 #include "services/auth/auth.h"
 
-#include "libcommon/base/buf.h"
+#include "libcommon/base/check.h"
 #include "libcommon/base/log.h"
-#include "libcommon/base/str.h"
-#include "libcommon/io/json_pb.h"
-
-#include <string.h>
 
 enum { REPEAT_MS = 500 };
 
 static const char channel[] = "auth.revoked";
 
-static enum mm_err publish_json(struct auth *auth, const char *json, mm_redis_reply_fn fn,
-                                void *arg)
+static enum mm_err publish(struct auth *auth, const struct auth_event *event, mm_redis_reply_fn fn,
+                           void *arg)
 {
     struct mm_redis *redis = mm_service_redis(auth->service);
-    return redis == NULL
-               ? MM_CANCELLED
-               : mm_redis_command(redis, fn, arg, "PUBLISH %s %b", channel, json, strlen(json));
+    return redis == NULL ? MM_CANCELLED
+                         : mm_redis_command(redis, fn, arg, "PUBLISH %s %b", channel, event->packed,
+                                            event->packed_bytes);
 }
 
 static void arm(struct auth *auth)
@@ -41,14 +37,14 @@ static void on_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     struct auth_events *events = &auth->events;
     while (events->count > 0 && events->repeats[events->first].due_ns <= mm_loop_now_ns(loop)) {
         // If it cannot be sent: whoever listened has lost its subscription too, and asks again.
-        (void)!publish_json(auth, events->repeats[events->first].json, NULL, NULL);
+        (void)!publish(auth, &events->repeats[events->first], NULL, NULL);
         events->first = (events->first + 1) % AUTH_EVENTS_MAX;
         events->count--;
     }
     arm(auth);
 }
 
-static void repeat_later(struct auth *auth, const char *json)
+static void repeat_later(struct auth *auth, const struct auth_event *event)
 {
     struct auth_events *events = &auth->events;
     if (events->count == AUTH_EVENTS_MAX) {
@@ -56,7 +52,7 @@ static void repeat_later(struct auth *auth, const char *json)
         return;
     }
     size_t at = (events->first + events->count++) % AUTH_EVENTS_MAX;
-    (void)mm_str_copy(events->repeats[at].json, sizeof events->repeats[at].json, json);
+    events->repeats[at] = *event;
     events->repeats[at].due_ns =
         mm_loop_now_ns(mm_service_loop(auth->service)) + MM_LOOP_MS(REPEAT_MS);
     if (events->count == 1) {
@@ -64,23 +60,16 @@ static void repeat_later(struct auth *auth, const char *json)
     }
 }
 
-enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *event,
+enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *message,
                                 mm_redis_reply_fn fn, void *arg)
 {
-    struct mm_buf buf;
-    mm_buf_init(&buf, AUTH_EVENT_BYTES_MAX);
-    enum mm_err err = mm_json_from_pb(&event->base, NULL, &buf);
-    const char *json = mm_buf_cstr(&buf);
-    if (err == MM_OK && json == NULL) {
-        err = MM_RESOURCE_EXHAUSTED;
-    }
+    struct auth_event event = {.packed_bytes = protobuf_c_message_get_packed_size(&message->base)};
+    MM_CHECK(event.packed_bytes <= sizeof event.packed); // a hash and two numbers
+    protobuf_c_message_pack(&message->base, event.packed);
+    enum mm_err err = publish(auth, &event, fn, arg);
     if (err == MM_OK) {
-        err = publish_json(auth, json, fn, arg);
+        repeat_later(auth, &event);
     }
-    if (err == MM_OK) {
-        repeat_later(auth, json);
-    }
-    mm_buf_free(&buf);
     return err;
 }
 

@@ -4,7 +4,6 @@
 #include "gen/auth.pb-c.h"
 #include "libcommon/base/base64url.h"
 #include "libcommon/base/str.h"
-#include "libcommon/io/json_pb.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/redis.h"
 #include "libcommon/io/rpc_client.h"
@@ -415,7 +414,8 @@ static void test_players(struct world *world)
 
 struct listener {
     bool subscribed, heard;
-    char text[512];
+    uint8_t packed[512];
+    size_t bytes;
 };
 
 static void on_message(enum mm_redis_event event, const struct mm_redis_message *message, void *arg)
@@ -425,7 +425,9 @@ static void on_message(enum mm_redis_event event, const struct mm_redis_message 
         listener->subscribed = true;
     } else if (event == MM_REDIS_MESSAGE) {
         listener->heard = true;
-        (void)mm_str_copy_n(listener->text, sizeof listener->text, message->data, message->size);
+        cr_assert(message->size <= sizeof listener->packed);
+        memcpy(listener->packed, message->data, message->size);
+        listener->bytes = message->size;
     }
 }
 
@@ -440,16 +442,12 @@ static void expect_event(struct world *world, struct listener *listener, uint64_
         cr_assert(left > 0 && mm_loop_run_until(world->loop, &listener->heard, (uint32_t)left),
                   "no event within a second");
         listener->heard = false;
-        ProtobufCMessage *message = NULL;
-        char problem[128];
-        cr_assert(mm_json_to_pb(&mmorts__auth__revoked__descriptor, listener->text,
-                                strlen(listener->text), NULL, &message, problem,
-                                sizeof problem) == MM_OK,
-                  "%s: %s", listener->text, problem);
-        const Mmorts__Auth__Revoked *event = (const void *)message;
+        Mmorts__Auth__Revoked *event =
+            mmorts__auth__revoked__unpack(NULL, listener->bytes, listener->packed);
+        cr_assert(event != NULL);
         found = event->player_id == player_id && strcmp(event->token_hash, token_hash) == 0;
         cr_expect(!found || event->reason == reason);
-        protobuf_c_message_free_unpacked(message, NULL);
+        mmorts__auth__revoked__free_unpacked(event, NULL);
     }
 }
 
