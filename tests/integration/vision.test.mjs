@@ -1,0 +1,354 @@
+// World and vision as real processes on a real MariaDB: what vision answers against a brute-force
+// truth read from world's tick stream, through restarts, kills and a lost database.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Truth, publicId } from '../support/fog.mjs';
+import { RpcClient, StreamReader } from '../support/rpc.mjs';
+import { ROOT, freePort, pause, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+
+const SESSION = 'main';
+const READY_TIMEOUT_MS = 20000;
+
+let mariadb, directory, env, world, vision, worldRpc, visionRpc, reader;
+let truth, resyncs;
+let history; // tick -> Map of empire -> { hexes, entities }
+let everSeen; // empire -> Map of "q,r" -> first tick
+let remembered; // empire -> Map of id -> entity as last seen
+const shares = new Set(); // "from,to"
+const players = [];
+
+async function start(name) {
+    const program = startProgram(`mmorts-${name}`, ['--config', join(ROOT, `services/${name}/${name}.yaml`)], { env });
+    const port = env[`MMORTS_${name.toUpperCase()}_HTTP`].split(':')[1];
+    program.http = `http://127.0.0.1:${port}`;
+    return program;
+}
+
+const ready = (program) => program.waitReady(`${program.http}/readyz`, READY_TIMEOUT_MS);
+
+async function metric(program, name) {
+    const text = await (await fetch(`${program.http}/metrics`)).text();
+    return Number(text.match(new RegExp(`^${name} (\\S+)$`, 'm'))?.[1]);
+}
+
+function lenders(empire) {
+    return players.map((p) => p.empire).filter((other) => other === empire || shares.has(`${other},${empire}`));
+}
+
+// The truth after a tick, for every empire.
+function remember(tick) {
+    const looks = new Map();
+    for (const { empire } of players) {
+        const { hexes, entities } = truth.look(empire);
+        for (const lender of lenders(empire)) {
+            if (lender === empire) continue;
+            for (const hex of truth.look(lender).hexes) hexes.add(hex);
+        }
+        for (const entity of truth.entities.values()) {
+            if (hexes.has(`${entity.q},${entity.r}`)) entities.set(entity.id, { ...entity });
+        }
+        looks.set(empire, { hexes, entities });
+        const seen = everSeen.get(empire);
+        for (const hex of hexes) if (!seen.has(hex)) seen.set(hex, tick);
+        const memory = remembered.get(empire);
+        for (const [id, entity] of history.get(tick - 1)?.get(empire)?.entities ?? []) {
+            if (Truth.remembered(entity.type)) memory.set(id, entity);
+        }
+        for (const id of entities.keys()) memory.delete(id);
+    }
+    history.set(tick, looks);
+}
+
+async function follow() {
+    reader = new StreamReader({
+        url: env.MMORTS_WORLD_STREAM, rpc: worldRpc, stream: 'tick', session: SESSION, frameType: 'mmorts.frame.TickFrame',
+        onSnapshot: ({ frame, tick }) => {
+            resyncs++;
+            truth.apply(frame);
+            remember(tick);
+        },
+        onMessage: ({ frame, tick }) => {
+            truth.apply(frame);
+            remember(tick);
+        },
+    });
+    await reader.started;
+}
+
+async function join_(name) {
+    const playerId = String(1000 + players.length);
+    const reply = await worldRpc.call('mmorts.world.World/Join', { session: SESSION, playerId, username: name });
+    const player = { playerId, empire: reply.empire, home: [reply.homeQ, reply.homeR], seq: 0 };
+    everSeen.set(player.empire, new Map());
+    remembered.set(player.empire, new Map());
+    players.push(player);
+    return player;
+}
+
+function own(player, type) {
+    return [...truth.entities.values()].filter((e) => e.owner === player.empire && (!type || e.type.name === type));
+}
+
+async function march(player, type, [q, r]) {
+    const units = own(player, type).map((e) => e.raw);
+    const reply = await worldRpc.call('mmorts.world.World/SubmitCommands', {
+        session: SESSION,
+        commands: [{ playerId: player.playerId, clientSeq: ++player.seq, units, move: { target: { q, r } } }],
+    });
+    return reply.results[0];
+}
+
+// Another player's neighbourhood, or wherever one gets nearest to it.
+async function visit(player, other) {
+    for (const [dq, dr] of [[3, 0], [0, 3], [-3, 0], [0, -3], [4, -2], [-4, 2], [5, 0], [2, 2]]) {
+        const result = await march(player, 'scout', [other.home[0] + dq, other.home[1] + dr]);
+        if (result.reason === 0) return;
+    }
+    throw new Error('no way to the other player');
+}
+
+// What vision answers about an empire against the truth of the same tick.
+async function agree(player, { rpc = visionRpc } = {}) {
+    const reply = await rpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: player.empire });
+    const { view } = reply;
+    const tick = Number(view.tick);
+    const look = await waitFor(`truth of tick ${tick}`, 5000, () => history.get(tick)?.get(player.empire));
+    const visible = [], explored = [];
+    view.hexQ.forEach((q, i) => {
+        const hex = `${q},${view.hexR[i]}`;
+        explored.push(hex);
+        if (view.hexState[i] === 2) visible.push(hex);
+        assert.equal(view.hexTerrain[i] - 1, truth.terrain.get(hex), `terrain of ${hex}`);
+    });
+    assert.deepEqual(visible.sort(), [...look.hexes].sort(), `visible hexes at tick ${tick}`);
+    const known = [...everSeen.get(player.empire)].filter(([, first]) => first <= tick).map(([hex]) => hex);
+    const missing = known.filter((hex) => !new Set(explored).has(hex));
+    assert.deepEqual(missing, [], `explored hexes lost at tick ${tick}`);
+    assert.equal(explored.length, known.length, `explored hexes beyond the truth at tick ${tick}`);
+    const slots = [...look.entities.values()].map((e) => e.slot).sort((a, b) => a - b);
+    assert.deepEqual([...view.entered].sort((a, b) => a - b), slots, `entities in sight at tick ${tick}`);
+    return { view, tick, reply };
+}
+
+function checkMemories(player, view) {
+    const have = view.remembered.id.map((id, i) => `${id} ${view.remembered.q[i]},${view.remembered.r[i]}`).sort();
+    const want = [...remembered.get(player.empire).values()].map((e) => `${e.raw} ${e.q},${e.r}`).sort();
+    assert.deepEqual(have, want, 'remembered entities');
+}
+
+before(async () => {
+    mariadb = await startMariadb();
+    directory = tempDir();
+    env = {
+        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
+        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
+        MMORTS_SESSION: SESSION,
+    };
+    for (const name of ['WORLD', 'VISION', 'AUTH']) {
+        env[`MMORTS_${name}_RPC`] = `ipc://${directory}/${name}.rpc`;
+        env[`MMORTS_${name}_STREAM`] = `ipc://${directory}/${name}.stream`;
+        env[`MMORTS_${name}_HTTP`] = `127.0.0.1:${await freePort()}`;
+    }
+    truth = new Truth();
+    resyncs = 0;
+    history = new Map();
+    everSeen = new Map();
+    remembered = new Map();
+    [world, vision] = await Promise.all([start('world'), start('vision')]);
+    await ready(world);
+    worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);
+    visionRpc = new RpcClient(env.MMORTS_VISION_RPC);
+    await follow();
+    await ready(vision);
+});
+
+after(async () => {
+    reader?.close();
+    worldRpc?.close();
+    visionRpc?.close();
+    await Promise.all([world?.stop(), vision?.stop()]);
+    await mariadb?.stop();
+});
+
+test('views equal the truth while scouts march', async () => {
+    const [ada, bob, eve] = [await join_('ada'), await join_('bob'), await join_('eve')];
+    await waitFor('units of all', 5000, () => [ada, bob, eve].every((p) => own(p).length > 0 && history.get(truth.tick)?.has(p.empire)));
+    await visit(ada, bob);
+    await visit(bob, ada);
+    for (let i = 0; i < 30; i++) {
+        for (const player of [ada, bob, eve]) await agree(player);
+        await pause(60);
+    }
+    const { view } = await agree(ada);
+    checkMemories(ada, view);
+});
+
+test('a scouted settlement is remembered', async () => {
+    const [ada, bob] = players;
+    const settlement = own(bob, 'settlement')[0];
+    await waitFor('sight of the settlement', 60000, () => history.get(truth.tick)?.get(ada.empire).entities.has(settlement.id));
+    await march(ada, 'scout', ada.home);
+    await waitFor('a memory of it', 60000, () => remembered.get(ada.empire).has(settlement.id));
+    await waitFor('the same in vision', 5000, async () => {
+        const { view } = await agree(ada);
+        return view.remembered.id.includes(settlement.raw);
+    });
+    checkMemories(ada, (await agree(ada)).view);
+});
+
+test('questions about hexes, areas and entities', async () => {
+    const [ada, bob] = players;
+    const ask = (method, fields) => visionRpc.call(`mmorts.vision.Vision/${method}`, { session: SESSION, empire: ada.empire, ...fields });
+    const settlement = own(ada, 'settlement')[0];
+    assert.equal((await ask('CanSee', { entity: settlement.raw })).visible, true);
+    assert.equal((await ask('CanSee', { entity: '12345' })).visible, false);
+    assert.equal((await ask('CanSee', { q: settlement.q, r: settlement.r })).state, 2);
+    const hidden = own(bob, 'settlement')[0];
+    const answer = await ask('CanSee', { entity: hidden.raw });
+    assert.deepEqual([answer.visible, answer.state], [false, 0], 'nothing of an entity out of sight');
+    const area = await ask('GetVisibleArea', { q: settlement.q, r: settlement.r, radiusHexes: 3 });
+    assert.ok(area.q.length > 0 && area.q.length <= 37 && area.state.every((s) => s === 1 || s === 2));
+    await assert.rejects(ask('GetVisibleArea', { radiusHexes: 65 }), { code: 'INVALID_ARGUMENT' });
+    await assert.rejects(ask('CanSee', { empire: 999 }), { code: 'NOT_FOUND' });
+    await assert.rejects(ask('CanSee', { session: 'other' }), { code: 'NOT_FOUND' });
+});
+
+test('the vision stream has a frame for every tick and leads from view to view', async () => {
+    const [ada, bob] = players;
+    const frames = [];
+    const from = await agree(ada);
+    const stream = new StreamReader({
+        url: env.MMORTS_VISION_STREAM, stream: 'vision', session: SESSION, frameType: 'mmorts.frame.VisionFrame',
+        // Begins at the view's place instead of a snapshot of all.
+        rpc: {
+            call: async (method, request) => method.endsWith('/Snapshot')
+                ? { epoch: from.reply.epoch, seq: from.reply.seq, tick: from.view.tick, body: Buffer.alloc(0) }
+                : visionRpc.call(method, request),
+        },
+        onSnapshot: () => {},
+        onMessage: (message) => frames.push(message),
+    });
+    await stream.started;
+    await march(ada, 'scout', bob.home);
+    await pause(1500);
+    const to = await agree(ada);
+    await waitFor('frames up to the view', 5000, () => frames.at(-1)?.tick >= to.tick);
+    stream.close();
+    assert.equal(stream.error, null);
+    const state = new Map(from.view.hexQ.map((q, i) => [`${q},${from.view.hexR[i]}`, from.view.hexState[i]]));
+    const entities = new Set(from.view.entered.map((slot) => slot));
+    const ids = new Map([...truth.entities.values()].map((e) => [e.raw, e.slot]));
+    let expected = from.tick;
+    for (const { frame, tick } of frames.filter((f) => f.tick <= to.tick)) {
+        assert.equal(tick, ++expected, 'no tick without a frame');
+        let hex = 0, entered = 0, left = 0;
+        frame.empire.forEach((empire, e) => {
+            for (let i = 0; i < frame.hexCount[e]; i++, hex++) {
+                if (empire === ada.empire) state.set(`${frame.hexQ[hex]},${frame.hexR[hex]}`, frame.hexState[hex]);
+            }
+            for (let i = 0; i < frame.enteredCount[e]; i++, entered++) if (empire === ada.empire) entities.add(frame.entered[entered]);
+            for (let i = 0; i < frame.leftCount[e]; i++, left++) if (empire === ada.empire) entities.delete(ids.get(frame.left[left]));
+        });
+    }
+    const want = new Map(to.view.hexQ.map((q, i) => [`${q},${to.view.hexR[i]}`, to.view.hexState[i]]));
+    assert.deepEqual([...state].sort(), [...want].sort());
+    assert.deepEqual([...entities].sort((a, b) => a - b), [...to.view.entered].sort((a, b) => a - b));
+});
+
+test('lent sight, also after a kill', async () => {
+    const [, bob, eve] = players;
+    const change = async (method, fields) => {
+        await visionRpc.call(`mmorts.vision.Vision/${method}`, { session: SESSION, fromEmpire: bob.empire, toEmpire: eve.empire, ...fields });
+    };
+    await assert.rejects(change('ShareVision', { toEmpire: bob.empire }), { code: 'INVALID_ARGUMENT' });
+    await assert.rejects(change('ShareVision', { toEmpire: 77 }), { code: 'NOT_FOUND' });
+    await change('ShareVision', {});
+    shares.add(`${bob.empire},${eve.empire}`);
+    await pause(200); // in effect from the next tick on, in vision and in the truth here
+    await agree(eve);
+    await vision.kill();
+    vision = await start('vision');
+    await ready(vision);
+    await agree(eve);
+    await agree(bob);
+    await change('StopSharing', {});
+    shares.delete(`${bob.empire},${eve.empire}`);
+    await pause(200);
+    await agree(eve);
+});
+
+test('SIGTERM while scouts march: nothing is forgotten, what was missed is made up', async () => {
+    const [ada, bob] = players;
+    await visit(ada, bob);
+    await visit(bob, ada);
+    await pause(500);
+    const memories = [...remembered.get(ada.empire).keys()];
+    const exit = await vision.stop();
+    assert.equal(exit.code, 0, vision.log());
+    await pause(1500);
+    vision = await start('vision');
+    await ready(vision);
+    for (const player of players) await agree(player);
+    const { view } = await agree(ada);
+    checkMemories(ada, view);
+    assert.ok(memories.length > 0);
+});
+
+test('kill -9, again and again: nothing that was seen is lost', async () => {
+    const [ada, bob, eve] = players;
+    await march(eve, 'scout', ada.home);
+    for (let i = 0; i < 3; i++) {
+        await visit(ada, i % 2 ? bob : eve);
+        await march(bob, 'scout', i % 2 ? bob.home : ada.home);
+        await pause(1000);
+        await vision.kill();
+        await pause(300 * i);
+        vision = await start('vision');
+        await ready(vision);
+        for (const player of players) {
+            const { view } = await agree(player);
+            checkMemories(player, view);
+        }
+    }
+    assert.equal(await metric(vision, 'mmorts_vision_frames_refused_total'), 0);
+    assert.equal(await metric(vision, 'mmorts_vision_resyncs_total'), 0, 'replayed, not begun anew');
+});
+
+test('world killed too: what was saved is there', async () => {
+    await waitFor('all to be saved', 10000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
+    const [ada] = players;
+    await march(ada, 'scout', [own(ada, 'scout')[0].q, own(ada, 'scout')[0].r]);
+    await pause(3000); // save_interval is 2 s
+    reader.close();
+    await Promise.all([world.kill(), vision.kill()]);
+    history.clear();
+    [world, vision] = await Promise.all([start('world'), start('vision')]);
+    await ready(world);
+    worldRpc.close();
+    worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);
+    await follow();
+    await ready(vision);
+    for (const player of players) await agree(player);
+});
+
+test('MariaDB goes and comes: views go on, and what was explored meanwhile is saved', async () => {
+    const [ada, bob] = players;
+    await visit(ada, bob);
+    await mariadb.stop();
+    await pause(500);
+    await visionRpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: ada.empire });
+    await mariadb.start();
+    await ready(vision);
+    await ready(world);
+    await visit(bob, ada);
+    await pause(1000);
+    for (const player of players) await agree(player);
+    await waitFor('all to be saved', 15000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) < 5);
+});
+
+test('ids are told as sync tells them', () => {
+    assert.equal(publicId('unit', '0'), 'unit_0000000000000');
+    assert.equal(publicId('unit', '18446744073709551615'), 'unit_fzzzzzzzzzzzz');
+});
