@@ -88,8 +88,9 @@ struct mm_redis_script {
 };
 
 // Runs a script by its digest (EVALSHA); a server that does not know it yet is given the source
-// (EVAL), transparently. The first key_count of argv are keys. Scripts may thus be overtaken by
-// later commands at their first use.
+// (EVAL), transparently. The first key_count of argv, at most MM_REDIS_EVAL_ARGS_MAX, are keys.
+// Scripts may thus be overtaken by later commands at their first use.
+#define MM_REDIS_EVAL_ARGS_MAX 1024
 MM_MUST_USE enum mm_err mm_redis_eval(struct mm_redis *redis, struct mm_redis_script *script,
                                       mm_redis_reply_fn fn, void *arg, size_t key_count,
                                       size_t argc, const char *const *argv, const size_t *sizes);

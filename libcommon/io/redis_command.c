@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define EVAL_ARGS_MAX 64
-
 enum mm_err redis_error_class(const redisReply *reply)
 {
     static const struct {
@@ -277,9 +275,9 @@ enum mm_err mm_redis_eval(struct mm_redis *redis, struct mm_redis_script *script
                           mm_redis_reply_fn fn, void *arg, size_t key_count, size_t argc,
                           const char *const *argv, const size_t *sizes)
 {
-    MM_CHECK(argc <= EVAL_ARGS_MAX && key_count <= argc);
-    const char *all[EVAL_ARGS_MAX + 3];
-    size_t all_sizes[EVAL_ARGS_MAX + 3];
+    MM_CHECK(argc <= MM_REDIS_EVAL_ARGS_MAX && key_count <= argc);
+    const char *all[MM_REDIS_EVAL_ARGS_MAX + 3];
+    size_t all_sizes[MM_REDIS_EVAL_ARGS_MAX + 3];
     char keys[24];
     int keys_size = snprintf(keys, sizeof keys, "%zu", key_count);
     all[2] = keys;
