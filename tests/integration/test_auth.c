@@ -595,10 +595,10 @@ Test(auth, keys, .timeout = 180)
     end(world);
 }
 
-static void expect_status(struct world *world, const char *path, const char *bearer,
-                          const char *body, long status, const char *part)
+static void expect_status(uint16_t port, const char *path, const char *bearer, const char *body,
+                          long status, const char *part)
 {
-    struct response response = http_post(world->http_port, path, bearer, body);
+    struct response response = http_post(port, path, bearer, body);
     cr_expect(response.status == status && strstr(response.body, part) != NULL, "%s: %ld %s", path,
               response.status, response.body);
 }
@@ -610,15 +610,16 @@ Test(auth, over_http, .timeout = 180)
     struct login boss = log_in(world, "boss", "");
     char body[TOKEN_CHARS + 64];
     snprintf(body, sizeof body, "{\"token\":\"%s\"}", ann.token);
-    expect_status(world, "/rpc/Auth/Verify", NULL, body, 200, "\"username\":\"ann\"");
+    expect_status(world->http_port, "/rpc/Auth/Verify", NULL, body, 200, "\"username\":\"ann\"");
     const char *ban_ann = "{\"playerId\":\"1\",\"reason\":\"rude\"}";
-    expect_status(world, "/rpc/Auth/Ban", NULL, ban_ann, 401, "UNAUTHENTICATED");
-    expect_status(world, "/rpc/Auth/Ban", "nonsense", ban_ann, 401, "UNAUTHENTICATED");
-    expect_status(world, "/rpc/Auth/Ban", ann.token, ban_ann, 403, "PERMISSION_DENIED");
-    expect_status(world, "/rpc/Auth/Ban", boss.token, ban_ann, 200, "{}");
-    expect_status(world, "/rpc/Auth/Verify", NULL, body, 200, "VERIFY_BANNED");
-    expect_status(world, "/rpc/Auth/GetPlayer", ann.token, "{\"playerId\":\"1\"}", 403, "banned");
-    expect_status(world, "/rpc/Auth/Revoke", NULL, body, 200, "tokenHash");
+    expect_status(world->http_port, "/rpc/Auth/Ban", NULL, ban_ann, 401, "UNAUTHENTICATED");
+    expect_status(world->http_port, "/rpc/Auth/Ban", "nonsense", ban_ann, 401, "UNAUTHENTICATED");
+    expect_status(world->http_port, "/rpc/Auth/Ban", ann.token, ban_ann, 403, "PERMISSION_DENIED");
+    expect_status(world->http_port, "/rpc/Auth/Ban", boss.token, ban_ann, 200, "{}");
+    expect_status(world->http_port, "/rpc/Auth/Verify", NULL, body, 200, "VERIFY_BANNED");
+    expect_status(world->http_port, "/rpc/Auth/GetPlayer", ann.token, "{\"playerId\":\"1\"}", 403,
+                  "banned");
+    expect_status(world->http_port, "/rpc/Auth/Revoke", NULL, body, 200, "tokenHash");
 
     char *metrics = NULL;
     cr_expect(test_http_get(world->http_port, "/metrics", WAIT_MS, &metrics) == 200);
@@ -629,5 +630,48 @@ Test(auth, over_http, .timeout = 180)
               "%s", metrics);
     cr_expect(strstr(metrics, "mmorts_db_up 1\n") != NULL);
     free(metrics);
+    end(world);
+}
+
+// Another service asks auth who a bearer token belongs to, and believes it for a few seconds.
+Test(auth, bearer_tokens_of_other_services, .timeout = 180)
+{
+    struct world *world = begin();
+    struct login ann = log_in(world, "ann", "");
+    struct login boss = log_in(world, "boss", "");
+    uint16_t port = test_port_free();
+    const struct test_address *redis = test_server_address(world->redis);
+    char settings[4][PATH_MAX + 32];
+    snprintf(settings[0], sizeof settings[0], "MMORTS_AUTH_RPC=%s", world->rpc_url);
+    snprintf(settings[1], sizeof settings[1], "MMORTS_SOCIAL_RPC=ipc://%s/social.rpc", world->dir);
+    snprintf(settings[2], sizeof settings[2], "MMORTS_SOCIAL_HTTP=127.0.0.1:%u", port);
+    snprintf(settings[3], sizeof settings[3], "MMORTS_REDIS_PORT=%u", redis->port);
+    const char *const env[] = {settings[0], settings[1], settings[2], settings[3], NULL};
+    const char *const argv[] = {"mmorts-social", "--config", "services/social/social.yaml", NULL};
+    struct test_process *social = test_process_start(argv, env);
+    cr_assert(test_process_wait_ready(social, port, WAIT_MS), "%s", test_process_log(social));
+
+    const char *list = "{\"session\":\"main\",\"limit\":10}";
+    const char *announce = "{\"session\":\"main\",\"message\":\"hello\"}";
+    expect_status(port, "/rpc/Social/ListOnline", NULL, list, 401, "UNAUTHENTICATED");
+    expect_status(port, "/rpc/Social/ListOnline", "nonsense", list, 401, "this is not a token");
+    expect_status(port, "/rpc/Social/ListOnline", ann.token, list, 200, "{");
+    expect_status(port, "/rpc/Social/Announce", ann.token, announce, 403, "PERMISSION_DENIED");
+    expect_status(port, "/rpc/Social/Announce", boss.token, announce, 200, "{");
+
+    // A revoked token is believed no longer than the few seconds; a new one is not believed at all.
+    cr_assert(revoke(world, ann.token) == MM_OK);
+    int64_t revoked_ms = test_now_ms();
+    while (http_post(port, "/rpc/Social/ListOnline", ann.token, list).status == 200) {
+        cr_assert(test_now_ms() - revoked_ms < 5000);
+    }
+    expect_status(port, "/rpc/Social/ListOnline", ann.token, list, 401, "revoked");
+    stop_auth(world);
+    struct login bob = log_in(world, "bob", "");
+    expect_status(port, "/rpc/Social/ListOnline", bob.token, list, 503, "UNAVAILABLE");
+    start_auth(world);
+    expect_status(port, "/rpc/Social/ListOnline", bob.token, list, 200, "{");
+    cr_expect(test_process_stop(social) == 0, "%s", test_process_log(social));
+    test_process_free(social);
     end(world);
 }
