@@ -198,6 +198,26 @@ Test(social, a_heartbeat_brings_back_whom_redis_forgot)
     cr_assert_eq(online(second, 8, "sync-1", 2), 2);
 }
 
+Test(social, a_heartbeat_of_many_members_is_one_answer)
+{
+    enum { MANY = 1000 };
+    static Mmorts__Social__Member members[MANY];
+    static Mmorts__Social__Member *list[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        members[i] = member(i + 1, "one of many");
+        list[i] = &members[i];
+    }
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = "main";
+    request.instance = "sync-1";
+    request.n_members = MANY;
+    request.members = list;
+    Mmorts__Social__HeartbeatReply *reply = NULL;
+    cr_assert(call(first, "Heartbeat", &request, &reply) == MM_OK);
+    cr_assert_eq(reply->online, MANY);
+    mmorts__social__heartbeat_reply__free_unpacked(reply, NULL);
+}
+
 static Mmorts__Social__ChatReason chat(struct test_service *service, uint64_t player_id, char *text,
                                        uint64_t to_player)
 {
