@@ -68,7 +68,7 @@ void social_announce(struct social_app *app, struct mm_rpc_call *call,
 void social_rpc_register(struct social_app *app);
 
 // keys.c: the Redis keys of a session, and arguments for scripts.
-enum { SOCIAL_KEY_BYTES = 128, SOCIAL_ARGS_MAX = MM_REDIS_EVAL_ARGS_MAX, SOCIAL_NUMBER_BYTES = 24 };
+enum { SOCIAL_KEY_BYTES = 128, SOCIAL_ARGS_MAX = 512, SOCIAL_NUMBER_BYTES = 24 };
 void social_key(const struct social_app *app, const char *what, char out[SOCIAL_KEY_BYTES]);
 
 // A script's arguments: keys first. Bytes given are borrowed until it is sent.
