@@ -3,6 +3,9 @@
 // A step is made when it is due: the unit stands on its hex until then and on the next one from
 // then on. If the next hex is full it waits its patience, then goes around, and in the end stays.
 
+// A group that fills its target moves up from this far.
+#define MOVE_UP_RADIUS 4
+
 struct step {
     uint32_t slot;
     struct world_mover *mover;
@@ -93,33 +96,84 @@ static void settle(struct world *world, const struct step *step)
     world_mover_replan(world, step->slot, false);
 }
 
-static bool goal_taken_for_good(const struct world *world, const struct step *step)
+// What those who fill the next hex are about.
+enum obstacle {
+    OBSTACLE_LEAVING,  // it is walking and will be gone
+    OBSTACLE_WAITING,  // it has somewhere to go, but waits as well
+    OBSTACLE_STANDING, // it stays
+};
+
+static enum obstacle obstacle_on(const struct world *world, uint32_t cell, uint32_t *slot_out)
 {
-    for (uint32_t other = world_grid_first(&world->grid, step->cell); other != 0;
-         other = world_grid_next(&world->grid, other))
-        if (WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, other))
-            return false;
+    enum obstacle obstacle = OBSTACLE_STANDING;
+    *slot_out = WORLD_SLOT_NONE;
+    for (uint32_t other = world_grid_first(&world->grid, cell); other != 0;
+         other = world_grid_next(&world->grid, other)) {
+        const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, other);
+        if (!mover) {
+            *slot_out = other;
+            continue;
+        }
+        // Between two steps; who is held up itself is due in every tick.
+        if (mover->phase == WORLD_MOVE_WALKING && mover->due > world->tick + 1)
+            return OBSTACLE_LEAVING;
+        obstacle = OBSTACLE_WAITING;
+    }
+    return obstacle;
+}
+
+// Close to the goal a unit of the same empire that stands idle in the way moves up to the goal
+// instead, and the one that came takes its place: so a group fills its target from within. Every
+// time the one still to come is nearer, so this ends.
+static bool move_up(struct world *world, const struct step *step, uint32_t standing)
+{
+    struct hex_axial goal = {step->route->goal_q, step->route->goal_r};
+    struct hex_axial at = {step->place->q, step->place->r};
+    struct hex_axial there = hex_neighbor(at, step->direction);
+    uint32_t goal_cell = world_map_cell(&world->map, goal);
+    const struct world_identity *mine =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, step->slot);
+    const struct world_identity *theirs =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, standing);
+    if (theirs->owner != mine->owner || hex_distance(there, goal) > MOVE_UP_RADIUS ||
+        hex_distance(there, goal) >= hex_distance(at, goal) ||
+        world->rules.types[theirs->type].ticks_per_hex == 0 || step->last ||
+        !world_cell_free(world, goal_cell, WORLD_ON_UNIT))
+        return false;
+    struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, step->slot);
+    route->goal_q = there.q;
+    route->goal_r = there.r;
+    route->steps = (uint16_t)(step->mover->next + 1);
+    route->complete = 1;
+    WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot)->due = world->tick + 1;
+    world_order_begin_move(world, standing, goal);
     return true;
 }
 
 static void wait_behind(struct world *world, const struct step *step)
 {
+    uint32_t standing;
     if (change_places(world, step))
         return;
-    if (step->last && goal_taken_for_good(world, step)) {
+    enum obstacle obstacle = obstacle_on(world, step->cell, &standing);
+    if (obstacle == OBSTACLE_STANDING && step->last) {
         settle(world, step);
         return;
     }
+    if (obstacle == OBSTACLE_STANDING && standing != WORLD_SLOT_NONE &&
+        move_up(world, step, standing))
+        return;
     struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot);
+    mover->due = world->tick + 1;
+    if (obstacle == OBSTACLE_LEAVING)
+        return;
     // Not all at once: a knot of equally patient units would tie itself anew.
-    if (mover->blocked < world->rules.movement.patience_ticks + step->slot % 4) {
+    if (mover->blocked < world->rules.movement.patience_ticks + step->slot % 4)
         mover->blocked++;
-        mover->due = world->tick + 1;
-    } else if (step->last) {
+    else if (step->last)
         settle(world, step);
-    } else {
+    else
         world_mover_replan(world, step->slot, true);
-    }
 }
 
 static void move(struct world *world, uint32_t slot)

@@ -15,6 +15,17 @@ bool world_order_give(struct world *world, uint32_t slot, const struct world_ord
     return true;
 }
 
+void world_order_begin_move(struct world *world, uint32_t slot, struct hex_axial goal)
+{
+    struct world_orders *orders = world_ecs_add(&world->ecs, WORLD_ORDERS, slot);
+    memset(orders, 0, sizeof *orders);
+    orders->list[0] = (struct world_order){.kind = WORLD_ORDER_MOVE, .q = goal.q, .r = goal.r};
+    orders->count = 1;
+    orders->begun = 1;
+    world_mover_start(world, slot, goal);
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+}
+
 void world_orders_clear(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_ORDERS, slot);

@@ -120,8 +120,8 @@ static uint32_t plan(struct world *world, uint32_t slot)
     mover->avoid = 0;
     uint32_t cell = world_map_step(&world->map, place->cell, world->search_steps[0]);
     MM_CHECK(cell != WORLD_CELL_NONE);
-    uint64_t due = mover->since + world_step_ticks(world, slot, cell);
-    mover->due = due > world->tick ? due : world->tick + 1;
+    // Possibly now: who was on its way gets new orders in the middle of a step and keeps its pace.
+    mover->due = mover->since + world_step_ticks(world, slot, cell);
     return result.nodes + 1;
 }
 

@@ -162,6 +162,8 @@ void world_command(struct world *world, const Mmorts__World__Command *command,
 // Replaces what a unit has to do (or appends, if queued and there is room).
 bool world_order_give(struct world *world, uint32_t slot, const struct world_order *order,
                       bool queued);
+// Sends an idle unit somewhere at once, from within a system.
+void world_order_begin_move(struct world *world, uint32_t slot, struct hex_axial goal);
 void world_orders_clear(struct world *world, uint32_t slot);
 void world_set_activity(struct world *world, uint32_t slot, uint32_t activity);
 // Sends a unit on its way: from the next planning on.

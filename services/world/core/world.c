@@ -34,7 +34,8 @@ const struct world_system world_systems[] = {
         .name = "move",
         .run = world_system_move,
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_USES_MAP),
-        .writes = WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) | MOVING,
+        .writes = WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) | MOVING |
+                  WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY),
         .stage = 2,
         .every = 1,
     },
