@@ -55,6 +55,7 @@ struct vision_stored_memory {
 
 struct vision_stored_share {
     uint32_t from, to;
+    uint64_t since_tick, until_tick; // 0: not ended
 };
 
 // What a session left behind. Owned by the loop once loading is done.
@@ -160,8 +161,9 @@ struct vision_sql_checkpoint {
 enum mm_err MM_MUST_USE vision_sql_checkpoint(struct mm_db_conn *conn,
                                               const struct vision_sql_checkpoint *checkpoint);
 
+// Begins the relation at the tick, or ends it there; nothing to do is no error.
 enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *session,
-                                         uint32_t from, uint32_t to, bool begin);
+                                         uint32_t from, uint32_t to, uint64_t tick, bool begin);
 
 // --- rpc.c
 // -------------------------------------------------------------------------------------------

@@ -68,9 +68,13 @@ static void load_stored(struct vision_app *app, const Mmorts__Frame__Catalogue *
             vision_load_memory(app->core, &memory->row) != MM_OK)
             dropped++;
     }
-    for (size_t i = 0; i < stored->shares.count; i++)
-        dropped += vision_share(app->core, stored->shares.items[i].from,
-                                stored->shares.items[i].to) != MM_OK;
+    for (size_t i = 0; i < stored->shares.count; i++) {
+        const struct vision_stored_share *share = &stored->shares.items[i];
+        dropped += vision_share(app->core, share->from, share->to, share->since_tick) != MM_OK;
+        if (share->until_tick != 0)
+            dropped +=
+                vision_unshare(app->core, share->from, share->to, share->until_tick) != MM_OK;
+    }
     MM_LOG_INFO("what was saved is known again",
                 "explored=%zu remembered=%zu sharing=%zu dropped=%zu", stored->explored.count,
                 stored->memories.count, stored->shares.count, dropped);

@@ -127,10 +127,15 @@ static void vision_rpc_can_see(Service *service, const Mmorts__Vision__CanSeeReq
 // --- sharing: durable before it is answered
 // -----------------------------------------------------------
 
+// In effect so much later than asked for: the tick is part of what is written (a restart replays
+// the change at its place), so it is named before the commit.
+enum { SHARE_DELAY_TICKS = 4 };
+
 struct share_change {
     struct vision_app *app;
     struct mm_rpc_call *call;
     uint32_t from, to;
+    uint64_t tick;
     bool mutual;
     bool begin;
 };
@@ -139,9 +144,11 @@ static enum mm_err write_shares(struct mm_db_conn *conn, void *arg)
 {
     const struct share_change *change = arg;
     const char *session = change->app->session;
-    enum mm_err err = vision_sql_share(conn, session, change->from, change->to, change->begin);
+    enum mm_err err =
+        vision_sql_share(conn, session, change->from, change->to, change->tick, change->begin);
     if (err == MM_OK && change->mutual)
-        err = vision_sql_share(conn, session, change->to, change->from, change->begin);
+        err =
+            vision_sql_share(conn, session, change->to, change->from, change->tick, change->begin);
     return err;
 }
 
@@ -150,29 +157,34 @@ static enum mm_err share_work(struct mm_db_conn *conn, void *arg)
     return mm_db_transaction(conn, write_shares, arg);
 }
 
-static enum mm_err apply_share(struct vision_app *app, uint32_t from, uint32_t to, bool begin)
+static enum mm_err apply_share(struct vision_app *app, uint32_t from, uint32_t to, uint64_t tick,
+                               bool begin)
 {
     if (begin)
-        return vision_share(app->core, from, to);
-    enum mm_err err = vision_unshare(app->core, from, to);
+        return vision_share(app->core, from, to, tick);
+    enum mm_err err = vision_unshare(app->core, from, to, tick);
     return err == MM_NOT_FOUND ? MM_OK : err; // stopped already
 }
 
 static void share_done(enum mm_err err, void *arg)
 {
     struct share_change *change = arg;
+    uint64_t next = vision_tick(change->app->core) + 1;
+    uint64_t tick = change->tick > next ? change->tick : next;
     if (err == MM_OK)
-        err = apply_share(change->app, change->from, change->to, change->begin);
+        err = apply_share(change->app, change->from, change->to, change->tick, change->begin);
     if (err == MM_OK && change->mutual)
-        err = apply_share(change->app, change->to, change->from, change->begin);
+        err = apply_share(change->app, change->to, change->from, change->tick, change->begin);
     if (err != MM_OK) {
         mm_rpc_fail(change->call, err == MM_CANCELLED ? MM_UNAVAILABLE : err,
                     "the change could not be written");
     } else if (change->begin) {
         Mmorts__Vision__ShareVisionReply reply = MMORTS__VISION__SHARE_VISION_REPLY__INIT;
+        reply.tick = tick;
         mm_rpc_reply(change->call, &reply.base);
     } else {
         Mmorts__Vision__StopSharingReply reply = MMORTS__VISION__STOP_SHARING_REPLY__INIT;
+        reply.tick = tick;
         mm_rpc_reply(change->call, &reply.base);
     }
     mm_free(change);
@@ -197,6 +209,7 @@ static void change_sharing(struct mm_rpc_call *call, const char *session,
     *change = *wanted;
     change->app = app;
     change->call = call;
+    change->tick = vision_tick(app->core) + SHARE_DELAY_TICKS;
     struct mm_db_job job = {
         .work = share_work, .done = share_done, .arg = change, .lane = SHARE_LANE};
     enum mm_err err = mm_db_submit(mm_service_db(app->service), &job);

@@ -127,14 +127,16 @@ static enum mm_err load_shares(struct mm_db_conn *conn, const char *session,
 {
     struct mm_db_rows *rows;
     enum mm_err err = mm_db_query(conn,
-                                  "SELECT from_empire, to_empire FROM sharing WHERE session = ? "
-                                  "ORDER BY from_empire, to_empire",
+                                  "SELECT from_empire, to_empire, since_tick, until_tick "
+                                  "FROM sharing WHERE session = ? "
+                                  "ORDER BY since_tick, from_empire, to_empire",
                                   MM_DB_ARGS(mm_db_str(session)), &rows);
     if (err != MM_OK)
         return err;
     bool room = true;
     while (room && mm_db_next(rows)) {
-        struct vision_stored_share share = {mm_db_get_u32(rows, 0), mm_db_get_u32(rows, 1)};
+        struct vision_stored_share share = {mm_db_get_u32(rows, 0), mm_db_get_u32(rows, 1),
+                                            mm_db_get_u64(rows, 2), mm_db_get_u64(rows, 3)};
         room = mm_vec_push(&out->shares, share);
     }
     err = mm_db_end(rows);
@@ -309,8 +311,12 @@ enum mm_err vision_sql_checkpoint(struct mm_db_conn *conn,
                                   const struct vision_sql_checkpoint *checkpoint)
 {
     const char *session = checkpoint->session;
-    enum mm_err err = mm_db_exec(conn, "DELETE FROM checkpoint_parts WHERE session = ?",
-                                 MM_DB_ARGS(mm_db_str(session)), NULL);
+    enum mm_err err = mm_db_exec(
+        conn, "DELETE FROM sharing WHERE session = ? AND until_tick <> 0 AND until_tick <= ?",
+        MM_DB_ARGS(mm_db_str(session), mm_db_u64(checkpoint->tick)), NULL);
+    if (err == MM_OK)
+        err = mm_db_exec(conn, "DELETE FROM checkpoint_parts WHERE session = ?",
+                         MM_DB_ARGS(mm_db_str(session)), NULL);
     uint64_t part = 0;
     for (size_t at = 0; err == MM_OK && at < checkpoint->size; part++) {
         size_t size = checkpoint->size - at;
@@ -336,11 +342,27 @@ enum mm_err vision_sql_checkpoint(struct mm_db_conn *conn,
 }
 
 enum mm_err vision_sql_share(struct mm_db_conn *conn, const char *session, uint32_t from,
-                             uint32_t to, bool begin)
+                             uint32_t to, uint64_t tick, bool begin)
 {
-    const char *sql =
-        begin ? "INSERT IGNORE INTO sharing (session, from_empire, to_empire) VALUES (?, ?, ?)"
-              : "DELETE FROM sharing WHERE session = ? AND from_empire = ? AND to_empire = ?";
-    return mm_db_exec(conn, sql, MM_DB_ARGS(mm_db_str(session), mm_db_u64(from), mm_db_u64(to)),
-                      NULL);
+    if (!begin)
+        return mm_db_exec(
+            conn,
+            "UPDATE sharing SET until_tick = ? WHERE session = ? AND "
+            "from_empire = ? AND to_empire = ? AND until_tick = 0",
+            MM_DB_ARGS(mm_db_u64(tick), mm_db_str(session), mm_db_u64(from), mm_db_u64(to)), NULL);
+    struct mm_db_rows *rows;
+    enum mm_err err =
+        mm_db_query_one(conn,
+                        "SELECT 1 FROM sharing WHERE session = ? AND "
+                        "from_empire = ? AND to_empire = ? AND until_tick = 0",
+                        MM_DB_ARGS(mm_db_str(session), mm_db_u64(from), mm_db_u64(to)), &rows);
+    if (err == MM_OK)
+        return mm_db_end(rows);
+    if (err != MM_NOT_FOUND)
+        return err;
+    return mm_db_exec(
+        conn,
+        "REPLACE INTO sharing (session, from_empire, to_empire, since_tick) "
+        "VALUES (?, ?, ?, ?)",
+        MM_DB_ARGS(mm_db_str(session), mm_db_u64(from), mm_db_u64(to), mm_db_u64(tick)), NULL);
 }

@@ -288,7 +288,8 @@ static void change_sharing(struct vision_world *world, struct vision *core)
     if (from == to)
         return;
     bool share = chance(world, 50);
-    enum mm_err err = share ? vision_share(core, from, to) : vision_unshare(core, from, to);
+    enum mm_err err =
+        share ? vision_share(core, from, to, 0) : vision_unshare(core, from, to, world->tick);
     if (err != MM_OK && !(err == MM_NOT_FOUND && !world->shares[from][to]))
         abort();
     world->shares[from][to] = share;

@@ -211,6 +211,7 @@ struct vision_parting {
 
 struct vision_share_order {
     uint32_t from, to;
+    uint64_t at_tick;
     bool begin;
 };
 

@@ -30,27 +30,28 @@ bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to)
     return shares;
 }
 
-static enum mm_err add_order(struct vision *vision, uint32_t from, uint32_t to, bool begin)
+static enum mm_err add_order(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick,
+                             bool begin)
 {
-    struct vision_share_order order = {.from = from, .to = to, .begin = begin};
+    struct vision_share_order order = {.from = from, .to = to, .at_tick = at_tick, .begin = begin};
     return mm_vec_push(&vision->share_orders, order) ? MM_OK : MM_RESOURCE_EXHAUSTED;
 }
 
-enum mm_err vision_share(struct vision *vision, uint32_t from, uint32_t to)
+enum mm_err vision_share(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick)
 {
     if (from == 0 || to == 0 || from == to || from > vision->options.empires_max ||
         to > vision->options.empires_max)
         return MM_INVALID_ARGUMENT;
     if (vision_shares(vision, from, to))
         return MM_OK;
-    return add_order(vision, from, to, true);
+    return add_order(vision, from, to, at_tick, true);
 }
 
-enum mm_err vision_unshare(struct vision *vision, uint32_t from, uint32_t to)
+enum mm_err vision_unshare(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick)
 {
     if (!vision_shares(vision, from, to))
         return MM_NOT_FOUND;
-    return add_order(vision, from, to, false);
+    return add_order(vision, from, to, at_tick, false);
 }
 
 // --- what is lent
@@ -134,14 +135,17 @@ static void end_share(struct vision *vision, uint32_t from, uint32_t to)
 
 void vision_share_apply_orders(struct vision *vision)
 {
-    for (size_t i = 0; i < vision->share_orders.count && !vision->exhausted; i++) {
-        const struct vision_share_order *order = &vision->share_orders.items[i];
-        if (order->begin)
-            begin_share(vision, order->from, order->to);
+    size_t kept = 0;
+    for (size_t i = 0; i < vision->share_orders.count; i++) {
+        struct vision_share_order order = vision->share_orders.items[i];
+        if (order.at_tick > vision->tick || vision->exhausted)
+            vision->share_orders.items[kept++] = order;
+        else if (order.begin)
+            begin_share(vision, order.from, order.to);
         else
-            end_share(vision, order->from, order->to);
+            end_share(vision, order.from, order.to);
     }
-    mm_vec_clear(&vision->share_orders);
+    vision->share_orders.count = kept;
 }
 
 // What the lender's own sight of one view gained and lost since the last settling.

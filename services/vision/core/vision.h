@@ -86,12 +86,16 @@ bool vision_is_live(const struct vision *vision);
 
 // --- sharing -------------------------------------------------------------------------------------
 
-// From the next tick on `from` lends its own sight (not what it borrows itself) to `to`.
+// From tick `at_tick` on (at once in the next frame if that is past) `from` lends its own sight
+// (not what it borrows itself) to `to`. Orders take effect in the order in which they were given.
 // Repeating changes nothing. MM_INVALID_ARGUMENT: 0, equal or above the limit.
 // MM_RESOURCE_EXHAUSTED: memory.
-enum mm_err MM_MUST_USE vision_share(struct vision *vision, uint32_t from, uint32_t to);
-// MM_NOT_FOUND: there was no such relation.
-enum mm_err MM_MUST_USE vision_unshare(struct vision *vision, uint32_t from, uint32_t to);
+enum mm_err MM_MUST_USE vision_share(struct vision *vision, uint32_t from, uint32_t to,
+                                     uint64_t at_tick);
+// MM_NOT_FOUND: there is no such relation.
+enum mm_err MM_MUST_USE vision_unshare(struct vision *vision, uint32_t from, uint32_t to,
+                                       uint64_t at_tick);
+// Whether it does, orders that wait for their tick included.
 bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to);
 
 // --- questions -----------------------------------------------------------------------------------

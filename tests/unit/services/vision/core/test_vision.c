@@ -119,7 +119,7 @@ static void copy_shares(const struct vision *from, struct vision *to)
     for (uint32_t a = 1; a <= 5; a++) {
         for (uint32_t b = 1; b <= 5; b++) {
             if (a != b && vision_shares(from, a, b))
-                cr_assert_eq(vision_share(to, a, b), MM_OK);
+                cr_assert_eq(vision_share(to, a, b, 0), MM_OK);
         }
     }
 }
@@ -324,8 +324,8 @@ Test(vision_nonsense, needs_a_snapshot_first)
     cr_expect_not(vision_is_live(core));
     Mmorts__Frame__VisionFrame *view;
     cr_expect_eq(vision_view(core, 1, &view), MM_NOT_FOUND);
-    cr_expect_eq(vision_share(core, 1, 1), MM_INVALID_ARGUMENT);
-    cr_expect_eq(vision_unshare(core, 1, 2), MM_NOT_FOUND);
+    cr_expect_eq(vision_share(core, 1, 1, 0), MM_INVALID_ARGUMENT);
+    cr_expect_eq(vision_unshare(core, 1, 2, 0), MM_NOT_FOUND);
     vision_free(core);
 }
 
