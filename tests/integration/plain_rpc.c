@@ -1,5 +1,6 @@
 // RPC over real nng sockets: client and server in one process, and a server in a process of its own
-// that is killed. `plain_rpc --serve URL...` is that server.
+// that is killed. `plain_rpc --serve …` is that server (see echo_server.h), also for clients in
+// other languages.
 
 #include <inttypes.h>
 #include <nng/nng.h>
@@ -15,6 +16,7 @@
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/rpc_server.h"
 #include "tests/support/echo.h"
+#include "tests/support/echo_server.h"
 #include "tests/support/plain.h"
 #include "tests/support/process.h"
 
@@ -541,24 +543,6 @@ static void test_hostile(void)
 
 // --- a server that dies -----------------------------------------------------------------------
 
-static int serve(int argc, char **argv)
-{
-    struct mm_loop *loop;
-    struct mm_rpc_server *server;
-    struct mm_stream_hub *hub = NULL;
-    static struct echo echo;
-    must(mm_loop_create(NULL, &loop), "loop");
-    must(mm_rpc_server_open(loop, NULL, &server), "server");
-    echo_register(&echo, loop, server);
-    (void)hub;
-    for (int i = 0; i < argc; i++)
-        must(mm_rpc_server_listen(server, argv[i]), argv[i]);
-    printf("serving\n");
-    fflush(stdout);
-    mm_loop_run(loop);
-    return 0;
-}
-
 static const char *self;
 
 static struct test_process *start_server(const char *url)
@@ -667,7 +651,7 @@ static void test_drain(void)
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "--serve") == 0)
-        return serve(argc - 2, argv + 2);
+        return echo_server_main(argc - 2, argv + 2);
     self = argv[0];
     test_round_trip(false);
     test_round_trip(true);

@@ -1,260 +1,506 @@
-// A client of the services' RPC and streams, written from docs/rpc.md alone: scalability protocols
-// (nng's wire format) over tcp:// and ipc:// by hand, messages by protobufjs from proto/. Shares no
-// code with the server side.
+// A client of the services in JavaScript, written from docs/rpc.md alone: node's sockets and
+// protobufjs, no nng. It shows that the page is enough, and lets tests call services.
+//
+//     const client = new RpcClient('tcp://127.0.0.1:7110', { service: 'my-tool' });
+//     const reply = await client.call('mmorts.world.World/GetStatus', { session: 'main' });
+//     const reader = new StreamReader({ url, client, stream: 'tick', session: 'main',
+//         onMessage(message) {}, onSnapshot(snapshot) {} });
+//     …
+//     reader.close(); client.close();
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
-import { ROOT } from './servers.mjs';
 
-const REQ = 0x30, SUB = 0x21; // protocol numbers of our side of the handshake
-const CODES = [
-    'OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS',
-    'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE',
-    'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED',
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+
+const REQUEST_BYTES_MAX = 1 << 20;
+const MESSAGE_BYTES_MAX = 64 << 20;
+const RECONNECT_FIRST_MS = 50;
+const RECONNECT_MS = 200;
+const RETRY_FIRST_MS = 20;
+const RETRY_MAX_MS = 320;
+
+export const CODES = [
+    'OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND',
+    'ALREADY_EXISTS', 'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED',
+    'OUT_OF_RANGE', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED',
 ];
 
-export const proto = new protobuf.Root();
-proto.resolvePath = (origin, target) => join(ROOT, 'proto', target.split('/').pop());
-proto.loadSync(readdirSync(join(ROOT, 'proto')).filter((name) => name.endsWith('.proto')));
+// --- messages ------------------------------------------------------------------------------------
 
-const type = (name) => proto.lookupType(name);
-const decode = (name, bytes) =>
-    type(name).toObject(type(name).decode(bytes), { longs: String, defaults: true, arrays: true });
-const encode = (name, value) => type(name).encode(type(name).fromObject(value)).finish();
+const root = new protobuf.Root();
+root.resolvePath = (origin, target) =>
+    target.includes('/') ? target : join(ROOT, 'proto', target);
+root.loadSync(
+    ['proto', 'tests/support'].flatMap((folder) =>
+        readdirSync(join(ROOT, folder))
+            .filter((name) => name.endsWith('.proto'))
+            .map((name) => join(ROOT, folder, name)),
+    ),
+    { keepCase: true },
+);
+root.resolveAll();
 
-// One connection of the scalability protocols: whole messages in and out.
-class Pipe {
-    constructor(url, protocol, { onMessage, onOpen = () => {}, onClose = () => {} }) {
-        this.ipc = url.startsWith('ipc://');
-        const address = url.replace(/^(ipc|tcp):\/\//, '');
-        const colon = address.lastIndexOf(':');
-        this.socket = this.ipc
-            ? connect(address)
-            : connect(Number(address.slice(colon + 1)), address.slice(0, colon));
-        this.chunks = [];
-        this.length = 0;
-        this.greeted = false;
-        this.open = false;
-        const hello = Buffer.from([0, 0x53, 0x50, 0, 0, protocol, 0, 0]);
-        this.socket.on('connect', () => this.socket.write(hello));
-        this.socket.on('data', (chunk) => {
-            this.chunks.push(chunk);
-            this.length += chunk.length;
-            this.#take(onMessage, onOpen);
-        });
-        this.socket.on('error', () => {});
-        this.socket.on('close', () => {
-            this.open = false;
-            onClose();
-        });
+// Packs a plain object with the .proto's field names; 64-bit integers as numbers or strings.
+export function encode(type, object) {
+    const message = root.lookupType(type);
+    return Buffer.from(message.encode(message.fromObject(object)).finish());
+}
+
+// Unpacks; every field is there, 64-bit integers are BigInts, bytes are Buffers, enums are names.
+export function decode(type, bytes) {
+    const message = root.lookupType(type);
+    const object = message.toObject(message.decode(bytes), {
+        longs: String,
+        bytes: Buffer,
+        enums: String,
+        defaults: true,
+        arrays: true,
+    });
+    return withBigInts(message, object);
+}
+
+const WIDE = new Set(['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64']);
+
+function withBigInts(type, object) {
+    for (const field of type.fieldsArray) {
+        const value = object[field.name];
+        if (value === undefined || value === null || field.map) continue;
+        const each = (change) =>
+            (object[field.name] = field.repeated ? value.map(change) : change(value));
+        if (WIDE.has(field.type)) each(BigInt);
+        else if (field.resolvedType instanceof protobuf.Type)
+            each((item) => withBigInts(field.resolvedType, item));
+    }
+    return object;
+}
+
+export class RpcError extends Error {
+    constructor(code, message, details = {}) {
+        super(`${code}: ${message}`);
+        this.code = code;
+        this.reason = message;
+        this.details = details;
+    }
+}
+
+// --- bytes on the connection ---------------------------------------------------------------------
+
+const REQ = 0x30;
+const REP = 0x31;
+const PUB = 0x20;
+const SUB = 0x21;
+
+// One connection that is made again whenever it breaks. Handlers: up(), down(), message(payload).
+class Connection {
+    constructor(url, own, other, handlers) {
+        const address = /^(tcp|ipc):\/\/(.*)$/.exec(url);
+        if (!address) throw new Error(`not an address: ${url}`);
+        this.isIpc = address[1] === 'ipc';
+        if (this.isIpc) {
+            this.target = { path: address[2] };
+        } else {
+            const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address[2]);
+            this.target = { host, port: Number(port) };
+        }
+        this.own = own;
+        this.other = other;
+        this.handlers = handlers;
+        this.isUp = false;
+        this.isClosed = false;
+        this.pause = RECONNECT_FIRST_MS;
+        this.open();
     }
 
-    #peek(count) {
-        if (this.length < count) return null;
-        if (this.chunks[0].length < count) this.chunks = [Buffer.concat(this.chunks)];
-        return this.chunks[0];
+    open() {
+        const socket = connect(this.target);
+        this.socket = socket;
+        this.pieces = [];
+        this.held = 0;
+        this.isGreeted = false;
+        socket.setNoDelay(true);
+        socket.on('connect', () => socket.write(Buffer.from([0, 0x53, 0x50, 0, 0, this.own, 0, 0])));
+        socket.on('data', (bytes) => this.take(bytes));
+        socket.on('error', () => {}); // 'close' follows
+        socket.on('close', () => this.lost(socket));
     }
 
-    #skip(count) {
-        this.chunks[0] = this.chunks[0].subarray(count);
-        this.length -= count;
+    lost(socket) {
+        if (socket !== this.socket) return;
+        const wasUp = this.isUp;
+        this.isUp = false;
+        if (wasUp) this.handlers.down();
+        if (this.isClosed) return;
+        this.timer = setTimeout(() => this.open(), this.pause);
+        this.pause = RECONNECT_MS;
     }
 
-    #take(onMessage, onOpen) {
-        if (!this.greeted) {
-            const hello = this.#peek(8);
+    // The first `count` bytes of what has come, or null. Pieces are joined only when needed.
+    peek(count) {
+        if (this.held < count) return null;
+        if (this.pieces[0].length < count) this.pieces = [Buffer.concat(this.pieces)];
+        return this.pieces[0].subarray(0, count);
+    }
+
+    skip(count) {
+        this.held -= count;
+        this.pieces[0] = this.pieces[0].subarray(count);
+        if (this.pieces[0].length === 0) this.pieces.shift();
+    }
+
+    take(bytes) {
+        this.pieces.push(bytes);
+        this.held += bytes.length;
+        if (!this.isGreeted) {
+            const hello = this.peek(8);
             if (!hello) return;
-            if (hello.readUInt32BE(0) !== 0x00535000) {
+            if (!hello.equals(Buffer.from([0, 0x53, 0x50, 0, 0, this.other, 0, 0]))) {
                 this.socket.destroy();
                 return;
             }
-            this.#skip(8);
-            this.greeted = this.open = true;
-            onOpen();
+            this.skip(8);
+            this.isGreeted = true;
+            this.isUp = true;
+            this.pause = RECONNECT_FIRST_MS;
+            this.handlers.up();
         }
-        const prefix = this.ipc ? 9 : 8; // ipc messages begin with a byte 1
+        const headBytes = this.isIpc ? 9 : 8;
         for (;;) {
-            const head = this.#peek(prefix);
+            const head = this.peek(headBytes);
             if (!head) return;
-            const size = Number(head.readBigUInt64BE(prefix - 8));
-            const whole = this.#peek(prefix + size);
+            const length = Number(head.readBigUInt64BE(headBytes - 8));
+            if ((this.isIpc && head[0] !== 1) || length > MESSAGE_BYTES_MAX) {
+                this.socket.destroy();
+                return;
+            }
+            const whole = this.peek(headBytes + length);
             if (!whole) return;
-            const message = Buffer.from(whole.subarray(prefix, prefix + size));
-            this.#skip(prefix + size);
-            onMessage(message);
+            this.skip(headBytes + length);
+            this.handlers.message(whole.subarray(headBytes));
         }
     }
 
-    send(parts) {
-        const body = Buffer.concat(parts);
-        const head = Buffer.alloc(this.ipc ? 9 : 8);
-        if (this.ipc) head[0] = 1;
-        head.writeBigUInt64BE(BigInt(body.length), head.length - 8);
-        this.socket.write(Buffer.concat([head, body]));
+    send(payload) {
+        const length = Buffer.alloc(8);
+        length.writeBigUInt64BE(BigInt(payload.length));
+        this.socket.write(Buffer.concat(this.isIpc ? [Buffer.from([1]), length, payload] : [length, payload]));
     }
 
     close() {
+        this.isClosed = true;
+        clearTimeout(this.timer);
         this.socket.destroy();
     }
 }
 
-export class RpcError extends Error {
-    constructor(code, message) {
-        super(`${code}: ${message}`);
-        this.code = code;
-    }
+// --- calls ---------------------------------------------------------------------------------------
+
+// The envelope of a call; for tests of the bytes too.
+export function requestEnvelope(method, body, { deadlineMs, requestId, traceparent, caller }) {
+    return encode('mmorts.rpc.Request', {
+        method,
+        deadline_ms: deadlineMs,
+        request_id: requestId,
+        traceparent,
+        caller,
+        body,
+    });
 }
 
-// Calls methods of one service process. Connects at the first call, and again after a loss.
 export class RpcClient {
-    constructor(url, { service = 'test' } = {}) {
-        this.url = url;
-        this.service = service;
-        this.calls = new Map(); // request number -> { resolve, reject }
-        this.next = 1;
-        this.pipe = null;
+    constructor(url, { service = 'js', instance = '' } = {}) {
+        this.caller = { service, instance };
+        this.waiting = new Map(); // id -> {resolve, reject, timer}
+        this.nextId = randomInt(0x7fffffff);
+        this.whenUp = [];
+        this.connection = new Connection(url, REQ, REP, {
+            up: () => this.whenUp.splice(0).forEach((tell) => tell()),
+            down: () => this.failAll('the connection was lost'),
+            message: (payload) => this.take(payload),
+        });
     }
 
-    #connected() {
-        if (this.pipe) return this.ready;
-        this.ready = new Promise((resolve, reject) => {
-            const pipe = new Pipe(this.url, REQ, {
-                onOpen: () => resolve(pipe),
-                onMessage: (message) => this.#take(message),
-                onClose: () => {
-                    const error = new RpcError('UNAVAILABLE', `no connection to ${this.url}`);
-                    reject(error);
-                    for (const call of this.calls.values()) call.reject(error);
-                    this.calls.clear();
-                    this.pipe = null;
-                },
+    get connected() {
+        return this.connection.isUp;
+    }
+
+    // Resolves with the reply message, rejects with an RpcError. Options: deadlineMs (5000),
+    // requestId (Buffer of 16), traceparent, playerId, permissions, idempotent (tries again),
+    // wait (false: fail at once without a connection).
+    async call(method, request = {}, options = {}) {
+        const { input, output } = findMethod(method);
+        const deadlineMs = options.deadlineMs ?? 5000;
+        const deadline = performance.now() + deadlineMs;
+        const requestId = options.requestId ?? randomBytes(16);
+        const body = encode(input, request);
+        let pause = RETRY_FIRST_MS;
+        for (;;) {
+            try {
+                if (options.wait !== false) await this.up(deadline, deadlineMs);
+                const left = Math.max(1, Math.ceil(deadline - performance.now()));
+                const bytes = requestEnvelope(method, body, {
+                    deadlineMs: left,
+                    requestId,
+                    traceparent: options.traceparent,
+                    caller: {
+                        ...this.caller,
+                        player_id: options.playerId ?? 0,
+                        permissions: options.permissions ?? 0,
+                    },
+                });
+                const reply = await this.exchange(bytes, left);
+                return decode(output, reply.body);
+            } catch (error) {
+                const again =
+                    options.idempotent &&
+                    error.code === 'UNAVAILABLE' &&
+                    performance.now() + pause < deadline;
+                if (!again) throw error;
+                await new Promise((done) => setTimeout(done, pause));
+                pause = Math.min(2 * pause, RETRY_MAX_MS);
+            }
+        }
+    }
+
+    async up(deadline, deadlineMs) {
+        if (this.connected) return;
+        await new Promise((done, fail) => {
+            const timer = setTimeout(
+                () => fail(new RpcError('DEADLINE_EXCEEDED', `no connection within ${deadlineMs} ms`)),
+                deadline - performance.now(),
+            );
+            this.whenUp.push(() => {
+                clearTimeout(timer);
+                done();
             });
-            this.pipe = pipe;
         });
-        return this.ready;
     }
 
-    #take(message) {
-        const call = this.calls.get(message.readUInt32BE(0));
-        if (!call) return;
-        this.calls.delete(message.readUInt32BE(0));
-        call.resolve(message.subarray(4));
+    // Sends an envelope as it is; resolves with the Reply of code OK.
+    exchange(envelope, timeoutMs) {
+        if (!this.connected) {
+            return Promise.reject(new RpcError('UNAVAILABLE', 'there is no connection'));
+        }
+        if (envelope.length > REQUEST_BYTES_MAX) {
+            return Promise.reject(new RpcError('RESOURCE_EXHAUSTED', 'the request is too large'));
+        }
+        this.nextId = (this.nextId + 1) % 0x80000000;
+        const id = Buffer.alloc(4);
+        id.writeUInt32BE(0x80000000 + this.nextId);
+        const key = id.readUInt32BE();
+        return new Promise((resolveCall, reject) => {
+            const timer = setTimeout(() => {
+                this.waiting.delete(key);
+                reject(new RpcError('DEADLINE_EXCEEDED', `no answer within ${timeoutMs} ms`));
+            }, timeoutMs);
+            this.waiting.set(key, { resolve: resolveCall, reject, timer });
+            this.connection.send(Buffer.concat([id, envelope]));
+        });
     }
 
-    // method: "mmorts.world.World/Join". Resolves with the reply as a plain object (64-bit numbers
-    // as strings), rejects with RpcError.
-    async call(method, request = {}, { deadlineMs = 5000 } = {}) {
-        const [serviceName, methodName] = method.split('/');
-        const service = proto.lookupService(serviceName);
-        const { requestType, responseType } = service.methods[methodName];
-        const at = (name) => service.parent.lookupType(name).fullName.slice(1);
-        const pipe = await this.#connected();
-        const number = (0x80000000 | this.next++) >>> 0; // the last word of the stack has its top bit set
-        const header = Buffer.alloc(4);
-        header.writeUInt32BE(number);
-        const envelope = encode('mmorts.rpc.Request', {
-            method,
-            deadlineMs,
-            requestId: randomBytes(16),
-            caller: { service: this.service, instance: 'test' },
-            body: encode(at(requestType), request),
-        });
-        const answer = new Promise((resolve, reject) => this.calls.set(number, { resolve, reject }));
-        let timer;
-        const late = new Promise((_, reject) => {
-            timer = setTimeout(() => {
-                this.calls.delete(number);
-                reject(new RpcError('DEADLINE_EXCEEDED', method));
-            }, deadlineMs + 500);
-        });
-        pipe.send([header, envelope]);
-        const reply = type('mmorts.rpc.Reply').decode(await Promise.race([answer, late]).finally(() => clearTimeout(timer)));
-        if (reply.code !== 0) throw new RpcError(CODES[reply.code], reply.message);
-        return decode(at(responseType), reply.body);
+    take(payload) {
+        if (payload.length < 4) return;
+        const key = payload.readUInt32BE();
+        const call = this.waiting.get(key);
+        if (!call) return; // came too late
+        this.waiting.delete(key);
+        clearTimeout(call.timer);
+        const reply = decode('mmorts.rpc.Reply', payload.subarray(4));
+        if (reply.code === 'OK') {
+            call.resolve(reply);
+        } else {
+            const details = Object.fromEntries(reply.details.map(({ key: k, value }) => [k, value]));
+            call.reject(new RpcError(reply.code, reply.message, details));
+        }
+    }
+
+    failAll(reason) {
+        for (const call of this.waiting.values()) {
+            clearTimeout(call.timer);
+            call.reject(new RpcError('UNAVAILABLE', reason));
+        }
+        this.waiting.clear();
     }
 
     close() {
-        this.pipe?.close();
+        this.connection.close();
+        this.failAll('closed');
     }
 }
 
-// Reads a stream from a snapshot on: every message once, in order; what PUB/SUB lost is fetched by
-// Replay, and where that no longer goes back far enough, by a new snapshot.
+function findMethod(name) {
+    const [serviceName, methodName] = name.split('/');
+    const method = root.lookupService(serviceName).methods[methodName];
+    return {
+        input: method.resolvedRequestType.fullName.slice(1),
+        output: method.resolvedResponseType.fullName.slice(1),
+    };
+}
+
+// --- streams -------------------------------------------------------------------------------------
+
+const SILENCE_MS = 1000;
+const CATCH_UP_RETRY_FIRST_MS = 50;
+const CATCH_UP_RETRY_MAX_MS = 1000;
+const KEPT_MAX = 256;
+
+// Follows a stream by the state table of docs/rpc.md. Options: url, client (RpcClient of the
+// publisher), stream, session, epoch and seq (where to go on), filter, silenceMs, onMessage({epoch,
+// seq, tick, body}), onSnapshot({epoch, seq, tick, body}), onState(state).
 export class StreamReader {
-    // onSnapshot({ frame, tick, epoch, seq }), onMessage({ frame, tick, epoch, seq })
-    constructor({ url, rpc, stream, frameType, session = 'main', onSnapshot, onMessage }) {
-        Object.assign(this, { rpc, stream, frameType, session, onSnapshot, onMessage });
-        this.epoch = this.seq = null;
-        this.waiting = [];
-        this.error = null;
-        this.closed = false;
-        this.chain = Promise.resolve();
-        this.started = new Promise((resolve, reject) => {
-            this.pipe = new Pipe(url, SUB, {
-                // The snapshot is asked for only when live messages are already heard.
-                onOpen: () => this.#queue(() => this.#begin().then(resolve)),
-                onMessage: (message) => this.#queue(() => this.#take(message)),
-                onClose: () => {
-                    if (!this.closed) this.error ??= new Error(`the stream at ${url} ended`);
-                    reject(this.error ?? new Error('closed'));
-                },
-            });
+    constructor(options) {
+        this.options = { silenceMs: SILENCE_MS, ...options };
+        this.epoch = BigInt(options.epoch ?? 0);
+        this.seq = BigInt(options.seq ?? 0);
+        this.state = 'DOWN';
+        this.kept = [];
+        this.run = 0; // a catching up that was given up sees another number
+        this.counts = { gaps: 0, replays: 0, snapshots: 0 };
+        this.topic = encode('mmorts.stream.StreamMessage', {
+            stream: options.stream,
+            session: options.session,
         });
-        this.started.catch(() => {});
-    }
-
-    #queue(work) {
-        this.chain = this.chain.then(work).catch((error) => {
-            this.error ??= error;
+        this.connection = new Connection(options.url, SUB, PUB, {
+            up: () => this.catchUp(),
+            down: () => this.goDown(),
+            message: (payload) => this.take(payload),
         });
     }
 
-    async #begin() {
-        const reply = await this.rpc.call('mmorts.stream.Stream/Snapshot', { stream: this.stream, session: this.session });
-        this.epoch = reply.epoch;
-        this.seq = BigInt(reply.seq);
-        this.onSnapshot({
-            frame: decode(this.frameType, reply.body), tick: Number(reply.tick), epoch: reply.epoch, seq: this.seq,
-        });
+    setState(state) {
+        if (this.state === state) return;
+        this.state = state;
+        this.options.onState?.(state);
     }
 
-    async #take(bytes) {
-        const message = decode('mmorts.stream.StreamMessage', bytes);
-        if (message.stream !== this.stream || message.session !== this.session) return;
-        const seq = BigInt(message.seq);
-        if (message.epoch !== this.epoch) {
-            await this.#begin();
-        } else if (seq > this.seq + 1n) {
-            await this.#replay();
-        }
-        if (message.epoch === this.epoch && seq === this.seq + 1n) this.#deliver(message);
+    goDown() {
+        this.run++;
+        clearTimeout(this.silence);
+        this.kept = [];
+        this.setState('DOWN');
     }
 
-    async #replay() {
-        const reply = await this.rpc.call('mmorts.stream.Stream/Replay', {
-            stream: this.stream, session: this.session, epoch: this.epoch, fromSeq: String(this.seq + 1n),
-        });
-        if (reply.snapshotNeeded) {
-            await this.#begin();
+    take(payload) {
+        if (!payload.subarray(0, this.topic.length).equals(this.topic)) return;
+        const message = decode('mmorts.stream.StreamMessage', payload);
+        if (this.state !== 'LIVE') {
+            this.keep(message);
             return;
         }
-        for (const message of reply.messages) {
-            if (BigInt(message.seq) === this.seq + 1n) this.#deliver(message);
+        this.listen();
+        if (!this.apply(message)) {
+            this.keep(message);
+            this.catchUp();
         }
     }
 
-    #deliver(message) {
-        this.seq = BigInt(message.seq);
-        this.onMessage({
-            frame: decode(this.frameType, message.body), tick: Number(message.tick), epoch: this.epoch, seq: this.seq,
-        });
+    keep(message) {
+        this.kept.push(message);
+        if (this.kept.length > KEPT_MAX) this.kept.shift();
+    }
+
+    // False: the message does not follow what was applied.
+    apply({ epoch, seq, tick, body }) {
+        if (epoch !== this.epoch) return false;
+        if (seq > this.seq + 1n) {
+            this.counts.gaps++;
+            return false;
+        }
+        if (seq === this.seq + 1n) {
+            this.seq = seq;
+            this.options.onMessage({ epoch, seq, tick, body });
+        }
+        return true;
+    }
+
+    async catchUp() {
+        const run = ++this.run;
+        clearTimeout(this.silence);
+        this.setState('CATCHING UP');
+        let pause = CATCH_UP_RETRY_FIRST_MS;
+        while (run === this.run) {
+            try {
+                if ((await this.step(run)) && run === this.run) {
+                    this.goLive();
+                    return;
+                }
+            } catch (error) {
+                if (run !== this.run) return;
+                if (!(error instanceof RpcError)) throw error;
+                await new Promise((done) => setTimeout(done, pause));
+                pause = Math.min(2 * pause, CATCH_UP_RETRY_MAX_MS);
+            }
+        }
+    }
+
+    // One call; true once the newest message is applied.
+    async step(run) {
+        const { client, stream, session, filter } = this.options;
+        if (this.epoch === 0n) {
+            const snapshot = await client.call(
+                'mmorts.stream.Stream/Snapshot',
+                { stream, session, filter },
+                { idempotent: true },
+            );
+            if (run !== this.run) return false;
+            this.counts.snapshots++;
+            this.epoch = snapshot.epoch;
+            this.seq = snapshot.seq;
+            this.options.onSnapshot(snapshot);
+            return false;
+        }
+        const reply = await this.replay();
+        if (run !== this.run) return false;
+        if (reply.snapshot_needed) {
+            this.epoch = 0n;
+            return false;
+        }
+        for (const message of reply.messages) this.apply({ ...message, epoch: reply.epoch });
+        return this.seq >= reply.newest_seq;
+    }
+
+    async replay() {
+        const { client, stream, session } = this.options;
+        this.counts.replays++;
+        return client.call(
+            'mmorts.stream.Stream/Replay',
+            { stream, session, epoch: String(this.epoch), from_seq: String(this.seq + 1n) },
+            { idempotent: true },
+        );
+    }
+
+    goLive() {
+        while (this.kept.length > 0) {
+            if (!this.apply(this.kept.shift())) {
+                this.catchUp();
+                return;
+            }
+        }
+        this.setState('LIVE');
+        this.listen();
+    }
+
+    listen() {
+        clearTimeout(this.silence);
+        this.silence = setTimeout(() => this.probe(), this.options.silenceMs);
+    }
+
+    async probe() {
+        const run = this.run;
+        const reply = await this.replay().catch(() => null);
+        if (run !== this.run) return;
+        const isNew = reply && (reply.epoch !== this.epoch || reply.newest_seq > this.seq);
+        if (isNew) this.catchUp();
+        else this.listen();
     }
 
     close() {
-        this.closed = true;
-        this.pipe.close();
+        this.run++;
+        clearTimeout(this.silence);
+        this.connection.close();
     }
 }
