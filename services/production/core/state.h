@@ -88,4 +88,30 @@ struct production_change *production_note(struct production_changes *changes,
 void production_move(struct production *production, uint32_t empire, uint16_t item, int64_t delta,
                      const char *cause, struct production_changes *changes);
 
+// --- jobs.c --------------------------------------------------------------------------------------
+
+// NULL when there are too many jobs or no memory. Does not put it into the building's queue.
+struct production_slot *production_slot_new(struct production *production,
+                                            const struct production_job *job, uint32_t *index_out);
+// Takes a job out of its building's queue and the calendar. The caller notes the change.
+void production_slot_drop(struct production *production, struct production_slot *slot);
+void production_note_job(struct production_changes *changes, enum production_change_kind kind,
+                         const struct production_job *job);
+void production_note_event(struct production_changes *changes, enum production_event event,
+                           const struct production_job *job, const char *reason);
+// Starts the job at the head of the building's queue, if it waits.
+void production_building_run(struct production *production, struct production_building *building,
+                             struct production_changes *changes);
+// True if the stock covers the recipe's inputs and tools; else *missing_out names the first that
+// it does not.
+bool production_can_afford(const struct production *production, uint32_t empire,
+                           const struct production_recipe *recipe, uint64_t cost_permille,
+                           const char **missing_out);
+// direction -1 consumes, +1 gives back.
+void production_move_inputs(struct production *production, const struct production_job *job,
+                            const struct production_recipe *recipe, uint64_t cost_permille,
+                            int direction, struct production_changes *changes);
+// The factor on costs in that building.
+uint64_t production_cost_of(const struct production *production, uint64_t building_id);
+
 #endif
