@@ -56,6 +56,12 @@ static bool diff_entity(struct sync_core *core, struct sync_view *view, uint32_t
     return mm_vec_push(&view->delta.changed, ((struct sync_change){slot, (uint8_t)mask}));
 }
 
+static bool remembers(const struct sync_memory *memory, const struct sync_told *told)
+{
+    return memory->q == told->entity.q && memory->r == told->entity.r &&
+           memory->owner == told->entity.owner && memory->health == told->entity.health;
+}
+
 // Links what is in sight now and compares it with what was told.
 static bool diff_sight(struct sync_core *core, struct sync_view *view)
 {
@@ -80,8 +86,10 @@ static bool diff_sight(struct sync_core *core, struct sync_view *view)
             continue;
         const struct sync_memory *memory =
             sync_memories_find(&view->fresh_memories, entity->entity.id);
+        // It may have changed between what was told and when it was last seen.
         if (memory)
-            ok = mm_vec_push(&view->delta.cached, ((struct sync_cached_news){*memory, true}));
+            ok = mm_vec_push(&view->delta.cached,
+                             ((struct sync_cached_news){*memory, remembers(memory, entity)}));
         else
             ok = push_gone(view, entity->entity.id, entity->kind);
     }

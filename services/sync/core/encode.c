@@ -79,7 +79,8 @@ void sync_encode_appeared(struct mm_buf *buf, const struct sync_mirror *mirror,
     mm_buf_dec_i64(buf, e->health);
     MM_BUF_LIT(buf, ",\"data\":{");
     bool first = true;
-    if (type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE) {
+    if (type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE ||
+        e->activity != MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE) {
         member(buf, &first, "activity");
         mm_buf_byte(buf, '"');
         mm_buf_str(buf, activity_name(e->activity));

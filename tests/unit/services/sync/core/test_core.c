@@ -1,0 +1,371 @@
+#include "services/sync/core/core.h"
+#include "services/sync/core/update.h"
+#include "tests/support/sync_player.h"
+#include "tests/support/sync_world.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The core between a random world and clients that compare all they show with the truth, tick by
+// tick, while frames are late or lost, vision and world start again, answers come too early or too
+// late, and sockets are full.
+
+enum { QUEUE = 64 };
+
+struct delayed {
+    uint64_t due; // round in which it arrives
+    void *frame;
+    uint64_t epoch;
+    bool snapshot;
+    uint32_t empire;
+};
+
+struct queue {
+    struct delayed items[QUEUE];
+    size_t count;
+};
+
+// How rough the world treats the core; chances are per 1000 rounds.
+struct weather {
+    unsigned activity;
+    unsigned world_delay, vision_delay, answer_delay; // rounds at most
+    unsigned vision_lost, vision_epoch, world_restart, slow, rejoin, vision_away;
+};
+
+struct client {
+    uint32_t empire;
+    struct sync_player *player;
+    struct sync_view *view;
+    struct sync_full full;
+    bool asked;
+    unsigned blocked; // rounds for which its socket is full
+    uint64_t compared;
+};
+
+struct rig {
+    struct weather weather;
+    struct sync_world *world;
+    struct sync_core core;
+    struct sync_encoder encoder;
+    struct mm_buf out;
+    struct queue ticks, visions, answers;
+    uint64_t round, epoch, vision_away_until;
+    struct client clients[SYNC_WORLD_EMPIRES];
+    size_t fulls, idles;
+};
+
+static void push(struct rig *rig, struct queue *queue, void *frame, unsigned delay, uint64_t epoch,
+                 bool snapshot, uint32_t empire)
+{
+    cr_assert(queue->count < QUEUE);
+    uint64_t due = rig->round + (delay ? mm_rng_below(&rig->world->rng, delay + 1) : 0);
+    // A stream keeps its order, whatever the delays.
+    if (queue->count > 0 && queue != &rig->answers && due < queue->items[queue->count - 1].due)
+        due = queue->items[queue->count - 1].due;
+    queue->items[queue->count++] = (struct delayed){due, frame, epoch, snapshot, empire};
+}
+
+static bool pop(struct rig *rig, struct queue *queue, struct delayed *out)
+{
+    for (size_t i = 0; i < queue->count; i++) {
+        if (queue->items[i].due > rig->round)
+            continue;
+        *out = queue->items[i];
+        memmove(&queue->items[i], &queue->items[i + 1],
+                (queue->count - i - 1) * sizeof *queue->items);
+        queue->count--;
+        return true;
+    }
+    return false;
+}
+
+static bool chance(struct rig *rig, unsigned permille)
+{
+    return mm_rng_chance(&rig->world->rng, permille, 1000);
+}
+
+// --- clients -------------------------------------------------------------------------------------
+
+static void check(struct rig *rig, struct client *client)
+{
+    const char *fault = sync_player_fault(client->player);
+    cr_assert_null(fault, "empire %u, round %llu, tick %llu: %s", client->empire,
+                   (unsigned long long)rig->round, (unsigned long long)rig->core.mirror.tick,
+                   fault ? fault : "");
+}
+
+static void take_encoded(struct rig *rig, struct client *client)
+{
+    const struct sync_encoder *e = &rig->encoder;
+    for (size_t m = 0; m < e->messages.count; m++) {
+        const struct sync_message *message = &e->messages.items[m];
+        char *text = malloc(message->bytes + 1);
+        size_t len = 0;
+        for (size_t i = 0; i < message->slice_count; i++) {
+            const struct sync_slice *slice = &e->slices.items[message->slice + i];
+            memcpy(text + len, e->buf.data + slice->offset, slice->len);
+            len += slice->len;
+        }
+        cr_assert_eq(len, message->bytes);
+        sync_player_take(client->player, text, len);
+        free(text);
+    }
+}
+
+static void compare(struct rig *rig, struct client *client)
+{
+    const struct sync_world_truth *truth = sync_world_at(rig->world, rig->core.mirror.tick);
+    cr_assert_not_null(truth);
+    sync_player_compare(client->player, truth);
+    client->compared++;
+    check(rig, client);
+}
+
+static void deliver_delta(struct rig *rig, struct sync_view *view)
+{
+    struct client *client = view->user;
+    if (!client || client->full.active || view->state != SYNC_VIEW_LIVE)
+        return;
+    if (client->blocked > 0 || !sync_encode_view(&rig->encoder, &rig->core, view)) {
+        client->full = (struct sync_full){.active = true};
+        return;
+    }
+    take_encoded(rig, client);
+    check(rig, client);
+}
+
+static void deliver_full(struct rig *rig, struct client *client)
+{
+    mm_buf_reset(&rig->out);
+    size_t bytes = 500 + mm_rng_below(&rig->world->rng, 20000);
+    cr_assert_eq(sync_encode_full(&rig->core, client->view, &client->full, bytes, &rig->out),
+                 MM_OK);
+    for (size_t at = 0; at < rig->out.len;) {
+        uint32_t len;
+        memcpy(&len, rig->out.data + at, 4);
+        sync_player_take(client->player, (const char *)rig->out.data + at + 4, len);
+        at += 4 + (size_t)len;
+    }
+    check(rig, client);
+    if (!client->full.active)
+        rig->fulls++;
+}
+
+static void deliver(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->core.touched.count; i++)
+        deliver_delta(rig, rig->core.touched.items[i]);
+    for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+        struct client *client = &rig->clients[i];
+        if (!client->view || client->view->state != SYNC_VIEW_LIVE || client->blocked > 0)
+            continue;
+        bool was_full = client->full.active;
+        if (was_full)
+            deliver_full(rig, client);
+        if (!client->full.active)
+            compare(rig, client);
+    }
+}
+
+static void join(struct rig *rig, size_t i)
+{
+    struct client *client = &rig->clients[i];
+    if (client->view) {
+        sync_core_view_close(&rig->core, client->view);
+        sync_player_free(client->player);
+    }
+    *client = (struct client){.empire = (uint32_t)i + 1, .compared = client->compared};
+    client->player = sync_player_new(client->empire);
+    client->view = sync_core_view_open(&rig->core, client->empire);
+    client->view->user = client;
+    client->full.active = true;
+}
+
+// --- the network ---------------------------------------------------------------------------------
+
+static void publish(struct rig *rig)
+{
+    const struct weather *w = &rig->weather;
+    if (chance(rig, w->world_restart)) {
+        // World was killed: what it had not published is lost with it, the next thing is a
+        // snapshot of a later tick. Vision starts from it too, in a new epoch or not.
+        sync_world_tick(rig->world, w->activity);
+        sync_world_skip(rig->world, 1 + mm_rng_below(&rig->world->rng, 50));
+        push(rig, &rig->ticks, sync_world_snapshot(rig->world), w->world_delay, 0, true, 0);
+        rig->epoch += mm_rng_below(&rig->world->rng, 2);
+        return;
+    }
+    sync_world_tick(rig->world, w->activity);
+    push(rig, &rig->ticks, sync_world_frame(rig->world), w->world_delay, 0, false, 0);
+    if (chance(rig, w->vision_away))
+        rig->vision_away_until = rig->round + mm_rng_below(&rig->world->rng, 300);
+    if (rig->round < rig->vision_away_until) {
+        rig->epoch += rig->round + 1 == rig->vision_away_until;
+        return;
+    }
+    if (chance(rig, w->vision_epoch))
+        rig->epoch++;
+    if (!chance(rig, w->vision_lost))
+        push(rig, &rig->visions, sync_world_vision(rig->world), w->vision_delay, rig->epoch, false,
+             0);
+}
+
+static void ask(struct rig *rig)
+{
+    if (rig->round < rig->vision_away_until)
+        return;
+    for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+        struct client *client = &rig->clients[i];
+        if (!client->view || client->view->state != SYNC_VIEW_WAITING || client->asked)
+            continue;
+        client->asked = true;
+        push(rig, &rig->answers, sync_world_get_view(rig->world, client->empire),
+             rig->weather.answer_delay, rig->epoch, true, client->empire);
+    }
+}
+
+static void arrive(struct rig *rig)
+{
+    struct delayed d;
+    while (pop(rig, &rig->ticks, &d)) {
+        if (!d.snapshot) {
+            sync_core_push_tick(&rig->core, d.frame);
+            continue;
+        }
+        cr_assert_eq(sync_core_world_snapshot(&rig->core, d.frame), MM_OK);
+        cr_assert_not(rig->core.rewound);
+    }
+    cr_assert_not(rig->core.world_snapshot_wanted);
+    while (pop(rig, &rig->visions, &d))
+        sync_core_push_vision(&rig->core, d.epoch, d.frame);
+    while (pop(rig, &rig->answers, &d)) {
+        struct client *client = &rig->clients[d.empire - 1];
+        client->asked = false;
+        if (client->view->state == SYNC_VIEW_WAITING) {
+            enum mm_err err = sync_core_view_load(&rig->core, client->view, d.epoch, d.frame);
+            cr_assert(err == MM_OK || err == MM_OUT_OF_RANGE, "%s", mm_err_name(err));
+        }
+        mmorts__frame__vision_frame__free_unpacked(d.frame, NULL);
+    }
+}
+
+static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t wanted)
+{
+    struct rig *rig = calloc(1, sizeof *rig);
+    rig->weather = weather;
+    rig->world = sync_world_new(seed);
+    rig->epoch = 1;
+    cr_assert_eq(sync_core_init(&rig->core), MM_OK);
+    sync_encoder_init(&rig->encoder);
+    mm_buf_init(&rig->out, SYNC_FULL_BYTES_MAX);
+    cr_assert_eq(sync_core_world_snapshot(&rig->core, sync_world_snapshot(rig->world)), MM_OK);
+    for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++)
+        join(rig, i);
+    for (rig->round = 1; rig->round <= rounds; rig->round++) {
+        publish(rig);
+        ask(rig);
+        arrive(rig);
+        for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+            struct client *client = &rig->clients[i];
+            if (client->blocked > 0)
+                client->blocked--;
+            else if (chance(rig, weather.slow))
+                client->blocked = (unsigned)mm_rng_below(&rig->world->rng, 30);
+            if (!client->asked && chance(rig, weather.rejoin))
+                join(rig, i);
+        }
+        enum sync_step step;
+        while ((step = sync_core_step(&rig->core)) == SYNC_STEP_DELTAS)
+            deliver(rig);
+        cr_assert_eq(step, SYNC_STEP_NONE);
+    }
+    size_t compared = 0;
+    for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+        compared += rig->clients[i].compared;
+        sync_player_free(rig->clients[i].player);
+    }
+    cr_expect_geq(compared, wanted, "only %zu comparisons (%llu frozen, %llu refused)", compared,
+                  (unsigned long long)rig->core.counts.views_frozen,
+                  (unsigned long long)rig->core.counts.views_refused);
+    cr_expect_eq(rig->core.counts.odd_entities, 0);
+    struct delayed d;
+    rig->round += 1000;
+    while (pop(rig, &rig->ticks, &d))
+        mmorts__frame__tick_frame__free_unpacked(d.frame, NULL);
+    while (pop(rig, &rig->visions, &d) || pop(rig, &rig->answers, &d))
+        mmorts__frame__vision_frame__free_unpacked(d.frame, NULL);
+    sync_core_free(&rig->core);
+    sync_encoder_free(&rig->encoder);
+    mm_buf_free(&rig->out);
+    sync_world_free(rig->world);
+    free(rig);
+}
+
+Test(sync_core, fair_weather)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++)
+        run(seed, (struct weather){.activity = 12}, 300, 5 * 298);
+}
+
+Test(sync_core, late_frames)
+{
+    for (uint64_t seed = 10; seed <= 12; seed++)
+        run(seed,
+            (struct weather){
+                .activity = 12, .world_delay = 6, .vision_delay = 6, .answer_delay = 8},
+            300, 5 * 150);
+}
+
+Test(sync_core, slow_clients_and_reconnects)
+{
+    for (uint64_t seed = 20; seed <= 22; seed++)
+        run(seed, (struct weather){.activity = 12, .answer_delay = 3, .slow = 30, .rejoin = 10},
+            300, 5 * 100);
+}
+
+Test(sync_core, vision_loses_frames_and_starts_again)
+{
+    for (uint64_t seed = 30; seed <= 33; seed++)
+        run(seed,
+            (struct weather){.activity = 12,
+                             .vision_delay = 3,
+                             .answer_delay = 3,
+                             .vision_lost = 15,
+                             .vision_epoch = 15},
+            400, 5 * 100);
+}
+
+Test(sync_core, vision_is_away_for_long)
+{
+    run(40, (struct weather){.activity = 12, .answer_delay = 3, .vision_away = 8}, 1200, 500);
+}
+
+Test(sync_core, world_starts_again)
+{
+    for (uint64_t seed = 50; seed <= 53; seed++)
+        run(seed,
+            (struct weather){.activity = 12,
+                             .world_delay = 3,
+                             .vision_delay = 3,
+                             .answer_delay = 4,
+                             .world_restart = 15},
+            400, 5 * 100);
+}
+
+Test(sync_core, everything_at_once)
+{
+    for (uint64_t seed = 60; seed <= 63; seed++)
+        run(seed,
+            (struct weather){.activity = 20,
+                             .world_delay = 4,
+                             .vision_delay = 4,
+                             .answer_delay = 6,
+                             .vision_lost = 8,
+                             .vision_epoch = 8,
+                             .world_restart = 8,
+                             .slow = 15,
+                             .rejoin = 8},
+            400, 300);
+}
