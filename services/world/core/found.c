@@ -87,23 +87,38 @@ static bool node_fits(const struct world *world, struct hex_axial home, uint32_t
            !on_road(world, home, site, at);
 }
 
-// Rings from a random distance and place on, all round, until one fits.
+// A ring from a random place on, all round.
+static uint32_t node_on_ring(const struct world *world, struct hex_axial home, uint32_t site,
+                             uint32_t distance, uint64_t roll)
+{
+    struct hex_axial ring[6 * HEX_DISC_RADIUS_MAX];
+    size_t count = hex_ring(home, (int32_t)distance, ring);
+    for (size_t i = 0; i < count; i++) {
+        struct hex_axial at = ring[(roll + i) % count];
+        if (node_fits(world, home, site, at))
+            return world_map_cell(&world->map, at);
+    }
+    return WORLD_CELL_NONE;
+}
+
+// The wanted distances from a random one on; where water and rock leave no room, nearer to the
+// home, and in the end farther away: no home shall have less than another.
 static uint32_t home_node_cell(const struct world *world, struct hex_axial home, uint32_t site,
                                const struct world_home_node *node, uint32_t index)
 {
-    struct hex_axial ring[6 * HEX_DISC_RADIUS_MAX];
     uint64_t roll = world_mapgen_roll(world->seed, ROLL_HOME_NODE + index, home);
-    uint32_t span = node->distance_to - node->distance_from + 1;
-    for (uint32_t i = 0; i < span; i++) {
-        int32_t distance = (int32_t)(node->distance_from + (uint32_t)(roll + i) % span);
-        size_t count = hex_ring(home, distance, ring);
-        for (size_t j = 0; j < count; j++) {
-            struct hex_axial at = ring[((roll >> 16) + j) % count];
-            if (node_fits(world, home, site, at))
-                return world_map_cell(&world->map, at);
-        }
-    }
-    return WORLD_CELL_NONE;
+    uint32_t span = node->distance_to - node->distance_from + 1, cell = WORLD_CELL_NONE;
+    for (uint32_t i = 0; i < span && cell == WORLD_CELL_NONE; i++)
+        cell = node_on_ring(world, home, site, node->distance_from + (uint32_t)(roll + i) % span,
+                            roll >> 16);
+    for (uint32_t d = node->distance_from - 1; d >= 2 && cell == WORLD_CELL_NONE; d--)
+        cell = node_on_ring(world, home, site, d, roll >> 16);
+    for (uint32_t d = node->distance_to + 1;
+         d <= HEX_DISC_RADIUS_MAX && d <= 2 * world->rules.map.chunk_radius &&
+         cell == WORLD_CELL_NONE;
+         d++)
+        cell = node_on_ring(world, home, site, d, roll >> 16);
+    return cell;
 }
 
 static void place_home_nodes(struct world *world, struct hex_axial home, uint32_t site)
