@@ -205,16 +205,22 @@ void world_ecs_restore(struct world_ecs *ecs, uint32_t slot, uint32_t generation
 
 // --- sparse components ---------------------------------------------------------------------------
 
-static void column_reserve_rows(struct world_column *column)
+enum mm_err world_ecs_reserve_rows(struct world_ecs *ecs, enum world_component_id id,
+                                   uint32_t row_count)
 {
-    if (column->row_count < column->row_capacity)
-        return;
+    struct world_column *column = &ecs->columns[id];
+    if (row_count <= column->row_capacity)
+        return MM_OK;
     size_t old = column->row_capacity, rows = old ? old * 2 : 256;
-    bool done = grow((void **)&column->rows, old * column->row_bytes, rows * column->row_bytes) &&
-                grow((void **)&column->hashes, old * 8, rows * 8) &&
-                grow((void **)&column->slot_of_row, old * 4, rows * 4);
-    MM_CHECK(done); // out of memory within a tick: see world.h
+    if (rows < row_count)
+        rows = row_count;
+    // A failure in between leaves some arrays larger than the capacity, and nothing else.
+    if (!grow((void **)&column->rows, old * column->row_bytes, rows * column->row_bytes) ||
+        !grow((void **)&column->hashes, old * 8, rows * 8) ||
+        !grow((void **)&column->slot_of_row, old * 4, rows * 4))
+        return MM_RESOURCE_EXHAUSTED;
     column->row_capacity = (uint32_t)rows;
+    return MM_OK;
 }
 
 void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t slot)
@@ -222,7 +228,8 @@ void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t 
     struct world_column *column = &ecs->columns[id];
     MM_CHECK(column->row_of_slot && world_ecs_alive(ecs, slot));
     if (column->row_of_slot[slot] == 0) {
-        column_reserve_rows(column);
+        // Out of memory within a tick: see world.h.
+        MM_CHECK(world_ecs_reserve_rows(ecs, id, column->row_count + 1) == MM_OK);
         uint32_t row = column->row_count++;
         column->row_of_slot[slot] = row + 1;
         column->slot_of_row[row] = slot;

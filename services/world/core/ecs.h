@@ -125,6 +125,9 @@ static inline void *world_ecs_touch(struct world_ecs *ecs, enum world_component_
     return world_ecs_row(ecs, id, slot);
 }
 
+// Room for that many rows of a sparse component in all. RESOURCE_EXHAUSTED: out of memory.
+enum mm_err MM_MUST_USE world_ecs_reserve_rows(struct world_ecs *ecs, enum world_component_id id,
+                                               uint32_t row_count);
 // Adds a zeroed sparse component (or returns the one that is there) and marks it.
 void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t slot);
 // Removes a sparse component now; nothing happens if there is none.

@@ -132,6 +132,9 @@ static enum mm_err load_component(struct world_ecs *ecs, enum world_component_id
     const struct world_component *component = &world_components[id];
     if (component->storage == WORLD_SPARSE) {
         uint32_t count = read_count(reader, 4, ecs->alive_count), last = 0;
+        enum mm_err err = world_ecs_reserve_rows(ecs, id, count);
+        if (err != MM_OK)
+            return err;
         for (uint32_t i = 0; i < count; i++) {
             uint32_t slot = read_u32(reader);
             if (slot <= last || !world_ecs_alive(ecs, slot))
@@ -332,60 +335,96 @@ static enum mm_err load_body(struct world *world, struct reader *reader)
     return err;
 }
 
-enum mm_err world_load(const uint8_t *data, size_t len, struct world **out)
+// The numbers that stand before the rules.
+struct head {
+    uint64_t seed, tick, paused, serial_next, ticket_next, spawns_total, state_hash;
+    const uint8_t *secret;
+};
+
+static enum mm_err load_head(struct reader *reader, struct head *head, struct world **out)
 {
-    *out = NULL;
-    struct reader reader = {data, len, 0, false};
-    if (read_u32(&reader) != WORLD_SAVE_MAGIC || reader.failed)
+    head->seed = read_u64(reader);
+    head->secret = read_bytes(reader, 16);
+    head->tick = read_u64(reader);
+    head->paused = read_u64(reader);
+    head->serial_next = read_u64(reader);
+    head->ticket_next = read_u64(reader);
+    head->spawns_total = read_u64(reader);
+    head->state_hash = read_u64(reader);
+    // Near their end the counters would overflow: no state gets there.
+    const uint64_t most = UINT64_MAX / 2;
+    if (reader->failed || head->paused > 1 || head->tick > most || head->serial_next > most ||
+        head->ticket_next > most || head->spawns_total > most)
         return MM_DATA_LOSS;
-    if (read_u32(&reader) != WORLD_SAVE_VERSION)
-        return reader.failed ? MM_DATA_LOSS : MM_UNIMPLEMENTED;
-    if (len < 16)
-        return MM_DATA_LOSS;
-    struct reader tail = {data, len, len - 8, false};
-    if (read_u64(&tail) != mm_hash64(data, len - 8, WORLD_SAVE_MAGIC))
-        return MM_DATA_LOSS;
-    reader.len -= 8;
-    uint64_t seed = read_u64(&reader);
-    const uint8_t *secret = read_bytes(&reader, 16);
-    uint64_t numbers[6];
-    for (int i = 0; i < 6; i++)
-        numbers[i] = read_u64(&reader);
     struct world_rules *rules = mm_malloc(sizeof *rules);
     if (!rules)
         return MM_RESOURCE_EXHAUSTED;
     size_t used = 0;
     enum mm_err err =
-        reader.failed ? MM_DATA_LOSS
-                      : world_rules_decode(rules, data + reader.at, reader.len - reader.at, &used);
-    struct world *world = err == MM_OK ? world_alloc(rules) : NULL;
+        world_rules_decode(rules, reader->data + reader->at, reader->len - reader->at, &used);
+    reader->at += used;
+    *out = err == MM_OK ? world_alloc(rules) : NULL;
     mm_free(rules);
-    if (!world)
+    if (!*out)
         return err == MM_OK ? MM_RESOURCE_EXHAUSTED : err;
-    reader.at += used;
-    world->seed = seed;
-    memcpy(world->secret, secret, 16);
+    struct world *world = *out;
+    world->seed = head->seed;
+    memcpy(world->secret, head->secret, 16);
     world_derive(world);
-    world->tick = numbers[0];
-    world->paused = numbers[1] != 0;
-    world->serial_next = numbers[2];
-    world->ticket_next = numbers[3];
-    world->spawns_total = numbers[4];
-    err = numbers[1] <= 1 ? load_body(world, &reader) : MM_DATA_LOSS;
+    world->tick = head->tick;
+    world->paused = head->paused != 0;
+    world->serial_next = head->serial_next;
+    world->ticket_next = head->ticket_next;
+    world->spawns_total = head->spawns_total;
+    return MM_OK;
+}
+
+enum mm_err world_load_unchecked(const uint8_t *data, size_t len, struct world **out,
+                                 uint64_t *state_hash)
+{
+    *out = NULL;
+    struct reader reader = {data, len, 8, len < 8};
+    struct head head;
+    enum mm_err err = load_head(&reader, &head, out);
+    if (err == MM_OK)
+        err = load_body(*out, &reader);
     char problem[128];
     if (err == MM_OK)
-        err = world_verify(world, problem, sizeof problem);
-    if (err == MM_OK) {
-        world_ecs_settle(&world->ecs);
-        world_ecs_begin(&world->ecs);
-        err = world_state_hash(world) == numbers[5] ? MM_OK : MM_DATA_LOSS;
-    }
+        err = world_verify(*out, problem, sizeof problem);
     if (err != MM_OK) {
-        world_free(world);
+        world_free(*out);
+        *out = NULL;
         return err;
     }
+    struct world *world = *out;
+    world_ecs_settle(&world->ecs);
+    world_ecs_begin(&world->ecs);
     world->empires_before = (uint32_t)world->empires.count;
     world->chunks_before = world->map.chunk_count;
-    *out = world;
+    *state_hash = head.state_hash;
     return MM_OK;
+}
+
+enum mm_err world_load(const uint8_t *data, size_t len, struct world **out)
+{
+    *out = NULL;
+    struct reader reader = {data, len, 0, false};
+    uint32_t magic = read_u32(&reader), version = read_u32(&reader);
+    if (reader.failed || magic != WORLD_SAVE_MAGIC)
+        return MM_DATA_LOSS;
+    if (version != WORLD_SAVE_VERSION)
+        return MM_UNIMPLEMENTED;
+    if (len < 16)
+        return MM_DATA_LOSS;
+    struct reader tail = {data, len, len - 8, false};
+    if (read_u64(&tail) != mm_hash64(data, len - 8, WORLD_SAVE_MAGIC))
+        return MM_DATA_LOSS;
+    uint64_t state_hash;
+    enum mm_err err = world_load_unchecked(data, len - 8, out, &state_hash);
+    if (err == MM_OK && world_state_hash(*out) != state_hash) {
+        world_free(*out);
+        *out = NULL;
+        err = MM_DATA_LOSS;
+    }
+    return err;
 }

@@ -1,0 +1,364 @@
+// What the simulation stands on: entities, schedule, map and grid.
+
+#include "services/world/core/mapgen.h"
+#include "services/world/core/state.h"
+#include "tests/support/world_fixture.h"
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- entities -----------------------------------------------------------------------------------
+
+Test(ecs, slots_are_lowest_first_and_rest_for_a_tick)
+{
+    struct world_ecs ecs;
+    cr_assert_eq(world_ecs_init(&ecs, 100), MM_OK);
+    cr_assert_eq(world_ecs_reserve(&ecs, 10), MM_OK);
+    for (uint32_t i = 1; i <= 5; i++)
+        cr_assert_eq(world_ecs_spawn(&ecs), i);
+    world_ecs_begin(&ecs);
+    struct world_entity second = world_ecs_entity(&ecs, 2);
+    world_ecs_despawn(&ecs, 4);
+    world_ecs_despawn(&ecs, 2);
+    cr_assert_eq(world_ecs_slot(&ecs, second), WORLD_SLOT_NONE);
+    cr_assert_eq(world_ecs_reserve(&ecs, 10), MM_OK);
+    cr_assert_eq(world_ecs_spawn(&ecs), 6, "a slot was used again in the tick it was freed");
+    world_ecs_begin(&ecs);
+    cr_assert_eq(world_ecs_spawn(&ecs), 2);
+    cr_assert_eq(world_ecs_spawn(&ecs), 4);
+    cr_assert_eq(world_ecs_spawn(&ecs), 7);
+    cr_assert_eq(world_ecs_slot(&ecs, second), WORLD_SLOT_NONE, "the new tenant is another");
+    cr_assert_eq(world_ecs_slot(&ecs, world_ecs_entity(&ecs, 2)), 2);
+    cr_assert_eq(ecs.alive_count, 7);
+    world_ecs_free(&ecs);
+}
+
+Test(ecs, room_has_a_limit)
+{
+    struct world_ecs ecs;
+    cr_assert_eq(world_ecs_init(&ecs, 3), MM_OK);
+    cr_assert_eq(world_ecs_reserve(&ecs, 4), MM_RESOURCE_EXHAUSTED);
+    cr_assert_eq(world_ecs_reserve(&ecs, 3), MM_OK);
+    for (int i = 0; i < 3; i++)
+        world_ecs_spawn(&ecs);
+    cr_assert_eq(world_ecs_reserve(&ecs, 1), MM_RESOURCE_EXHAUSTED);
+    world_ecs_begin(&ecs);
+    world_ecs_despawn(&ecs, 1);
+    cr_assert_eq(world_ecs_reserve(&ecs, 1), MM_RESOURCE_EXHAUSTED, "its slot still rests");
+    world_ecs_begin(&ecs);
+    cr_assert_eq(world_ecs_reserve(&ecs, 1), MM_OK);
+    world_ecs_free(&ecs);
+}
+
+// Random additions, removals, changes and deaths against a plain model.
+Test(ecs, sparse_components_against_a_model)
+{
+    enum { SLOTS = 300 };
+    struct world_ecs ecs;
+    bool alive[SLOTS] = {false}, has[SLOTS] = {false};
+    int32_t value[SLOTS] = {0};
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 5);
+    cr_assert_eq(world_ecs_init(&ecs, SLOTS - 1), MM_OK);
+    for (int round = 0; round < 20000; round++) {
+        uint32_t slot = (uint32_t)mm_rng_between(&rng, 1, SLOTS - 1);
+        switch (mm_rng_below(&rng, 6)) {
+        case 0:
+            if (world_ecs_reserve(&ecs, 1) == MM_OK) {
+                slot = world_ecs_spawn(&ecs);
+                cr_assert(slot < SLOTS && !alive[slot]);
+                alive[slot] = true;
+                has[slot] = false;
+            }
+            break;
+        case 1:
+            if (alive[slot] && mm_rng_chance(&rng, 1, 2)) {
+                world_ecs_despawn(&ecs, slot);
+                alive[slot] = false;
+            }
+            break;
+        case 2:
+            if (alive[slot]) {
+                struct world_amount *amount = world_ecs_add(&ecs, WORLD_AMOUNT, slot);
+                cr_assert_eq(amount->value, has[slot] ? value[slot] : 0);
+                amount->value = value[slot] = (int32_t)mm_rng_u64(&rng);
+                has[slot] = true;
+            }
+            break;
+        case 3:
+            if (alive[slot]) {
+                world_ecs_remove(&ecs, WORLD_AMOUNT, slot);
+                has[slot] = false;
+            }
+            break;
+        case 4:
+            if (mm_rng_chance(&rng, 1, 5)) {
+                world_ecs_settle(&ecs);
+                world_ecs_begin(&ecs);
+            }
+            break;
+        default:
+            cr_assert_eq(world_ecs_alive(&ecs, slot), alive[slot]);
+            if (alive[slot]) {
+                const struct world_amount *amount =
+                    WORLD_GET(&ecs, WORLD_AMOUNT, world_amount, slot);
+                cr_assert_eq(amount != NULL, has[slot]);
+                cr_assert(!amount || amount->value == value[slot]);
+            }
+            break;
+        }
+        if (round % 500 == 0) {
+            world_ecs_settle(&ecs);
+            cr_assert_eq(ecs.hash_sum, world_ecs_hash_full(&ecs), "round %d", round);
+        }
+    }
+    world_ecs_free(&ecs);
+}
+
+Test(ecs, every_field_of_every_component_is_hashed)
+{
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        const struct world_component *component = &world_components[id];
+        uint8_t *row = calloc(1, component->bytes), *seen = calloc(1, component->bytes);
+        uint64_t empty = world_component_hash((enum world_component_id)id, 1, row);
+        cr_assert_neq(empty, world_component_hash((enum world_component_id)id, 2, row));
+        for (unsigned f = 0; f < component->field_count; f++) {
+            const struct world_field *field = &component->fields[f];
+            size_t bytes = field->raw ? field->raw : field->bytes;
+            for (unsigned i = 0; i < field->count; i++)
+                for (size_t b = 0; b < bytes; b++) {
+                    size_t at = field->offset + (size_t)i * field->stride + b;
+                    cr_assert_lt(at, component->bytes);
+                    cr_assert(!seen[at], "%s.%s overlaps", component->name, field->name);
+                    seen[at] = 1;
+                    row[at] ^= 1;
+                    cr_assert_neq(world_component_hash((enum world_component_id)id, 1, row), empty,
+                                  "%s.%s", component->name, field->name);
+                    row[at] ^= 1;
+                }
+        }
+        // What no field covers must be padding or spare.
+        size_t uncovered = 0;
+        for (size_t i = 0; i < component->bytes; i++)
+            uncovered += !seen[i];
+        cr_assert_leq(uncovered, id == WORLD_ORDERS ? 6 + 7 * WORLD_ORDERS_MAX : 7, "%s: %zu",
+                      component->name, uncovered);
+        free(seen);
+        free(row);
+    }
+}
+
+// --- schedule -----------------------------------------------------------------------------------
+
+static void run_nothing(struct world *world)
+{
+    (void)world;
+}
+
+Test(schedule, conflicts_are_refused)
+{
+    char problem[128];
+    struct world_system a = {.name = "a", .run = run_nothing, .writes = 1, .every = 1};
+    struct world_system b = {.name = "b", .run = run_nothing, .reads = 1, .every = 1};
+    struct world_system pair[2] = {a, b};
+    cr_assert_eq(world_schedule_check(pair, 2, problem, sizeof problem), MM_FAILED_PRECONDITION);
+    cr_assert(strstr(problem, "conflicts"), "%s", problem);
+    pair[1].stage = 1; // one after the other: no conflict
+    cr_assert_eq(world_schedule_check(pair, 2, problem, sizeof problem), MM_OK);
+    pair[0].stage = 2;
+    cr_assert_eq(world_schedule_check(pair, 2, problem, sizeof problem), MM_FAILED_PRECONDITION);
+    pair[0] = a;
+    pair[1] = b;
+    pair[1].reads = 2;
+    cr_assert_eq(world_schedule_check(pair, 2, problem, sizeof problem), MM_OK);
+    pair[1].writes = 1;
+    cr_assert_eq(world_schedule_check(pair, 2, problem, sizeof problem), MM_FAILED_PRECONDITION);
+    pair[1] = a;
+    cr_assert_eq(world_schedule_check(pair, 2, problem, sizeof problem), MM_FAILED_PRECONDITION);
+    a.every = 3;
+    a.offset = 3;
+    cr_assert_eq(world_schedule_check(&a, 1, problem, sizeof problem), MM_FAILED_PRECONDITION);
+    cr_assert_eq(world_schedule_check(world_systems, world_systems_count, problem, sizeof problem),
+                 MM_OK, "%s", problem);
+}
+
+static unsigned ran[3];
+static void run_first(struct world *world)
+{
+    ran[0]++;
+    world_ecs_defer_despawn(&world->ecs, world_ecs_next(&world->ecs, 0));
+    ran[2] = world->ecs.alive_count;
+}
+static void run_second(struct world *world)
+{
+    cr_assert_eq(world->ecs.alive_count, ran[2] - 1, "put off changes come at the stage's end");
+    ran[1]++;
+}
+
+Test(schedule, periods_offsets_and_stages)
+{
+    struct world *world = fixture_world(NULL, 1);
+    fixture_found(world, 1);
+    const struct world_system systems[] = {
+        {.name = "first", .run = run_first, .writes = 1, .every = 5, .offset = 2},
+        {.name = "second", .run = run_second, .stage = 1, .every = 5, .offset = 2},
+    };
+    for (world->tick = 0; world->tick < 20; world->tick++)
+        world_schedule_run(world, systems, 2);
+    cr_assert_eq(ran[0], 4);
+    cr_assert_eq(ran[1], 4);
+    world_free(world);
+}
+
+static void write_undeclared(struct world *world)
+{
+    WORLD_TOUCH(&world->ecs, WORLD_HEALTH, world_health, world_ecs_next(&world->ecs, 0))->value = 1;
+}
+
+Test(schedule, writing_what_was_not_declared_ends_the_process, .signal = 6)
+{
+    struct world *world = fixture_world(NULL, 1);
+    fixture_found(world, 1);
+    const struct world_system system = {
+        .name = "liar", .run = write_undeclared, .writes = WORLD_BIT(WORLD_PLACE), .every = 1};
+    world_schedule_run(world, &system, 1);
+}
+
+// --- map ----------------------------------------------------------------------------------------
+
+Test(map, cells_hexes_and_steps_agree)
+{
+    struct world_rules *rules = fixture_rules();
+    struct world *world = fixture_world(rules, 9);
+    fixture_found(world, 3);
+    const struct world_map *map = &world->map;
+    cr_assert_eq(map->hash_sum, world_map_hash_full(map));
+    for (uint32_t cell = 0; cell < world_map_cell_count(map); cell++) {
+        struct hex_axial at = world_map_hex(map, cell);
+        cr_assert_eq(world_map_cell(map, at), cell);
+        for (unsigned d = 0; d < HEX_DIRECTIONS; d++)
+            cr_assert_eq(world_map_step(map, cell, d), world_map_cell(map, hex_neighbor(at, d)));
+    }
+    world_free(world);
+    free(rules);
+}
+
+// Regions against a flood fill from the first home.
+Test(map, regions_against_a_flood)
+{
+    struct world_rules *rules = fixture_rules();
+    struct world *world = fixture_world(rules, 10);
+    fixture_found(world, 7);
+    const struct world_map *map = &world->map;
+    uint32_t cells = world_map_cell_count(map);
+    bool *reached = calloc(cells, 1);
+    uint32_t *stack = calloc(cells, sizeof *stack);
+    uint32_t start = world_map_cell(map, (struct hex_axial){0, 0}), depth = 0, count = 0;
+    reached[start] = true;
+    stack[depth++] = start;
+    while (depth > 0) {
+        uint32_t cell = stack[--depth];
+        count++;
+        for (unsigned d = 0; d < HEX_DIRECTIONS; d++) {
+            uint32_t next = world_map_step(map, cell, d);
+            if (next != WORLD_CELL_NONE && !reached[next] && world_map_passable(map, next)) {
+                reached[next] = true;
+                stack[depth++] = next;
+            }
+        }
+    }
+    for (uint32_t cell = 0; cell < cells; cell++)
+        if (world_map_passable(map, cell))
+            cr_assert_eq(reached[cell],
+                         world_map_region(map, cell) == world_map_region(map, start));
+    cr_assert_gt(count, cells / 2);
+    for (uint32_t e = 0; e < 7; e++)
+        cr_assert(reached[world_map_cell(map, world->empires.items[e].home)]);
+    free(stack);
+    free(reached);
+    world_free(world);
+    free(rules);
+}
+
+Test(map, a_chunk_is_the_same_whenever_it_comes)
+{
+    struct world_rules *rules = fixture_rules();
+    struct world *a = fixture_world(rules, 12), *b = fixture_world(rules, 12);
+    fixture_found(a, 7);
+    cr_assert_eq(world_reserve_entities(b, 100000), MM_OK);
+    cr_assert_eq(world_grow(b, (struct hex_chunk){3, -3}, 2), MM_OK);
+    cr_assert_eq(world_grow(b, (struct hex_chunk){0, 0}, 4), MM_OK);
+    unsigned compared = 0, kinds = 0;
+    for (int32_t r = -90; r <= 90; r++)
+        for (int32_t q = -90; q <= 90; q++) {
+            int one = world_terrain_at(a, (struct hex_axial){q, r});
+            int two = world_terrain_at(b, (struct hex_axial){q, r});
+            if (one < 0 || two < 0)
+                continue;
+            cr_assert_eq(one, two);
+            kinds |= 1u << one;
+            compared++;
+        }
+    cr_assert_gt(compared, 10000);
+    cr_assert_eq(kinds, 0x1f, "dead, plains, forest, hills and lake: not %x", kinds);
+    world_free(a);
+    world_free(b);
+    free(rules);
+}
+
+// --- grid ---------------------------------------------------------------------------------------
+
+struct found {
+    const struct world *world;
+    uint32_t slots[4096];
+    size_t count, stop_after;
+};
+
+static bool on_found(void *ctx, uint32_t slot, uint32_t cell)
+{
+    struct found *found = ctx;
+    cr_assert_eq(WORLD_GET(&found->world->ecs, WORLD_PLACE, world_place, slot)->cell, cell);
+    found->slots[found->count++] = slot;
+    return found->count < found->stop_after;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+Test(grid, range_queries_against_looking_at_everybody)
+{
+    struct world_rules *rules = fixture_rules();
+    struct world *world = fixture_world(rules, 14);
+    fixture_found(world, 7);
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 3);
+    static struct found found;
+    size_t total = 0;
+    for (int i = 0; i < 500; i++) {
+        struct hex_axial center = {(int32_t)mm_rng_between(&rng, -80, 80),
+                                   (int32_t)mm_rng_between(&rng, -80, 80)};
+        int32_t radius = (int32_t)mm_rng_below(&rng, i % 10 == 0 ? 120 : 25);
+        found = (struct found){.world = world, .stop_after = SIZE_MAX};
+        world_grid_in_range(&world->grid, &world->map, center, radius, on_found, &found);
+        qsort(found.slots, found.count, sizeof found.slots[0], compare_u32);
+        size_t expected = 0;
+        struct world_entity_view view;
+        uint32_t cursor = 0;
+        while (world_next_entity(world, &cursor, &view))
+            if (hex_distance(view.at, center) <= radius) {
+                cr_assert_lt(expected, found.count, "entity %u was not found", view.slot);
+                cr_assert_eq(found.slots[expected++], view.slot);
+            }
+        cr_assert_eq(expected, found.count);
+        total += expected;
+    }
+    cr_assert_gt(total, 1000);
+    found = (struct found){.world = world, .stop_after = 3};
+    world_grid_in_range(&world->grid, &world->map, (struct hex_axial){0, 0}, 50, on_found, &found);
+    cr_assert_eq(found.count, 3);
+    world_free(world);
+    free(rules);
+}

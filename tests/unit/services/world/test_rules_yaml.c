@@ -1,0 +1,96 @@
+// The game's data: errors name file and line, and nothing wrong gets through.
+
+#include "libcommon/service/yaml.h"
+#include "services/world/rules_yaml.h"
+#include "tests/support/world_fixture.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char types_text[] = "terrains:\n"
+                                 "  plains: {move_cost: 100}\n"
+                                 "types:\n"
+                                 "  home: {kind: building, health: 10, sight: 3}\n"
+                                 "  unit: {kind: unit, health: 10, ticks_per_hex: 5}\n"
+                                 "start:\n"
+                                 "  - {type: home, count: 1}\n";
+static const char map_text[] = "generator: blank\n"
+                               "open_terrain: plains\n";
+
+static enum mm_err read_text(const char *types_source, const char *map_source,
+                             struct world_rules *rules, char *first_error, size_t bytes)
+{
+    struct mm_yaml *types = mm_yaml_parse("types.yaml", types_source, strlen(types_source));
+    struct mm_yaml *map = mm_yaml_parse("map.yaml", map_source, strlen(map_source));
+    enum mm_err err = world_rules_read(types, map, rules);
+    const char *error = mm_yaml_error(types, 0) ? mm_yaml_error(types, 0) : mm_yaml_error(map, 0);
+    snprintf(first_error, bytes, "%s", error ? error : "");
+    mm_yaml_free(types);
+    mm_yaml_free(map);
+    return err;
+}
+
+Test(rules_yaml, the_games_own_files)
+{
+    struct world_rules *rules = fixture_rules();
+    const char *const types[] = {"settlement", "barracks",  "scout",   "worker",
+                                 "soldier",    "gold_mine", "woodland"};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        cr_assert_geq(world_rules_type(rules, types[i]), 0, "%s", types[i]);
+    cr_assert_eq(world_rules_terrain(rules, "dead"), 0);
+    cr_assert_eq(rules->map.chunk_radius, 9);
+    cr_assert_eq(rules->start[0].type, (uint32_t)world_rules_type(rules, "settlement"));
+    free(rules);
+}
+
+Test(rules_yaml, small_ones_with_defaults)
+{
+    struct world_rules *rules = malloc(sizeof *rules);
+    char error[256];
+    cr_assert_eq(read_text(types_text, map_text, rules, error, sizeof error), MM_OK, "%s", error);
+    cr_assert_eq(rules->terrain_count, 2);
+    cr_assert(rules->types[0].blocks && !rules->types[1].blocks);
+    cr_assert_eq(rules->movement.units_per_hex, 1);
+    free(rules);
+}
+
+// `old` is replaced by `new` in one of the files; the error must begin with `where`.
+static void wrong(int line, const char *old, const char *new, const char *where, const char *what)
+{
+    char types[1024], map[1024], error[256];
+    snprintf(types, sizeof types, "%s", types_text);
+    snprintf(map, sizeof map, "%s", map_text);
+    char *target = strstr(types, old) ? types : map, *at = strstr(target, old);
+    cr_assert_not_null(at);
+    char rest[1024];
+    snprintf(rest, sizeof rest, "%s", at + strlen(old));
+    snprintf(at, (size_t)(target + 1024 - at), "%s%s", new, rest);
+    struct world_rules *rules = malloc(sizeof *rules);
+    cr_assert_eq(read_text(types, map, rules, error, sizeof error), MM_INVALID_ARGUMENT,
+                 "line %d: accepted", line);
+    cr_assert(strncmp(error, where, strlen(where)) == 0 && strstr(error, what),
+              "line %d: the error is '%s'", line, error);
+    free(rules);
+}
+#define WRONG(old, new, where, what) wrong(__LINE__, old, new, where, what)
+
+Test(rules_yaml, errors_name_file_and_line)
+{
+    WRONG("kind: unit", "kind: fish", "types.yaml:5:", "fish");
+    WRONG("health: 10, sight", "health: 0, sight", "types.yaml:4:", "");
+    WRONG("health: 10, ticks", "helth: 10, ticks", "types.yaml:5:", "");
+    WRONG("ticks_per_hex: 5", "ticks_per_hex: fast", "types.yaml:5:", "");
+    WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, blocks: true", "types.yaml:5:", "block");
+    WRONG("ticks_per_hex: 5", "flags: [flying]", "types.yaml:5:", "flying");
+    WRONG("type: home", "type: castle", "types.yaml:7:", "castle");
+    WRONG("move_cost: 100", "move_cost: 300", "types.yaml:2:", "");
+    WRONG("  unit:", "  home:", "types.yaml:5:", "");
+    WRONG("open_terrain: plains", "open_terrain: moss", "map.yaml:2:", "moss");
+    WRONG("generator: blank", "generator: fractal", "map.yaml:1:", "fractal");
+    WRONG("generator: blank", "generator: blank\nspeed: 3", "map.yaml:2:", "speed");
+    // What only the whole can tell has no line, but names the file and the thing.
+    WRONG("open_terrain: plains", "open_terrain: dead", "types.yaml", "open_terrain");
+    WRONG("generator: blank", "generator: blank\nhomes: {spacing: 9, grow: 1}", "types.yaml",
+          "grow");
+}
