@@ -160,6 +160,21 @@ Test(production, repeats_until_inputs_run_out)
     cr_assert_eq(production_stock(core, 1, GOLD), 0);
 }
 
+Test(production, a_number_of_cycles_is_done_back_to_back_and_no_more)
+{
+    struct production_job job;
+    cr_assert_eq(order(100, "train_soldier", 3, 1, &job), PRODUCTION_OK);
+    for (uint64_t tick = 11; tick <= 1000; tick++) {
+        mm_vec_clear(&changes);
+        production_advance(core, tick, &changes);
+        bool is_end = tick == 110 || tick == 210 || tick == 310;
+        cr_assert_eq(count_kind(PRODUCTION_CHANGE_SPAWN), is_end ? 1 : 0, "at tick %lu",
+                     (unsigned long)tick);
+        cr_assert_eq(count_kind(PRODUCTION_CHANGE_NO_JOB), tick == 310 ? 1 : 0);
+    }
+    cr_assert_eq(production_stock(core, 1, GOLD), 350);
+}
+
 Test(production, tools_must_be_there_and_stay)
 {
     struct production_job job;
