@@ -117,6 +117,12 @@ export class Truth {
                 health: type.healthMax,
                 sight: type.sight,
                 enabled: true,
+                activity: 0,
+                progress: 1000,
+                amount: 0,
+                carried: 0,
+                targetQ: 0,
+                targetR: 0,
                 stealthed: (type.flags & FLAG.TYPE_FLAG_STEALTH) !== 0,
             });
         });
@@ -129,6 +135,12 @@ export class Truth {
             [ATTRIBUTE.ATTRIBUTE_SIGHT_HEXES]: 'sight',
             [ATTRIBUTE.ATTRIBUTE_SIGHT_ENABLED]: 'enabled',
             [ATTRIBUTE.ATTRIBUTE_STEALTHED]: 'stealthed',
+            [ATTRIBUTE.ATTRIBUTE_ACTIVITY]: 'activity',
+            [ATTRIBUTE.ATTRIBUTE_PROGRESS]: 'progress',
+            [ATTRIBUTE.ATTRIBUTE_AMOUNT]: 'amount',
+            [ATTRIBUTE.ATTRIBUTE_CARRIED]: 'carried',
+            [ATTRIBUTE.ATTRIBUTE_TARGET_Q]: 'targetQ',
+            [ATTRIBUTE.ATTRIBUTE_TARGET_R]: 'targetR',
         }[attribute];
         if (!field) return;
         const flag = field === 'enabled' || field === 'stealthed';
@@ -159,9 +171,50 @@ export class Truth {
         return { hexes, entities };
     }
 
+    empireByPlayer(player) {
+        return [...this.empires.values()].find((empire) => empire.player === String(player));
+    }
+
     // Whether an entity of this type is remembered when it leaves sight (vision's default policy).
     static remembered(type) {
         return type.kind === KIND.KIND_BUILDING || type.kind === KIND.KIND_NPC ||
             (type.kind === KIND.KIND_UNIT && (type.flags & (FLAG.TYPE_FLAG_HERO | FLAG.TYPE_FLAG_ENDGAME)) !== 0);
+    }
+}
+
+// The truth of every tick, for the empires named; what a client was told is checked against it
+// afterwards, when it is known what was allowed at the tick that a message speaks of.
+export class Timeline {
+    constructor(truth) {
+        this.truth = truth;
+        this.ticks = new Map(); // tick -> Map of empire -> { hexes, entities }
+        this.first = Infinity;
+        this.last = 0;
+        this.firsts = new Map(); // empire -> { hexes, entities, met }, each a Map to the first tick
+    }
+
+    follow(empire) {
+        if (!this.firsts.has(empire)) this.firsts.set(empire, { hexes: new Map(), entities: new Map(), met: new Map() });
+    }
+
+    record() {
+        const { tick } = this.truth;
+        const looks = new Map();
+        for (const [empire, firsts] of this.firsts) {
+            const look = this.truth.look(empire);
+            looks.set(empire, look);
+            for (const hex of look.hexes) if (!firsts.hexes.has(hex)) firsts.hexes.set(hex, tick);
+            for (const [id, entity] of look.entities) {
+                if (!firsts.entities.has(id)) firsts.entities.set(id, tick);
+                if (entity.owner && !firsts.met.has(entity.owner)) firsts.met.set(entity.owner, tick);
+            }
+        }
+        this.ticks.set(tick, looks);
+        this.first = Math.min(this.first, tick);
+        this.last = Math.max(this.last, tick);
+    }
+
+    look(tick, empire) {
+        return this.ticks.get(tick)?.get(empire);
     }
 }
