@@ -2,7 +2,7 @@
 // applied to plain maps, and sight computed from raw positions, from scratch. Knows nothing of how
 // vision or sync work and shares no code with them.
 
-import { proto } from './rpc.mjs';
+import { StreamReader, decode } from './rpc.mjs';
 
 const MASK = (1n << 64n) - 1n;
 const DIGITS = '0123456789abcdefghjkmnpqrstvwxyz'; // Crockford's base32
@@ -18,7 +18,6 @@ export function publicId(prefix, id) {
     return `${prefix}_${text}`;
 }
 
-const PREFIX = ['entity', 'unit', 'building', 'resource', 'npc'];
 export const distance = (aq, ar, bq, br) => {
     const dq = aq - bq, dr = ar - br;
     return Math.max(Math.abs(dq), Math.abs(dr), Math.abs(dq + dr));
@@ -33,11 +32,22 @@ export function disc(radius) {
     return offsets;
 }
 
-const enums = (name) => proto.lookupEnum(`mmorts.frame.${name}`).values;
-const ATTRIBUTE = enums('Attribute');
-const KIND = enums('Kind');
-const DETECTOR = enums('SightType').SIGHT_DETECTOR;
-const FLAG = enums('TypeFlag');
+// mmorts.frame.TypeFlag, a set of bits.
+const FLAG = { HERO: 1, ENDGAME: 2, SETTLEMENT: 4, STEALTH: 8 };
+
+const FIELDS = {
+    ATTRIBUTE_HEALTH: 'health',
+    ATTRIBUTE_OWNER: 'owner',
+    ATTRIBUTE_SIGHT_HEXES: 'sight',
+    ATTRIBUTE_SIGHT_ENABLED: 'enabled',
+    ATTRIBUTE_STEALTHED: 'stealthed',
+    ATTRIBUTE_ACTIVITY: 'activity',
+    ATTRIBUTE_PROGRESS: 'progress',
+    ATTRIBUTE_AMOUNT: 'amount',
+    ATTRIBUTE_CARRIED: 'carried',
+    ATTRIBUTE_TARGET_Q: 'targetQ',
+    ATTRIBUTE_TARGET_R: 'targetR',
+};
 
 export class Truth {
     constructor() {
@@ -69,13 +79,13 @@ export class Truth {
         for (const column of frame.columns) this.#column(column);
     }
 
-    #catalogue({ types, terrains, chunkRadius }) {
+    #catalogue({ types, terrains, chunk_radius: chunkRadius }) {
         this.types = types.name.map((name, i) => ({
             name,
-            kind: types.kind[i],
-            sight: types.sightHexes[i],
-            detects: types.sightType[i] === DETECTOR,
-            healthMax: types.healthMax[i],
+            kind: types.kind[i].replace('KIND_', '').toLowerCase(),
+            sight: types.sight_hexes[i],
+            detects: types.sight_type[i] === 'SIGHT_DETECTOR',
+            healthMax: types.health_max[i],
             flags: types.flags[i],
         }));
         this.terrains = terrains.name;
@@ -87,18 +97,17 @@ export class Truth {
             this.empires.set(number, {
                 number,
                 id: publicId('empire', columns.id[i]),
-                player: columns.playerId[i],
+                player: String(columns.player_id[i]),
                 name: columns.name[i],
-                home: [columns.homeQ[i], columns.homeR[i]],
+                home: [columns.home_q[i], columns.home_r[i]],
             });
         });
     }
 
     #chunks({ q, r, cells }) {
-        const bytes = typeof cells === 'string' ? Buffer.from(cells, 'base64') : cells;
         q.forEach((centre, c) => {
             this.cells.forEach(([dq, dr], i) => {
-                this.terrain.set(`${centre + dq},${r[c] + dr}`, bytes[c * this.cells.length + i]);
+                this.terrain.set(`${centre + dq},${r[c] + dr}`, cells[c * this.cells.length + i]);
             });
         });
     }
@@ -108,8 +117,8 @@ export class Truth {
             const type = this.types[columns.type[i]];
             this.entities.set(slot, {
                 slot,
-                id: publicId(PREFIX[type.kind], columns.id[i]),
-                raw: columns.id[i],
+                id: publicId(type.kind, columns.id[i]),
+                raw: String(columns.id[i]),
                 type,
                 owner: columns.owner[i],
                 q: columns.q[i],
@@ -123,25 +132,13 @@ export class Truth {
                 carried: 0,
                 targetQ: 0,
                 targetR: 0,
-                stealthed: (type.flags & FLAG.TYPE_FLAG_STEALTH) !== 0,
+                stealthed: (type.flags & FLAG.STEALTH) !== 0,
             });
         });
     }
 
     #column({ attribute, entity, value }) {
-        const field = {
-            [ATTRIBUTE.ATTRIBUTE_HEALTH]: 'health',
-            [ATTRIBUTE.ATTRIBUTE_OWNER]: 'owner',
-            [ATTRIBUTE.ATTRIBUTE_SIGHT_HEXES]: 'sight',
-            [ATTRIBUTE.ATTRIBUTE_SIGHT_ENABLED]: 'enabled',
-            [ATTRIBUTE.ATTRIBUTE_STEALTHED]: 'stealthed',
-            [ATTRIBUTE.ATTRIBUTE_ACTIVITY]: 'activity',
-            [ATTRIBUTE.ATTRIBUTE_PROGRESS]: 'progress',
-            [ATTRIBUTE.ATTRIBUTE_AMOUNT]: 'amount',
-            [ATTRIBUTE.ATTRIBUTE_CARRIED]: 'carried',
-            [ATTRIBUTE.ATTRIBUTE_TARGET_Q]: 'targetQ',
-            [ATTRIBUTE.ATTRIBUTE_TARGET_R]: 'targetR',
-        }[attribute];
+        const field = FIELDS[attribute];
         if (!field) return;
         const flag = field === 'enabled' || field === 'stealthed';
         entity.forEach((slot, i) => {
@@ -177,9 +174,21 @@ export class Truth {
 
     // Whether an entity of this type is remembered when it leaves sight (vision's default policy).
     static remembered(type) {
-        return type.kind === KIND.KIND_BUILDING || type.kind === KIND.KIND_NPC ||
-            (type.kind === KIND.KIND_UNIT && (type.flags & (FLAG.TYPE_FLAG_HERO | FLAG.TYPE_FLAG_ENDGAME)) !== 0);
+        return type.kind === 'building' || type.kind === 'npc' ||
+            (type.kind === 'unit' && (type.flags & (FLAG.HERO | FLAG.ENDGAME)) !== 0);
     }
+}
+
+// Follows world's tick stream: `take(frame, { tick, isSnapshot })` for each frame, in order.
+// Resolves with the reader when the first is there.
+export function followTicks({ url, client, session = 'main', take }) {
+    return new Promise((resolve) => {
+        const each = (isSnapshot) => ({ tick, body }) => {
+            take(decode('mmorts.frame.TickFrame', body), { tick: Number(tick), isSnapshot });
+            resolve(reader);
+        };
+        const reader = new StreamReader({ url, client, stream: 'tick', session, onSnapshot: each(true), onMessage: each(false) });
+    });
 }
 
 // The truth of every tick, for the empires named; what a client was told is checked against it
