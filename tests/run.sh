@@ -78,7 +78,10 @@ own_count() { # PATH LOG
              /^# cancelled / { fail += $3 }
              END             { if (seen) print pass + 0, fail + 0 }' "$2"
         ;;
-    */plain_*) sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$2" | tail -n 1 ;;
+    */plain_*) # counts its checks, of which a loop makes thousands: the program is one test
+        sed -nE 's/^[0-9]+ passed, 0 failed$/1 0/p; s/^[0-9]+ passed, [1-9][0-9]* failed$/0 1/p' "$2" |
+            tail -n 1
+        ;;
     *.c)
         # A test that crashed is counted among the failing ones too.
         sed -nE 's/.*Synthesis: .*Passing: ([0-9]+) .*Failing: ([0-9]+) .*/\1 \2/p' "$2" | tail -n 1
