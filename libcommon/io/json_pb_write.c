@@ -105,11 +105,22 @@ static bool write_not_finite(struct mm_buf *out, double value)
     return true;
 }
 
+// Its sign would be lost in "-0", which is read as an integer.
+static bool write_negative_zero(struct mm_buf *out, double value)
+{
+    if (value != 0 || !signbit(value))
+        return false;
+    MM_BUF_LIT(out, "-0.0");
+    return true;
+}
+
 static void write_float(struct mm_buf *out, float value)
 {
     if (write_not_finite(out, (double)value))
         return;
     char text[32];
+    if (write_negative_zero(out, (double)value))
+        return;
     for (int digits = 6; digits <= 9; digits++) { // the fewest that read back the same
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value)
@@ -166,7 +177,8 @@ static void write_value(struct writer *writer, const ProtobufCFieldDescriptor *f
         write_float(out, *(const float *)value);
         break;
     case PROTOBUF_C_TYPE_DOUBLE:
-        if (!write_not_finite(out, *(const double *)value))
+        if (!write_not_finite(out, *(const double *)value) &&
+            !write_negative_zero(out, *(const double *)value))
             mm_buf_json_double(out, *(const double *)value);
         break;
     case PROTOBUF_C_TYPE_BOOL:

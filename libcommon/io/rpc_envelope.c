@@ -16,11 +16,26 @@ struct field {
     struct mm_span span; // bytes
 };
 
+// Bytes read, 0 when the input ends early or after ten. Bits beyond the 64th are dropped, as every
+// protobuf decoder does (mm_varint_read would refuse them).
+static size_t read_varint(const uint8_t *data, size_t len, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < len && i < MM_VARINT_BYTES_MAX; i++) {
+        value |= (uint64_t)(data[i] & 0x7f) << (7 * i);
+        if (!(data[i] & 0x80)) {
+            *out = value;
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
 // Reads the next field of *at; false when it is malformed.
 static bool next_field(struct mm_span *at, struct field *out)
 {
     uint64_t tag;
-    size_t used = mm_varint_read(at->data, at->len, &tag);
+    size_t used = read_varint(at->data, at->len, &tag);
     if (used == 0 || tag > UINT32_MAX || tag >> 3 == 0)
         return false;
     const uint8_t *data = at->data + used;
@@ -28,7 +43,7 @@ static bool next_field(struct mm_span *at, struct field *out)
     *out = (struct field){.number = (uint32_t)(tag >> 3), .wire = (enum wire)(tag & 7)};
     switch (out->wire) {
     case WIRE_VARINT:
-        used = mm_varint_read(data, left, &out->value);
+        used = read_varint(data, left, &out->value);
         if (used == 0)
             return false;
         break;
@@ -48,7 +63,7 @@ static bool next_field(struct mm_span *at, struct field *out)
         break;
     case WIRE_BYTES: {
         uint64_t len;
-        used = mm_varint_read(data, left, &len);
+        used = read_varint(data, left, &len);
         if (used == 0 || len > left - used)
             return false;
         out->span = (struct mm_span){data + used, (size_t)len};
