@@ -228,6 +228,9 @@ void sync_client_close(struct sync_client *client, uint16_t code, const char *wo
     detach(client);
     client->state = SYNC_CLIENT_CLOSING;
     client->deadline_ns = mm_loop_now_ns(app->loop) + MM_LOOP_MS(SYNC_CLOSE_MS);
+    // Nothing follows a close frame; the peer sees the end even if it does not know the protocol.
+    if (sync_outbox_waiting(&client->outbox) == 0)
+        (void)shutdown(client->fd, SHUT_WR);
     sync_client_watch(client);
 }
 
@@ -255,8 +258,6 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
     case SYNC_WS_CLOSE:
         // Answered in kind; then it is over, the peer closes the socket.
         sync_client_close(client, code, NULL, NULL);
-        if (client->state == SYNC_CLIENT_CLOSING && sync_outbox_waiting(&client->outbox) == 0)
-            (void)shutdown(client->fd, SHUT_WR);
         break;
     default:
         break; // a pong: that it was heard is enough

@@ -13,7 +13,7 @@ export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'socia
 
 export class Game {
     // Starts everything and waits until it is ready. `directory`: the state of an earlier game.
-    static async start({ bots = 0, env = {}, directory = tempDir() } = {}) {
+    static async start({ bots = 0, env = {}, test = false, directory = tempDir() } = {}) {
         const game = new Game();
         game.directory = directory;
         game.statusFile = join(directory, 'status.json');
@@ -21,6 +21,7 @@ export class Game {
         const args = ['--data', join(directory, 'play'), '--base-port', String(basePort)];
         args.push('--players-port', String(basePort + PORTS), '--status-file', game.statusFile);
         if (bots) args.push('--bots', String(bots));
+        if (test) args.push('--test'); // the login server's knobs
         game.program = startProgram('mmorts-launcher', args, { env });
         await waitFor('running game', START_TIMEOUT_MS, () => {
             if (game.program.exit) throw new Error(`the launcher ended:\n${game.program.log()}`);

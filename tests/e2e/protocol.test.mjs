@@ -1,0 +1,422 @@
+// The client protocol (docs/client-protocol.md) as a stranger's client meets it: every way in, every
+// refusal with its code, and everything a broken or hostile client may send, while another player
+// plays on undisturbed.
+
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { connect } from 'node:net';
+import { after, before, test } from 'node:test';
+import { Game, Player } from '../support/game.mjs';
+
+let game, witness;
+
+before(async () => {
+    game = await Game.start({ test: true });
+    witness = await game.join('witness');
+});
+
+after(async () => {
+    witness?.terminate();
+    await game?.stop();
+});
+
+// The witness is still in the game: orders work, and ticks go on.
+async function unharmed() {
+    const scout = witness.mine('scout')[0];
+    const answer = await witness.command('stop', { units: [scout.id] });
+    assert.equal(answer.type, 'ack');
+    const from = witness.messages.length;
+    await witness.waitFor('update', () => true, { from });
+    assert.equal(witness.closed, null);
+}
+
+async function refused(player, code, word) {
+    const error = await player.waitFor('error');
+    const closed = await player.waitClosed();
+    assert.equal(error.payload.code, word);
+    assert.ok(error.payload.message.length > 5);
+    assert.deepEqual(closed, { code, reason: word });
+    assert.ok(!player.messages.some((m) => m.type === 'welcome'), 'refused, yet welcomed');
+}
+
+const base64url = (text) => Buffer.from(text).toString('base64url');
+const decode = (part) => JSON.parse(Buffer.from(part, 'base64url').toString());
+
+// --- ways in -------------------------------------------------------------------------------------
+
+test('a token as subprotocol', async () => {
+    const player = new Player(game.socketUrl, await game.token('by-protocol'));
+    await player.waitFor('update', (m) => m.full);
+    assert.equal(player.socket.protocol, 'access_token');
+    player.close();
+});
+
+test('a token as bearer header', async () => {
+    const token = await game.token('by-header');
+    const player = new Player(game.socketUrl, null, { protocols: [], headers: { Authorization: `Bearer ${token}` } });
+    await player.waitFor('update', (m) => m.full);
+    assert.equal(player.socket.protocol, '');
+    player.close();
+});
+
+test('a token in the query', async () => {
+    const token = await game.token('by-query');
+    const player = new Player(`${game.socketUrl}?token=${token}`, null, { protocols: [] });
+    await player.waitFor('update', (m) => m.full);
+    player.close();
+    assert.ok(!game.logOf('sync').includes(token), 'a token in the log');
+});
+
+test('the messages after connecting, in order', async () => {
+    const player = await game.join('orderly');
+    const types = player.messages.map((m) => m.type);
+    const first = ['welcome', 'roster', 'map', 'explored_hexes'];
+    assert.deepEqual(types.filter((t) => first.includes(t)).filter((t, i, all) => t !== all[i - 1]), first);
+    assert.ok(types.indexOf('explored_hexes') < types.indexOf('update'));
+    const { welcome } = player;
+    assert.equal(welcome.username, 'orderly');
+    assert.match(welcome.player_id, /^\d+$/);
+    assert.match(welcome.empire_id, /^empire_[0-9a-hjkmnp-tv-z]{13}$/);
+    assert.equal(welcome.session_id, 'main');
+    assert.equal(welcome.session_status.state, 'running');
+    assert.ok(player.mine('settlement').length === 1 && player.mine('scout').length >= 1);
+    for (const entity of player.mine()) assert.match(entity.id, /^(unit|building)_[0-9a-hjkmnp-tv-z]{13}$/);
+    await player.until('resources', () => player.resources.gold > 0);
+    // Nothing happens for this player, and yet it hears from the server every second.
+    const from = player.messages.length;
+    await player.waitFor('update', () => true, { from, timeoutMs: 1500 });
+    player.close();
+});
+
+test('the same player again replaces the older connection', async () => {
+    const older = await game.join('twice');
+    const newer = await game.join('twice');
+    assert.equal((await older.waitFor('error')).payload.code, 'replaced');
+    assert.deepEqual(await older.waitClosed(), { code: 4409, reason: 'replaced' });
+    assert.equal(newer.welcome.empire_id, older.welcome.empire_id);
+    assert.ok(newer.tick >= older.tick);
+    newer.close();
+});
+
+// --- refusals ------------------------------------------------------------------------------------
+
+test('no token', async () => {
+    await refused(new Player(game.socketUrl, null, { protocols: [] }), 4401, 'missing_token');
+});
+
+test('not a token', async () => {
+    for (const token of ['nonsense', 'a.b', 'a.b.c', 'x'.repeat(3000), '..'])
+        await refused(new Player(`${game.socketUrl}?token=${token}`, null, { protocols: [] }), 4401, 'malformed_token');
+});
+
+test('alg none, and HS256 signed with the public key', async () => {
+    const [, claims] = (await game.token('forger')).split('.');
+    const none = `${base64url('{"alg":"none","typ":"JWT"}')}.${claims}.`;
+    const pem = await (await fetch(`${game.status().login_url}/api/public-key`)).text();
+    const signed = `${base64url('{"alg":"HS256","typ":"JWT"}')}.${claims}`;
+    const hs256 = `${signed}.${createHmac('sha256', pem).update(signed).digest('base64url')}`;
+    await refused(new Player(game.socketUrl, hs256), 4401, 'unsupported_algorithm');
+    const player = new Player(`${game.socketUrl}?token=${none}`, null, { protocols: [] });
+    await refused(player, 4401, 'unsupported_algorithm');
+});
+
+test('a changed token', async () => {
+    const [header, claims, signature] = (await game.token('changed')).split('.');
+    const more = base64url(JSON.stringify({ ...decode(claims), permissions: 1023 }));
+    await refused(new Player(game.socketUrl, `${header}.${more}.${signature}`), 4401, 'bad_signature');
+});
+
+test('wrong issuer, expired, not activated, banned', async () => {
+    const cases = [
+        [{ issuer: 'somebody-else' }, 4401, 'wrong_issuer'],
+        [{ expires_in: -3600 }, 4401, 'expired'],
+        [{ activated: 0 }, 4403, 'not_activated'],
+        [{ activated: -1 }, 4403, 'banned'],
+    ];
+    for (const [knobs, code, word] of cases)
+        await refused(new Player(game.socketUrl, await game.token('odd', knobs)), code, word);
+});
+
+test('an unknown session', async () => {
+    const player = new Player(`${game.socketUrl}?session=elsewhere`, await game.token('lost'));
+    await refused(player, 4404, 'unknown_session');
+});
+
+test('a revoked token closes the live connection within a second, and does not open another', async () => {
+    const token = await game.token('revoked');
+    const player = new Player(game.socketUrl, token);
+    await player.waitFor('update', (m) => m.full);
+    const begin = performance.now();
+    const answer = await game.call('auth', 'Revoke', { token });
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    assert.equal((await player.waitFor('error')).payload.code, 'revoked');
+    assert.deepEqual(await player.waitClosed(), { code: 4403, reason: 'revoked' });
+    assert.ok(performance.now() - begin < 1000);
+    await refused(new Player(game.socketUrl, token), 4403, 'revoked');
+});
+
+test('a ban closes the live connection', async () => {
+    const player = await game.join('outcast');
+    const admin = await game.token('moderator', { permissions: 256 });
+    const answer = await game.call('auth', 'Ban', { playerId: player.welcome.player_id, reason: 'test' }, admin);
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    assert.equal((await player.waitFor('error')).payload.code, 'banned');
+    assert.equal((await player.waitClosed()).code, 4403);
+    await refused(new Player(game.socketUrl, await game.token('outcast')), 4403, 'banned');
+});
+
+test('plain HTTP where a handshake is expected', async () => {
+    const answer = await fetch(`${game.url}ws`);
+    assert.equal(answer.status, 426);
+    const config = await (await fetch(`${game.url}config.json`)).json();
+    assert.equal(config.login_url, game.status().login_url);
+});
+
+// --- what a client may say -----------------------------------------------------------------------
+
+test('messages that are wrong get a typed error and harm nothing', async () => {
+    const player = await game.join('clumsy');
+    const unit = player.mine('scout')[0].id;
+    const building = player.mine('settlement')[0].id;
+    const cases = [
+        ['{"type":', 'malformed'],
+        ['[]', 'malformed'],
+        ['7', 'malformed'],
+        ['{"type":"a","type":"b"}', 'malformed'],
+        ['{}', 'invalid'],
+        ['{"type":7}', 'invalid'],
+        ['{"type":"dance"}', 'unknown_type'],
+        ['{"type":"command"}', 'invalid'],
+        ['{"type":"command","payload":{"command":"move"}}', 'invalid'],
+        ['{"type":"command","payload":{"seq":"1","command":"move"}}', 'invalid'],
+        ['{"type":"command","payload":{"seq":-1,"command":"move"}}', 'invalid'],
+        ['{"type":"command","payload":{"seq":1.5,"command":"move"}}', 'invalid'],
+        [{ command: 'fly' }, 'unknown_command'],
+        [{ command: 'move' }, 'invalid'],
+        [{ command: 'move', units: [] , target: [0, 0] }, 'no_units'],
+        [{ command: 'move', units: [7], target: [0, 0] }, 'invalid'],
+        [{ command: 'move', units: [unit] }, 'invalid'],
+        [{ command: 'move', units: [unit], target: [0] }, 'invalid'],
+        [{ command: 'move', units: [unit], target: [0, 0.5] }, 'invalid'],
+        [{ command: 'move', units: [unit], target: [1e12, 0] }, 'invalid'],
+        [{ command: 'move', units: [unit], target: [0, 0], queued: 'yes' }, 'invalid'],
+        [{ command: 'move', units: [building], target: [0, 0] }, 'invalid'],
+        [{ command: 'move', units: ['unit_0000000000000'], target: [0, 0] }, 'unknown_unit'],
+        [{ command: 'stop', units: [witness.mine('scout')[0].id] }, 'unknown_unit'],
+        [{ command: 'train', building, recipe: 'train_dragon' }, 'unknown_recipe'],
+        [{ command: 'train', building, recipe: '' }, 'invalid'],
+        [{ command: 'train', building: 'building_0000000000000', recipe: 'train_scout' }, 'unknown_building'],
+        [{ command: 'train', building: witness.mine('settlement')[0].id, recipe: 'train_scout' }, 'unknown_building'],
+        [{ command: 'cancel', job: 'job_0000000000000' }, 'unknown_job'],
+        ['{"type":"chat"}', 'invalid'],
+        ['{"type":"chat","payload":{"message":""}}', 'chat_empty'],
+        [JSON.stringify({ type: 'chat', payload: { message: 'x'.repeat(501) } }), 'chat_too_long'],
+        ['{"type":"chat","payload":{"message":"a\\u0000b"}}', 'chat_invalid'],
+    ];
+    for (const [message, code] of cases) {
+        const from = player.messages.length;
+        const seq = player.nextSeq++;
+        const text = typeof message === 'string' ? message : JSON.stringify({ type: 'command', payload: { seq, ...message } });
+        player.send(text);
+        const error = await player.waitFor('error', () => true, { from });
+        assert.equal(error.payload.code, code, `${text}: ${JSON.stringify(error)}`);
+        if (typeof message !== 'string') assert.equal(error.payload.seq, seq);
+        await new Promise((resolve) => setTimeout(resolve, 60)); // below every rate limit
+    }
+    player.send(Buffer.from([1, 2, 3]));
+    assert.ok(await player.waitFor('error', (m) => m.payload.code === 'binary_unsupported'));
+    const answer = await player.command('move', { units: [unit], target: player.welcome.home });
+    assert.equal(answer.type, 'ack', JSON.stringify(answer));
+    player.close();
+    await unharmed();
+});
+
+test('a command under the same seq is carried out once and answered every time', async () => {
+    const player = await game.join('insistent');
+    const gold = await player.until('resources', () => player.resources.gold);
+    const fields = { building: player.mine('settlement')[0].id, recipe: 'train_scout' };
+    const seq = player.nextSeq++;
+    const first = await player.command('train', fields, seq);
+    assert.equal(first.type, 'ack', JSON.stringify(first));
+    assert.match(first.payload.job, /^job_/);
+    await player.until('the price paid', () => player.resources.gold < gold);
+    const left = player.resources.gold;
+    const second = await player.command('train', fields, seq);
+    assert.ok(second.type === 'ack' || second.payload.code === 'repeated', JSON.stringify(second));
+    if (second.type === 'ack') assert.equal(second.payload.job, first.payload.job);
+    const unit = player.mine('soldier')[0].id;
+    const moves = [await player.command('stop', { units: [unit] }), 0];
+    moves[1] = await player.command('stop', { units: [unit] }, moves[0].payload.seq);
+    assert.deepEqual(moves.map((m) => m.type), ['ack', 'ack']);
+    assert.equal(moves[0].payload.tick, moves[1].payload.tick);
+    assert.equal(player.resources.gold, left);
+    player.close();
+});
+
+test('ping, join, leave', async () => {
+    const player = await game.join('polite');
+    player.send({ type: 'ping', payload: { timestamp: 1699999999123 } });
+    const pong = await player.waitFor('pong');
+    assert.equal(pong.payload.timestamp, 1699999999123);
+    assert.ok(pong.payload.server_tick >= player.tick);
+    const from = player.messages.length;
+    const before = JSON.stringify([...player.hexes].sort());
+    player.send({ type: 'join' });
+    const reset = await player.waitFor('explored_hexes', () => true, { from });
+    assert.equal(reset.reset, true);
+    await player.waitFor('update', (m) => m.full, { from });
+    assert.equal(JSON.stringify([...player.hexes].sort()), before);
+    player.send({ type: 'leave' });
+    assert.equal((await player.waitClosed()).code, 1000);
+});
+
+test('chat reaches everybody; comings and goings too', async () => {
+    const player = await game.join('talker');
+    const { player_id } = player.welcome;
+    assert.ok(await witness.waitFor('player_joined', (m) => m.payload.player_id === player_id));
+    player.chat('hello "everybody" \u{1f44b} <b>');
+    const heard = await witness.waitFor('chat', (m) => m.payload.player_id === player_id);
+    assert.equal(heard.payload.message, 'hello "everybody" \u{1f44b} <b>');
+    assert.equal(heard.payload.username, 'talker');
+    player.close();
+    assert.ok(await witness.waitFor('player_left', (m) => m.payload.player_id === player_id));
+});
+
+test('too many messages: told, then sent away', async () => {
+    const player = await game.join('flooder');
+    for (let i = 0; i < 400; i++) player.send({ type: 'ping' });
+    assert.ok(await player.waitFor('error', (m) => m.payload.code === 'rate_limited'));
+    assert.deepEqual(await player.waitClosed(), { code: 4429, reason: 'rate_limited' });
+    await unharmed();
+});
+
+// --- what a client must not do (RFC 6455) --------------------------------------------------------
+
+// A connection of bytes: handshake by hand, frames as given.
+class Raw {
+    static async open(token) {
+        const raw = new Raw();
+        const url = new URL(game.url);
+        raw.received = Buffer.alloc(0);
+        raw.socket = connect(Number(url.port), url.hostname);
+        raw.ended = new Promise((resolve) => raw.socket.on('close', resolve));
+        raw.socket.on('error', () => {});
+        raw.socket.on('data', (data) => { raw.received = Buffer.concat([raw.received, data]); });
+        raw.socket.write(`GET /ws?token=${token} HTTP/1.1\r\nHost: ${url.host}\r\nUpgrade: websocket\r\n`
+            + 'Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n');
+        await raw.until(() => raw.received.includes('"full":true'));
+        return raw;
+    }
+
+    async until(condition, timeoutMs = 10000) {
+        const end = performance.now() + timeoutMs;
+        while (!condition()) {
+            assert.ok(performance.now() < end, `no answer: ${this.received.subarray(-200)}`);
+            await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+    }
+
+    // A client frame; options break it in the ways a client can.
+    frame(opcode, payload, { fin = true, mask = true, rsv = 0, length = payload.length } = {}) {
+        const data = Buffer.from(payload);
+        const head = [(fin ? 0x80 : 0) | rsv << 4 | opcode];
+        if (length < 126) head.push((mask ? 0x80 : 0) | length);
+        else if (length < 65536) head.push((mask ? 0x80 : 0) | 126, length >> 8, length & 255);
+        else head.push((mask ? 0x80 : 0) | 127, 0, 0, 0, 0, ...Buffer.from(Uint32Array.of(length).buffer).reverse());
+        const key = Buffer.from([1, 2, 3, 4]);
+        if (mask) for (let i = 0; i < data.length; i++) data[i] ^= key[i % 4];
+        this.socket.write(Buffer.concat([Buffer.from(head), mask ? key : Buffer.alloc(0), data]));
+    }
+
+    // The close code that the server sends.
+    async closeCode() {
+        await Promise.race([this.ended, new Promise((resolve) => setTimeout(resolve, 8000))]);
+        for (let at = this.received.length - 4; at >= 0; at--) {
+            const len = this.received[at + 1];
+            if (this.received[at] === 0x88 && len >= 2 && at + 2 + len === this.received.length)
+                return this.received.readUInt16BE(at + 2);
+        }
+        return null;
+    }
+}
+
+test('broken frames get the close code that the standard names', async () => {
+    const cases = [
+        ['unmasked', (raw) => raw.frame(1, '{}', { mask: false }), 1002],
+        ['reserved bit', (raw) => raw.frame(1, '{}', { rsv: 4 }), 1002],
+        ['reserved opcode', (raw) => raw.frame(3, '{}'), 1002],
+        ['continuation of nothing', (raw) => raw.frame(0, '{}'), 1002],
+        ['a text inside a text', (raw) => { raw.frame(1, '{', { fin: false }); raw.frame(1, '}'); }, 1002],
+        ['fragmented ping', (raw) => raw.frame(9, 'x', { fin: false }), 1002],
+        ['long ping', (raw) => raw.frame(9, 'x'.repeat(126)), 1002],
+        ['close with one byte', (raw) => raw.frame(8, 'x'), 1002],
+        ['close with a reserved code', (raw) => raw.frame(8, Buffer.from([0x03, 0xed])), 1002],
+        ['text that is not UTF-8', (raw) => raw.frame(1, Buffer.from([0x22, 0xc3, 0x28, 0x22])), 1007],
+        ['UTF-8 broken across fragments', (raw) => { raw.frame(1, Buffer.from([0xe2, 0x82]), { fin: false }); raw.frame(0, 'x'); }, 1007],
+        ['too large', (raw) => raw.frame(1, 'x'.repeat(4097)), 1009],
+        ['too large in fragments', (raw) => { for (let i = 0; i < 5; i++) raw.frame(i ? 0 : 1, 'x'.repeat(1000), { fin: false }); }, 1009],
+        ['a length of gigabytes', (raw) => raw.frame(1, 'x', { length: 0xf0000000 }), 1009],
+        ['close', (raw) => raw.frame(8, Buffer.from([0x03, 0xe8])), 1000],
+    ];
+    for (const [name, act, code] of cases) {
+        const raw = await Raw.open(await game.token('vandal'));
+        act(raw);
+        assert.equal(await raw.closeCode(), code, name);
+        raw.socket.destroy();
+    }
+    await unharmed();
+});
+
+test('fragments and control frames between them are one message', async () => {
+    const raw = await Raw.open(await game.token('patient'));
+    raw.frame(1, '{"type":"pi', { fin: false });
+    raw.frame(9, 'between');
+    raw.frame(0, '', { fin: false });
+    raw.frame(0, 'ng","payload":{"timestamp":', { fin: false });
+    raw.frame(0, '4711}}');
+    await raw.until(() => raw.received.includes('"timestamp":4711'));
+    assert.ok(raw.received.includes(Buffer.concat([Buffer.from([0x8a, 7]), Buffer.from('between')])), 'no pong');
+    raw.socket.destroy();
+});
+
+test('one byte at a time', async () => {
+    const raw = await Raw.open(await game.token('slowly'));
+    const text = '{"type":"ping","payload":{"timestamp":12}}';
+    const bytes = Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+    raw.socket.setNoDelay(true);
+    for (const byte of bytes) {
+        raw.socket.write(Buffer.from([byte]));
+        await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await raw.until(() => raw.received.includes('"timestamp":12'));
+    raw.socket.destroy();
+});
+
+test('garbage, half a handshake, and silence', async () => {
+    const url = new URL(game.url);
+    const sockets = [];
+    for (let i = 0; i < 20; i++) {
+        const socket = connect(Number(url.port), url.hostname);
+        socket.on('error', () => {});
+        socket.write(i % 2 ? Buffer.from(Array.from({ length: 500 }, (_, k) => (k * 37 + i) & 255)) : 'GET /ws HTTP/1.1\r\nHo');
+        sockets.push(socket);
+    }
+    await unharmed();
+    for (const socket of sockets) socket.destroy();
+});
+
+test('a client that stops reading does not hold up the others', async () => {
+    const sleeper = await game.join('sleeper');
+    sleeper.socket._socket.pause();
+    for (let i = 0; i < 5; i++) await unharmed();
+    sleeper.socket._socket.resume();
+    const from = sleeper.messages.length;
+    await sleeper.waitFor('update', () => true, { from });
+    sleeper.close();
+});
+
+test('a client that vanishes is forgotten', async () => {
+    const player = await game.join('ghost');
+    player.terminate();
+    assert.ok(await witness.waitFor('player_left', (m) => m.payload.username === 'ghost'));
+});
