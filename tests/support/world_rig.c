@@ -47,7 +47,8 @@ void rig_open(struct world_rig *rig, const struct test_address *mariadb, const c
     char *name = test_name_unique("mmorts_world"), *dir = test_dir_make();
     snprintf(rig->database, sizeof rig->database, "%s", name);
     snprintf(rig->dir, sizeof rig->dir, "%s", dir);
-    snprintf(rig->config, sizeof rig->config, "%s", config ? config : "tests/support/world_rig.yaml");
+    snprintf(rig->config, sizeof rig->config, "%s",
+             config ? config : "tests/support/world_rig.yaml");
     free(name);
     free(dir);
     rig->http_port = test_port_free();
