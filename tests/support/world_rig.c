@@ -154,6 +154,23 @@ bool rig_until_tick(struct world_rig *rig, uint64_t tick, uint32_t timeout_ms)
     return rig->last_tick >= tick;
 }
 
+bool rig_until_still(struct world_rig *rig, uint32_t empire, uint32_t timeout_ms)
+{
+    int64_t end = test_now_ms() + timeout_ms;
+    bool moving = true;
+    while (moving && test_now_ms() < end) {
+        rig_turn(rig, 20);
+        moving = false;
+        for (size_t i = 0; i < rig->mirror->entity_end; i++) {
+            const struct mirror_entity *e = &rig->mirror->entities[i];
+            moving |= e->alive && e->owner == empire &&
+                      e->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_ACTIVITY] ==
+                          MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING;
+        }
+    }
+    return !moving;
+}
+
 struct answer {
     bool done;
     enum mm_err code;

@@ -47,6 +47,9 @@ void rig_turn(struct world_rig *rig, uint32_t ms);
 // Until the reader has seen the tick; false at the time limit.
 bool rig_until_tick(struct world_rig *rig, uint64_t tick, uint32_t timeout_ms);
 
+// Until none of the empire's entities is under way.
+bool rig_until_still(struct world_rig *rig, uint32_t empire, uint32_t timeout_ms);
+
 // Calls and waits. The reply is the caller's (free with protobuf_c_message_free_unpacked), NULL
 // unless OK.
 enum mm_err rig_call(struct world_rig *rig, const char *method, const ProtobufCMessage *request,

@@ -15,7 +15,7 @@ enum {
     WORLD_COMMAND_UNITS_MAX = 256,  // units in one command; more: COMMAND_NO_UNITS
     WORLD_ROUTE_STEPS_MAX = 128,    // steps a unit remembers; a longer way is planned in pieces
     WORLD_SEARCH_STEPS_MAX = 4096,  // steps of one search; a longer way leads to its first part
-    WORLD_RESULTS_KEPT = 16,        // last results per player; older ones: COMMAND_REPEATED
+    WORLD_RESULTS_KEPT = 64,        // last results per player; older ones: COMMAND_REPEATED
     WORLD_SPAWN_KEY_BYTES_MAX = 64, // longer keys: INVALID_ARGUMENT
     WORLD_SPAWN_COUNT_MAX = 100,    // entities of one spawn
     WORLD_SPAWN_RADIUS_MAX = 24,    // how far from the wanted place a spawn looks for room

@@ -233,7 +233,7 @@ static bool player_sound(const struct world *world, const struct world_player *p
 
 static enum mm_err load_players(struct world *world, struct reader *reader)
 {
-    uint32_t count = read_count(reader, 100, WORLD_EMPIRES_MAX);
+    uint32_t count = read_count(reader, 100 + WORLD_RESULTS_KEPT * 16, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_player player = {.player_id = read_u64(reader)};
         player.empire = read_u32(reader);

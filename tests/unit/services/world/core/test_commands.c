@@ -148,8 +148,8 @@ Test(commands, a_sequence_number_is_carried_out_once)
 {
     struct pair p;
     pair_open(&p, NULL);
-    uint64_t ticks[41];
-    for (uint64_t seq = 1; seq <= 40; seq++) {
+    uint64_t ticks[101];
+    for (uint64_t seq = 1; seq <= 100; seq++) {
         fixture_inputs_clear(&p.inputs);
         fixture_move(&p.inputs, 1, seq, p.mine, 1, (int32_t)seq % 9, 4, false);
         for (int i = 0; i < 2; i++) {
@@ -158,10 +158,10 @@ Test(commands, a_sequence_number_is_carried_out_once)
             ticks[seq] = p.inputs.results[0].tick;
         }
     }
-    for (uint64_t seq = 1; seq <= 40; seq++) {
+    for (uint64_t seq = 1; seq <= 100; seq++) {
         fixture_inputs_clear(&p.inputs);
         fixture_move(&p.inputs, 1, seq, p.mine, 1, 0, -5, false);
-        if (seq <= 40 - WORLD_RESULTS_KEPT) {
+        if (seq <= 100 - WORLD_RESULTS_KEPT) {
             REFUSED(&p, REPEATED);
             continue;
         }
@@ -174,14 +174,14 @@ Test(commands, a_sequence_number_is_carried_out_once)
     }
     // Out of order within a tick: taken in the order of the sequence, so both count.
     fixture_inputs_clear(&p.inputs);
-    fixture_move(&p.inputs, 1, 52, p.mine, 1, 3, 3, false);
-    fixture_move(&p.inputs, 1, 51, p.mine, 1, -3, 3, false);
+    fixture_move(&p.inputs, 1, 112, p.mine, 1, 3, 3, false);
+    fixture_move(&p.inputs, 1, 111, p.mine, 1, -3, 3, false);
     fixture_step(p.world, &p.inputs);
     cr_assert(p.inputs.results[0].applied && p.inputs.results[1].applied);
-    cr_assert_eq(p.inputs.items[0]->command->client_seq, 51);
+    cr_assert_eq(p.inputs.items[0]->command->client_seq, 111);
     struct world_empire_view view;
     cr_assert(world_empire_of_player(p.world, 1, &view));
-    cr_assert_eq(view.last_client_seq, 52);
+    cr_assert_eq(view.last_client_seq, 112);
     pair_close(&p);
 }
 
