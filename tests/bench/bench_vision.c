@@ -18,6 +18,7 @@ enum {
     WARM_TICKS = 3,
     TICKS = 15,
     RECOMPUTE_TICKS = 3,
+    ENTITIES_MAX = 100000,
 };
 
 struct scene {
@@ -356,6 +357,12 @@ static void measure(struct bench *bench, uint32_t entities, const char *label)
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         char name[64];
+        // What one way is to another is told once, of the largest game, under its plain name too.
+        bool plain = figures[i].baseline > 0 && entities == ENTITIES_MAX;
+        if (plain) {
+            snprintf(name, sizeof name, "vision.%s", figures[i].what);
+            bench_compare(bench, name, figures[i].value, figures[i].baseline, figures[i].unit);
+        }
         snprintf(name, sizeof name, "vision.%s.%s", figures[i].what, label);
         if (figures[i].baseline > 0)
             bench_compare(bench, name, figures[i].value, figures[i].baseline, figures[i].unit);
@@ -370,6 +377,6 @@ int main(void)
         "vision", "vision core: 25% of the entities step each tick, 20 entities to an empire");
     measure(bench, 1000, "1k");
     measure(bench, 10000, "10k");
-    measure(bench, 100000, "100k");
+    measure(bench, ENTITIES_MAX, "100k");
     return bench_close(bench);
 }

@@ -1,4 +1,5 @@
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
 #include "services/vision/core/internal.h"
 
 #include <string.h>
@@ -119,6 +120,7 @@ static void resight(struct vision *vision, struct vision_entity *entity)
             differs = true;
             old++;
         } else {
+            MM_CHECK(sighting);
             sighting->first_seen = enter(vision, entity, sighting->empire);
             differs = true;
             now++;
