@@ -376,7 +376,10 @@ Test(world, kill_9_under_load, .timeout = 180)
         else
             rig_kill(&rig);
         rig_start(&rig);
-        cr_assert(rig_until_tick(&rig, before + 1, 10000), "no tick after restart %d", kill);
+        if (!rig_until_tick(&rig, before + 1, 10000)) {
+            rig_show(&rig);
+            cr_assert(false, "no tick after restart %d", kill);
+        }
         load_check_commands(&load);
     }
     load_check_spawns(&load);

@@ -138,6 +138,22 @@ void rig_close(struct world_rig *rig)
     mirror_free(rig->mirror);
 }
 
+void rig_show(struct world_rig *rig)
+{
+    struct mm_stream_reader_counts counts = mm_stream_reader_counts(rig->reader);
+    fprintf(stderr,
+            "reader: state %d, last tick %" PRIu64 ", messages %" PRIu64 ", gaps %" PRIu64
+            ", epochs %" PRIu64 ", replays %" PRIu64 ", snapshots %" PRIu64 "\n",
+            (int)mm_stream_reader_state(rig->reader), rig->last_tick, counts.messages, counts.gaps,
+            counts.epochs, counts.replays, counts.snapshots);
+    char *body = NULL, *log = rig->process ? test_process_log(rig->process) : NULL;
+    test_http_get(rig->http_port, "/metrics", 1000, &body);
+    const char *tick = body ? strstr(body, "mmorts_world_published_tick ") : NULL;
+    fprintf(stderr, "process: %.60s\n%s\n", tick ? tick : "silent", log ? log : "");
+    free(log);
+    free(body);
+}
+
 // --- turning the loop ---------------------------------------------------------------------------
 
 void rig_turn(struct world_rig *rig, uint32_t ms)

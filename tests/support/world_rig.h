@@ -38,6 +38,8 @@ void rig_start(struct world_rig *rig);
 void rig_stop(struct world_rig *rig);
 void rig_kill(struct world_rig *rig);
 void rig_close(struct world_rig *rig);
+// Prints what the reader and the process are at, for a test that is about to fail.
+void rig_show(struct world_rig *rig);
 
 // Another process of the same session, on sockets of its own.
 struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port);
