@@ -8,7 +8,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
 
-enum { PATIENCE_MS = 3000, PATIENCE_WHEN_STUCK_MS = 50 };
+enum { PATIENCE_MS = 2000, PATIENCE_WHEN_STUCK_MS = 50 };
 
 struct closing {
     nng_socket socket;
@@ -58,6 +58,11 @@ static bool wait_for(struct closing *closing, unsigned patience_ms)
     closing->abandoned = !done;
     pthread_mutex_unlock(&closing->mutex);
     return done;
+}
+
+bool mm_nng_is_stuck(void)
+{
+    return atomic_load(&stuck);
 }
 
 bool mm_nng_close(nng_socket socket)

@@ -4,17 +4,28 @@
 #include <nng/nng.h>
 #include <stdbool.h>
 
-// For libcommon/io only. nng_close that cannot hang.
+// For libcommon/io only. Around a defect of nng 1.5.2, by which it waits for ever for a connection
+// to end.
 //
-// nng 1.5.2 can wait for ever for a connection to end: when it is closed between the arrival of a
-// message's length and the reading of its body, the body's read is refused without a completion
-// (nni_aio_begin returns an error in tcp_pipe_recv_cb, ipc_pipe_recv_cb), so that the operation
-// above it is never finished and the reaper thread waits for it. So the socket is closed on a
-// thread of its own, for which we wait only so long.
-//
-// False: nng is stuck, and everything its callbacks may touch (contexts, aios and their arguments)
-// must be left alone, so leaked. Further sockets of the process are given up on at once; it should
-// end.
+// A message is read in two steps, its length and its body. When a connection is closed while the
+// result of the first waits to be handled, the second is refused without a completion
+// (nni_aio_begin fails in tcp_pipe_recv_cb and ipc_pipe_recv_cb), the operation above it never
+// ends, and nng's one reaper thread waits for that: no connection of the process is freed, and no
+// lost one made again, any more. A connection is closed so by a failed send (a peer was killed
+// while its requests come in; then it is the rule, not the exception) and by nng_close.
+
+// Failed sends: nng never sees that the peer has gone. The connection is shut down and the bytes
+// are dropped, as if they had been sent a moment before the peer died; then reading finds the end,
+// and a connection closed by its reader is closed safely. Called before the first connection; the
+// rest is sendmsg() in nng_send.c, which takes the place of libc's for calls made by nng.
+void mm_nng_guard_sends(void);
+
+// nng_close: on a thread of its own, for which we wait only so long. False: nng is stuck, and
+// everything its callbacks may touch (contexts, aios and their arguments) must be left alone, so
+// leaked. Further sockets of the process are given up on sooner; it should end.
 bool mm_nng_close(nng_socket socket);
+
+// Whether mm_nng_close has ever returned false.
+bool mm_nng_is_stuck(void);
 
 #endif

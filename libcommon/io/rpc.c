@@ -6,6 +6,7 @@
 
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
+#include "libcommon/io/nng_close.h"
 #include "libcommon/io/rpc_envelope.h"
 
 // What the RPC and stream sockets share of nng.
@@ -78,6 +79,7 @@ static int tls_config(nng_tls_mode mode, const struct mm_rpc_tls *tls, nng_tls_c
 enum mm_err mm_nng_listen(nng_socket socket, const char *url, const struct mm_rpc_tls *tls,
                           uint16_t *port_out)
 {
+    mm_nng_guard_sends();
     nng_listener listener;
     nng_tls_config *config = NULL;
     int rv = nng_listener_create(&listener, socket, url);
@@ -113,6 +115,7 @@ failed:
 
 enum mm_err mm_nng_dial(nng_socket socket, const char *url, const struct mm_rpc_tls *tls)
 {
+    mm_nng_guard_sends();
     nng_dialer dialer;
     nng_tls_config *config = NULL;
     int rv = nng_dialer_create(&dialer, socket, url);
@@ -134,4 +137,10 @@ close_dialer:
 failed:
     MM_LOG_ERROR("cannot connect", "address=%s reason=%s", url, nng_strerror(rv));
     return mm_nng_err(rv);
+}
+
+void mm_rpc_finish(void)
+{
+    if (!mm_nng_is_stuck())
+        nng_fini();
 }

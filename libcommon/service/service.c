@@ -13,7 +13,6 @@
 #include "libcommon/io/rpc_server.h"
 #include "libcommon/service/service_internal.h"
 
-#include <nng/nng.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -308,7 +307,7 @@ int mm_service_run(struct mm_service *service)
     mm_service_close_parts(service);
     mm_loop_destroy(service->loop);
     mm_metrics_free(service->metrics);
-    nng_fini();
+    mm_rpc_finish();
     MM_LOG_INFO("stopped", "status=%d", service->exit_status);
     return service->exit_status;
 }

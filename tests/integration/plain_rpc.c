@@ -666,6 +666,6 @@ int main(int argc, char **argv)
     test_drain();
     test_close_in_flight();
     test_killed_server();
-    nng_fini();
+    mm_rpc_finish();
     return plain_finish();
 }

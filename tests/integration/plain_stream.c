@@ -447,6 +447,6 @@ int main(void)
     test_close_in_callback();
     test_slow_reader();
     free(dir);
-    nng_fini();
+    mm_rpc_finish();
     return plain_finish();
 }
