@@ -376,7 +376,7 @@ Test(world, kill_9_under_load, .timeout = 180)
         else
             rig_kill(&rig);
         rig_start(&rig);
-        if (!rig_until_tick(&rig, before + 1, 10000)) {
+        if (!rig_until_tick(&rig, before + 1, 20000)) {
             rig_show(&rig);
             cr_assert(false, "no tick after restart %d", kill);
         }
