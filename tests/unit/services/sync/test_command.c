@@ -1,0 +1,135 @@
+#include "services/sync/command.h"
+
+#include "libcommon/base/id.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+// What a client's message may say.
+
+static struct sync_command command;
+static struct sync_command_error error;
+
+static bool parse(const char *text)
+{
+    return sync_command_parse((const uint8_t *)text, strlen(text), &command, &error);
+}
+
+static void refused(const char *text, const char *code, const char *names)
+{
+    cr_expect_not(parse(text), "%s", text);
+    cr_expect_str_eq(error.code, code, "%s: %s", text, error.code);
+    cr_expect_not_null(strstr(error.message, names), "%s: %s", text, error.message);
+}
+
+#define UNIT     "\"unit_0000000000001\""
+#define BUILDING "\"building_0000000000002\""
+
+Test(sync_command, session_messages)
+{
+    cr_assert(parse("{\"type\":\"ping\",\"payload\":{\"timestamp\":1699999999123}}"));
+    cr_expect(command.type == SYNC_COMMAND_PING && command.timestamp == 1699999999123);
+    cr_assert(parse("{\"type\":\"ping\"}"));
+    cr_expect_eq(command.timestamp, 0);
+    cr_assert(parse("{\"type\":\"join\",\"payload\":{}}"));
+    cr_expect_eq(command.type, SYNC_COMMAND_JOIN);
+    cr_assert(parse("{\"type\":\"leave\"}"));
+    cr_expect_eq(command.type, SYNC_COMMAND_LEAVE);
+    cr_assert(parse("{\"type\":\"chat\",\"payload\":{\"message\":\"h\\u00e4 \\\"\"}}"));
+    cr_expect(command.type == SYNC_COMMAND_CHAT);
+    cr_expect_str_eq(command.chat, "h\xc3\xa4 \"");
+    cr_expect_eq(command.chat_len, 5);
+}
+
+Test(sync_command, orders)
+{
+    cr_assert(parse("{\"type\":\"command\",\"payload\":{\"seq\":9007199254740991,\"command\":"
+                    "\"move\",\"units\":[" UNIT "," UNIT "],\"target\":[-12,5],\"queued\":true,"
+                    "\"unknown\":[{}]}}"));
+    cr_expect(command.type == SYNC_COMMAND_MOVE && command.queued && command.unit_count == 2);
+    cr_expect(command.seq == 9007199254740991 && command.q == -12 && command.r == 5);
+    cr_expect_eq(command.units[1], 1);
+    cr_assert(
+        parse("{\"type\":\"command\",\"payload\":{\"seq\":1,\"command\":\"stop\",\"units\":[" UNIT
+              "]}}"));
+    cr_expect(command.type == SYNC_COMMAND_STOP && !command.queued);
+    cr_assert(parse("{\"type\":\"command\",\"payload\":{\"seq\":1,\"command\":\"attack\",\"units\":"
+                    "[" UNIT "],\"target\":" BUILDING "}}"));
+    cr_expect(command.type == SYNC_COMMAND_ATTACK && command.target == 2);
+}
+
+Test(sync_command, production)
+{
+    cr_assert(parse("{\"type\":\"command\",\"payload\":{\"seq\":3,\"command\":\"train\","
+                    "\"building\":" BUILDING ",\"recipe\":\"train_soldier\",\"cycles\":0}}"));
+    cr_expect(command.type == SYNC_COMMAND_TRAIN && command.target == 2 && command.cycles == 0);
+    cr_expect_str_eq(command.recipe, "train_soldier");
+    cr_assert(parse("{\"type\":\"command\",\"payload\":{\"seq\":3,\"command\":\"train\","
+                    "\"building\":" BUILDING ",\"recipe\":\"x\"}}"));
+    cr_expect_eq(command.cycles, 1);
+    cr_assert(parse("{\"type\":\"command\",\"payload\":{\"seq\":4,\"command\":\"cancel\",\"job\":"
+                    "\"job_0000000000003\",\"refund\":false}}"));
+    cr_expect(command.type == SYNC_COMMAND_CANCEL && command.target == 3 && !command.refund);
+}
+
+Test(sync_command, what_is_wrong_is_named)
+{
+    refused("", "malformed", "JSON");
+    refused("{", "malformed", "JSON");
+    refused("[]", "malformed", "object");
+    refused("{\"a\":1,\"a\":2}", "malformed", "JSON");
+    refused("{}", "invalid", "'type'");
+    refused("{\"type\":\"dance\"}", "unknown_type", "type");
+    refused("{\"type\":\"chat\",\"payload\":{}}", "invalid", "'message'");
+    refused("{\"type\":\"chat\",\"payload\":{\"message\":\"a\\u0000\"}}", "chat_invalid",
+            "control");
+    refused("{\"type\":\"ping\",\"payload\":{\"timestamp\":\"x\"}}", "invalid", "'timestamp'");
+    refused("{\"type\":\"command\",\"payload\":[]}", "invalid", "'payload'");
+    refused("{\"type\":\"command\",\"payload\":{\"command\":\"stop\"}}", "invalid", "'seq'");
+    refused("{\"type\":\"command\",\"payload\":{\"seq\":0}}", "invalid", "'seq'");
+    refused("{\"type\":\"command\",\"payload\":{\"seq\":9007199254740992}}", "invalid", "'seq'");
+    cr_expect_not(error.has_seq);
+    refused("{\"type\":\"command\",\"payload\":{\"seq\":5,\"command\":\"fly\"}}", "unknown_command",
+            "command");
+    cr_expect(error.has_seq && error.seq == 5);
+}
+
+Test(sync_command, every_field_of_a_move)
+{
+#define MOVE(rest) "{\"type\":\"command\",\"payload\":{\"seq\":1,\"command\":\"move\"" rest "}}"
+    refused(MOVE(""), "invalid", "'units'");
+    refused(MOVE(",\"units\":{}"), "invalid", "'units'");
+    refused(MOVE(",\"units\":[]"), "no_units", "'units'");
+    refused(MOVE(",\"units\":[1]"), "invalid", "'units'");
+    refused(MOVE(",\"units\":[\"unit_000000000000I\"]"), "invalid", "'units'");
+    refused(MOVE(",\"units\":[\"unit_00000000000001\"]"), "invalid", "'units'");
+    refused(MOVE(",\"units\":[" BUILDING "]"), "invalid", "'units'");
+    refused(MOVE(",\"units\":[" UNIT "]"), "invalid", "'target'");
+    refused(MOVE(",\"units\":[" UNIT "],\"target\":[1]"), "invalid", "'target'");
+    refused(MOVE(",\"units\":[" UNIT "],\"target\":[1,2,3]"), "invalid", "'target'");
+    refused(MOVE(",\"units\":[" UNIT "],\"target\":[1,2.0]"), "invalid", "'target'");
+    refused(MOVE(",\"units\":[" UNIT "],\"target\":[1,16777217]"), "invalid", "'target'");
+    refused(MOVE(",\"units\":[" UNIT "],\"target\":[1,2],\"queued\":1"), "invalid", "'queued'");
+}
+
+Test(sync_command, bounds)
+{
+    char text[SYNC_COMMAND_UNITS_MAX * 32 + 300];
+    for (size_t count = SYNC_COMMAND_UNITS_MAX; count <= SYNC_COMMAND_UNITS_MAX + 1; count++) {
+        size_t len = (size_t)snprintf(text, sizeof text,
+                                      "{\"type\":\"command\",\"payload\":{\"seq\":1,\"command\":"
+                                      "\"stop\",\"units\":[");
+        for (size_t i = 0; i < count; i++)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s" UNIT, i ? "," : "");
+        (void)snprintf(text + len, sizeof text - len, "]}}");
+        if (count == SYNC_COMMAND_UNITS_MAX)
+            cr_expect(parse(text));
+        else
+            refused(text, "no_units", "100");
+    }
+    // As deep as 4,096 bytes can be.
+    static char deep[4097];
+    memset(deep, '[', 4096);
+    refused(deep, "malformed", "JSON");
+}
