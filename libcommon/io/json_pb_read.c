@@ -85,7 +85,7 @@ static enum mm_err read_unsigned(struct reader *reader, const json_t *json, uint
             MM_OK)
             return MM_OK;
     } else {
-        int64_t value;
+        int64_t value = 0;
         int64_t signed_max = max > INT64_MAX ? INT64_MAX : (int64_t)max;
         struct reader quiet = {.problem = NULL};
         if (read_signed(&quiet, json, 0, signed_max, &value) == MM_OK) {
@@ -129,7 +129,7 @@ static enum mm_err read_enum(struct reader *reader, const json_t *json,
         *out = value->value;
         return MM_OK;
     }
-    int64_t number;
+    int64_t number = 0;
     struct reader quiet = {.problem = NULL};
     if (!json_is_number(json) || read_signed(&quiet, json, INT32_MIN, INT32_MAX, &number) != MM_OK)
         return fail(reader, "not a %s", type->short_name);
