@@ -6,6 +6,7 @@
 
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
+#include "libcommon/io/address.h"
 #include "libcommon/io/nng_close.h"
 #include "libcommon/io/rpc_envelope.h"
 
@@ -51,11 +52,6 @@ enum mm_err mm_nng_err(int rv)
     }
 }
 
-static bool is_tls(const char *url)
-{
-    return mm_str_starts_with(url, "tls+tcp");
-}
-
 // Both sides show a certificate and check the other's.
 static int tls_config(nng_tls_mode mode, const struct mm_rpc_tls *tls, nng_tls_config **out)
 {
@@ -85,8 +81,9 @@ enum mm_err mm_nng_listen(nng_socket socket, const char *url, const struct mm_rp
     int rv = nng_listener_create(&listener, socket, url);
     if (rv != 0)
         goto failed;
-    if (is_tls(url) && ((rv = tls_config(NNG_TLS_MODE_SERVER, tls, &config)) != 0 ||
-                        (rv = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config)) != 0))
+    if (mm_address_is_tls(url) &&
+        ((rv = tls_config(NNG_TLS_MODE_SERVER, tls, &config)) != 0 ||
+         (rv = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config)) != 0))
         goto close_listener;
     // Only the same user may connect to a socket file.
     if (mm_str_starts_with(url, "ipc://") &&
@@ -121,8 +118,13 @@ enum mm_err mm_nng_dial(nng_socket socket, const char *url, const struct mm_rpc_
     int rv = nng_dialer_create(&dialer, socket, url);
     if (rv != 0)
         goto failed;
-    if (is_tls(url) && ((rv = tls_config(NNG_TLS_MODE_CLIENT, tls, &config)) != 0 ||
-                        (rv = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config)) != 0))
+    // nng compares the certificate with a name only if it is told one.
+    char name[256];
+    if (mm_address_is_tls(url) &&
+        ((rv = tls_config(NNG_TLS_MODE_CLIENT, tls, &config)) != 0 ||
+         (mm_address_tls_name(url, name, sizeof name) &&
+          (rv = nng_tls_config_server_name(config, name)) != 0) ||
+         (rv = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config)) != 0))
         goto close_dialer;
     if ((rv = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK)) != 0)
         goto close_dialer;

@@ -38,6 +38,11 @@ struct mm_rpc_tls {
     const char *cert_key_file; // PEM: our certificate chain and key
 };
 
+// What is wrong with a file, as a static text that follows its name ("holds no certificate"); NULL
+// if it will do now. Callable from any thread; reads the file.
+const char *mm_rpc_tls_ca_error(const char *ca_file);
+const char *mm_rpc_tls_cert_key_error(const char *cert_key_file);
+
 // Told of each finished call, on the loop's thread; for metrics. Either function may be NULL.
 // service and method are static strings of the descriptors; "" and "" for unknown methods.
 struct mm_rpc_hooks {

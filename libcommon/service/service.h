@@ -3,6 +3,7 @@
 
 #include "libcommon/base/err.h"
 #include "libcommon/io/http_rpc.h"
+#include "libcommon/io/rpc.h"
 #include "libcommon/service/config.h"
 #include "libcommon/service/metrics.h"
 
@@ -113,6 +114,10 @@ struct mm_rpc_client *mm_service_peer(struct mm_service *service, const char *na
 
 // The address of a peer's stream (spec.stream_peers), for mm_stream_reader_open.
 const char *mm_service_stream_peer(struct mm_service *service, const char *name);
+
+// The TLS files of the settings: the same for RPC (where peers' clients have them already) and for
+// stream readers. They belong to the config.
+struct mm_rpc_tls mm_service_tls(const struct mm_service *service);
 
 // The game session's id (setting `session`).
 const char *mm_service_session(struct mm_service *service);

@@ -103,8 +103,8 @@ struct mm_service {
 // service_settings.c: declares all fields with the service's config.
 void mm_service_declare_settings(struct mm_service *service);
 
-// The TLS files of the settings, for RPC and streams.
-struct mm_rpc_tls mm_service_tls(const struct mm_service *service);
+// service_check.c: what the tables of fields cannot say of the settings that every service has.
+void mm_service_check_settings(struct mm_service *service);
 
 // service_ops.c: /healthz, /readyz and /metrics.
 void mm_service_add_ops(struct mm_service *service);

@@ -81,8 +81,11 @@ static bool read_arguments(int argc, char **argv, struct arguments *out)
 
 static bool configure(struct mm_service *service, const char *path)
 {
-    if (mm_config_load(service->config, path) == MM_OK && service->spec->check != NULL) {
-        service->spec->check(service->config, service->state);
+    if (mm_config_load(service->config, path) == MM_OK) {
+        mm_service_check_settings(service);
+        if (service->spec->check != NULL) {
+            service->spec->check(service->config, service->state);
+        }
     }
     size_t errors = mm_config_error_count(service->config);
     for (size_t i = 0; i < errors; i++) {

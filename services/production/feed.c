@@ -209,6 +209,7 @@ enum mm_err production_feed_open(struct production_app *app)
     struct mm_stream_reader_options options = {
         .stream = "tick",
         .session = app->session,
+        .tls = mm_service_tls(app->service),
         .arg = app,
         .on_message = on_frame,
         .on_snapshot = on_frame,

@@ -219,6 +219,7 @@ enum mm_err sync_feeds_open(struct sync_app *app)
     struct mm_stream_reader_options options = {
         .stream = "tick",
         .session = app->session,
+        .tls = mm_service_tls(app->service),
         .arg = app,
         .on_message = on_tick,
         .on_snapshot = on_tick_snapshot,

@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
+#include "libcommon/io/address.h"
 #include "services/sync/app.h"
 
 #define SETTING(member) offsetof(struct sync_app, settings.member)
@@ -143,6 +144,9 @@ void sync_check(struct mm_config *config, void *state)
     const struct sync_app *app = state;
     if (app->settings.idle_ms <= app->settings.ping_ms)
         mm_config_fail(config, "timeouts.idle", "must be longer than timeouts.ping");
+    const char *error = mm_address_listen_error(app->settings.listen);
+    if (error)
+        mm_config_fail(config, "players.listen", "%s, found \"%s\"", error, app->settings.listen);
 }
 
 // --- timers --------------------------------------------------------------------------------------

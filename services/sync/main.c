@@ -15,6 +15,7 @@ int main(int argc, char **argv)
         .fields = sync_fields,
         .field_count = sync_field_count,
         .state_bytes = sizeof(struct sync_app),
+        .check = sync_check,
         .start = sync_start_service,
         .drain = sync_drain_service,
         .stop = sync_stop_service,

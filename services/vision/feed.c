@@ -279,6 +279,7 @@ void vision_feed_begin(struct vision_app *app, struct vision_stored *stored)
         .stream = "tick",
         .session = app->session,
         .from = begin_at_checkpoint(app),
+        .tls = mm_service_tls(app->service),
         .arg = app,
         .on_message = on_frame,
         .on_snapshot = on_snapshot,
