@@ -1,140 +1,158 @@
-import { Connection } from './connection.js';
-import { distance } from './hex.js';
+import { GameClient, hex } from '../sdk/index.js';
+import { $ } from './dom.js';
+import { SIZE } from './grid.js';
 import { Input } from './input.js';
-import { GameStateManager } from './state.js';
+import { Minimap } from './minimap.js';
+import { SelectionPanel } from './selection.js';
 import { Panels } from './ui.js';
 import { MapView } from './view.js';
 
-const $ = id => document.getElementById(id);
 const TOKEN_KEY = 'mmorts.token';
+const GROUP_RADIUS = 20;      // hexes: a double click selects a kind so far around
+const PANELS_MS = 200;        // between two looks at what the panels show
 
-const state = new GameStateManager();
+const socketUrl = new URL('ws', location.href);
+socketUrl.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+const game = new GameClient({ url: socketUrl.href, token: () => localStorage.getItem(TOKEN_KEY) ?? '' });
+const { state } = game;
 const view = new MapView($('map'), state);
-let connection = null;
-let connectionState = 'offline';
-let paused = false;
-let minimap = null;
+const minimap = new Minimap($('minimap'), view);
+let hasPlayed = false;
 
 // --- what the player does -------------------------------------------------------------------------
 
 const selectedEntities = () => [...view.selected].map(id => state.entities.get(id)).filter(Boolean);
 const selectedUnits = () => selectedEntities().filter(e => state.isMine(e) && e.kind === 'unit');
+const ids = entities => entities.map(e => e.id);
 
 function select(entities) {
-  view.selected = new Set(entities.map(e => e.id));
+  view.selected = new Set(ids(entities));
 }
 
-async function order(command, fields) {
+async function attempt(command) {
   try {
-    return await connection.command(command, fields);
+    return await command;
   } catch (error) {
     panels.toast(error.message);
     return null;
   }
 }
 
-function move(hex, queued) {
+function move(target, queued) {
   const units = selectedUnits();
   if (!units.length) return;
-  view.markers.push({ q: hex[0], r: hex[1], age: 0 });
-  order('move', { units: units.map(e => e.id), target: hex, queued });
+  view.mark(target);
+  attempt(game.move(ids(units), target, { queued }));
+}
+
+function lookAt(entities) {
+  if (!entities.length) return;
+  const mean = axis => entities.reduce((sum, e) => sum + e[axis], 0) / entities.length * SIZE;
+  Object.assign(view.camera, { x: mean('x'), y: mean('y') });
+}
+
+/** Selects the next of one's units that does nothing, and goes there. */
+function nextIdle() {
+  const idle = state.mine().filter(e => e.kind === 'unit' && (e.data.activity ?? 'idle') === 'idle');
+  if (!idle.length) return;
+  const at = idle.findIndex(e => view.selected.has(e.id));
+  const next = idle[(at + 1) % idle.length];
+  select([next]);
+  lookAt([next]);
 }
 
 const actions = {
-  chat: text => connection.chat(text),
-  train: (building, recipe) => order('train', { building, recipe, cycles: 1 }),
-  cancel: job => order('cancel', { job }),
-  stop: () => order('stop', { units: selectedUnits().map(e => e.id) }),
-  click(entity, hex, { shift, order: isOrder, double }) {
+  select,
+  chat: text => game.chat(text),
+  train: (building, recipe) => attempt(game.train(building, recipe)),
+  cancel: job => attempt(game.cancel(job)),
+  stop: () => { if (selectedUnits().length) attempt(game.stop(ids(selectedUnits()))); },
+  look: () => lookAt(selectedEntities()),
+  home: () => view.centerOn(state.home),
+  zoom: factor => view.zoomAt(view.width / 2, view.height / 2, factor),
+  toggleBox: () => { input.boxMode = !input.boxMode; return input.boxMode; },
+  visit(empire) {
+    const theirs = [...state.entities.values()].filter(e => e.owner === empire);
+    lookAt(theirs.filter(e => e.kind === 'building').slice(0, 1).concat(theirs).slice(0, 1));
+  },
+  click(entity, at, { shift, order, double }) {
     const sendsUnits = selectedUnits().length > 0;
-    if (isOrder) return move(hex, shift);
+    if (order) return move(at, shift);
     if (entity && double && state.isMine(entity))
-      return select([...state.entities.values()].filter(e => state.isMine(e) && e.type === entity.type && distance(e.pos, entity.pos) < 20));
+      return select(state.mine(entity.type).filter(e => hex.distance(e.pos, entity.pos) < GROUP_RADIUS));
     if (entity && (state.isMine(entity) || !sendsUnits)) return select([entity]);
-    if (sendsUnits) return move(hex, shift);
+    if (sendsUnits) return move(at, shift);
     select([]);
   },
-  box(entities) {
+  box(entities, { shift }) {
     const units = entities.filter(e => state.isMine(e) && e.kind === 'unit');
+    if (shift) units.push(...selectedUnits());
     if (units.length) select(units);
   },
   key(name, event) {
-    if (!connection) return;
-    if (name === 'escape') select([]);
-    if (name === 'h') view.centerOn(state.home);
-    if (name === 'enter') { event.preventDefault(); $('chat-input').focus(); }
+    if (!hasPlayed || $('help').open) return;
+    const keys = {
+      escape: () => select([]),
+      h: actions.home,
+      x: actions.stop,
+      c: actions.look,
+      '.': nextIdle,
+      '?': () => $('help').showModal(),
+      f: () => select(state.mine().filter(e => e.kind === 'unit' && e.type !== 'worker' && e.type !== 'scout')),
+      enter: () => panels.openChat(true),
+    };
+    if (!keys[name]) return;
+    event.preventDefault();
+    keys[name]();
   },
 };
 
-const panels = new Panels(state, actions);
+const panels = new Panels(game, actions);
+const selection = new SelectionPanel(state, actions);
 const input = new Input(view, actions);
-$('minimap').addEventListener('pointerdown', event => {
-  const box = $('minimap').getBoundingClientRect();
-  if (minimap) Object.assign(view.camera, minimap.toMap((event.clientX - box.left) * $('minimap').width / box.width, (event.clientY - box.top) * $('minimap').height / box.height));
-});
 
 // --- what the server says -------------------------------------------------------------------------
 
-let hasCentered = false;
+const showStatus = () => panels.status(game.connection.state, game.session?.state, hasPlayed);
 
-function onMessage(message) {
-  state.apply(message);
-  const { payload } = message;
-  switch (message.type) {
-    case 'welcome':
-      setPaused(payload.session_status.state);
-      if (!hasCentered) view.centerOn(payload.home);
-      hasCentered = true;
-      break;
-    case 'session_status': setPaused(payload.state); break;
-    case 'roster': panels.roster(payload.players); break;
-    case 'player_joined': panels.joined(payload); break;
-    case 'player_left': panels.left(payload); break;
-    case 'chat': panels.chat(payload); break;
-    case 'announcement': panels.announcement(payload); break;
-    case 'error':
-      if (payload.seq === undefined) panels.toast(payload.message || payload.code);
-      break;
-  }
-}
-
-function setPaused(sessionState) {
-  paused = sessionState !== 'running';
-  panels.status({ connection: connectionState, paused });
-}
-
-state.addEventListener('change', ({ detail }) => {
-  if (detail.what === 'resources') panels.resources(detail.detail);
-  if (detail.what === 'jobs') panels.shown = '';
+game.on('state', showStatus);
+game.on('session_status', showStatus);
+game.on('retry', retry => panels.retry(retry));
+game.on('latency', ms => panels.latency(ms));
+game.on('roster', () => panels.roster());
+game.on('player_joined', player => panels.joined(player));
+game.on('player_left', player => panels.left(player));
+game.on('chat', line => panels.chat(line));
+game.on('announcement', announcement => panels.announcement(announcement));
+game.on('error', error => panels.toast(error.message));
+game.on('change', ({ what, detail }) => {
+  if (what === 'resources') panels.resources(detail);
+  if (what === 'empires') panels.roster();
+  if (what === 'jobs') for (const job of detail) if (job.event === 'failed') panels.toast(`Production failed: ${job.reason || job.recipe}`);
 });
+game.on('welcome', ({ home }) => {
+  if (!hasPlayed) view.centerOn(home);
+  hasPlayed = true;
+  $('login').hidden = true;
+  panels.show();
+  panels.roster();
+  showStatus();
+});
+game.on('refused', error => {
+  if (error.code !== 'replaced') localStorage.removeItem(TOKEN_KEY);
+  showLogin(error.code === 'replaced' ? 'You are playing in another window.' : error.message);
+});
+window.addEventListener('online', () => game.connection.retryNow());
+document.addEventListener('visibilitychange', () => { if (!document.hidden) game.connection.retryNow(); });
 
 // --- getting in ---------------------------------------------------------------------------------
 
-async function loadConfig() {
-  const response = await fetch('config.json');
-  return response.json();
-}
-
-function enter(token) {
-  const url = new URL('ws', location.href);
-  url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  connection = new Connection(url.href, token);
-  connection.addEventListener('message', ({ detail }) => onMessage(detail));
-  connection.addEventListener('latency', ({ detail }) => panels.status({ latency: detail }));
-  connection.addEventListener('state', ({ detail }) => {
-    connectionState = detail;
-    panels.status({ connection: detail, paused: paused && detail === 'online' });
-    if (detail !== 'online') return;
-    $('login').hidden = true;
-    panels.show();
-  });
-  connection.addEventListener('refused', ({ detail }) => {
-    if (detail.code !== 'replaced') localStorage.removeItem(TOKEN_KEY);
-    $('login').hidden = false;
-    $('login-button').disabled = false;
-    $('login-error').textContent = detail.message;
-  });
-  connection.connect();
+function showLogin(message) {
+  hasPlayed = false;
+  showStatus();
+  $('login').hidden = false;
+  $('login-button').disabled = false;
+  $('login-error').textContent = message;
 }
 
 async function logIn(loginUrl, username) {
@@ -148,50 +166,51 @@ async function logIn(loginUrl, username) {
   return answer.token;
 }
 
+// A refusal is told by its event.
+const enter = () => void game.connect().catch(() => {});
+
 async function start() {
-  const config = await loadConfig();
+  const config = await (await fetch('config.json')).json();
   $('login-form').addEventListener('submit', async event => {
     event.preventDefault();
     $('login-button').disabled = true;
     $('login-error').textContent = '';
     try {
-      const token = await logIn(config.login_url, $('login-name').value.trim());
-      localStorage.setItem(TOKEN_KEY, token);
-      enter(token);
+      localStorage.setItem(TOKEN_KEY, await logIn(config.login_url, $('login-name').value.trim()));
+      enter();
     } catch (error) {
       $('login-error').textContent = error instanceof TypeError ? 'The login server does not answer.' : error.message;
       $('login-button').disabled = false;
     }
   });
-  const token = localStorage.getItem(TOKEN_KEY);
-  if (token) enter(token);
+  if (localStorage.getItem(TOKEN_KEY)) enter();
 }
 
 // --- every frame --------------------------------------------------------------------------------
 
 let last = performance.now();
-let sinceMinimap = 0;
+let sincePanels = 0;
 
 function frame(now) {
   const delta = Math.min(100, now - last);
   last = now;
   state.interpolate(delta);
   input.step(delta);
-  for (const id of view.selected) if (!state.entities.has(id)) view.selected.delete(id);
-  $('map').classList.toggle('can-order', selectedUnits().length > 0);
   view.draw(now);
-  sinceMinimap += delta;
-  if (sinceMinimap > 250 && !$('minimap').hidden) {
-    sinceMinimap = 0;
-    minimap = view.drawMinimap($('minimap'));
-    panels.status({ tick: state.tick });
-    panels.selection(selectedEntities());
+  sincePanels += delta;
+  if (sincePanels > PANELS_MS && hasPlayed) {
+    sincePanels = 0;
+    for (const id of view.selected) if (!state.entities.has(id)) view.selected.delete(id);
+    $('map').classList.toggle('can-order', selectedUnits().length > 0);
+    minimap.draw();
+    panels.tick(state.tick);
+    selection.show(selectedEntities());
   }
   requestAnimationFrame(frame);
 }
 
 // For the browser's console and for automated play.
-window.mmorts = { state, view, actions, get connection() { return connection; } };
+window.mmorts = { game, state, view, actions, connection: game.connection };
 
 start().catch(error => { $('login-error').textContent = `The game cannot be loaded: ${error.message}`; });
 requestAnimationFrame(frame);

@@ -1,94 +1,176 @@
-import { ownerColor, resourceColor } from './art.js';
+import { $, element, words } from './dom.js';
+import { resourceIcon } from './icons.js';
+import { ownerColor } from './sprites.js';
 
-const $ = id => document.getElementById(id);
 const CHAT_LINES_MAX = 200;
 const TOAST_MS = 3500;
+const PEEK_MS = 6000;       // a line of the chat stays over a phone's map so long
+const PEEK_LINES = 2;
 
-function element(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-const words = name => name.replace(/_/g, ' ');
-
-/** The panels around the map. Text from players only ever goes in as text. */
+/** Everything around the map but the selection. */
 export class Panels {
-  constructor(state, actions) {
-    this.state = state;
+  #unread = 0;
+  #peekTimer = null;
+
+  constructor(game, actions) {
+    this.game = game;
+    this.state = game.state;
     this.actions = actions;
-    this.players = new Map();
-    this.shown = '';
     $('chat-form').addEventListener('submit', event => {
       event.preventDefault();
       const text = $('chat-input').value.trim();
       if (text && actions.chat(text)) $('chat-input').value = '';
-      $('map').focus();
+      else if (text) this.toast('Not connected: not sent.');
+      if (!this.#isNarrow()) $('map').focus();
     });
     $('help-toggle').addEventListener('click', () => $('help').showModal());
+    $('chat-toggle').addEventListener('click', () => this.openChat(!$('chat').classList.contains('open')));
+    $('roster-toggle').addEventListener('click', () => $('roster').classList.toggle('open'));
+    $('announcement-close').addEventListener('click', () => { $('announcement').hidden = true; });
+    for (const [id, action] of [['zoom-in', () => actions.zoom(1.35)], ['zoom-out', () => actions.zoom(1 / 1.35)], ['go-home', actions.home]])
+      $(id).addEventListener('click', action);
+    $('box-mode').addEventListener('click', () => this.#setPressed($('box-mode'), actions.toggleBox()));
+  }
+
+  #isNarrow() {
+    return window.matchMedia('(max-width: 760px)').matches;
+  }
+
+  #setPressed(button, pressed) {
+    button.setAttribute('aria-pressed', String(pressed));
   }
 
   show() {
-    for (const id of ['topbar', 'roster', 'minimap', 'chat']) $(id).hidden = false;
+    for (const id of ['topbar', 'roster', 'minimap', 'chat', 'tools', 'chat-toggle']) $(id).hidden = false;
   }
+
+  // --- top -----------------------------------------------------------------------------------------
 
   resources(changed) {
     const bar = $('resources');
+    for (const item of bar.querySelectorAll('.resource')) if (!this.state.resources.has(item.dataset.item)) item.remove();
     for (const [item, amount] of this.state.resources) {
       let node = bar.querySelector(`[data-item="${CSS.escape(item)}"]`);
       if (!node) {
-        node = element('span', { className: 'resource', title: words(item) }, element('i'), element('b'));
+        node = element('span', { className: 'resource' }, resourceIcon(item), element('span', { className: 'name' }, words(item)), element('b'));
         node.dataset.item = item;
-        node.firstChild.style.background = resourceColor(item);
         bar.append(node);
       }
+      node.title = `${words(item)}: ${amount.toLocaleString('en')}`;
       node.lastChild.textContent = amount.toLocaleString('en');
-      node.classList.toggle('changed', Boolean(changed && item in changed));
-    }
-    this.shown = '';
-  }
-
-  status({ tick, latency, connection, paused }) {
-    if (tick !== undefined) $('tick').textContent = `tick ${tick}`;
-    if (latency !== undefined) $('latency').textContent = `${Math.round(latency)} ms`;
-    if (connection !== undefined) {
-      $('connection').dataset.state = paused ? 'paused' : connection;
-      $('connection').title = paused ? 'The session is paused' : connection;
+      if (changed && item in changed) {
+        node.classList.remove('changed');
+        void node.offsetWidth; // begins the animation anew
+        node.classList.add('changed');
+      }
     }
   }
 
-  roster(players) {
-    this.players = new Map(players.map(player => [player.player_id, player.username]));
-    this.#drawRoster();
+  tick(tick) {
+    $('tick').textContent = tick.toLocaleString('en');
   }
 
-  joined({ player_id, username }) {
-    if (!this.players.has(player_id)) this.#line('system', `${username} has joined.`);
-    this.players.set(player_id, username);
-    this.#drawRoster();
+  latency(ms) {
+    $('latency').textContent = `${Math.round(ms)} ms`;
+    $('latency').dataset.quality = ms < 120 ? 'good' : ms < 300 ? 'fair' : 'bad';
   }
 
-  left({ player_id, username }) {
-    if (this.players.delete(player_id)) this.#line('system', `${username} has left.`);
-    this.#drawRoster();
+  /** @param {string} connection 'connecting', 'online', 'offline' @param {string} session the session's state */
+  status(connection, session, hasPlayed) {
+    const online = connection === 'online';
+    const halted = online && session !== 'running';
+    $('connection').dataset.state = halted ? 'paused' : connection;
+    $('connection').title = halted ? `The session is ${session}` : `Connection: ${connection}`;
+    $('connection-text').textContent = halted ? session : online ? 'online' : 'offline';
+    let text = '';
+    if (!online && hasPlayed) text = 'Reconnecting…';
+    else if (halted) text = session === 'stopping' ? 'The server is stopping' : 'The session is paused';
+    $('banner').hidden = !text;
+    $('banner').dataset.state = online ? 'paused' : 'offline';
+    if ($('banner-text').textContent !== text) $('banner-text').textContent = text;
+    if (!text) $('banner-more').textContent = '';
+    else if (halted) $('banner-more').textContent = 'It goes on by itself.';
   }
 
-  #drawRoster() {
-    $('roster-count').textContent = this.players.size;
-    const idByName = new Map([...this.state.empires].map(([id, name]) => [name, id]));
-    $('roster-list').replaceChildren(...[...this.players.values()].sort().map(name => {
-      const swatch = element('span', { className: 'swatch' });
-      swatch.style.background = ownerColor(idByName.get(name) || null, this.state.empireId);
-      return element('li', {}, swatch, name);
-    }));
-  }
-
-  chat({ username, message }) {
-    this.#line('', message, username);
+  retry({ attempt, delayMs }) {
+    $('banner-more').textContent = attempt > 1 ? `Attempt ${attempt}, in ${(delayMs / 1000).toFixed(1)} s` : '';
   }
 
   announcement({ message }) {
+    $('announcement-text').textContent = message;
+    $('announcement').hidden = false;
     this.#line('announcement', message);
+  }
+
+  toast(text, kind = '') {
+    const node = element('div', { className: `toast ${kind}` }, text);
+    $('toasts').append(node);
+    while ($('toasts').children.length > 4) $('toasts').firstChild.remove();
+    setTimeout(() => node.remove(), TOAST_MS);
+  }
+
+  // --- who is here -----------------------------------------------------------------------------
+
+  joined({ username }) {
+    this.#line('system', `${username} has joined.`);
+    this.roster();
+  }
+
+  left({ username }) {
+    this.#line('system', `${username} has left.`);
+    this.roster();
+  }
+
+  /** Colours are those of the empires met so far; the others' are not known yet: grey. */
+  roster() {
+    const { players, playerId } = this.game;
+    $('roster-count').textContent = $('roster-toggle-count').textContent = players.size;
+    const idByName = new Map([...this.state.empires].map(([id, name]) => [name, id]));
+    const sorted = [...players].sort(([a, x], [b, y]) => (b === playerId) - (a === playerId) || x.localeCompare(y));
+    $('roster-list').replaceChildren(...sorted.map(([id, name]) => {
+      const empire = id === playerId ? this.state.empireId : idByName.get(name) ?? null;
+      const swatch = element('span', { className: 'swatch' });
+      swatch.style.background = ownerColor(empire, this.state.empireId);
+      const row = element('li', { title: empire ? name : `${name} (not met yet)` }, swatch, element('span', {}, name));
+      if (id === playerId) row.append(element('small', {}, 'you'));
+      if (empire) {
+        row.className = 'met';
+        row.addEventListener('click', () => this.actions.visit(empire));
+      }
+      return row;
+    }));
+  }
+
+  // --- chat ----------------------------------------------------------------------------------------
+
+  openChat(open) {
+    $('chat').classList.toggle('open', open);
+    this.#setPressed($('chat-toggle'), open);
+    if (open) {
+      this.#countUnread(0);
+      $('chat-peek').replaceChildren();
+      $('chat-log').scrollTop = $('chat-log').scrollHeight;
+      $('chat-input').focus();
+    } else {
+      $('chat-input').blur();
+    }
+  }
+
+  chat({ username, message, player_id: id }) {
+    this.#line(id === this.game.playerId ? 'own' : '', message, username);
+    if (!this.#isNarrow() || $('chat').classList.contains('open')) return;
+    this.#countUnread(this.#unread + 1);
+    const peek = $('chat-peek');
+    peek.append(element('li', {}, element('b', {}, `${username}: `), message));
+    while (peek.children.length > PEEK_LINES) peek.firstChild.remove();
+    clearTimeout(this.#peekTimer);
+    this.#peekTimer = setTimeout(() => peek.replaceChildren(), PEEK_MS);
+  }
+
+  #countUnread(count) {
+    this.#unread = count;
+    $('chat-unread').textContent = count > 99 ? '99+' : count;
+    $('chat-unread').hidden = count === 0;
   }
 
   #line(className, text, username) {
@@ -100,72 +182,5 @@ export class Panels {
     log.append(line);
     while (log.children.length > CHAT_LINES_MAX) log.firstChild.remove();
     if (atEnd) log.scrollTop = log.scrollHeight;
-  }
-
-  toast(text, kind = '') {
-    const node = element('div', { className: `toast ${kind}` }, text);
-    $('toasts').append(node);
-    while ($('toasts').children.length > 4) $('toasts').firstChild.remove();
-    setTimeout(() => node.remove(), TOAST_MS);
-  }
-
-  /** The panel of what is selected; rebuilt only when what it says changes. */
-  selection(entities) {
-    const panel = $('selection');
-    panel.hidden = entities.length === 0;
-    if (!entities.length) { this.shown = ''; return; }
-    const signature = JSON.stringify([entities.map(e => [e.id, e.health, e.stale, e.data.activity]), [...this.state.jobs.values()].map(j => [j.job, j.start_tick])]);
-    if (signature !== this.shown) {
-      this.shown = signature;
-      const types = new Map();
-      for (const e of entities) types.set(e.type, (types.get(e.type) || 0) + 1);
-      const title = [...types].map(([type, n]) => n > 1 ? `${n} ${words(type)}s` : words(type)).join(', ');
-      const owner = entities[0].owner ? this.state.empires.get(entities[0].owner) || 'unknown' : 'nobody';
-      $('selection-head').replaceChildren(element('b', {}, title), element('small', {}, entities[0].stale ? `${owner} · as last seen` : owner));
-      $('selection-body').replaceChildren(...this.#selectionBody(entities));
-    }
-    for (const bar of panel.querySelectorAll('progress[data-start]'))
-      bar.value = Math.min(1, Math.max(0, (this.state.tick - bar.dataset.start) / (bar.dataset.end - bar.dataset.start)));
-  }
-
-  #selectionBody(entities) {
-    const nodes = [];
-    const only = entities.length === 1 ? entities[0] : null;
-    const full = only && this.state.types.get(only.type)?.health;
-    if (full && only.health !== null && only.kind !== 'resource')
-      nodes.push(element('progress', { className: 'health', max: full, value: only.health, title: `${only.health} of ${full}` }));
-    if (only && this.state.isMine(only) && only.kind === 'building') nodes.push(...this.#training(only), this.#queue(only));
-    const mine = entities.filter(e => this.state.isMine(e) && e.kind === 'unit');
-    if (mine.length) {
-      nodes.push(element('small', {}, [...new Set(mine.map(e => e.data.activity || 'idle'))].join(', ')));
-      nodes.push(element('button', { onclick: () => this.actions.stop() }, 'Stop'));
-    }
-    return nodes;
-  }
-
-  #training(building) {
-    return this.state.recipes.filter(recipe => recipe.buildings.includes(building.type)).map(recipe => {
-      const inputs = Object.entries(recipe.inputs || {});
-      const short = inputs.some(([item, amount]) => (this.state.resources.get(item) || 0) < amount);
-      const cost = element('small', { className: short ? 'short' : '' }, inputs.map(([item, amount]) => `${amount} ${item}`).join(' · ') || 'free');
-      const seconds = element('small', {}, `${Math.round(recipe.duration_ticks * this.state.tickMs / 1000)} s`);
-      const button = element('button', { className: 'train', disabled: short, onclick: () => this.actions.train(building.id, recipe.name) },
-        element('b', {}, words(recipe.unit || recipe.name)), cost, seconds);
-      button.dataset.recipe = recipe.name;
-      return button;
-    });
-  }
-
-  #queue(building) {
-    const list = element('div', { className: 'queue' });
-    for (const job of this.state.jobs.values()) {
-      if (job.building !== building.id) continue;
-      const bar = element('progress', { max: 1, value: 0 });
-      bar.dataset.start = job.start_tick;
-      bar.dataset.end = job.end_tick;
-      list.append(element('div', { className: 'job' }, words(job.recipe),
-        element('button', { className: 'icon', title: 'Cancel', onclick: () => this.actions.cancel(job.job) }, '×'), bar));
-    }
-    return list;
   }
 }

@@ -1,15 +1,17 @@
-import { SIZE, fromPixel, key, toPixel, trace } from './hex.js';
-import { drawEntity, drawHealth, drawTerrain, ownerColor } from './art.js';
-import { FOG, VISIBLE } from './state.js';
+import { Fog, SHROUD_COLOR } from './fog.js';
+import { SIZE, fromPixel, toPixel, trace } from './grid.js';
+import { Land } from './land.js';
+import { drawEntity, drawHealth, drawToken, ownerColor } from './sprites.js';
 
-const TILE = 512;        // px of map plane per cached picture of the land
-const ZOOM_MIN = 0.22, ZOOM_MAX = 2.2;
-const MARGIN = SIZE * 1.2;
+const ZOOM_MIN = 0.16, ZOOM_MAX = 2.2;
+const TOKEN_ZOOM = 0.5;     // below, units and buildings are drawn as tokens
+const CLUSTER_ZOOM = 0.34;  // below, neighbouring tokens of one kind are one with a number
+const CLUSTER_PX = 22;
+const NAME_ZOOM = 0.26;
+const MARKER_MS = 650;
+const FONT = '"Palatino Linotype", Palatino, "URW Palladio L", Georgia, serif';
 
-/**
- * The map on a canvas: camera, land, fog, entities. The land is drawn once into tiles and again only
- * where more of it becomes known; fog and entities are drawn every frame.
- */
+/** The map on a canvas: camera, land, fog, entities. */
 export class MapView {
   constructor(canvas, state) {
     this.canvas = canvas;
@@ -19,15 +21,11 @@ export class MapView {
     this.selected = new Set();
     this.hover = null;        // hex under the pointer
     this.box = null;          // {x0, y0, x1, y1} in screen px while a box is drawn
-    this.markers = [];        // {q, r, age} orders just given
-    this.tiles = new Map();   // "tx,ty" -> {canvas, dirty}
-    this.byTile = new Map();  // "tx,ty" -> hexes
-    state.addEventListener('change', ({ detail }) => {
-      if (detail.what === 'reset') { this.tiles.clear(); this.byTile.clear(); }
-      if (detail.what === 'hexes') for (const [q, r] of detail.detail) this.#learn(q, r);
-    });
+    this.markers = [];        // {q, r, ms} orders just given
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#resize();
+    this.land = new Land(state, this.ratio);
+    this.fog = new Fog(state);
   }
 
   #resize() {
@@ -79,233 +77,200 @@ export class MapView {
     const reach = Math.max(16, 14 / this.camera.zoom);
     let best = null, bestScore = Infinity;
     for (const entity of this.state.entities.values()) {
-      const d = Math.hypot(entity.x - x, entity.y - y);
-      const limit = entity.kind === 'building' ? SIZE * .9 : reach;
+      const d = Math.hypot(entity.x * SIZE - x, entity.y * SIZE - y);
+      const limit = entity.kind === 'building' ? Math.max(SIZE * .9, reach) : reach;
       const score = d + (entity.kind === 'unit' ? 0 : entity.kind === 'building' ? 12 : 40);
       if (d <= limit && score < bestScore) { best = entity; bestScore = score; }
     }
     return best;
   }
 
+  #between(a, b, margin = 0) {
+    const x0 = (a.x - margin) / SIZE, y0 = (a.y - margin) / SIZE, x1 = (b.x + margin) / SIZE, y1 = (b.y + margin) / SIZE;
+    const found = [];
+    for (const e of this.state.entities.values())
+      if (e.x >= x0 && e.x <= x1 && e.y >= y0 && e.y <= y1) found.push(e);
+    return found;
+  }
+
   entitiesInBox({ x0, y0, x1, y1 }) {
-    const a = this.toMap(Math.min(x0, x1), Math.min(y0, y1));
-    const b = this.toMap(Math.max(x0, x1), Math.max(y0, y1));
-    return [...this.state.entities.values()].filter(e => e.x >= a.x && e.x <= b.x && e.y >= a.y && e.y <= b.y);
+    return this.#between(this.toMap(Math.min(x0, x1), Math.min(y0, y1)), this.toMap(Math.max(x0, x1), Math.max(y0, y1)));
   }
 
-  #tilesOf(x, y) {
-    const names = new Set();
-    for (const dx of [-MARGIN, MARGIN]) for (const dy of [-MARGIN, MARGIN])
-      names.add(`${Math.floor((x + dx) / TILE)},${Math.floor((y + dy) / TILE)}`);
-    return names;
+  mark([q, r]) {
+    this.markers.push({ q, r, ms: performance.now() });
   }
 
-  #learn(q, r) {
-    const { x, y } = toPixel(q, r);
-    for (const name of this.#tilesOf(x, y)) {
-      let hexes = this.byTile.get(name);
-      if (!hexes) this.byTile.set(name, hexes = new Map());
-      const hex = this.state.hexes.get(key(q, r));
-      if (!hex || hexes.get(key(q, r)) === hex.terrain) continue;
-      hexes.set(key(q, r), hex.terrain);
-      const tile = this.tiles.get(name);
-      if (tile) tile.dirty = true;
-    }
+  #screenSpace() {
+    this.ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
   }
 
-  #tile(tx, ty) {
-    const name = `${tx},${ty}`;
-    const hexes = this.byTile.get(name);
-    if (!hexes) return null;
-    let tile = this.tiles.get(name);
-    if (!tile) {
-      const canvas = document.createElement('canvas');
-      canvas.width = canvas.height = TILE;
-      this.tiles.set(name, tile = { canvas, dirty: true });
-    }
-    if (tile.dirty) {
-      const ctx = tile.canvas.getContext('2d');
-      ctx.setTransform(1, 0, 0, 1, -tx * TILE, -ty * TILE);
-      ctx.clearRect(tx * TILE, ty * TILE, TILE, TILE);
-      const known = [...hexes.keys()].map(name => this.state.hexes.get(name)).filter(Boolean);
-      known.sort((a, b) => a.r - b.r || a.q - b.q);
-      for (const { q, r, terrain } of known) {
-        const { x, y } = toPixel(q, r);
-        drawTerrain(ctx, q, r, x, y, terrain);
-      }
-      tile.dirty = false;
-    }
-    return tile.canvas;
+  #mapSpace() {
+    const { x, y, zoom } = this.camera;
+    const s = this.ratio * zoom;
+    this.ctx.setTransform(s, 0, 0, s, this.ratio * (this.width / 2 - x * zoom), this.ratio * (this.height / 2 - y * zoom));
   }
 
   draw(timeMs) {
     const { ctx, camera } = this;
-    ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    ctx.fillStyle = '#07090d';
+    this.#screenSpace();
+    ctx.fillStyle = SHROUD_COLOR;
     ctx.fillRect(0, 0, this.width, this.height);
-    const s = this.ratio * camera.zoom;
-    ctx.setTransform(s, 0, 0, s, this.ratio * (this.width / 2 - camera.x * camera.zoom), this.ratio * (this.height / 2 - camera.y * camera.zoom));
+    this.#mapSpace();
     const a = this.toMap(0, 0), b = this.toMap(this.width, this.height);
-    this.#drawLand(a, b);
-    this.#drawFog(a, b);
-    this.#drawOrders();
-    this.#drawEntities(a, b, timeMs);
-    ctx.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    const inView = this.#between(a, b, 60);
+    this.land.draw(ctx, a, b, camera.zoom);
+    // What lies about belongs to the land: fog dims it too.
+    if (camera.zoom >= TOKEN_ZOOM)
+      for (const e of inView) if (e.kind === 'resource') this.#drawOne(e, timeMs);
+    this.fog.draw(ctx, a, b);
+    this.#drawHover();
+    this.#drawOrders(timeMs);
+    if (camera.zoom >= TOKEN_ZOOM) this.#drawEntities(inView, timeMs);
+    else this.#drawTokens(inView);
+    this.#screenSpace();
+    this.#drawNames(inView);
     this.#drawBox();
   }
 
-  #drawLand(a, b) {
-    for (let ty = Math.floor(a.y / TILE); ty <= Math.floor(b.y / TILE); ty++)
-      for (let tx = Math.floor(a.x / TILE); tx <= Math.floor(b.x / TILE); tx++) {
-        const picture = this.#tile(tx, ty);
-        if (picture) this.ctx.drawImage(picture, tx * TILE, ty * TILE);
-      }
-  }
-
-  #eachHexIn(a, b, visit) {
-    const r0 = Math.floor((a.y - SIZE) / (SIZE * 1.5)), r1 = Math.ceil((b.y + SIZE) / (SIZE * 1.5));
-    const step = SIZE * Math.sqrt(3);
-    for (let r = r0; r <= r1; r++) {
-      const q0 = Math.floor(a.x / step - r / 2) - 1, q1 = Math.ceil(b.x / step - r / 2) + 1;
-      for (let q = q0; q <= q1; q++) visit(q, r, this.state.hexes.get(key(q, r)));
-    }
-  }
-
-  #drawFog(a, b) {
+  #drawHover() {
+    if (!this.hover || !this.state.hexAt(this.hover)) return;
     const { ctx } = this;
-    const fog = new Path2D(), edge = new Path2D();
-    this.#eachHexIn(a, b, (q, r, hex) => {
-      if (!hex) return;
-      const { x, y } = toPixel(q, r);
-      if (hex.state === FOG) trace(fog, x, y, 1.02);
-      const nearShroud = [[1, 0], [1, -1], [0, -1], [-1, 0], [-1, 1], [0, 1]]
-        .some(([dq, dr]) => !this.state.hexes.has(key(q + dq, r + dr)));
-      if (nearShroud) trace(edge, x, y, 1.02);
-    });
-    ctx.fillStyle = 'rgba(9,12,22,.58)';
-    ctx.fill(fog);
-    ctx.fillStyle = 'rgba(7,9,13,.38)';
-    ctx.fill(edge);
-    if (this.hover && this.state.hexes.has(key(...this.hover))) {
-      const { x, y } = toPixel(...this.hover);
-      ctx.strokeStyle = 'rgba(255,244,214,.55)';
-      ctx.lineWidth = 1.6;
-      ctx.beginPath();
-      trace(ctx, x, y, .96);
-      ctx.stroke();
-    }
+    const { x, y } = toPixel(...this.hover);
+    ctx.strokeStyle = 'rgba(255,244,214,.55)';
+    ctx.lineWidth = 1.6;
+    ctx.beginPath();
+    trace(ctx, x, y, .96);
+    ctx.stroke();
   }
 
-  #drawOrders() {
+  #drawOrders(timeMs) {
     const { ctx, state } = this;
-    ctx.setLineDash([5, 6]);
-    ctx.lineWidth = 1.6;
-    ctx.strokeStyle = 'rgba(255,236,186,.6)';
+    const thin = Math.max(1, 1 / this.camera.zoom);
+    ctx.setLineDash([6 * thin, 6 * thin]);
+    ctx.lineDashOffset = -timeMs / 60 % (12 * thin);
+    ctx.lineWidth = 1.8 * thin;
+    ctx.strokeStyle = ctx.fillStyle = 'rgba(255,236,186,.75)';
     for (const id of this.selected) {
       const entity = state.entities.get(id);
       const target = entity?.data.target;
       if (!target || entity.data.activity === 'idle') continue;
       const to = toPixel(target[0], target[1]);
       ctx.beginPath();
-      ctx.moveTo(entity.x, entity.y);
+      ctx.moveTo(entity.x * SIZE, entity.y * SIZE);
       ctx.lineTo(to.x, to.y);
       ctx.stroke();
+      ctx.beginPath();
+      ctx.arc(to.x, to.y, 4 * thin, 0, 7);
+      ctx.fill();
     }
     ctx.setLineDash([]);
-    this.markers = this.markers.filter(marker => (marker.age += 1) < 40);
-    for (const { q, r, age } of this.markers) {
+    const now = performance.now();
+    this.markers = this.markers.filter(marker => now - marker.ms < MARKER_MS);
+    for (const { q, r, ms } of this.markers) {
+      const age = (now - ms) / MARKER_MS;
       const { x, y } = toPixel(q, r);
-      ctx.strokeStyle = `rgba(232,184,74,${1 - age / 40})`;
-      ctx.lineWidth = 3;
+      ctx.strokeStyle = `rgba(232,184,74,${1 - age})`;
+      ctx.lineWidth = 3 * thin;
       ctx.beginPath();
-      trace(ctx, x, y, .35 + age / 60);
+      trace(ctx, x, y, .35 + age * .65);
       ctx.stroke();
     }
   }
 
-  #drawEntities(a, b, timeMs) {
+  #drawOne(entity, timeMs) {
+    const { ctx } = this;
+    ctx.globalAlpha = entity.stale ? .5 : 1;
+    drawEntity(ctx, entity, entity.x * SIZE, entity.y * SIZE, ownerColor(entity.owner, this.state.empireId), timeMs,
+      this.ratio * this.camera.zoom > 1.1 ? 2 : 1);
+    ctx.globalAlpha = 1;
+  }
+
+  #drawEntities(inView, timeMs) {
     const { ctx, state } = this;
-    const inView = [...state.entities.values()].filter(e => e.x > a.x - 60 && e.x < b.x + 60 && e.y > a.y - 60 && e.y < b.y + 60);
-    const layer = { resource: 0, building: 1 };
-    inView.sort((p, o) => (layer[p.kind] ?? 2) - (layer[o.kind] ?? 2) || p.y - o.y);
-    for (const entity of inView) {
-      const color = ownerColor(entity.owner, state.empireId);
-      if (this.selected.has(entity.id)) {
-        ctx.strokeStyle = '#fff3cf';
-        ctx.lineWidth = 2;
-        ctx.beginPath();
-        if (entity.kind === 'building') trace(ctx, entity.x, entity.y, .95);
-        else ctx.ellipse(entity.x, entity.y + 7, 17, 9, 0, 0, 7);
-        ctx.stroke();
-      }
-      ctx.globalAlpha = entity.stale ? .45 : 1;
-      drawEntity(ctx, entity, entity.x, entity.y, color, timeMs);
-      ctx.globalAlpha = 1;
+    const layer = e => (e.kind === 'building' ? 0 : 1);
+    const shown = inView.filter(e => e.kind !== 'resource').sort((p, o) => layer(p) - layer(o) || p.y - o.y);
+    for (const entity of shown) {
+      const x = entity.x * SIZE, y = entity.y * SIZE;
+      if (this.selected.has(entity.id)) this.#drawRing(entity, x, y);
+      this.#drawOne(entity, timeMs);
       const full = state.types.get(entity.type)?.health;
-      if (!entity.stale && entity.health !== null && full && (entity.health < full || this.selected.has(entity.id)) && entity.kind !== 'resource')
-        drawHealth(ctx, entity.x, entity.y - (entity.kind === 'building' ? 34 : 21), Math.max(0, entity.health / full));
-      if (entity.type === 'settlement' && this.camera.zoom > .4) this.#drawName(entity, color);
+      if (entity.stale || entity.health === null || !full) continue;
+      if (entity.health < full || this.selected.has(entity.id))
+        drawHealth(ctx, x, y - (entity.kind === 'building' ? 42 : 24), Math.max(0, entity.health / full));
+    }
+    for (const id of this.selected) {
+      const entity = state.entities.get(id);
+      if (entity?.kind === 'resource') this.#drawRing(entity, entity.x * SIZE, entity.y * SIZE);
     }
   }
 
-  #drawName(entity, color) {
-    const name = this.state.empires.get(entity.owner);
-    if (!name) return;
+  #drawRing(entity, x, y) {
     const { ctx } = this;
-    ctx.font = '600 13px "Palatino Linotype", Palatino, Georgia, serif';
+    ctx.strokeStyle = '#fff3cf';
+    ctx.fillStyle = 'rgba(255,243,207,.16)';
+    ctx.lineWidth = 2.2;
+    ctx.beginPath();
+    if (entity.kind === 'unit') ctx.ellipse(x, y + 10, 19, 10.5, 0, 0, 7);
+    else trace(ctx, x, y, .95);
+    ctx.fill();
+    ctx.stroke();
+  }
+
+  /** From afar: tokens of one size on the screen; from very far, one for those that stand together. */
+  #drawTokens(inView) {
+    const { ctx, state, camera } = this;
+    this.#screenSpace();
+    const clusters = new Map();
+    for (const entity of inView) {
+      if (entity.kind === 'resource') continue;
+      const at = this.toScreen(entity.x * SIZE, entity.y * SIZE);
+      let name = entity.id;
+      if (camera.zoom < CLUSTER_ZOOM && entity.kind === 'unit') {
+        // A grid that is fixed to the map, so that panning does not regroup them.
+        const cell = CLUSTER_PX / camera.zoom / SIZE;
+        name = `${Math.floor(entity.x / cell)},${Math.floor(entity.y / cell)},${entity.owner},${entity.type},${entity.stale}`;
+      }
+      const cluster = clusters.get(name) ?? { entity, x: 0, y: 0, count: 0, isSelected: false };
+      cluster.x += at.x;
+      cluster.y += at.y;
+      cluster.count++;
+      cluster.isSelected ||= this.selected.has(entity.id);
+      clusters.set(name, cluster);
+    }
+    const sorted = [...clusters.values()].sort((p, o) => (p.entity.kind === 'building' ? 0 : 1) - (o.entity.kind === 'building' ? 0 : 1));
+    for (const { entity, x, y, count, isSelected } of sorted)
+      drawToken(ctx, entity, x / count, y / count, ownerColor(entity.owner, state.empireId), isSelected, count);
+  }
+
+  #drawNames(inView) {
+    const { ctx, state, camera } = this;
+    if (camera.zoom < NAME_ZOOM) return;
+    ctx.font = `600 ${camera.zoom > 0.8 ? 14 : 12}px ${FONT}`;
     ctx.textAlign = 'center';
-    ctx.lineWidth = 3;
-    ctx.strokeStyle = 'rgba(8,10,14,.85)';
-    ctx.strokeText(name, entity.x, entity.y + 34);
-    ctx.fillStyle = color;
-    ctx.fillText(name, entity.x, entity.y + 34);
+    ctx.lineJoin = 'round';
+    for (const entity of inView) {
+      const name = entity.type === 'settlement' && state.empires.get(entity.owner);
+      if (!name) continue;
+      const { x, y } = this.toScreen(entity.x * SIZE, entity.y * SIZE);
+      const below = camera.zoom >= TOKEN_ZOOM ? 33 * camera.zoom + 6 : 20;
+      ctx.globalAlpha = entity.stale ? .7 : 1;
+      ctx.lineWidth = 3.5;
+      ctx.strokeStyle = 'rgba(8,10,14,.85)';
+      ctx.strokeText(name, x, y + below);
+      ctx.fillStyle = ownerColor(entity.owner, state.empireId);
+      ctx.fillText(name, x, y + below);
+    }
+    ctx.globalAlpha = 1;
   }
 
   #drawBox() {
     if (!this.box) return;
     const { x0, y0, x1, y1 } = this.box;
     this.ctx.strokeStyle = '#e8b84a';
-    this.ctx.fillStyle = 'rgba(232,184,74,.12)';
-    this.ctx.lineWidth = 1;
+    this.ctx.fillStyle = 'rgba(232,184,74,.14)';
+    this.ctx.lineWidth = 1.5;
     this.ctx.fillRect(x0, y0, x1 - x0, y1 - y0);
     this.ctx.strokeRect(x0, y0, x1 - x0, y1 - y0);
-  }
-
-  /** The whole known world, small, with the view's frame. Returns the mapping for clicks. */
-  drawMinimap(canvas) {
-    const ctx = canvas.getContext('2d');
-    ctx.fillStyle = '#07090d';
-    ctx.fillRect(0, 0, canvas.width, canvas.height);
-    let x0 = Infinity, y0 = Infinity, x1 = -Infinity, y1 = -Infinity;
-    const points = [];
-    for (const hex of this.state.hexes.values()) {
-      const { x, y } = toPixel(hex.q, hex.r);
-      points.push({ x, y, hex });
-      x0 = Math.min(x0, x); x1 = Math.max(x1, x); y0 = Math.min(y0, y); y1 = Math.max(y1, y);
-    }
-    if (!points.length) return null;
-    const scale = Math.min(canvas.width / (x1 - x0 + 4 * SIZE), canvas.height / (y1 - y0 + 4 * SIZE));
-    const at = (x, y) => [(x - (x0 + x1) / 2) * scale + canvas.width / 2, (y - (y0 + y1) / 2) * scale + canvas.height / 2];
-    const dot = Math.max(1.5, SIZE * 1.8 * scale);
-    const colors = { forest: '#3e603e', hills: '#8a7a54', lake: '#345c80', water: '#345c80', dead: '#14161c', mountain: '#68625e' };
-    for (const { x, y, hex } of points) {
-      const [px, py] = at(x, y);
-      ctx.globalAlpha = hex.state === VISIBLE ? 1 : .45;
-      ctx.fillStyle = colors[hex.terrain] || '#748a4e';
-      ctx.fillRect(px - dot / 2, py - dot / 2, dot, dot);
-    }
-    ctx.globalAlpha = 1;
-    for (const entity of this.state.entities.values()) {
-      if (entity.kind === 'resource') continue;
-      const [px, py] = at(entity.x, entity.y);
-      const size = entity.kind === 'building' ? 5 : 3;
-      ctx.fillStyle = ownerColor(entity.owner, this.state.empireId);
-      ctx.fillRect(px - size / 2, py - size / 2, size, size);
-    }
-    const a = this.toMap(0, 0), b = this.toMap(this.width, this.height);
-    const [ax, ay] = at(a.x, a.y), [bx, by] = at(b.x, b.y);
-    ctx.strokeStyle = 'rgba(255,243,207,.8)';
-    ctx.strokeRect(ax, ay, bx - ax, by - ay);
-    return { toMap: (px, py) => ({ x: (px - canvas.width / 2) / scale + (x0 + x1) / 2, y: (py - canvas.height / 2) / scale + (y0 + y1) / 2 }) };
   }
 }

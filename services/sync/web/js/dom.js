@@ -1,0 +1,16 @@
+/** Shorthands for the page. Text only ever goes in as text. */
+export const $ = id => document.getElementById(id);
+
+export function element(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+/** A name of the server's for people: "gold_mine" is "Gold mine". */
+export function words(name) {
+  const text = name.replace(/_/g, ' ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export const plural = (count, name) => count === 1 ? words(name) : `${count} ${words(name).toLowerCase()}s`;

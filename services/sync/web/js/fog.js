@@ -1,0 +1,132 @@
+import { VISIBLE, hex } from '../sdk/index.js';
+import { SIZE, noise, toPixel } from './grid.js';
+
+const SIDE = 480;          // px of the map plane in one mask
+const STEP = 6;            // px of the map plane per px of a mask: coarse, so that enlarging it blurs
+const PX = SIDE / STEP;
+const REACH = SIZE * 1.7;  // a hex changes the masks up to here from its centre
+export const SHROUD_COLOR = '#07090d';
+const FOG_COLOR = 'rgba(10,14,26,.56)';
+
+/** A soft round brush: full up to `inner`, nothing from `outer` on (in hex radii). */
+function brush(inner, outer) {
+  const radius = outer * SIZE / STEP;
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = Math.ceil(radius * 2) + 2;
+  const middle = canvas.width / 2;
+  const ctx = canvas.getContext('2d');
+  const gradient = ctx.createRadialGradient(middle, middle, inner * SIZE / STEP, middle, middle, radius);
+  gradient.addColorStop(0, '#000');
+  gradient.addColorStop(0.5, 'rgba(0,0,0,.55)');
+  gradient.addColorStop(1, 'rgba(0,0,0,0)');
+  ctx.fillStyle = gradient;
+  ctx.fillRect(0, 0, canvas.width, canvas.height);
+  return { canvas, middle };
+}
+
+function maskCanvas(width = PX, height = PX) {
+  const canvas = document.createElement('canvas');
+  canvas.width = width;
+  canvas.height = height;
+  return canvas;
+}
+
+/**
+ * Fog and shroud with soft edges: coarse masks, out of which known and visible hexes are wiped with soft
+ * brushes, enlarged over the land. A mask is made again only when a hex near it changes.
+ */
+export class Fog {
+  #state;
+  #masks = new Map(); // "tx,ty" -> {canvas, dirty}
+  #whole = null;      // the masks in view side by side: {canvas, tx, ty, columns, rows}
+  #stale = true;
+  #scratch = maskCanvas();
+  #inside = brush(0.95, 1.6);
+  #rims = [brush(0.35, 1.05), brush(0.45, 1.2), brush(0.3, 1.3)];
+
+  constructor(state) {
+    this.#state = state;
+    state.on('change', ({ what, detail }) => {
+      if (what === 'reset') this.#masks.clear();
+      if (what === 'reset') this.#stale = true;
+      if (what === 'hexes') for (const [q, r] of detail) this.#touch(q, r);
+    });
+  }
+
+  #touch(q, r) {
+    const { x, y } = toPixel(q, r);
+    // A hex also decides whether its neighbours lie at the rim.
+    const reach = REACH + 2 * SIZE;
+    for (let ty = Math.floor((y - reach) / SIDE); ty <= Math.floor((y + reach) / SIDE); ty++)
+      for (let tx = Math.floor((x - reach) / SIDE); tx <= Math.floor((x + reach) / SIDE); tx++) {
+        const mask = this.#masks.get(hex.key(tx, ty));
+        if (mask) mask.dirty = true;
+      }
+    this.#stale = true;
+  }
+
+  #isInside(q, r) {
+    return hex.DIRECTIONS.every(([dq, dr]) => this.#state.hexes.has(hex.key(q + dq, r + dr)));
+  }
+
+  #wipe(ctx, { canvas, middle }, x, y) {
+    ctx.drawImage(canvas, x - middle, y - middle);
+  }
+
+  #make(mask, tx, ty) {
+    const ctx = mask.canvas.getContext('2d'), shroud = this.#scratch.getContext('2d');
+    for (const [layer, color] of [[ctx, FOG_COLOR], [shroud, SHROUD_COLOR]]) {
+      layer.globalCompositeOperation = 'copy';
+      layer.fillStyle = color;
+      layer.fillRect(0, 0, PX, PX);
+      layer.globalCompositeOperation = 'destination-out';
+    }
+    const stepX = SIZE * Math.sqrt(3), stepY = SIZE * 1.5;
+    const r1 = Math.ceil(((ty + 1) * SIDE + REACH) / stepY);
+    for (let r = Math.floor((ty * SIDE - REACH) / stepY); r <= r1; r++) {
+      const q1 = Math.ceil(((tx + 1) * SIDE + REACH) / stepX - r / 2);
+      for (let q = Math.floor((tx * SIDE - REACH) / stepX - r / 2); q <= q1; q++) {
+        const known = this.#state.hexes.get(hex.key(q, r));
+        if (!known) continue;
+        const center = toPixel(q, r);
+        const x = (center.x - tx * SIDE) / STEP, y = (center.y - ty * SIDE) / STEP;
+        this.#wipe(shroud, this.#isInside(q, r) ? this.#inside : this.#rims[noise(q, r, 5) * this.#rims.length | 0], x, y);
+        if (known.state === VISIBLE) this.#wipe(ctx, this.#inside, x, y);
+      }
+    }
+    ctx.globalCompositeOperation = 'source-over';
+    ctx.drawImage(this.#scratch, 0, 0);
+    mask.dirty = false;
+  }
+
+  #mask(tx, ty) {
+    const name = hex.key(tx, ty);
+    let mask = this.#masks.get(name);
+    if (!mask) this.#masks.set(name, mask = { canvas: maskCanvas(), dirty: true });
+    if (mask.dirty) this.#make(mask, tx, ty);
+    return mask.canvas;
+  }
+
+  #assemble(tx, ty, columns, rows) {
+    const whole = this.#whole;
+    if (!this.#stale && whole && whole.tx === tx && whole.ty === ty && whole.columns === columns && whole.rows === rows) return;
+    const canvas = whole && whole.columns === columns && whole.rows === rows ? whole.canvas : maskCanvas(columns * PX, rows * PX);
+    const ctx = canvas.getContext('2d');
+    ctx.clearRect(0, 0, canvas.width, canvas.height);
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++)
+        ctx.drawImage(this.#mask(tx + column, ty + row), column * PX, row * PX);
+    this.#whole = { canvas, tx, ty, columns, rows };
+    this.#stale = false;
+  }
+
+  /** Draws fog and shroud between two points of the map plane. */
+  draw(ctx, a, b) {
+    const tx = Math.floor((a.x - SIZE) / SIDE), ty = Math.floor((a.y - SIZE) / SIDE);
+    const columns = Math.floor((b.x + SIZE) / SIDE) - tx + 1, rows = Math.floor((b.y + SIZE) / SIDE) - ty + 1;
+    this.#assemble(tx, ty, columns, rows);
+    ctx.imageSmoothingEnabled = true;
+    ctx.drawImage(this.#whole.canvas, tx * SIDE, ty * SIDE, columns * SIDE, rows * SIDE);
+    if (this.#masks.size > 600) this.#masks.clear();
+  }
+}

@@ -1,0 +1,109 @@
+import { Connection } from './connection.js';
+import { Emitter } from './emitter.js';
+import { GameError } from './errors.js';
+import { GameStateManager } from './state.js';
+
+/** Messages that are passed on as events of their type, with the payload. */
+const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status']);
+
+/**
+ * A player: a connection, the state it keeps up to date, and the commands.
+ *
+ * Emits what its connection does ('state', 'retry', 'latency', 'refused'), 'ready' (a full state is there: after
+ * every connect), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
+ * ('chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status'), 'welcome', and 'error' (GameError that
+ * answers no command, such as chat_rate_limited).
+ */
+export class GameClient extends Emitter {
+  /** @param {object} options as of Connection */
+  constructor(options) {
+    super();
+    this.state = new GameStateManager();
+    this.connection = new Connection(options);
+    this.players = new Map();  // player id -> name, of who is online
+    this.playerId = null;
+    this.username = null;
+    this.session = null;       // the last session status
+    this.state.on('change', change => this.emit('change', change));
+    this.connection.on('message', message => this.#onMessage(message));
+    for (const type of ['state', 'retry', 'latency', 'refused'])
+      this.connection.on(type, detail => this.emit(type, detail));
+  }
+
+  /**
+   * Connects and stays connected. Resolves when the full state is there, rejects with the GameError of
+   * a refusal, or with `closed`; in between it waits and tries again, however long that takes.
+   */
+  connect() {
+    return new Promise((resolve, reject) => {
+      const offs = [
+        this.once('ready', () => finish(resolve, this)),
+        this.once('refused', error => finish(reject, error)),
+        this.on('state', state => state === 'closed' && finish(reject, new GameError('closed', 'The game was left.'))),
+      ];
+      const finish = (action, value) => {
+        for (const off of offs) off();
+        action(value);
+      };
+      this.connection.connect();
+    });
+  }
+
+  /** Leaves the game. */
+  close() {
+    this.connection.close();
+  }
+
+  #onMessage(message) {
+    this.state.apply(message);
+    const { type, payload } = message;
+    switch (type) {
+      case 'welcome':
+        this.playerId = payload.player_id;
+        this.username = payload.username;
+        this.session = payload.session_status;
+        this.emit('welcome', payload);
+        break;
+      case 'update':
+        if (message.full) this.emit('ready', this.state);
+        this.emit('update', message);
+        break;
+      case 'roster': this.players = new Map(payload.players.map(p => [p.player_id, p.username])); break;
+      case 'player_joined': this.players.set(payload.player_id, payload.username); break;
+      case 'player_left': this.players.delete(payload.player_id); break;
+      case 'session_status': this.session = payload; break;
+      case 'error':
+        if (payload.seq === undefined) this.emit('error', new GameError(payload.code, payload.message, payload));
+        break;
+    }
+    if (SESSION_EVENTS.has(type)) this.emit(type, payload);
+  }
+
+  /** Any command of the protocol; resolves with its acknowledgement, rejects with a GameError. */
+  command(name, fields) {
+    return this.connection.command(name, fields);
+  }
+
+  /** Sends units (ids) to a hex; `queued`: after what they are doing. */
+  move(units, target, { queued = false } = {}) {
+    return this.command('move', { units, target, queued });
+  }
+
+  stop(units) {
+    return this.command('stop', { units });
+  }
+
+  /** Starts a recipe in a building; the acknowledgement has the job's id. */
+  train(building, recipe, cycles = 1) {
+    return this.command('train', { building, recipe, cycles });
+  }
+
+  cancel(job) {
+    return this.command('cancel', { job });
+  }
+
+  /** Says something to everybody; false without a connection. Refusals come as 'error' events. */
+  chat(text) {
+    return this.connection.send({ type: 'chat', payload: { message: text } });
+  }
+}

@@ -1,0 +1,281 @@
+import { Emitter } from './emitter.js';
+import { GameError } from './errors.js';
+
+const BACKOFF_MS = [200, 500, 1000, 2000, 4000];
+const RESTART_MS = 100;      // the server said that it restarts
+const PING_MS = 2000;
+const SILENCE_MS = 10000;    // pings are answered: so much silence means that the line is dead
+const WELCOME_MS = 20000;    // from connecting to the welcome; the server itself gives up after 15 s
+const COMMAND_TIMEOUT_MS = 15000;
+const PENDING_MAX = 256;
+const OPEN = 1;              // WebSocket.OPEN; an injected constructor need not have the constant
+const RESTARTS = 1012;
+const LOST = 1006;
+
+/** Close codes after which trying again is of no use: refused, replaced, or left of one's own will. */
+export const FINAL_CLOSE_CODES = new Set([1000, 4401, 4403, 4404, 4409]);
+
+/**
+ * The connection to the sync service: connects, reconnects with back-off and the last tick, sends
+ * again what was not acknowledged. A command keeps its sequence number through every reconnect, so
+ * the server carries it out once however often it arrives.
+ *
+ * Emits 'message' (every parsed message), 'state' ('connecting', 'online', 'offline', 'closed'), 'retry'
+ * ({attempt, delayMs}), 'latency' (ms), 'refused' (GameError; it stays closed).
+ */
+export class Connection extends Emitter {
+  #options;
+  #socket = null;
+  #attempt = 0;
+  #nextSeq = 1;
+  #unsent = [];         // commands that never left, without a number yet
+  #pending = new Map(); // seq -> command that was sent and is not answered
+  #pingTimer = null;
+  #retryTimer = null;
+  #welcomeTimer = null;
+  #heardMs = 0;
+  #lastError = null;
+  #closed = true;
+  #online = false;
+
+  /**
+   * @param {object} options
+   * @param {string} options.url       ws:// or wss:// address of the game's /ws
+   * @param {string | (() => string | Promise<string>)} options.token  the login server's token, or
+   *   what gets one: asked before every connection, so that a long game outlives a short token
+   * @param {string} [options.session] the session to play in
+   * @param {Function} [options.WebSocket] the constructor, where the platform has none of its own
+   * @param {number} [options.commandTimeoutMs] after which a command is given up
+   * @param {number[]} [options.backoffMs] waits between attempts; the last one is repeated
+   * @param {() => number} [options.random] in [0, 1): spreads the waits of many clients
+   */
+  constructor(options) {
+    super();
+    this.#options = {
+      WebSocket: globalThis.WebSocket,
+      commandTimeoutMs: COMMAND_TIMEOUT_MS,
+      backoffMs: BACKOFF_MS,
+      random: Math.random,
+      ...options,
+    };
+    if (typeof this.#options.WebSocket !== 'function')
+      throw new TypeError('this platform has no WebSocket: pass one as options.WebSocket');
+    this.lastTick = 0;
+    this.state = 'closed';
+  }
+
+  #setState(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.emit('state', state);
+  }
+
+  /** Opens the connection and keeps it open until `close` or a refusal. */
+  connect() {
+    if (!this.#closed) return;
+    this.#closed = false;
+    this.#attempt = 0;
+    this.#open();
+  }
+
+  /** Tries again at once if it waits for the next attempt; for 'the network is back' events. */
+  retryNow() {
+    if (this.#retryTimer === null) return;
+    clearTimeout(this.#retryTimer);
+    this.#attempt = 0;
+    this.#open();
+  }
+
+  async #open() {
+    this.#retryTimer = null;
+    this.#lastError = null;
+    this.#setState('connecting');
+    const { token, WebSocket } = this.#options;
+    let jwt;
+    try {
+      jwt = typeof token === 'function' ? await token() : token;
+    } catch (error) {
+      if (this.#closed) return;
+      if (error instanceof GameError) this.#refuse(error);
+      else this.#retry(LOST);
+      return;
+    }
+    if (this.#closed) return;
+    const socket = new WebSocket(this.#address(), ['access_token', jwt]);
+    this.#socket = socket;
+    // A socket that was given up may still speak.
+    const ours = handler => event => { if (this.#socket === socket) handler(event); };
+    socket.onmessage = ours(event => this.#onData(event.data));
+    socket.onclose = ours(event => this.#onClose(event.code, event.reason));
+    socket.onerror = () => {}; // the close that follows says all there is to know
+    this.#welcomeTimer = setTimeout(() => this.#giveUp(), WELCOME_MS);
+  }
+
+  #address() {
+    const url = new URL(this.#options.url);
+    if (this.#options.session) url.searchParams.set('session', this.#options.session);
+    if (this.lastTick) url.searchParams.set('last_tick', this.lastTick);
+    return url.href;
+  }
+
+  /** Closes for good. Commands without an answer fail with `closed`. */
+  close() {
+    if (this.#closed) return;
+    const socket = this.#stop();
+    try {
+      if (socket?.readyState === OPEN) socket.send(JSON.stringify({ type: 'leave' }));
+    } finally {
+      socket?.close(1000);
+    }
+    this.#failAll(new GameError('closed', 'The connection was closed.'));
+    this.#setState('closed');
+  }
+
+  /** Ends all activity; gives the socket, which is no longer listened to. */
+  #stop() {
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = null;
+    return this.#detach();
+  }
+
+  #detach() {
+    clearTimeout(this.#welcomeTimer);
+    clearInterval(this.#pingTimer);
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#online = false;
+    return socket;
+  }
+
+  #onData(data) {
+    this.#heardMs = Date.now();
+    const message = JSON.parse(data);
+    switch (message.type) {
+      case 'welcome': this.#onWelcome(message.payload); break;
+      case 'update': this.lastTick = Math.max(this.lastTick, message.tick); break;
+      case 'pong': this.emit('latency', Date.now() - message.payload.timestamp); break;
+      case 'ack': this.#settle(message.payload.seq, command => command.resolve(message.payload)); break;
+      case 'error': this.#onError(message.payload); break;
+    }
+    this.emit('message', message);
+    if (message.type === 'welcome') this.#sendCommands();
+  }
+
+  #onWelcome({ next_seq: nextSeq }) {
+    clearTimeout(this.#welcomeTimer);
+    this.#attempt = 0;
+    this.#nextSeq = Math.max(this.#nextSeq, nextSeq);
+    this.#online = true;
+    this.#setState('online');
+    const ping = () => {
+      if (Date.now() - this.#heardMs > SILENCE_MS) this.#giveUp();
+      else this.send({ type: 'ping', payload: { timestamp: Date.now() } });
+    };
+    this.#pingTimer = setInterval(ping, PING_MS);
+    ping();
+  }
+
+  #onError(payload) {
+    const error = new GameError(payload.code, payload.message, payload);
+    if (payload.seq === undefined) this.#lastError = error;
+    else this.#settle(payload.seq, command => command.reject(error));
+  }
+
+  /** The line is dead: does not wait for a close that may take minutes. */
+  #giveUp() {
+    const socket = this.#detach();
+    socket?.close();
+    this.#retry(LOST);
+  }
+
+  #onClose(code, reason) {
+    this.#detach();
+    if (!FINAL_CLOSE_CODES.has(code)) this.#retry(code);
+    else if (this.#lastError?.code === reason) this.#refuse(this.#lastError);
+    else this.#refuse(new GameError(reason || 'closed', reason));
+  }
+
+  #refuse(error) {
+    this.#stop();
+    this.#failAll(error);
+    this.emit('refused', error);
+    this.#setState('closed');
+  }
+
+  #retry(code) {
+    this.#setState('offline');
+    const { backoffMs, random } = this.#options;
+    const wait = code === RESTARTS && this.#attempt === 0
+      ? RESTART_MS : backoffMs[Math.min(this.#attempt, backoffMs.length - 1)];
+    const delayMs = wait * (0.75 + random() / 2);
+    this.#attempt++;
+    this.#retryTimer = setTimeout(() => this.#open(), delayMs);
+    this.emit('retry', { attempt: this.#attempt, delayMs });
+  }
+
+  #settle(seq, action) {
+    const command = this.#pending.get(seq);
+    if (!command) return;
+    this.#pending.delete(seq);
+    clearTimeout(command.timer);
+    action(command);
+  }
+
+  #failAll(error) {
+    const commands = [...this.#pending.values(), ...this.#unsent];
+    this.#pending.clear();
+    this.#unsent = [];
+    for (const { timer, reject } of commands) {
+      clearTimeout(timer);
+      reject(error);
+    }
+  }
+
+  /** What is not answered, again under its number; then what waited, under new numbers. */
+  #sendCommands() {
+    for (const { text } of this.#pending.values()) this.#socket.send(text);
+    for (const command of this.#unsent.splice(0)) this.#sendFirst(command);
+  }
+
+  // A number is given when the command first leaves: until the welcome, the server's idea of the
+  // next one is not known (the player may have played elsewhere in the meantime).
+  #sendFirst(command) {
+    const seq = this.#nextSeq++;
+    command.seq = seq;
+    command.text = JSON.stringify({ type: 'command', payload: { ...command.fields, seq, command: command.name } });
+    this.#pending.set(seq, command);
+    this.#socket.send(command.text);
+  }
+
+  #forget(command) {
+    if (command.seq === null) this.#unsent = this.#unsent.filter(other => other !== command);
+    else this.#pending.delete(command.seq);
+  }
+
+  /** Sends a message if there is a connection; false otherwise. */
+  send(message) {
+    if (!this.#online || this.#socket?.readyState !== OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /**
+   * A command, sent now or as soon as there is a connection.
+   * @returns {Promise<object>} the acknowledgement's payload; rejects with a GameError
+   */
+  command(name, fields = {}) {
+    if (this.#closed) return Promise.reject(new GameError('closed', 'There is no connection.'));
+    if (this.#pending.size + this.#unsent.length >= PENDING_MAX)
+      return Promise.reject(new GameError('too_many', 'Too many commands wait for their answers.'));
+    return new Promise((resolve, reject) => {
+      const command = { name, fields, seq: null, text: null, resolve, reject, timer: null };
+      command.timer = setTimeout(() => {
+        this.#forget(command);
+        reject(new GameError('timeout', 'The server did not answer.'));
+      }, this.#options.commandTimeoutMs);
+      if (this.#online && this.#socket.readyState === OPEN) this.#sendFirst(command);
+      else this.#unsent.push(command);
+    });
+  }
+}

@@ -1,0 +1,264 @@
+export type Hex = [q: number, r: number];
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+/** What the server refuses, or the client gives up on; `code` as in docs/client-protocol.md. */
+export class GameError extends Error {
+  constructor(code: string, message?: string, details?: Record<string, unknown>);
+  readonly name: 'GameError';
+  code: string;
+  details: Record<string, unknown>;
+}
+
+export class Emitter<Events> {
+  /** @returns what takes the listener off again */
+  on<K extends keyof Events>(type: K, listener: (detail: Events[K]) => void): () => void;
+  once<K extends keyof Events>(type: K, listener: (detail: Events[K]) => void): () => void;
+  off<K extends keyof Events>(type: K, listener: (detail: Events[K]) => void): void;
+  emit<K extends keyof Events>(type: K, detail: Events[K]): void;
+}
+
+// --- the state -----------------------------------------------------------------------------------
+
+export const SHROUD: 0;
+export const FOG: 1;
+export const VISIBLE: 2;
+
+export type Kind = 'unit' | 'building' | 'resource';
+export type Activity = 'idle' | 'moving' | 'attacking' | 'gathering' | 'building' | 'repairing';
+
+export interface EntityData {
+  activity?: Activity;
+  /** permille */
+  progress?: number;
+  amount?: number;
+  carried?: number;
+  target?: Hex | null;
+}
+
+export interface Entity {
+  readonly id: string;
+  type: string;
+  kind: Kind;
+  /** an empire's id; null: nobody's */
+  owner: string | null;
+  pos: Hex;
+  health: number | null;
+  data: EntityData;
+  /** remembered, not in sight */
+  stale: boolean;
+  /** tick */
+  lastSeen: number | null;
+  /** tick; null: never */
+  expiresAt: number | null;
+  /** where to draw it: in units of a hex's radius, between its last hex and `pos` */
+  x: number;
+  y: number;
+  /** where its present step began; null: it stands */
+  from: Point | null;
+  moveMs: number;
+  movedMs: number;
+}
+
+export interface KnownHex {
+  q: number;
+  r: number;
+  terrain: string | null;
+  state: 1 | 2;
+}
+
+export interface Terrain {
+  name: string;
+  /** percent of a normal step's time; 0: nothing passes */
+  cost: number;
+}
+
+export interface EntityType {
+  name: string;
+  kind: Kind;
+  sight: number;
+  health: number;
+  ticks_per_hex: number;
+}
+
+export interface Recipe {
+  name: string;
+  buildings: string[];
+  inputs?: Record<string, number>;
+  unit?: string;
+  duration_ticks: number;
+}
+
+export interface Job {
+  event: 'started' | 'progress' | 'completed' | 'failed' | 'cancelled';
+  job: string;
+  building: string;
+  recipe: string;
+  start_tick: number;
+  end_tick: number;
+  reason?: string;
+}
+
+export interface GameEvent {
+  event: string;
+  entity?: string;
+  other?: string;
+  value?: number;
+}
+
+export type Change =
+  | { what: 'reset' | 'map' | 'entities' | 'empires'; detail?: undefined }
+  | { what: 'hexes'; detail: Hex[] }
+  | { what: 'resources'; detail: Record<string, number> }
+  | { what: 'jobs'; detail: Job[] }
+  | { what: 'events'; detail: GameEvent[] };
+
+export class GameStateManager extends Emitter<{ change: Change }> {
+  tick: number;
+  /** a full state was received */
+  complete: boolean;
+  empireId: string | null;
+  home: Hex;
+  entities: Map<string, Entity>;
+  /** by hex.key(q, r) */
+  hexes: Map<string, KnownHex>;
+  resources: Map<string, number>;
+  jobs: Map<string, Job>;
+  /** names by empire id */
+  empires: Map<string, string>;
+  types: Map<string, EntityType>;
+  terrains: Map<string, Terrain>;
+  recipes: Recipe[];
+  tickMs: number;
+  reset(): void;
+  /** Applies any message of the server. */
+  apply(message: { type: string; [field: string]: any }): void;
+  /** Moves the drawn positions; call once a frame with the time since the last. */
+  interpolate(deltaMs: number): void;
+  isMine(entity: Entity): boolean;
+  mine(type?: string): Entity[];
+  at(hex: Hex): Entity[];
+  hexAt(hex: Hex): KnownHex | undefined;
+  terrainAt(hex: Hex): Terrain | undefined;
+  isPassable(hex: Hex): boolean;
+}
+
+// --- the connection ------------------------------------------------------------------------------
+
+export type ConnectionState = 'connecting' | 'online' | 'offline' | 'closed';
+
+export interface ConnectionOptions {
+  /** ws:// or wss:// address of the game's /ws */
+  url: string;
+  /** the login server's token, or what gets one: asked before every connection */
+  token: string | (() => string | Promise<string>);
+  session?: string;
+  /** the constructor, where the platform has none of its own */
+  WebSocket?: new (url: string, protocols: string[]) => any;
+  /** default 15,000 */
+  commandTimeoutMs?: number;
+  /** waits between attempts; the last one is repeated */
+  backoffMs?: number[];
+  /** in [0, 1) */
+  random?: () => number;
+}
+
+export interface ConnectionEvents {
+  state: ConnectionState;
+  retry: { attempt: number; delayMs: number };
+  /** ms, there and back */
+  latency: number;
+  /** the connection stays closed */
+  refused: GameError;
+}
+
+export interface Ack {
+  seq: number;
+  tick: number;
+  job?: string;
+}
+
+export const FINAL_CLOSE_CODES: ReadonlySet<number>;
+
+export class Connection extends Emitter<ConnectionEvents & { message: any }> {
+  constructor(options: ConnectionOptions);
+  readonly state: ConnectionState;
+  lastTick: number;
+  connect(): void;
+  retryNow(): void;
+  close(): void;
+  /** False without a connection. */
+  send(message: object): boolean;
+  /** Rejects with a GameError. */
+  command(name: string, fields?: object): Promise<Ack>;
+}
+
+// --- both together -------------------------------------------------------------------------------
+
+export interface SessionStatus {
+  state: 'running' | 'paused' | 'stopping';
+  player_count: number;
+  max_players: number;
+  server_tick: number;
+  uptime: number;
+}
+
+export interface Player {
+  player_id: string;
+  username: string;
+}
+
+export interface Welcome extends Player {
+  session_id: string;
+  empire_id: string;
+  home: Hex;
+  next_seq: number;
+  session_status: SessionStatus;
+}
+
+export interface ClientEvents extends ConnectionEvents {
+  welcome: Welcome;
+  ready: GameStateManager;
+  update: { tick: number; full?: boolean; [field: string]: any };
+  change: Change;
+  chat: Player & { message: string; timestamp: number };
+  announcement: { message: string; timestamp: number };
+  player_joined: Player;
+  player_left: Player;
+  roster: { players: Player[] };
+  session_status: SessionStatus;
+  error: GameError;
+}
+
+export class GameClient extends Emitter<ClientEvents> {
+  constructor(options: ConnectionOptions);
+  readonly state: GameStateManager;
+  readonly connection: Connection;
+  /** names of who is online, by player id */
+  players: Map<string, string>;
+  playerId: string | null;
+  username: string | null;
+  session: SessionStatus | null;
+  connect(): Promise<GameClient>;
+  close(): void;
+  command(name: string, fields?: object): Promise<Ack>;
+  move(units: string[], target: Hex, options?: { queued?: boolean }): Promise<Ack>;
+  stop(units: string[]): Promise<Ack>;
+  train(building: string, recipe: string, cycles?: number): Promise<Ack>;
+  cancel(job: string): Promise<Ack>;
+  chat(text: string): boolean;
+}
+
+export namespace hex {
+  const DIRECTIONS: Hex[];
+  function key(q: number, r: number): string;
+  /** In units of a hex's radius, y downwards. */
+  function toPoint(q: number, r: number): Point;
+  function fromPoint(x: number, y: number): Hex;
+  function distance(a: Hex, b: Hex): number;
+  function neighbors(hex: Hex): Hex[];
+  function disc(center: Hex, radius: number): Hex[];
+}

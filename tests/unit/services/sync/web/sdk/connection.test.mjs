@@ -1,0 +1,402 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { Connection, GameClient, GameError } from '../../../../../../services/sync/web/sdk/index.js';
+import { Clock } from '../../../../../support/clock.mjs';
+
+// A socket whose other end is the test.
+class FakeSocket {
+    static made = [];
+
+    constructor(url, protocols) {
+        Object.assign(this, { url, protocols, readyState: 0, sent: [], closedWith: null });
+        FakeSocket.made.push(this);
+    }
+
+    send(text) {
+        assert.equal(this.readyState, 1, 'sends on an open socket only');
+        this.sent.push(JSON.parse(text));
+    }
+
+    close(code) {
+        this.closedWith = code ?? 1005;
+        this.readyState = 3;
+    }
+
+    // --- the server's side ---
+    say(message) {
+        this.onmessage({ data: JSON.stringify(message) });
+    }
+
+    welcome(nextSeq = 1) {
+        this.readyState = 1;
+        this.say({ type: 'welcome', payload: { player_id: '7', username: 'ada', empire_id: 'empire_me', home: [0, 0], next_seq: nextSeq, session_status: { state: 'running' } } });
+    }
+
+    drop(code = 1006, reason = '') {
+        this.readyState = 3;
+        this.onclose({ code, reason });
+    }
+
+    get commands() {
+        return this.sent.filter((message) => message.type === 'command').map((message) => message.payload);
+    }
+}
+
+let clock, connection, log;
+const socket = () => FakeSocket.made.at(-1);
+
+// random 0.5 makes every wait exactly what the table says.
+const options = () => ({ url: 'ws://game.example/ws', token: 'jwt', WebSocket: FakeSocket, random: () => 0.5 });
+
+async function open(nextSeq, given = {}) {
+    connection = new Connection({ ...options(), ...given });
+    for (const type of ['state', 'retry', 'latency', 'refused']) connection.on(type, (detail) => log.push([type, detail]));
+    connection.connect();
+    await clock.settle();
+    socket().welcome(nextSeq);
+}
+
+// Settles with the value or the GameError's code, to be asked without waiting.
+function outcome(promise) {
+    const result = { value: undefined, code: undefined };
+    promise.then((value) => { result.value = value; }, (error) => {
+        assert.ok(error instanceof GameError);
+        result.code = error.code;
+    });
+    return result;
+}
+
+beforeEach(() => {
+    clock = new Clock();
+    FakeSocket.made = [];
+    log = [];
+});
+
+afterEach(() => {
+    connection?.close();
+    assert.equal(clock.waiting, 0, 'a closed connection leaves no timers');
+    clock.restore();
+    connection = null;
+});
+
+test('connects with the token as a subprotocol; the address has the session', async () => {
+    await open(1, { session: 'main two' });
+    assert.equal(socket().url, 'ws://game.example/ws?session=main+two');
+    assert.deepEqual(socket().protocols, ['access_token', 'jwt']);
+    assert.deepEqual(log.filter(([type]) => type === 'state').map(([, state]) => state), ['connecting', 'online']);
+});
+
+test('a function is asked for a token before every connection; a failure of it is tried again', async () => {
+    const tokens = ['first', new Error('login server away'), 'second'];
+    const token = async () => {
+        const next = tokens.shift();
+        if (next instanceof Error) throw next;
+        return next;
+    };
+    await open(1, { token });
+    assert.equal(socket().protocols[1], 'first');
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(FakeSocket.made.length, 1);
+    await clock.pass(500);
+    assert.equal(socket().protocols[1], 'second');
+});
+
+test('waits grow from attempt to attempt and begin anew after a welcome', async () => {
+    await open();
+    for (const wait of [200, 500, 1000, 2000, 4000, 4000]) {
+        const before = FakeSocket.made.length;
+        socket().drop();
+        await clock.pass(wait - 1);
+        assert.equal(FakeSocket.made.length, before, `not before ${wait} ms`);
+        await clock.pass(1);
+        assert.equal(FakeSocket.made.length, before + 1, `after ${wait} ms`);
+    }
+    assert.deepEqual(log.filter(([type]) => type === 'retry').map(([, { attempt }]) => attempt), [1, 2, 3, 4, 5, 6]);
+    socket().welcome();
+    socket().drop();
+    const before = FakeSocket.made.length;
+    await clock.pass(200);
+    assert.equal(FakeSocket.made.length, before + 1);
+});
+
+test('waits are spread by a quarter around the table', async () => {
+    for (const [random, wait] of [[0, 150], [1, 250]]) {
+        await open(1, { random: () => random });
+        socket().drop();
+        assert.equal(log.findLast(([type]) => type === 'retry')[1].delayMs, wait);
+        connection.close();
+    }
+});
+
+test('a server that restarts is tried at once, but not in a storm', async () => {
+    await open();
+    socket().drop(1012);
+    await clock.pass(100);
+    assert.equal(FakeSocket.made.length, 2);
+    socket().drop(1012);
+    await clock.pass(499);
+    assert.equal(FakeSocket.made.length, 2);
+    await clock.pass(1);
+    assert.equal(FakeSocket.made.length, 3);
+});
+
+test('retryNow does not wait for the attempt to come', async () => {
+    await open();
+    connection.retryNow();
+    assert.equal(FakeSocket.made.length, 1, 'nothing to try while online');
+    socket().drop();
+    connection.retryNow();
+    await clock.settle();
+    assert.equal(FakeSocket.made.length, 2);
+    await clock.pass(1000);
+    assert.equal(FakeSocket.made.length, 2, 'the attempt that waited is off');
+});
+
+test('comes back with the last tick, which never goes back', async () => {
+    await open();
+    for (const tick of [41, 42, 40]) socket().say({ type: 'update', tick });
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(socket().url, 'ws://game.example/ws?last_tick=42');
+});
+
+test('a command resolves with its ack, rejects with its error, and others are left alone', async () => {
+    await open(12);
+    const first = outcome(connection.command('move', { units: ['unit_a'], target: [1, 2] }));
+    const second = outcome(connection.command('stop', { units: ['unit_a'] }));
+    assert.deepEqual(socket().commands, [
+        { seq: 12, command: 'move', units: ['unit_a'], target: [1, 2] },
+        { seq: 13, command: 'stop', units: ['unit_a'] },
+    ]);
+    socket().say({ type: 'error', payload: { code: 'cooldown', message: 'Slowly.', seq: 13 } });
+    socket().say({ type: 'error', payload: { code: 'chat_empty', message: 'Nothing said.' } });
+    await clock.settle();
+    assert.deepEqual([first.value, first.code, second.code], [undefined, undefined, 'cooldown']);
+    socket().say({ type: 'ack', payload: { seq: 12, tick: 5, job: 'job_1' } });
+    socket().say({ type: 'ack', payload: { seq: 12, tick: 6 } });
+    socket().say({ type: 'ack', payload: { seq: 99, tick: 6 } });
+    await clock.settle();
+    assert.deepEqual(first.value, { seq: 12, tick: 5, job: 'job_1' });
+});
+
+test('the fields of a command cannot replace its number or its name', async () => {
+    await open(5);
+    outcome(connection.command('stop', { seq: 1, command: 'train' }));
+    assert.deepEqual(socket().commands, [{ seq: 5, command: 'stop' }]);
+});
+
+test('what is not acknowledged is sent again after the welcome, under the same number; what is, is not', async () => {
+    await open(1);
+    const done = outcome(connection.command('move', { n: 1 }));
+    const lost = outcome(connection.command('move', { n: 2 }));
+    socket().say({ type: 'ack', payload: { seq: 1, tick: 5 } });
+    socket().drop();
+    const late = outcome(connection.command('move', { n: 3 }));
+    await clock.pass(200);
+    socket().readyState = 1;
+    assert.deepEqual(socket().commands, [], 'not before the welcome');
+    socket().welcome(40);
+    assert.deepEqual(socket().commands.map(({ seq, n }) => [seq, n]), [[2, 2], [40, 3]]);
+    socket().say({ type: 'ack', payload: { seq: 2, tick: 6 } });
+    socket().drop();
+    await clock.pass(200);
+    socket().welcome(41);
+    assert.deepEqual(socket().commands.map(({ seq, n }) => [seq, n]), [[40, 3]]);
+    socket().say({ type: 'ack', payload: { seq: 40, tick: 7 } });
+    await clock.settle();
+    assert.deepEqual([done, lost, late].map((o) => o.value?.seq), [1, 2, 40]);
+});
+
+test('a command given before the first welcome gets the number the server names', async () => {
+    connection = new Connection(options());
+    connection.connect();
+    await clock.settle();
+    const early = outcome(connection.command('stop', { units: [] }));
+    socket().welcome(77);
+    assert.deepEqual(socket().commands.map(({ seq }) => seq), [77]);
+    socket().say({ type: 'ack', payload: { seq: 77, tick: 1 } });
+    await clock.settle();
+    assert.equal(early.value.seq, 77);
+});
+
+test('a command without an answer is given up after its time and not sent again', async () => {
+    await open(1, { commandTimeoutMs: 3000 });
+    const sent = outcome(connection.command('move'));
+    socket().drop();
+    const unsent = outcome(connection.command('stop'));
+    for (let i = 0; i < 3; i++) await clock.pass(999);
+    assert.deepEqual([sent.code, unsent.code], [undefined, undefined]);
+    await clock.pass(3);
+    assert.deepEqual([sent.code, unsent.code], ['timeout', 'timeout']);
+    if (socket().readyState === 0) socket().welcome(2);
+    assert.deepEqual(socket().commands, []);
+    socket().say({ type: 'ack', payload: { seq: 1, tick: 9 } }); // too late: no harm
+});
+
+test('there is a bound of commands that wait', async () => {
+    await open();
+    for (let i = 0; i < 256; i++) outcome(connection.command('stop'));
+    const one = outcome(connection.command('stop'));
+    await clock.settle();
+    assert.equal(one.code, 'too_many');
+    socket().say({ type: 'ack', payload: { seq: 1, tick: 1 } });
+    assert.equal(outcome(connection.command('stop')).code, undefined);
+    assert.equal(socket().commands.length, 257);
+});
+
+for (const [code, reason] of [[4401, 'expired'], [4403, 'banned'], [4404, 'unknown_session'], [4409, 'replaced'], [1000, '']]) {
+    test(`close code ${code} is final`, async () => {
+        await open();
+        const waiting = outcome(connection.command('stop'));
+        if (reason) socket().say({ type: 'error', payload: { code: reason, message: 'No.' } });
+        socket().drop(code, reason);
+        await clock.pass(60000);
+        assert.equal(FakeSocket.made.length, 1);
+        assert.equal(connection.state, 'closed');
+        const refusal = log.find(([type]) => type === 'refused')[1];
+        assert.equal(refusal.code, reason || 'closed');
+        assert.equal(waiting.code, refusal.code);
+        assert.equal(outcome(connection.command('stop')).value, undefined);
+    });
+}
+
+for (const code of [1001, 1006, 1009, 1011, 1013, 4429]) {
+    test(`close code ${code} is tried again`, async () => {
+        await open();
+        socket().drop(code);
+        await clock.pass(200);
+        assert.equal(FakeSocket.made.length, 2);
+    });
+}
+
+test('an error of an earlier connection is not taken for the reason of a later close', async () => {
+    await open();
+    socket().say({ type: 'error', payload: { code: 'chat_empty', message: 'Nothing said.' } });
+    socket().drop();
+    await clock.pass(200);
+    socket().drop(4403, 'banned');
+    assert.equal(log.find(([type]) => type === 'refused')[1].code, 'banned');
+});
+
+test('pings measure the latency and a line that is silent is given up', async () => {
+    await open();
+    assert.equal(socket().sent[0].type, 'ping');
+    clock.now += 30;
+    socket().say({ type: 'pong', payload: socket().sent[0].payload });
+    assert.deepEqual(log.findLast(([type]) => type === 'latency'), ['latency', 30]);
+    for (let i = 0; i < 8; i++) {
+        await clock.pass(2000);
+        socket().say({ type: 'pong', payload: socket().sent.at(-1).payload });
+    }
+    assert.equal(FakeSocket.made.length, 1, 'as long as it answers it is kept');
+    const silent = socket();
+    await clock.pass(14000);
+    assert.notEqual(silent.closedWith, null);
+    assert.equal(FakeSocket.made.length, 2);
+    silent.onmessage({ data: '{"type":"update","tick":999}' });
+    silent.onclose({ code: 4409, reason: 'replaced' });
+    assert.equal(connection.lastTick, 0, 'the old socket is not heard any more');
+    assert.notEqual(connection.state, 'closed');
+});
+
+test('a server that accepts and never welcomes is given up', async () => {
+    connection = new Connection(options());
+    connection.connect();
+    await clock.pass(19999);
+    assert.equal(FakeSocket.made.length, 1);
+    await clock.pass(1 + 200);
+    assert.equal(FakeSocket.made.length, 2);
+});
+
+test('close leaves politely, fails what waits, and is not reopened by itself', async () => {
+    await open();
+    const waiting = outcome(connection.command('stop'));
+    connection.close();
+    await clock.pass(60000);
+    assert.equal(socket().sent.at(-1).type, 'leave');
+    assert.equal(socket().closedWith, 1000);
+    assert.equal(waiting.code, 'closed');
+    assert.equal(FakeSocket.made.length, 1);
+    assert.equal(connection.send({ type: 'ping' }), false);
+    const after = outcome(connection.command('stop'));
+    await clock.settle();
+    assert.equal(after.code, 'closed');
+    connection.connect();
+    await clock.settle();
+    assert.equal(FakeSocket.made.length, 2, 'but can be by hand');
+});
+
+test('without a WebSocket the reason is said', () => {
+    assert.throws(() => new Connection({ ...options(), WebSocket: null }), /pass one as options\.WebSocket/);
+});
+
+// --- GameClient ----------------------------------------------------------------------------------
+
+async function join() {
+    const game = new GameClient(options());
+    connection = game.connection;
+    const joined = outcome(game.connect());
+    await clock.settle();
+    socket().welcome();
+    return { game, joined };
+}
+
+test('a client has joined when the full state is there', async () => {
+    const { game, joined } = await join();
+    await clock.settle();
+    assert.equal(joined.value, undefined);
+    socket().say({ type: 'update', tick: 5, full: true, resources: { gold: 3 } });
+    await clock.settle();
+    assert.equal(joined.value, game);
+    assert.equal(game.state.resources.get('gold'), 3);
+    assert.deepEqual([game.playerId, game.username, game.session.state], ['7', 'ada', 'running']);
+});
+
+test('connect() of a client rejects with the refusal, or with closed', async () => {
+    const { joined } = await join();
+    socket().drop(4403, 'banned');
+    await clock.settle();
+    assert.equal(joined.code, 'banned');
+    const { game, joined: left } = await join();
+    game.close();
+    await clock.settle();
+    assert.equal(left.code, 'closed');
+});
+
+test('who is online, what is said, and errors that answer no command', async () => {
+    const { game } = await join();
+    const heard = [];
+    for (const type of ['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'error'])
+        game.on(type, (detail) => heard.push([type, detail]));
+    socket().say({ type: 'roster', payload: { players: [{ player_id: '7', username: 'ada' }] } });
+    socket().say({ type: 'player_joined', payload: { player_id: '8', username: 'bob' } });
+    assert.deepEqual([...game.players], [['7', 'ada'], ['8', 'bob']]);
+    socket().say({ type: 'player_left', payload: { player_id: '8', username: 'bob' } });
+    assert.equal(game.players.size, 1);
+    socket().say({ type: 'chat', payload: { player_id: '7', username: 'ada', message: 'hi', timestamp: 1 } });
+    socket().say({ type: 'announcement', payload: { message: 'noon', timestamp: 1 } });
+    socket().say({ type: 'session_status', payload: { state: 'paused' } });
+    assert.equal(game.session.state, 'paused');
+    socket().say({ type: 'error', payload: { code: 'chat_rate_limited', message: 'Too much.', retry_after_ms: 900 } });
+    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'chat', 'announcement', 'session_status', 'error']);
+    assert.deepEqual([heard[6][1].code, heard[6][1].details.retry_after_ms], ['chat_rate_limited', 900]);
+});
+
+test('the commands have the protocol\'s fields', async () => {
+    const { game } = await join();
+    outcome(game.move(['unit_a'], [1, 2]));
+    outcome(game.move(['unit_a'], [1, 2], { queued: true }));
+    outcome(game.stop(['unit_a']));
+    outcome(game.train('building_b', 'train_scout'));
+    outcome(game.cancel('job_1'));
+    assert.equal(game.chat('hello'), true);
+    assert.deepEqual(socket().commands, [
+        { seq: 1, command: 'move', units: ['unit_a'], target: [1, 2], queued: false },
+        { seq: 2, command: 'move', units: ['unit_a'], target: [1, 2], queued: true },
+        { seq: 3, command: 'stop', units: ['unit_a'] },
+        { seq: 4, command: 'train', building: 'building_b', recipe: 'train_scout', cycles: 1 },
+        { seq: 5, command: 'cancel', job: 'job_1' },
+    ]);
+    assert.deepEqual(socket().sent.at(-1), { type: 'chat', payload: { message: 'hello' } });
+});
