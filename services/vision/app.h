@@ -33,6 +33,7 @@ enum {
     VISION_CHECKPOINT_PART_BYTES = 4 << 20, // fits MariaDB's default packet
     VISION_CHECKPOINT_BYTES_MAX = 1 << 30,
     VISION_LOAD_ROWS_MAX = 64 << 20,
+    VISION_RETIRED_MAX = 64, // catalogues replaced while one write is under way
 };
 
 struct vision_settings {
@@ -91,6 +92,9 @@ struct vision_app {
     struct vision *core;                 // NULL until world's catalogue is known
     struct vision_stored *stored;        // loaded and waiting for the core
     Mmorts__Frame__Catalogue *catalogue; // world's, as of its last snapshot
+    struct {
+        MM_VEC(Mmorts__Frame__Catalogue *);
+    } retired; // former ones that a write under way may still use
     bool is_draining;
 
     struct mm_stream_reader *reader;
@@ -133,6 +137,8 @@ void vision_store_stop(struct vision_app *app);
 // Draining: everything is written, then mm_service_drained.
 void vision_store_finish(struct vision_app *app);
 void vision_stored_free(struct vision_stored *stored);
+// Puts another catalogue in the place of app->catalogue; the former goes when nobody uses it.
+void vision_store_set_catalogue(struct vision_app *app, Mmorts__Frame__Catalogue *catalogue);
 
 // --- store_sql.c: statements; on worker threads
 // --------------------------------------------------------

@@ -115,9 +115,7 @@ static enum mm_err keep_catalogue(struct vision_app *app, const Mmorts__Frame__C
     mm_free(bytes);
     if (err != MM_OK)
         return err;
-    if (app->catalogue)
-        mmorts__frame__catalogue__free_unpacked(app->catalogue, NULL);
-    app->catalogue = (Mmorts__Frame__Catalogue *)copy;
+    vision_store_set_catalogue(app, (Mmorts__Frame__Catalogue *)copy);
     return MM_OK;
 }
 

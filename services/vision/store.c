@@ -23,9 +23,9 @@ struct vision_write {
     uint64_t started_ns;
     struct mm_stream_position position;
     uint64_t tick;
+    const Mmorts__Frame__Catalogue *catalogue; // stays until this is done
     bool checkpoint_tried;
-    uint8_t *checkpoint; // NULL: none in this write
-    size_t checkpoint_bytes;
+    Mmorts__Frame__TickFrame *checkpoint; // NULL: none in this write
 };
 
 void vision_stored_free(struct vision_stored *stored)
@@ -43,28 +43,64 @@ void vision_stored_free(struct vision_stored *stored)
 // --- writing
 // -------------------------------------------------------------------------------------------
 
+static void free_retired(struct vision_app *app)
+{
+    while (app->retired.count > 0)
+        mmorts__frame__catalogue__free_unpacked(mm_vec_pop(&app->retired), NULL);
+}
+
+void vision_store_set_catalogue(struct vision_app *app, Mmorts__Frame__Catalogue *catalogue)
+{
+    if (app->catalogue && !(app->write && mm_vec_push(&app->retired, app->catalogue))) {
+        // Nobody else has it; or (out of memory) it is better lost than pulled away.
+        if (!app->write)
+            mmorts__frame__catalogue__free_unpacked(app->catalogue, NULL);
+    }
+    app->catalogue = catalogue;
+}
+
+// The catalogue in the checkpoint is borrowed and not freed with it.
+static void free_write(struct vision_write *write)
+{
+    vision_checkpoint_free(write->checkpoint);
+    mm_free(write);
+}
+
+// Packing takes a while in a large world, so it is done here, on the worker.
+static enum mm_err write_checkpoint(struct mm_db_conn *conn, const struct vision_write *write)
+{
+    uint8_t *bytes;
+    size_t size;
+    enum mm_err err =
+        mm_pb_pack(&write->checkpoint->base, VISION_CHECKPOINT_BYTES_MAX, &bytes, &size);
+    if (err != MM_OK) {
+        MM_LOG_WARN("the checkpoint is too large; none is written", "error=%s", mm_err_name(err));
+        return MM_OK;
+    }
+    struct vision_sql_checkpoint checkpoint = {
+        .session = write->app->session,
+        .position = write->position,
+        .tick = write->tick,
+        .bytes = bytes,
+        .size = size,
+    };
+    err = vision_sql_checkpoint(conn, &checkpoint);
+    mm_free(bytes);
+    return err;
+}
+
 static enum mm_err write_rows(struct mm_db_conn *conn, void *arg)
 {
     const struct vision_write *write = arg;
-    const struct vision_app *app = write->app;
     struct vision_sql_write rows = {
-        .session = app->session,
+        .session = write->app->session,
         .chunk_radius = write->chunk_radius,
         .save = &write->save,
-        .type_names = app->catalogue->types->name,
-        .type_count = app->catalogue->types->n_name,
+        .type_names = write->catalogue->types->name,
+        .type_count = write->catalogue->types->n_name,
     };
     enum mm_err err = vision_sql_write(conn, &rows);
-    if (err != MM_OK || !write->checkpoint)
-        return err;
-    struct vision_sql_checkpoint checkpoint = {
-        .session = app->session,
-        .position = write->position,
-        .tick = write->tick,
-        .bytes = write->checkpoint,
-        .size = write->checkpoint_bytes,
-    };
-    return vision_sql_checkpoint(conn, &checkpoint);
+    return err == MM_OK && write->checkpoint ? write_checkpoint(conn, write) : err;
 }
 
 static enum mm_err write_work(struct mm_db_conn *conn, void *arg)
@@ -98,8 +134,8 @@ static void write_done(enum mm_err err, void *arg)
                      "error=%s rows=%zu", mm_err_name(err), rows);
         vision_save_return(app->core, &write->save);
     }
-    mm_free(write->checkpoint);
-    mm_free(write);
+    free_write(write);
+    free_retired(app);
     bool finished = app->is_draining && !app->final_checkpoint;
     if (err == MM_OK && !finished && (vision_save_pending(app->core) > 0 || app->final_checkpoint))
         start_write(app);
@@ -112,22 +148,14 @@ static void write_done(enum mm_err err, void *arg)
     }
 }
 
-// The mirror of world at this moment, packed; leaves it out if that fails.
+// The mirror of world at this moment; leaves it out if that fails.
 static void add_checkpoint(struct vision_app *app, struct vision_write *write)
 {
-    Mmorts__Frame__TickFrame *frame;
-    if (!app->reader || vision_checkpoint(app->core, &frame) != MM_OK)
-        return;
-    frame->catalogue = app->catalogue;
-    enum mm_err err = mm_pb_pack(&frame->base, VISION_CHECKPOINT_BYTES_MAX, &write->checkpoint,
-                                 &write->checkpoint_bytes);
-    frame->catalogue = NULL;
-    vision_checkpoint_free(frame);
-    if (err != MM_OK) {
+    if (!app->reader || vision_checkpoint(app->core, &write->checkpoint) != MM_OK) {
         write->checkpoint = NULL;
-        MM_LOG_WARN("no checkpoint could be made", "error=%s", mm_err_name(err));
         return;
     }
+    write->checkpoint->catalogue = app->catalogue;
     write->position = mm_stream_reader_position(app->reader);
     write->tick = vision_tick(app->core);
 }
@@ -146,6 +174,7 @@ static void start_write(struct vision_app *app)
         return;
     }
     write->app = app;
+    write->catalogue = app->catalogue;
     write->chunk_radius = app->catalogue->chunk_radius;
     write->started_ns = mm_clock_ns();
     // Only with the last batch: a checkpoint must not be ahead of the rows.
@@ -161,8 +190,7 @@ static void start_write(struct vision_app *app)
     if (mm_db_submit(mm_service_db(app->service), &job) != MM_OK) {
         app->write = NULL;
         vision_save_return(app->core, &write->save);
-        mm_free(write->checkpoint);
-        mm_free(write);
+        free_write(write);
     }
 }
 
@@ -235,6 +263,7 @@ static void on_load_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
 
 void vision_store_open(struct vision_app *app)
 {
+    mm_vec_init(&app->retired, VISION_RETIRED_MAX);
     mm_loop_timer_init(&app->save_timer, on_save_timer, app);
     mm_loop_timer_init(&app->load_timer, on_load_timer, app);
     mm_loop_timer_start(app->loop, &app->load_timer, 0, 0);
@@ -258,4 +287,6 @@ void vision_store_stop(struct vision_app *app)
         mm_loop_timer_stop(app->loop, &app->save_timer);
     vision_stored_free(app->stored);
     app->stored = NULL;
+    free_retired(app);
+    mm_vec_free(&app->retired);
 }

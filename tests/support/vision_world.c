@@ -18,6 +18,7 @@ enum {
     MEMORIES = 512,
     CHUNKS = 1024,
     FRAME_ROWS = 4 * SLOTS,
+    ORDERS = 16,
 };
 
 struct truth_type {
@@ -78,7 +79,14 @@ struct vision_world {
     uint64_t tick;
     uint64_t next_id;
     struct truth_entity now[SLOTS], before[SLOTS];
-    bool shares[EMPIRES][EMPIRES];
+    bool shares[EMPIRES][EMPIRES];  // in effect
+    bool ordered[EMPIRES][EMPIRES]; // as it will be when all orders are
+    struct {
+        uint32_t from, to;
+        bool share;
+        uint64_t at_tick;
+    } orders[ORDERS];
+    size_t order_count;
     struct {
         int q, r;
         bool known;
@@ -288,11 +296,37 @@ static void change_sharing(struct vision_world *world, struct vision *core)
     if (from == to)
         return;
     bool share = chance(world, 50);
+    uint64_t at_tick = world->tick + below(world, 6);
+    if (world->order_count == ORDERS)
+        return;
     enum mm_err err =
-        share ? vision_share(core, from, to, 0) : vision_unshare(core, from, to, world->tick);
-    if (err != MM_OK && !(err == MM_NOT_FOUND && !world->shares[from][to]))
+        share ? vision_share(core, from, to, at_tick) : vision_unshare(core, from, to, at_tick);
+    if (err != MM_OK && !(err == MM_NOT_FOUND && !world->ordered[from][to]))
         abort();
-    world->shares[from][to] = share;
+    if (world->ordered[from][to] == share)
+        return;
+    world->ordered[from][to] = share;
+    for (size_t i = 0; i < world->order_count; i++) {
+        if (world->orders[i].from == from && world->orders[i].to == to &&
+            world->orders[i].at_tick > at_tick)
+            at_tick = world->orders[i].at_tick;
+    }
+    world->orders[world->order_count].from = from;
+    world->orders[world->order_count].to = to;
+    world->orders[world->order_count].share = share;
+    world->orders[world->order_count++].at_tick = at_tick;
+}
+
+static void carry_out_orders(struct vision_world *world)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < world->order_count; i++) {
+        if (world->orders[i].at_tick > world->tick)
+            world->orders[kept++] = world->orders[i];
+        else
+            world->shares[world->orders[i].from][world->orders[i].to] = world->orders[i].share;
+    }
+    world->order_count = kept;
 }
 
 // --- the frame
@@ -624,6 +658,7 @@ const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bo
     clear_frame(world);
     if (!chance(world, 5))
         random_changes(world, core);
+    carry_out_orders(world);
     if (snapshot)
         fill_snapshot(world);
     for (uint32_t empire = 1; empire <= world->options.empires; empire++)
@@ -920,7 +955,7 @@ size_t vision_world_compare_answers(struct vision_world *world, const struct vis
                 differ(world, "empire %u: asked for entity %u", empire, slot);
         }
         for (uint32_t to = 1; to <= world->options.empires; to++) {
-            if (vision_shares(core, empire, to) != world->shares[empire][to])
+            if (vision_shares(core, empire, to) != world->ordered[empire][to])
                 differ(world, "empires %u, %u: sharing", empire, to);
         }
     }

@@ -33,6 +33,12 @@ bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to)
 static enum mm_err add_order(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick,
                              bool begin)
 {
+    // Two orders about the same pair keep their order, whatever their ticks.
+    for (size_t i = 0; i < vision->share_orders.count; i++) {
+        const struct vision_share_order *earlier = &vision->share_orders.items[i];
+        if (earlier->from == from && earlier->to == to && earlier->at_tick > at_tick)
+            at_tick = earlier->at_tick;
+    }
     struct vision_share_order order = {.from = from, .to = to, .at_tick = at_tick, .begin = begin};
     return mm_vec_push(&vision->share_orders, order) ? MM_OK : MM_RESOURCE_EXHAUSTED;
 }

@@ -87,9 +87,9 @@ bool vision_is_live(const struct vision *vision);
 // --- sharing -------------------------------------------------------------------------------------
 
 // From tick `at_tick` on (at once in the next frame if that is past) `from` lends its own sight
-// (not what it borrows itself) to `to`. Orders take effect in the order in which they were given.
-// Repeating changes nothing. MM_INVALID_ARGUMENT: 0, equal or above the limit.
-// MM_RESOURCE_EXHAUSTED: memory.
+// (not what it borrows itself) to `to`. Orders about a pair take effect in the order in which they
+// were given, if need be later than their tick. Repeating changes nothing. MM_INVALID_ARGUMENT: 0,
+// equal or above the limit. MM_RESOURCE_EXHAUSTED: memory.
 enum mm_err MM_MUST_USE vision_share(struct vision *vision, uint32_t from, uint32_t to,
                                      uint64_t at_tick);
 // MM_NOT_FOUND: there is no such relation.

@@ -142,6 +142,11 @@ Test(vision_save, restart_knows_what_was_saved, .timeout = 60)
                 save_batch(core, db, 100, mm_rng_chance(&rng, 1, 5));
             // As if killed and started again: what was in sight is not remembered as such, all
             // the rest is; the oracle goes on from there.
+            vision_world_keep_shares(world);
+            for (int k = 0; k < 6; k++) // until no order is waiting
+                tick(world, core, false);
+            while (vision_save_pending(core) > 0)
+                save_batch(core, db, 100, false);
             struct vision *again = load(world, db);
             copy_shares(core, again);
             cr_assert_eq(vision_save_pending(again), 0);
@@ -165,6 +170,9 @@ Test(vision_save, checkpoint_and_replay, .timeout = 60)
     struct database *db = calloc(1, sizeof *db);
     for (int i = 0; i < 150; i++)
         tick(world, core, i == 0);
+    vision_world_keep_shares(world);
+    for (int i = 0; i < 6; i++) // until no order is waiting
+        tick(world, core, false);
     while (vision_save_pending(core) > 0)
         save_batch(core, db, 1000, false);
     Mmorts__Frame__TickFrame *checkpoint;
@@ -172,7 +180,6 @@ Test(vision_save, checkpoint_and_replay, .timeout = 60)
 
     struct vision *again = load(world, db);
     copy_shares(core, again);
-    vision_world_keep_shares(world);
     const Mmorts__Frame__VisionFrame *out;
     static uint8_t *frames[TICKS];
     static size_t sizes[TICKS];
