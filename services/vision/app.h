@@ -134,6 +134,9 @@ void vision_publish_frame(struct vision_app *app, const Mmorts__Frame__VisionFra
 
 void vision_store_open(struct vision_app *app); // starts loading; vision_feed_begin when done
 void vision_store_stop(struct vision_app *app);
+// Writes at once what is not saved yet, without waiting for save_interval; with a checkpoint, if so
+// wished.
+void vision_store_save(struct vision_app *app, bool checkpoint);
 // Draining: everything is written, then mm_service_drained.
 void vision_store_finish(struct vision_app *app);
 void vision_stored_free(struct vision_stored *stored);

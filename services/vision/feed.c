@@ -230,6 +230,8 @@ static void on_snapshot(void *arg, const struct mm_stream_message *message)
     // What follows does not follow on what was published.
     if (app->publisher && vision_publish_restart(app) != MM_OK)
         mm_service_quit(app->service, 1);
+    // The last checkpoint leads nowhere any more: world's ring begins at this snapshot.
+    vision_store_save(app, true);
     update_ready(app);
 }
 
@@ -242,6 +244,9 @@ static void on_state(void *arg, enum mm_stream_state state)
                 : state == MM_STREAM_DOWN ? "down"
                                           : "catching up",
                 app->core ? vision_tick(app->core) : 0);
+    // If world is gone its ring is too, and with it what a restart could replay.
+    if (state == MM_STREAM_DOWN)
+        vision_store_save(app, false);
     update_ready(app);
 }
 

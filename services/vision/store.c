@@ -137,7 +137,9 @@ static void write_done(enum mm_err err, void *arg)
     free_write(write);
     free_retired(app);
     bool finished = app->is_draining && !app->final_checkpoint;
-    if (err == MM_OK && !finished && (vision_save_pending(app->core) > 0 || app->final_checkpoint))
+    bool more = vision_save_pending(app->core) > 0 || app->final_checkpoint ||
+                mm_clock_ns() >= app->checkpoint_at_ns;
+    if (err == MM_OK && !finished && more)
         start_write(app);
     if (app->is_draining && !app->write) {
         if (!finished && err != MM_CANCELLED)
@@ -192,6 +194,13 @@ static void start_write(struct vision_app *app)
         vision_save_return(app->core, &write->save);
         free_write(write);
     }
+}
+
+void vision_store_save(struct vision_app *app, bool checkpoint)
+{
+    if (checkpoint)
+        app->checkpoint_at_ns = 0;
+    start_write(app); // if a write is under way, it goes on with this when it is done
 }
 
 static void on_save_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)

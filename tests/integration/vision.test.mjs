@@ -319,6 +319,38 @@ test('kill -9, again and again: nothing that was seen is lost', async () => {
     assert.equal(await metric(vision, 'mmorts_vision_resyncs_total'), 0, 'replayed, not begun anew');
 });
 
+test('world killed, then vision, before the next save is due: nothing is lost', async () => {
+    const [ada, bob] = players;
+    for (const wait of [0, 1]) {
+        await visit(ada, bob);
+        const resyncsBefore = await metric(vision, 'mmorts_vision_resyncs_total');
+        // Just saved, and land explored since: the next save by time is two seconds away.
+        const saves = () => metric(vision, 'mmorts_vision_saves_total');
+        const last = await saves();
+        await waitFor('a save', 10000, async () => (await saves()) > last);
+        await waitFor('newly explored land', 10000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) > 0);
+        const before = await saves();
+        reader.close();
+        await world.kill();
+        await waitFor('the save', 1000, async () => (await saves()) > before &&
+            (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
+        if (wait) {
+            world = await start('world');
+            await waitFor("world's new stream", READY_TIMEOUT_MS, async () =>
+                (await metric(vision, 'mmorts_vision_resyncs_total')) > resyncsBefore);
+        }
+        await vision.kill();
+        if (!wait) world = await start('world');
+        vision = await start('vision');
+        await ready(world);
+        worldRpc.close();
+        worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);
+        await follow();
+        await ready(vision);
+        for (const player of players) await agree(player);
+    }
+});
+
 test('world killed too: what was saved is there', async () => {
     await waitFor('all to be saved', 10000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
     for (const player of players) await march(player, 'scout', [own(player, 'scout')[0].q, own(player, 'scout')[0].r]);

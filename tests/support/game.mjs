@@ -1,35 +1,47 @@
 // The whole game for end-to-end tests: started by the launcher in a directory of its own, and
 // players that speak the client protocol (docs/client-protocol.md) through npm `ws`.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
-import { freePort, startProgram, tempDir, waitFor } from './servers.mjs';
+import { freePort, query, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 120000; // makes a database and migrates six schemas
+const START_TRIES = 5; // a free port may be taken between the look and the start
 const PORTS = 60;
 
 export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
 
 export class Game {
-    // Starts everything and waits until it is ready. `directory`: the state of an earlier game.
-    static async start({ bots = 0, env = {}, test = false, directory = tempDir() } = {}) {
+    // Starts everything and waits until it is ready. `directory`: the state of an earlier game;
+    // `services`: other settings than the usual ones; `test`: the login server's knobs are open.
+    static async start({ bots = 0, env = {}, test = false, directory = tempDir(), services } = {}) {
         const game = new Game();
         game.directory = directory;
         game.statusFile = join(directory, 'status.json');
-        const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
-        const args = ['--data', join(directory, 'play'), '--base-port', String(basePort)];
-        args.push('--players-port', String(basePort + PORTS), '--status-file', game.statusFile);
-        if (bots) args.push('--bots', String(bots));
-        if (test) args.push('--test'); // the login server's knobs
-        game.program = startProgram('mmorts-launcher', args, { env });
-        await waitFor('running game', START_TIMEOUT_MS, () => {
-            if (game.program.exit) throw new Error(`the launcher ended:\n${game.program.log()}`);
-            return game.status().state === 'ready';
-        }).catch((error) => {
-            throw new Error(`${error.message}\n${game.program.log()}`, { cause: error });
+        const more = [];
+        if (bots) more.push('--bots', String(bots));
+        if (test) more.push('--test');
+        if (services) more.push('--services', services);
+        for (let i = 1; ; i++) {
+            rmSync(game.statusFile, { force: true }); // of the game before
+            const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
+            game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--base-port', String(basePort),
+                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env });
+            try {
+                await game.#started();
+                return game;
+            } catch (error) {
+                if (i === START_TRIES || !/port \d+, for \w+, cannot be used/.test(game.program.log())) throw error;
+            }
+        }
+    }
+
+    async #started() {
+        await waitFor('running game', START_TIMEOUT_MS, () => this.program.exit || this.status().state === 'ready').catch((error) => {
+            throw new Error(`${error.message}\n${this.program.log()}`, { cause: error });
         });
-        return game;
+        if (this.program.exit) throw new Error(`the launcher ended:\n${this.program.log()}`);
     }
 
     status() {
@@ -82,8 +94,35 @@ export class Game {
         return { status: answer.status, body: await answer.json() };
     }
 
-    async kill(name) {
+    kill(name) {
         process.kill(this.process(name).pid, 'SIGKILL');
+    }
+
+    // kill -9, and the milliseconds until the launcher finds it ready again.
+    async killAndWait(name, timeoutMs = 15000) {
+        const { pid } = this.process(name);
+        const began = performance.now();
+        process.kill(pid, 'SIGKILL');
+        await waitFor(`${name}'s return`, timeoutMs, () => {
+            const now = this.process(name);
+            return now.pid !== pid && now.state === 'ready';
+        });
+        return performance.now() - began;
+    }
+
+    // Rows of a query in the database of a service.
+    query(service, sql) {
+        const password = readFileSync(join(this.directory, 'play/secrets'), 'utf8').match(/^MMORTS_DB_PASSWORD=(.*)$/m)[1];
+        const { port } = this.process('mariadb');
+        return query({ host: '127.0.0.1', port, user: 'mmorts', password }, sql, `mmorts_${service}`);
+    }
+
+    // The value of a service's metric (without labels, or with exactly those given).
+    async metric(service, name) {
+        const answer = await fetch(`http://127.0.0.1:${this.process(service).port}/metrics`);
+        const line = (await answer.text()).split('\n').find((one) => one.startsWith(`${name} `));
+        if (!line) throw new Error(`${service} has no metric ${name}`);
+        return Number(line.split(' ').at(-1));
     }
 
     async stop() {
