@@ -351,6 +351,27 @@ test('world killed, then vision, before the next save is due: nothing is lost', 
     }
 });
 
+test('world killed alone: a new epoch, and views go on from its state', async () => {
+    const [ada, bob] = players;
+    await visit(ada, bob);
+    await pause(500);
+    const { reply } = await agree(ada);
+    await world.kill();
+    world = await start('world');
+    await ready(world);
+    await waitFor('the stream under another epoch', 15000, async () => {
+        const after = await visionRpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: ada.empire });
+        return after.epoch !== reply.epoch && after.view.tick > reply.view.tick;
+    });
+    await ready(vision);
+    await waitFor('ticks again', 5000, () => truth.tick > Number(reply.view.tick) + 20);
+    for (const player of players) {
+        const { view } = await agree(player);
+        checkMemories(player, view);
+    }
+    assert.equal(await metric(vision, 'mmorts_vision_frames_refused_total'), 0);
+});
+
 test('world killed too: what was saved is there', async () => {
     await waitFor('all to be saved', 10000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
     for (const player of players) await march(player, 'scout', [own(player, 'scout')[0].q, own(player, 'scout')[0].r]);
