@@ -122,8 +122,8 @@ static void take_explored(struct sync_player *p, const json_t *message)
     }
     size_t i;
     json_t *hex;
-    json_array_foreach(json_object_get(message, "hexes"), i, hex)
-    {
+    for (i = 0; i < json_array_size(json_object_get(message, "hexes")); i++) {
+        hex = json_array_get(json_object_get(message, "hexes"), i);
         const json_t *at = json_object_get(hex, "hex");
         char key[32];
         (void)snprintf(key, sizeof key, "%lld,%lld", json_integer_value(json_array_get(at, 0)),
@@ -138,8 +138,8 @@ static void take_vision(struct sync_player *p, const json_t *vision)
 {
     size_t i;
     json_t *hex;
-    json_array_foreach(vision, i, hex)
-    {
+    for (i = 0; i < json_array_size(vision); i++) {
+        hex = json_array_get(vision, i);
         const json_t *at = json_object_get(hex, "hex");
         char key[32];
         (void)snprintf(key, sizeof key, "%lld,%lld", json_integer_value(json_array_get(at, 0)),
@@ -164,10 +164,10 @@ static void take_vision(struct sync_player *p, const json_t *vision)
 
 static void merge(struct sync_player *p, json_t *known, const json_t *change)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)change, key, value)
-    {
+    json_t *fields = (json_t *)(uintptr_t)change;
+    for (void *at = json_object_iter(fields); at; at = json_object_iter_next(fields, at)) {
+        const char *key = json_object_iter_key(at);
+        json_t *value = json_object_iter_value(at);
         if (strcmp(key, "data") == 0) {
             json_object_update(json_object_get(known, "data"), value);
         } else if (strcmp(key, "owner") == 0 && json_is_null(value)) {
@@ -193,8 +193,8 @@ static void take_entities(struct sync_player *p, const json_t *update)
 {
     size_t i;
     json_t *entity;
-    json_array_foreach(json_object_get(update, "appeared"), i, entity)
-    {
+    for (i = 0; i < json_array_size(json_object_get(update, "appeared")); i++) {
+        entity = json_array_get(json_object_get(update, "appeared"), i);
         check_owner(p, entity);
         check_secrets(p, entity);
         if (json_object_get(p->entities, id_of(entity)))
@@ -202,8 +202,8 @@ static void take_entities(struct sync_player *p, const json_t *update)
         json_object_set(p->entities, id_of(entity), entity);
         json_object_del(p->memories, id_of(entity));
     }
-    json_array_foreach(json_object_get(update, "changed"), i, entity)
-    {
+    for (i = 0; i < json_array_size(json_object_get(update, "changed")); i++) {
+        entity = json_array_get(json_object_get(update, "changed"), i);
         json_t *known = json_object_get(p->entities, id_of(entity));
         if (!known) {
             fault(p, "%s changed though it is not in sight", id_of(entity));
@@ -214,8 +214,8 @@ static void take_entities(struct sync_player *p, const json_t *update)
         check_owner(p, entity);
         merge(p, known, entity);
     }
-    json_array_foreach(json_object_get(update, "disappeared"), i, entity)
-    {
+    for (i = 0; i < json_array_size(json_object_get(update, "disappeared")); i++) {
+        entity = json_array_get(json_object_get(update, "disappeared"), i);
         const char *id = json_string_value(entity);
         if (json_object_del(p->entities, id) != 0 && json_object_del(p->memories, id) != 0)
             fault(p, "%s disappeared though it was not known", id);
@@ -226,8 +226,8 @@ static void take_jobs(struct sync_player *p, const json_t *jobs)
 {
     size_t i;
     json_t *job;
-    json_array_foreach(jobs, i, job)
-    {
+    for (i = 0; i < json_array_size(jobs); i++) {
+        job = json_array_get(jobs, i);
         const char *event = json_string_value(json_object_get(job, "event"));
         const char *id = json_string_value(json_object_get(job, "job"));
         if (!event || !id)
@@ -244,8 +244,8 @@ static void take_events(struct sync_player *p, const json_t *events, const json_
 {
     size_t i;
     json_t *event;
-    json_array_foreach(events, i, event)
-    {
+    for (i = 0; i < json_array_size(events); i++) {
+        event = json_array_get(events, i);
         p->events++;
         static const char *const roles[] = {"entity", "other"};
         for (size_t k = 0; k < 2; k++) {
@@ -265,8 +265,10 @@ static void take_update(struct sync_player *p, const json_t *update)
     p->tick = tick;
     size_t i;
     json_t *empire;
-    json_array_foreach(json_object_get(update, "empires"), i, empire)
+    for (i = 0; i < json_array_size(json_object_get(update, "empires")); i++) {
+        empire = json_array_get(json_object_get(update, "empires"), i);
         json_object_set(p->names, id_of(empire), json_object_get(empire, "name"));
+    }
     json_t *before = json_copy(p->entities);
     take_entities(p, update);
     take_events(p, json_object_get(update, "events"), before);

@@ -676,6 +676,7 @@ static Mmorts__Frame__VisionFrame *finish_vision(struct vision_columns *c,
     f->left = c->left;
     f->forgotten = c->forgotten;
     Mmorts__Frame__VisionFrame *copy = copy_vision(f);
+    f->remembered = NULL;
     free(c->hex_q);
     free(c->hex_r);
     free(c->hex_state);
