@@ -1,5 +1,6 @@
 #include "tests/support/world_rig.h"
 
+#include "libcommon/io/db_conn.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/stream_reader.h"
@@ -310,5 +311,74 @@ size_t rig_units(const struct world_rig *rig, uint32_t empire, uint64_t *out, si
         if (entity->alive && entity->owner == empire && entity->type >= 2 && entity->type <= 4)
             out[count++] = entity->id;
     }
+    return count;
+}
+
+void rig_free_reply(void *reply)
+{
+    if (reply)
+        protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+void rig_join_seen(struct world_rig *rig, uint64_t player_id, Mmorts__World__JoinReply *out)
+{
+    Mmorts__World__JoinReply *reply;
+    must(rig_join(rig, player_id, &reply), "Join");
+    *out = *reply;
+    rig_free_reply(reply);
+    if (!rig_until_tick(rig, out->tick, 10000)) {
+        rig_show(rig);
+        test_fail("the tick of a join was never seen");
+    }
+}
+
+// --- beside the process -------------------------------------------------------------------------
+
+double rig_metric(const struct world_rig *rig, const char *name)
+{
+    char *body = NULL, line[96];
+    double value = -1;
+    if (test_http_get(rig->http_port, "/metrics", 5000, &body) != 200)
+        test_fail("no metrics");
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(body, line);
+    if (at)
+        value = strtod(at + strlen(line), NULL);
+    free(body);
+    return value;
+}
+
+static struct mm_db_conn *connect_to(const struct world_rig *rig)
+{
+    struct mm_db_options options = {
+        .host = rig->mariadb.host,
+        .port = rig->mariadb.port,
+        .user = rig->mariadb.user,
+        .password = rig->mariadb.password,
+        .database = rig->database,
+    };
+    struct mm_db_conn *conn;
+    must(mm_db_conn_open(&options, &conn), "connection");
+    return conn;
+}
+
+void rig_sql(const struct world_rig *rig, const char *sql, uint64_t rows)
+{
+    struct mm_db_conn *conn = connect_to(rig);
+    struct mm_db_result result = {0};
+    if (mm_db_exec(conn, sql, MM_DB_NO_ARGS, &result) != MM_OK || result.affected_rows != rows)
+        test_fail("%s: %" PRIu64 " rows, %s", sql, result.affected_rows, mm_db_error_text(conn));
+    mm_db_conn_close(conn);
+}
+
+uint64_t rig_count_sql(const struct world_rig *rig, const char *sql)
+{
+    struct mm_db_conn *conn = connect_to(rig);
+    struct mm_db_rows *rows;
+    if (mm_db_query_one(conn, sql, MM_DB_NO_ARGS, &rows) != MM_OK)
+        test_fail("%s: %s", sql, mm_db_error_text(conn));
+    uint64_t count = mm_db_get_u64(rows, 0);
+    must(mm_db_end(rows), sql);
+    mm_db_conn_close(conn);
     return count;
 }

@@ -57,6 +57,12 @@ bool rig_until_still(struct world_rig *rig, uint32_t empire, uint32_t timeout_ms
 enum mm_err rig_call(struct world_rig *rig, const char *method, const ProtobufCMessage *request,
                      uint32_t deadline_ms, ProtobufCMessage **reply);
 
+// What rig_call gave; NULL is allowed.
+void rig_free_reply(void *reply);
+
+// Joins, and waits until the reader has seen the empire. Any failure ends the test.
+void rig_join_seen(struct world_rig *rig, uint64_t player_id, Mmorts__World__JoinReply *out);
+
 // The usual calls in short. Replies are the caller's.
 enum mm_err rig_join(struct world_rig *rig, uint64_t player_id, Mmorts__World__JoinReply **reply);
 enum mm_err rig_move(struct world_rig *rig, uint64_t player_id, uint64_t client_seq,
@@ -70,5 +76,13 @@ enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info,
 
 // Ids of an empire's movable units, from the mirror. Types are those of the game's files.
 size_t rig_units(const struct world_rig *rig, uint32_t empire, uint64_t *out, size_t out_max);
+
+// The value of a metric without labels; -1 if it is not there.
+double rig_metric(const struct world_rig *rig, const char *name);
+
+// Statements on the session's database, beside the process: one that must change `rows` rows, and
+// one whose first value is a number.
+void rig_sql(const struct world_rig *rig, const char *sql, uint64_t rows);
+uint64_t rig_count_sql(const struct world_rig *rig, const char *sql);
 
 #endif

@@ -1,0 +1,216 @@
+// What world has stored: who may write it, what is done when it is damaged, what is kept, and how
+// it comes under other rules.
+
+#include "services/world/shell.h"
+#include "tests/support/world_rig.h"
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+// --- two of them --------------------------------------------------------------------------------
+
+Test(world_storage, a_second_process_takes_over_and_the_first_ends, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    uint16_t port;
+    struct test_process *rival = rig_rival(&rig, &port);
+    cr_assert(test_process_wait_ready(rival, port, 20000));
+    // A write of the first is refused; so is its reserving of further ticks.
+    Mmorts__World__CommandResult result;
+    uint64_t units[16];
+    size_t count = rig_units(&rig, 1, units, 16);
+    enum mm_err err = rig_move(&rig, 9, 1, units, count, 4, 4, &result);
+    cr_assert_neq(err, MM_OK, "a process without the session acknowledged a command");
+    int status = test_process_wait(rig.process, 10000);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_FENCED);
+    test_process_free(rig.process);
+    rig.process = NULL;
+    cr_assert(test_process_running(rival));
+    cr_assert_eq(test_process_stop(rival), 0);
+    test_process_free(rival);
+    rig_start(&rig);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert(!home.founded);
+    cr_assert_eq(home.last_client_seq, 0);
+    rig_close(&rig);
+}
+
+Test(world_storage, old_snapshots_and_their_journal_go, .timeout = 60)
+{
+    static const char *const settings[] = {"MMORTS_TEST_SNAPSHOTS=100ms", NULL};
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig.settings = settings;
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    uint64_t units[16];
+    size_t count = rig_units(&rig, 1, units, 16);
+    for (uint64_t seq = 1; seq <= 30; seq++) {
+        Mmorts__World__CommandResult result;
+        cr_assert_eq(rig_move(&rig, 9, seq, units, count, (int32_t)seq % 7, 4, &result), MM_OK);
+        rig_turn(&rig, 30);
+    }
+    rig_stop(&rig);
+    cr_assert_eq(rig_count_sql(&rig, "SELECT COUNT(*) FROM snapshots"), 3);
+    cr_assert_eq(rig_count_sql(&rig, "SELECT COUNT(DISTINCT tick) FROM snapshot_parts"), 3);
+    cr_assert_eq(rig_count_sql(&rig, "SELECT COUNT(*) FROM journal WHERE tick <= "
+                                     "(SELECT MIN(tick) FROM snapshots)"),
+                 0);
+    cr_assert_lt(rig_count_sql(&rig, "SELECT COUNT(*) FROM journal"), 15);
+    rig_start(&rig);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert_eq(home.last_client_seq, 30);
+    rig_close(&rig);
+}
+
+// --- other rules --------------------------------------------------------------------------------
+
+static char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s", path);
+    char *text = calloc(1, 65536);
+    cr_assert_lt(fread(text, 1, 65535, file), 65535);
+    fclose(file);
+    return text;
+}
+
+// Writes `text` with `old` replaced by `new` wherever it stands.
+static void write_replaced(const char *path, const char *text, const char *old, const char *new)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file, "%s", path);
+    for (const char *at; (at = strstr(text, old)) != NULL; text = at + strlen(old)) {
+        fwrite(text, 1, (size_t)(at - text), file);
+        fputs(new, file);
+    }
+    fputs(text, file);
+    fclose(file);
+}
+
+Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    uint64_t units[16], scout = 0;
+    size_t count = rig_units(&rig, 1, units, 16);
+    Mmorts__World__CommandResult result;
+    cr_assert_eq(rig_move(&rig, 9, 1, units, count, 9, 0, &result), MM_OK);
+    for (size_t i = 0; i < rig.mirror->entity_end; i++)
+        if (rig.mirror->entities[i].alive && rig.mirror->entities[i].type == 2)
+            scout = rig.mirror->entities[i].id;
+    // Not even an orderly end: the journal must be replayed under the rules it was written under.
+    rig_kill(&rig);
+    char types_path[128], config_path[128], types_setting[PATH_MAX + 32];
+    snprintf(types_path, sizeof types_path, "%s/types.yaml", rig.dir);
+    snprintf(config_path, sizeof config_path, "%s/world.yaml", rig.dir);
+    char *types = read_text("services/world/game/types.yaml");
+    write_replaced(types_path, types, "types:\n",
+                   "types:\n  wolf: {kind: npc, health: 9, sight: 2, ticks_per_hex: 6}\n");
+    free(types);
+    char *here = realpath("services/world", NULL);
+    cr_assert_not_null(here);
+    char *config = read_text(rig.config);
+    write_replaced(config_path, config, "../../services/world", here);
+    free(config);
+    config = read_text(config_path);
+    snprintf(types_setting, sizeof types_setting, "%s/game/types.yaml", here);
+    free(here);
+    write_replaced(config_path, config, types_setting, types_path);
+    free(config);
+    snprintf(rig.config, sizeof rig.config, "%s", config_path);
+    rig_start(&rig);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert_eq(home.last_client_seq, 1);
+    Mmorts__World__GetEntityRequest look = MMORTS__WORLD__GET_ENTITY_REQUEST__INIT;
+    look.session = "main";
+    look.entity = scout;
+    ProtobufCMessage *reply;
+    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, 2000, &reply), MM_OK);
+    cr_assert_str_eq(((const Mmorts__World__GetEntityReply *)(const void *)reply)->type, "scout");
+    rig_free_reply(reply);
+    Mmorts__World__SpawnReply *spawned;
+    cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
+    rig_free_reply(spawned);
+    // And again by a crash: the journal since then is of the new rules.
+    rig_kill(&rig);
+    rig_start(&rig);
+    cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
+    cr_assert(spawned->repeated_key);
+    rig_free_reply(spawned);
+    rig_close(&rig);
+}
+
+// --- damaged storage ----------------------------------------------------------------------------
+
+Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    Mmorts__World__CommandResult result;
+    uint64_t units[16];
+    size_t count = rig_units(&rig, 1, units, 16);
+    cr_assert_eq(rig_move(&rig, 9, 1, units, count, 9, 0, &result), MM_OK);
+    cr_assert(rig_until_tick(&rig, result.tick + 30, 5000));
+    rig_stop(&rig);
+    uint64_t stopped_at = rig.last_tick;
+    // The newest of two is damaged: the first one, of tick 0, and the journal lead there as well.
+    rig_sql(&rig,
+            "UPDATE snapshot_parts SET data = INSERT(data, 200, 1, 'x') WHERE tick > 0 AND "
+            "SUBSTRING(data, 200, 1) <> 'x'",
+            1);
+    rig_start(&rig);
+    char *log = test_process_log(rig.process);
+    cr_assert(strstr(log, "snapshots_refused=1"), "%s", log);
+    free(log);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert(!home.founded);
+    cr_assert_eq(home.last_client_seq, 1);
+    cr_assert_gt(rig.last_tick, stopped_at);
+    rig_stop(&rig);
+
+    // All damaged: it does not begin anew, it refuses to start, and says so by its status.
+    rig_sql(&rig, "DELETE FROM snapshot_parts WHERE part = 0", 3);
+    struct test_process *refused = rig_rival(&rig, &(uint16_t){0});
+    int status = test_process_wait(refused, 20000);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
+    test_process_free(refused);
+    rig_close(&rig);
+}
+
+Test(world_storage, a_journal_that_leads_elsewhere_is_refused, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    rig_kill(&rig);
+    rig_sql(&rig, "UPDATE journal SET state_hash = state_hash ^ 1", 1);
+    struct test_process *refused = rig_rival(&rig, &(uint16_t){0});
+    int status = test_process_wait(refused, 20000);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
+    test_process_free(refused);
+    rig_sql(&rig, "UPDATE journal SET state_hash = state_hash ^ 1", 1);
+    rig_start(&rig);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert(!home.founded);
+    rig_close(&rig);
+}
