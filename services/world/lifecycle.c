@@ -70,20 +70,14 @@ static const struct mm_config_field fields[] = {
 
 // --- settings -----------------------------------------------------------------------------------
 
-struct reporting {
-    struct mm_config *config;
-};
-
 static void report(void *ctx, const char *error)
 {
-    struct reporting *reporting = ctx;
-    mm_config_fail(reporting->config, "game.types", "%s", error);
+    mm_config_fail(ctx, "game.types", "%s", error);
 }
 
 static void check(struct mm_config *config, void *state)
 {
     struct world_shell *shell = state;
-    struct reporting reporting = {config};
     shell->rules = mm_malloc(sizeof *shell->rules);
     if (!shell->rules) {
         mm_config_fail(config, "game.types", "out of memory");
@@ -92,7 +86,7 @@ static void check(struct mm_config *config, void *state)
     // Errors have been reported one by one.
     (void)!world_rules_load(mm_config_resolve(config, shell->settings.types_path),
                             mm_config_resolve(config, shell->settings.map_path), shell->rules,
-                            report, &reporting);
+                            report, config);
 }
 
 static void release(void *state)

@@ -122,7 +122,7 @@ static int compare_members(const void *a, const void *b)
 // Whether units that do not belong to the squad, and stay where they are, leave no room there.
 static bool taken_by_others(const struct world *world, const struct squad *squad, uint32_t cell)
 {
-    if (world->grid.blockers[cell] > 0)
+    if (world->grid.cells[cell].blockers > 0)
         return true;
     uint32_t standing = 0;
     for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;

@@ -3,6 +3,8 @@
 #include "libcommon/base/hash.h"
 #include <string.h>
 
+#define GOLDEN UINT64_C(0x9e3779b97f4a7c15) // 2^64 over the golden ratio
+
 #define FIELD(type, member)                                                                        \
     {                                                                                              \
 #member, offsetof(struct type, member), sizeof(((struct type *)0)->member), 0, 1, 0        \
@@ -85,19 +87,22 @@ static uint64_t field_value(const uint8_t *at, unsigned bytes)
     }
 }
 
+// Fields are mixed each with a constant of its own and summed, so that they do not wait for one
+// another; the row's place closes it.
 uint64_t world_component_hash(enum world_component_id id, uint32_t slot, const void *row)
 {
     const struct world_component *component = &world_components[id];
-    uint64_t hash = mm_mix64((uint64_t)id << 32 | slot);
+    uint64_t sum = 0, salt = 0;
     for (unsigned f = 0; f < component->field_count; f++) {
         const struct world_field *field = &component->fields[f];
         const uint8_t *at = (const uint8_t *)row + field->offset;
+        salt += GOLDEN;
         if (field->raw) {
-            hash = mm_hash64(at, field->raw, hash);
+            sum += mm_hash64(at, field->raw, salt);
             continue;
         }
-        for (unsigned i = 0; i < field->count; i++, at += field->stride)
-            hash = mm_mix64(hash ^ field_value(at, field->bytes)) + f;
+        for (unsigned i = 0; i < field->count; i++, at += field->stride, salt += GOLDEN)
+            sum += mm_mix64(field_value(at, field->bytes) + salt);
     }
-    return hash;
+    return mm_mix64(sum ^ mm_mix64((uint64_t)id << 32 | slot));
 }

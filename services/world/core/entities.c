@@ -95,12 +95,12 @@ void world_entity_move(struct world *world, uint32_t slot, uint32_t cell, struct
 
 bool world_cell_free(const struct world *world, uint32_t cell, unsigned counts_as)
 {
-    if (!world_map_passable(&world->map, cell) || world->grid.blockers[cell] > 0)
+    if (!world_map_passable(&world->map, cell) || world->grid.cells[cell].blockers > 0)
         return false;
     if (counts_as & WORLD_ON_BLOCKER)
-        return world->grid.units[cell] == 0;
+        return world->grid.cells[cell].units == 0;
     if (counts_as & WORLD_ON_UNIT)
-        return world->grid.units[cell] < world->rules.movement.units_per_hex;
+        return world->grid.cells[cell].units < world->rules.movement.units_per_hex;
     return true;
 }
 

@@ -11,9 +11,7 @@ void world_grid_init(struct world_grid *grid)
 
 void world_grid_free(struct world_grid *grid)
 {
-    mm_free(grid->head);
-    mm_free(grid->units);
-    mm_free(grid->blockers);
+    mm_free(grid->cells);
     mm_free(grid->next);
     mm_free(grid->in_chunk);
     memset(grid, 0, sizeof *grid);
@@ -35,9 +33,8 @@ enum mm_err world_grid_reserve(struct world_grid *grid, const struct world_map *
     if (map->chunk_count > grid->chunk_capacity) {
         size_t old = grid->chunk_capacity, chunks = map->chunk_capacity;
         size_t old_cells = old * map->tiling.cells, cells = chunks * map->tiling.cells;
-        if (!grow((void **)&grid->head, old_cells * 4, cells * 4) ||
-            !grow((void **)&grid->units, old_cells, cells) ||
-            !grow((void **)&grid->blockers, old_cells, cells) ||
+        if (!grow((void **)&grid->cells, old_cells * sizeof *grid->cells,
+                  cells * sizeof *grid->cells) ||
             !grow((void **)&grid->in_chunk, old * 4, chunks * 4))
             return MM_RESOURCE_EXHAUSTED;
         grid->chunk_capacity = (uint32_t)chunks;
@@ -55,22 +52,22 @@ enum mm_err world_grid_reserve(struct world_grid *grid, const struct world_map *
 void world_grid_insert(struct world_grid *grid, const struct world_map *map, uint32_t cell,
                        uint32_t slot, unsigned counts_as)
 {
-    uint32_t *link = &grid->head[cell];
+    uint32_t *link = &grid->cells[cell].head;
     while (*link != 0 && *link < slot)
         link = &grid->next[*link];
     grid->next[slot] = *link;
     *link = slot;
     if (counts_as & WORLD_ON_UNIT)
-        grid->units[cell]++;
+        grid->cells[cell].units++;
     if (counts_as & WORLD_ON_BLOCKER)
-        grid->blockers[cell]++;
+        grid->cells[cell].blockers++;
     grid->in_chunk[cell / map->tiling.cells]++;
 }
 
 void world_grid_remove(struct world_grid *grid, const struct world_map *map, uint32_t cell,
                        uint32_t slot, unsigned counts_as)
 {
-    uint32_t *link = &grid->head[cell];
+    uint32_t *link = &grid->cells[cell].head;
     while (*link != slot) {
         MM_CHECK(*link != 0);
         link = &grid->next[*link];
@@ -78,9 +75,9 @@ void world_grid_remove(struct world_grid *grid, const struct world_map *map, uin
     *link = grid->next[slot];
     grid->next[slot] = 0;
     if (counts_as & WORLD_ON_UNIT)
-        grid->units[cell]--;
+        grid->cells[cell].units--;
     if (counts_as & WORLD_ON_BLOCKER)
-        grid->blockers[cell]--;
+        grid->cells[cell].blockers--;
     grid->in_chunk[cell / map->tiling.cells]--;
 }
 
@@ -96,7 +93,7 @@ struct range {
 static bool range_cell(const struct range *range, uint32_t cell)
 {
     // The next slot is fetched first: the callback may move the entity it is shown.
-    for (uint32_t slot = range->grid->head[cell], next; slot != 0; slot = next) {
+    for (uint32_t slot = range->grid->cells[cell].head, next; slot != 0; slot = next) {
         next = range->grid->next[slot];
         if (!range->fn(range->ctx, slot, cell))
             return false;
@@ -114,7 +111,7 @@ static bool range_chunk(const struct range *range, uint32_t chunk)
         return true;
     uint32_t first = chunk * tiling->cells;
     for (uint32_t cell = 0; cell < tiling->cells; cell++)
-        if (range->grid->head[first + cell] != 0 &&
+        if (range->grid->cells[first + cell].head != 0 &&
             hex_distance(hex_add(middle, tiling->offsets[cell]), range->center) <= range->radius &&
             !range_cell(range, first + cell))
             return false;

@@ -12,15 +12,21 @@
 
 enum { WORLD_ON_UNIT = 1, WORLD_ON_BLOCKER = 2 }; // what an entity counts as on its hex
 
+// All that is asked of a hex together, in one place of memory.
+struct world_grid_cell {
+    uint32_t head;    // first slot, 0 = none
+    uint8_t units;    // how many units stand there
+    uint8_t blockers; // how many entities let nobody pass
+    uint16_t spare;
+};
+
 struct world_grid {
     uint32_t cell_capacity;
     uint32_t slot_capacity;
     uint32_t chunk_capacity;
-    uint32_t *head;     // by cell: first slot, 0 = none
-    uint8_t *units;     // by cell: how many units stand there
-    uint8_t *blockers;  // by cell: how many entities let nobody pass
-    uint32_t *next;     // by slot
-    uint32_t *in_chunk; // by chunk: how many entities
+    struct world_grid_cell *cells; // by cell
+    uint32_t *next;                // by slot
+    uint32_t *in_chunk;            // by chunk: how many entities
 };
 
 void world_grid_init(struct world_grid *grid);
@@ -38,7 +44,7 @@ void world_grid_remove(struct world_grid *grid, const struct world_map *map, uin
 // The slots of a cell in ascending order; 0 at the end.
 static inline uint32_t world_grid_first(const struct world_grid *grid, uint32_t cell)
 {
-    return grid->head[cell];
+    return grid->cells[cell].head;
 }
 static inline uint32_t world_grid_next(const struct world_grid *grid, uint32_t slot)
 {

@@ -192,9 +192,9 @@ static void move(struct world *world, uint32_t slot)
     step.cell = world_map_step(&world->map, step.place->cell, step.direction);
     step.last = step.route->complete && step.mover->next + 1 == step.route->steps;
     if (step.cell == WORLD_CELL_NONE || !world_map_passable(&world->map, step.cell) ||
-        world->grid.blockers[step.cell] > 0)
+        world->grid.cells[step.cell].blockers > 0)
         world_mover_replan(world, slot, false);
-    else if (world->grid.units[step.cell] >= world->rules.movement.units_per_hex)
+    else if (world->grid.cells[step.cell].units >= world->rules.movement.units_per_hex)
         wait_behind(world, &step);
     else
         step_onto(world, slot, step.cell, step.direction);

@@ -55,9 +55,9 @@ static uint32_t cost_of(void *ctx, struct hex_axial at)
     const struct cost *cost = ctx;
     const struct world *world = cost->world;
     uint32_t cell = world_map_cell(&world->map, at);
-    if (cell == WORLD_CELL_NONE || world->grid.blockers[cell] > 0)
+    if (cell == WORLD_CELL_NONE || world->grid.cells[cell].blockers > 0)
         return 0;
-    if (cost->avoid && world->grid.units[cell] >= world->rules.movement.units_per_hex &&
+    if (cost->avoid && world->grid.cells[cell].units >= world->rules.movement.units_per_hex &&
         hex_distance(at, cost->from) <= AVOID_RADIUS && !hex_equal(at, cost->goal))
         return 0;
     return world->move_cost_percent[world->map.terrain[cell]];

@@ -72,15 +72,15 @@ static bool spawn_cells(struct world *world, struct hex_axial center, unsigned c
         if (cells[found] == WORLD_CELL_NONE)
             break;
         if (counts_as & WORLD_ON_UNIT)
-            world->grid.units[cells[found]]++;
+            world->grid.cells[cells[found]].units++;
         if (counts_as & WORLD_ON_BLOCKER)
-            world->grid.blockers[cells[found]]++;
+            world->grid.cells[cells[found]].blockers++;
     }
     for (uint32_t i = 0; i < found; i++) {
         if (counts_as & WORLD_ON_UNIT)
-            world->grid.units[cells[i]]--;
+            world->grid.cells[cells[i]].units--;
         if (counts_as & WORLD_ON_BLOCKER)
-            world->grid.blockers[cells[i]]--;
+            world->grid.cells[cells[i]].blockers--;
     }
     return found == count;
 }

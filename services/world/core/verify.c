@@ -123,7 +123,7 @@ static void verify_grid(struct verifier *v)
             units += (counts_as & WORLD_ON_UNIT) != 0;
             blockers += (counts_as & WORLD_ON_BLOCKER) != 0;
         }
-        if (units != world->grid.units[cell] || blockers != world->grid.blockers[cell])
+        if (units != world->grid.cells[cell].units || blockers != world->grid.cells[cell].blockers)
             fail(v, last, "the counts of its hex are wrong");
         if (units > world->rules.movement.units_per_hex || blockers > 1 || (units && blockers))
             fail(v, last, "too many stand on its hex");
