@@ -11,19 +11,20 @@ import { Game, Player } from '../support/game.mjs';
 import { LeakCheck } from '../support/leak_check.mjs';
 import { RpcClient } from '../support/rpc.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
+import { Stocks } from '../support/stocks.mjs';
 
 const NAMES = ['ada', 'bob', 'cleo', 'dan'];
 const MARCH_MS = 22000;
 
-let game, rpc, reader, timeline;
+let game, timeline;
+const open = []; // what is closed at the end
 const truth = new Truth();
+const stocks = new Stocks();
 const clients = []; // { name, empire, player, messages }
 const outages = []; // [first tick, last tick] in which updates may come late
 
 before(async () => {
     game = await Game.start();
-    const world = game.process('world').rpc;
-    rpc = new RpcClient(world);
     timeline = new Timeline(truth);
     const take = (frame) => {
         truth.apply(frame);
@@ -31,12 +32,15 @@ before(async () => {
         for (const number of truth.empires.keys()) timeline.follow(number);
         timeline.record();
     };
-    reader = await followTicks({ url: world.replace(/rpc$/, 'stream'), client: rpc, take });
+    for (const [name, follow] of [['world', (from) => followTicks({ ...from, take })], ['production', (from) => stocks.follow(from)]]) {
+        const url = game.process(name).rpc;
+        const client = new RpcClient(url);
+        open.push(client, await follow({ url: url.replace(/rpc$/, 'stream'), client }));
+    }
 });
 
 after(async () => {
-    reader?.close();
-    rpc?.close();
+    for (const each of open.reverse()) each.close();
     await game?.stop();
 });
 
@@ -72,7 +76,7 @@ async function settled() {
 }
 
 function check(client, messages = client.messages, options = {}) {
-    return new LeakCheck({ timeline, empire: client.empire, outages, ...options }).run(messages);
+    return new LeakCheck({ timeline, stocks, empire: client.empire, outages, ...options }).run(messages);
 }
 
 function show(violations) {
@@ -81,7 +85,12 @@ function show(violations) {
 
 function checkAll() {
     for (const client of clients) {
-        const violations = check(client);
+        const checker = new LeakCheck({ timeline, stocks, empire: client.empire, outages });
+        const violations = checker.run(client.messages);
+        // Nothing of its own is kept from it either.
+        for (const [item, amount] of client.player.closed ? [] : checker.resources) {
+            if (amount !== stocks.now(client.empire, item)) checker.wrong('stock', `${amount} ${item}, not ${stocks.now(client.empire, item)}`);
+        }
         assert.equal(violations.length, 0, `${client.name}: ${violations.length} violations\n${show(violations)}`);
     }
 }
@@ -203,6 +212,16 @@ const plants = {
     'where another\'s unit is going': ['private', (m, client) => {
         const update = lastUpdate(m, (u) => u.appeared?.some((e) => e.owner && e.owner !== truth.empires.get(client.empire).id));
         update.appeared.find((e) => e.owner && e.owner !== truth.empires.get(client.empire).id).data = { target: [1, 2] };
+    }],
+    'what another has in stock': ['private', (m, client) => {
+        const update = lastUpdate(m, (u) => u.resources);
+        const [item] = Object.keys(update.resources);
+        const other = [...stocks.amounts].find(([key, had]) => key.endsWith(` ${item}`) && had.some((n) => !stocks.had(client.empire, item, n)));
+        update.resources[item] = other[1].find((n) => !stocks.had(client.empire, item, n));
+    }],
+    'another\'s job': ['private', (m, client) => {
+        const [job] = [...stocks.jobs].find(([, empire]) => empire !== client.empire);
+        (lastUpdate(m).jobs ??= []).push({ event: 'started', job, recipe: 'train_scout', start_tick: 1, end_tick: 2 });
     }],
     'an id within a text': ['entity id', (m, client) => {
         m.push({ type: 'error', payload: { code: 'unknown_unit', message: `not yours: ${hiddenEntity(client, lastUpdate(m).tick).id}` } });

@@ -41,9 +41,9 @@ function signature(look) {
 }
 
 export class LeakCheck {
-    // lateTicks: how long a change may wait for its message.
-    constructor({ timeline, empire, lateTicks = 2, outages = [] }) {
-        Object.assign(this, { timeline, empire, lateTicks, outages });
+    // stocks: tests/support/stocks.mjs. lateTicks: how long a change may wait for its message.
+    constructor({ timeline, stocks, empire, lateTicks = 2, outages = [] }) {
+        Object.assign(this, { timeline, stocks, empire, lateTicks, outages });
         this.violations = [];
         this.counts = { messages: 0, updates: 0, appeared: 0, changed: 0, disappeared: 0, hexes: 0, cached: 0, remembered: 0 };
         this.reset();
@@ -53,6 +53,7 @@ export class LeakCheck {
     reset() {
         this.entities = new Map(); // id -> { pos, owner, health, stale }
         this.hexes = new Map(); // "q,r" -> { state, terrain }
+        this.resources = new Map();
         this.early = []; // messages before the first update
         this.complete = false;
     }
@@ -234,6 +235,7 @@ export class LeakCheck {
         for (const told of update.empires ?? []) this.empireNamed(told);
         for (const told of update.events ?? []) this.event(told, look);
         for (const told of update.jobs ?? []) this.job(told);
+        for (const [item, amount] of Object.entries(update.resources ?? {})) this.resource(item, amount);
         // A client that just came is told its own name before the full state.
         if (update.full) this.complete = true;
         if (this.complete) this.compare(look);
@@ -311,6 +313,12 @@ export class LeakCheck {
     job(told) {
         const building = [...this.truth.entities.values()].find((e) => e.id === told.building);
         if (building && building.owner !== this.empire) this.wrong('private', `job ${told.job} of another's ${told.building}`);
+        if (this.stocks.jobs.get(told.job) !== this.empire) this.wrong('private', `job ${told.job} of another`);
+    }
+
+    resource(item, amount) {
+        this.resources.set(item, amount);
+        if (!this.stocks.had(this.empire, item, amount)) this.wrong('private', `${amount} ${item}, which it never had`);
     }
 
     // --- nothing missing -----------------------------------------------------------------------------
