@@ -212,6 +212,7 @@ struct sync_app {
             char username[SYNC_USERNAME_BYTES];
         });
     } roster;
+    struct mm_idmap *roster_index; // player -> position
     bool roster_wanted;
     mm_rpc_handle roster_call;
 
@@ -314,8 +315,8 @@ void sync_write_status(struct sync_app *app, struct mm_buf *out);
 
 // --- route.c: commands out, answers back ---------------------------------------------------------
 
-// A message of the client, within limits. False: the client is closing.
-bool sync_route_message(struct sync_client *client, const uint8_t *text, size_t len);
+// A message of the client: text NULL for a binary one. The client may be closing afterwards.
+void sync_route_message(struct sync_client *client, const uint8_t *text, size_t len);
 void sync_route_flush(struct mm_loop *loop, void *app);
 void sync_route_free(struct sync_app *app);
 

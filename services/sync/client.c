@@ -240,6 +240,8 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
                        uint16_t code)
 {
     struct sync_client *client = arg;
+    // What is still on its way when we close is read and ignored: bytes left unread would make the
+    // kernel reset the connection, and the peer would never see why it was closed.
     if (client->state == SYNC_CLIENT_CLOSING) {
         if (opcode == SYNC_WS_CLOSE)
             die(client);
@@ -248,10 +250,12 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
     switch (opcode) {
     case SYNC_WS_TEXT:
         mm_counter_add(client->app->metrics.messages_in, 1);
-        return sync_route_message(client, data, len);
+        sync_route_message(client, data, len);
+        break;
     case SYNC_WS_BINARY:
         mm_counter_add(client->app->metrics.messages_in, 1);
-        return sync_route_message(client, NULL, len);
+        sync_route_message(client, NULL, len);
+        break;
     case SYNC_WS_PING:
         send_frame(client, SYNC_WS_PONG, data, len, true);
         break;
@@ -262,7 +266,7 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
     default:
         break; // a pong: that it was heard is enough
     }
-    return client->state < SYNC_CLIENT_CLOSING;
+    return client->state != SYNC_CLIENT_DEAD;
 }
 
 static void receive(struct sync_client *client, const uint8_t *data, size_t len)
@@ -272,12 +276,8 @@ static void receive(struct sync_client *client, const uint8_t *data, size_t len)
     client->pinged_ns = 0;
     mm_counter_add(app->metrics.bytes_in, len);
     uint16_t code = sync_ws_receive(client->ws, data, len);
-    if (code == 0 || client->state >= SYNC_CLIENT_CLOSING) {
-        // What comes behind a failure of a closing connection has no meaning any more.
-        if (code != 0 && client->state == SYNC_CLIENT_CLOSING)
-            die(client);
+    if (code == 0 || client->state >= SYNC_CLIENT_CLOSING)
         return;
-    }
     switch (code) {
     case SYNC_WS_TOO_LARGE:
         sync_client_close(client, code, "too_large", "A message has at most 4096 bytes.");

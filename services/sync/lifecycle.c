@@ -186,9 +186,10 @@ static enum mm_err init_state(struct sync_app *app)
     app->client_of_connection = mm_idmap_new(clients_max + 1);
     app->client_of_player = mm_idmap_new(clients_max + 1);
     app->address_counts = mm_idmap_new(clients_max + 1);
+    app->roster_index = mm_idmap_new(SYNC_ROSTER_MAX + 1);
     app->read_buf = mm_malloc(SYNC_READ_BYTES);
     if (!app->client_of_connection || !app->client_of_player || !app->address_counts ||
-        !app->read_buf)
+        !app->roster_index || !app->read_buf)
         return MM_RESOURCE_EXHAUSTED;
     return sync_core_init(&app->core);
 }
@@ -290,6 +291,7 @@ void sync_stop_service(struct mm_service *service, void *state)
     mm_idmap_free(app->client_of_connection);
     mm_idmap_free(app->client_of_player);
     mm_idmap_free(app->address_counts);
+    mm_idmap_free(app->roster_index);
     mm_free(app->read_buf);
     mm_free(app->recipes_json);
 }

@@ -543,11 +543,11 @@ static bool within_rate(struct sync_client *client, uint64_t now_ms)
     return false;
 }
 
-bool sync_route_message(struct sync_client *client, const uint8_t *text, size_t len)
+void sync_route_message(struct sync_client *client, const uint8_t *text, size_t len)
 {
     uint64_t now_ms = mm_loop_now_ns(client->app->loop) / 1000000;
     if (!within_rate(client, now_ms))
-        return client->state < SYNC_CLIENT_CLOSING;
+        return;
     struct sync_command command;
     struct sync_command_error error;
     if (!text) {
@@ -560,5 +560,4 @@ bool sync_route_message(struct sync_client *client, const uint8_t *text, size_t 
     } else if (command.type != SYNC_COMMAND_JOIN) {
         sync_client_error(client, "unavailable", "The game has not begun yet.", command.seq, 0);
     }
-    return client->state < SYNC_CLIENT_CLOSING;
 }

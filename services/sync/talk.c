@@ -38,29 +38,31 @@ static void write_player(struct mm_buf *out, uint64_t player_id, const char *use
 
 // --- the roster ----------------------------------------------------------------------------------
 
-static size_t roster_find(const struct sync_app *app, uint64_t player_id)
+static bool roster_has(const struct sync_app *app, uint64_t player_id)
 {
-    size_t i = 0;
-    while (i < app->roster.count && app->roster.items[i].player_id != player_id)
-        i++;
-    return i;
+    return mm_idmap_has(app->roster_index, player_id);
 }
 
 static void roster_add(struct sync_app *app, uint64_t player_id, const char *username)
 {
-    if (roster_find(app, player_id) < app->roster.count)
+    // Beyond the bound the list is incomplete; the count in the status tells.
+    if (roster_has(app, player_id) || app->roster.count == SYNC_ROSTER_MAX ||
+        mm_idmap_set(app->roster_index, player_id, app->roster.count) != MM_OK)
         return;
     struct sync_online online = {.player_id = player_id};
     (void)mm_str_copy(online.username, sizeof online.username, username);
-    // Beyond the bound the list is incomplete; the count in the status tells.
-    (void)mm_vec_push(&app->roster, online);
+    if (!mm_vec_push(&app->roster, online))
+        (void)mm_idmap_remove(app->roster_index, player_id, NULL);
 }
 
 static void roster_remove(struct sync_app *app, uint64_t player_id)
 {
-    size_t at = roster_find(app, player_id);
+    uint64_t at = 0;
+    if (!mm_idmap_remove(app->roster_index, player_id, &at))
+        return;
+    mm_vec_remove_swap(&app->roster, at);
     if (at < app->roster.count)
-        mm_vec_remove_swap(&app->roster, at);
+        *mm_idmap_find(app->roster_index, app->roster.items[at].player_id) = at;
 }
 
 void sync_write_roster(struct sync_app *app, struct mm_buf *out)
@@ -75,8 +77,7 @@ void sync_write_roster(struct sync_app *app, struct mm_buf *out)
     // Who plays here is here, whatever social knows at the moment.
     for (size_t i = 0; i < app->clients.count; i++) {
         const struct sync_client *client = app->clients.items[i];
-        if (client->state != SYNC_CLIENT_PLAYING ||
-            roster_find(app, client->player_id) < app->roster.count)
+        if (client->state != SYNC_CLIENT_PLAYING || roster_has(app, client->player_id))
             continue;
         mm_buf_str(out, any ? "," : "");
         any = true;
@@ -94,6 +95,7 @@ static void on_roster(void *arg, const struct mm_rpc_result *result)
     const Mmorts__Social__ListOnlineReply *reply = (const void *)result->reply;
     app->roster_wanted = false;
     mm_vec_clear(&app->roster);
+    mm_idmap_clear(app->roster_index);
     for (size_t i = 0; i < reply->n_members; i++)
         roster_add(app, reply->members[i]->player_id, reply->members[i]->username);
     mm_buf_reset(&app->scratch);

@@ -37,8 +37,8 @@ enum sync_ws_code {
 };
 
 // A whole message or control frame; data is borrowed. For SYNC_WS_CLOSE, data is the reason's text
-// and code the peer's code (SYNC_WS_NO_STATUS without one). False: take no more (the rest of the
-// bytes is dropped); the connection may have been closed meanwhile, not freed.
+// and code the peer's code (SYNC_WS_NO_STATUS without one). False: take no more, ever (the rest of
+// the bytes is dropped, so the place in the stream is lost).
 typedef bool (*sync_ws_message_fn)(void *arg, enum sync_ws_opcode opcode, const uint8_t *data,
                                    size_t len, uint16_t code);
 

@@ -405,18 +405,72 @@ test('garbage, half a handshake, and silence', async () => {
     for (const socket of sockets) socket.destroy();
 });
 
-test('a client that stops reading does not hold up the others', async () => {
+test('a client that stops reading holds nobody up, and is told everything when it reads again', async () => {
     const sleeper = await game.join('sleeper');
+    const scout = sleeper.mine('scout')[0];
+    await sleeper.command('move', { units: [scout.id], target: [scout.pos[0] + 8, scout.pos[1] - 3] });
     sleeper.socket._socket.pause();
-    for (let i = 0; i < 5; i++) await unharmed();
+    // Each `join` asks for everything anew; nobody reads it, so the way out fills up.
+    for (let i = 0; i < 100; i++) {
+        sleeper.send({ type: 'join' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const admin = await game.token('operator', { permissions: 512 });
+    const metrics = await (await fetch(`http://127.0.0.1:${game.process('sync').port}/metrics`)).text();
+    assert.ok(Number(/^mmorts_sync_waiting_bytes (\d+)/m.exec(metrics)[1]) > 0, 'the way out is not full');
+    await unharmed();
+    const stats = await game.call('sync', 'GetStats', {}, admin);
+    assert.equal(stats.status, 200, JSON.stringify(stats.body));
+    assert.ok(stats.body.players >= 2);
     sleeper.socket._socket.resume();
     const from = sleeper.messages.length;
-    await sleeper.waitFor('update', () => true, { from });
+    sleeper.send({ type: 'ping', payload: { timestamp: 99 } });
+    await sleeper.waitFor('pong', (m) => m.payload.timestamp === 99, { from });
+    const told = () => JSON.stringify(sleeper.mine().map(({ id, pos, health }) => [id, pos, health]).sort());
+    await sleeper.until('an update after the pause', () => sleeper.tick >= witness.tick - 5);
+    const slow = { entities: told(), hexes: sleeper.hexes.size, visible: sleeper.count(2) };
     sleeper.close();
+    await sleeper.waitClosed();
+    const again = await game.join('sleeper');
+    assert.ok(again.tick >= sleeper.tick);
+    const fresh = again.mine().map(({ id, pos, health }) => [id, pos, health]).sort();
+    assert.deepEqual(slow, { entities: JSON.stringify(fresh), hexes: again.hexes.size, visible: again.count(2) });
+    again.close();
+});
+
+test('an operator ends a connection; others may not', async () => {
+    const player = await game.join('nuisance');
+    const body = { playerId: player.welcome.player_id, reason: 'Enough.' };
+    assert.equal((await game.call('sync', 'Disconnect', body)).status, 401);
+    assert.equal((await game.call('sync', 'Disconnect', body, await game.token('nobody'))).status, 403);
+    const answer = await game.call('sync', 'Disconnect', body, await game.token('moderator', { permissions: 256 }));
+    assert.deepEqual(answer, { status: 200, body: { closed: 1 } });
+    const error = await player.waitFor('error');
+    assert.deepEqual([error.payload.code, error.payload.message], ['disconnected', 'Enough.']);
+    assert.equal((await player.waitClosed()).code, 1008);
 });
 
 test('a client that vanishes is forgotten', async () => {
     const player = await game.join('ghost');
     player.terminate();
     assert.ok(await witness.waitFor('player_left', (m) => m.payload.username === 'ghost'));
+});
+
+test('a restart sends clients away with 1012, and they come back to the same world', async () => {
+    const player = await game.join('traveller');
+    const known = { tick: player.tick, units: player.mine().map((e) => e.id).sort() };
+    process.kill(game.process('sync').pid, 'SIGTERM');
+    assert.deepEqual(await player.waitClosed(), { code: 1012, reason: 'restart' });
+    assert.equal((await witness.waitClosed()).code, 1012);
+    let again;
+    for (let tries = 0; !again; tries++) {
+        assert.ok(tries < 100, 'sync does not come back');
+        const next = new Player(`${game.socketUrl}?last_tick=${known.tick}`, await game.token('traveller'));
+        await next.until('a full state', () => next.error || next.messages.some((m) => m.full)).catch(() => {});
+        if (next.messages.some((m) => m.full)) again = next;
+        else await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.ok(again.tick >= known.tick);
+    assert.deepEqual(again.mine().map((e) => e.id).sort(), known.units);
+    again.close();
 });
