@@ -233,3 +233,82 @@ Test(rules, spawn_keys_survive)
     world_free(world);
     free(rules);
 }
+
+// --- the checker itself -------------------------------------------------------------------------
+
+enum { FAULTS = 11 };
+
+// Breaks one invariant behind everybody's back.
+static const char *plant(struct world *world, int fault)
+{
+    uint64_t unit;
+    struct world_entity_view view;
+    cr_assert_eq(fixture_units(world, 1, "scout", &unit, 1), 1);
+    cr_assert(world_find_entity(world, unit, &view));
+    struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, view.slot);
+    struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, view.slot);
+    struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, view.slot);
+    struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, view.slot);
+    cr_assert(mover && route && orders && mover->phase == WORLD_MOVE_WALKING);
+    switch (fault) {
+    case 0:
+        place->q++;
+        return "hex and cell differ";
+    case 1:
+        world->map.terrain[place->cell] = 0;
+        return "somebody stands on Dead ground";
+    case 2:
+        world->grid.cells[place->cell].units++;
+        return "a count is wrong";
+    case 3:
+        world->grid.cells[place->cell].head = 0;
+        return "somebody is not in the grid";
+    case 4:
+        world->rules.movement.units_per_hex = 0;
+        return "too many on a hex";
+    case 5:
+        mover->phase = 9;
+        return "an unknown phase";
+    case 6:
+        mover->next = route->steps;
+        return "no step to take";
+    case 7:
+        route->complete = 1;
+        route->goal_q++;
+        return "the route ends elsewhere";
+    case 8:
+        orders->count = 0;
+        return "orders without an order";
+    case 9:
+        mm_idmap_clear(world->slot_of_serial);
+        return "nobody can be found";
+    default:
+        WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, view.slot)->value = 77;
+        return "an unknown activity";
+    }
+}
+
+Test(verify, finds_every_planted_fault)
+{
+    for (int fault = 0; fault < FAULTS; fault++) {
+        struct world *world = busy_world(NULL);
+        char problem[128] = "";
+        cr_assert_eq(world_verify(world, problem, sizeof problem), MM_OK, "%s", problem);
+        const char *what = plant(world, fault);
+        cr_assert_eq(world_verify(world, problem, sizeof problem), MM_DATA_LOSS, "not found: %s",
+                     what);
+        cr_assert_str_not_empty(problem);
+        world_free(world);
+    }
+}
+
+// A change without its mark is what the full hash is there to find.
+Test(verify, the_full_hash_finds_an_unmarked_change)
+{
+    struct world *world = busy_world(NULL);
+    uint32_t slot = world_ecs_next(&world->ecs, 0);
+    WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, slot)->value--;
+    fixture_run(world, 1);
+    cr_assert_neq(world_state_hash(world), world_state_hash_full(world));
+    world_free(world);
+}
