@@ -115,22 +115,19 @@ struct vision_app {
     struct mm_metrics_histogram *tick_seconds, *save_seconds;
 };
 
-// --- feed.c: world's ticks
-// -------------------------------------------------------------------------
+// --- feed.c: world's ticks -------------------------------------------------------------------
 
 // The state was loaded: into the core, and on with world's stream behind the checkpoint.
 void vision_feed_begin(struct vision_app *app, struct vision_stored *stored);
 void vision_feed_close(struct vision_app *app);
 
-// --- publish.c: the vision stream
-// ------------------------------------------------------------------
+// --- publish.c: the vision stream ------------------------------------------------------------
 
 // Opens the stream under a new epoch (again): readers must ask for whole views.
 MM_MUST_USE enum mm_err vision_publish_restart(struct vision_app *app);
 void vision_publish_frame(struct vision_app *app, const Mmorts__Frame__VisionFrame *frame);
 
-// --- store.c: what is durable
-// ------------------------------------------------------------------------
+// --- store.c: what is durable ----------------------------------------------------------------
 
 void vision_store_open(struct vision_app *app); // starts loading; vision_feed_begin when done
 void vision_store_stop(struct vision_app *app);
@@ -143,8 +140,7 @@ void vision_stored_free(struct vision_stored *stored);
 // Puts another catalogue in the place of app->catalogue; the former goes when nobody uses it.
 void vision_store_set_catalogue(struct vision_app *app, Mmorts__Frame__Catalogue *catalogue);
 
-// --- store_sql.c: statements; on worker threads
-// --------------------------------------------------------
+// --- store_sql.c: statements; on worker threads ----------------------------------------------
 
 enum mm_err MM_MUST_USE vision_sql_load(struct mm_db_conn *conn, const char *session,
                                         struct vision_stored *out);
@@ -174,13 +170,11 @@ enum mm_err MM_MUST_USE vision_sql_checkpoint(struct mm_db_conn *conn,
 enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *session,
                                          uint32_t from, uint32_t to, uint64_t tick, bool begin);
 
-// --- rpc.c
-// -------------------------------------------------------------------------------------------
+// --- rpc.c -----------------------------------------------------------------------------------
 
 void vision_rpc_register(struct vision_app *app);
 
-// --- lifecycle.c: the hooks of libcommon/service/service.h
-// ---------------------------------------------
+// --- lifecycle.c: the hooks of libcommon/service/service.h -----------------------------------
 
 MM_MUST_USE enum mm_err vision_start_service(struct mm_service *service, void *state);
 void vision_drain_service(struct mm_service *service, void *state);

@@ -16,8 +16,7 @@ enum {
     FRAME_ARENA_BYTES_MAX = 1 << 30,
 };
 
-// --- the core comes to life
-// ----------------------------------------------------------------------------
+// --- the core comes to life ------------------------------------------------------------------
 
 static struct vision_options core_options(const struct vision_app *app, uint32_t chunk_radius)
 {
@@ -131,8 +130,7 @@ static bool same_types(const Mmorts__Frame__Catalogue *x, const Mmorts__Frame__C
     return true;
 }
 
-// --- frames
-// ----------------------------------------------------------------------------------------------
+// --- frames ----------------------------------------------------------------------------------
 
 // `out` NULL: the frame is the checkpoint.
 static enum mm_err apply(struct vision_app *app, const Mmorts__Frame__TickFrame *frame,
@@ -250,8 +248,7 @@ static void on_state(void *arg, enum mm_stream_state state)
     update_ready(app);
 }
 
-// --- begin and end
-// -----------------------------------------------------------------------------------------
+// --- begin and end ---------------------------------------------------------------------------
 
 // The checkpoint into the core; where in world's stream it was taken, or nowhere.
 static struct mm_stream_position begin_at_checkpoint(struct vision_app *app)

@@ -1,8 +1,7 @@
 #include "libcommon/base/log.h"
 #include "services/vision/app.h"
 
-// --- metrics
-// -------------------------------------------------------------------------------------------
+// --- metrics ---------------------------------------------------------------------------------
 
 #define STAT(name)                                                                                 \
     static double read_##name(void *ctx)                                                           \
@@ -93,8 +92,7 @@ static void add_metrics(struct vision_app *app)
     add_gauges(app, metrics);
 }
 
-// --- hooks
-// ---------------------------------------------------------------------------------------------
+// --- hooks -----------------------------------------------------------------------------------
 
 enum mm_err vision_start_service(struct mm_service *service, void *state)
 {

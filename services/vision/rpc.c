@@ -124,8 +124,7 @@ static void vision_rpc_can_see(Service *service, const Mmorts__Vision__CanSeeReq
     closure(&reply, call);
 }
 
-// --- sharing: durable before it is answered
-// -----------------------------------------------------------
+// --- sharing: durable before it is answered --------------------------------------------------
 
 // In effect so much later than asked for: the tick is part of what is written (a restart replays
 // the change at its place), so it is named before the commit.

@@ -40,8 +40,7 @@ void vision_stored_free(struct vision_stored *stored)
     mm_free(stored);
 }
 
-// --- writing
-// -------------------------------------------------------------------------------------------
+// --- writing ---------------------------------------------------------------------------------
 
 static void free_retired(struct vision_app *app)
 {
@@ -209,8 +208,7 @@ static void on_save_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
     start_write(arg);
 }
 
-// --- loading
-// -------------------------------------------------------------------------------------------
+// --- loading ---------------------------------------------------------------------------------
 
 struct load {
     struct vision_app *app;
@@ -267,8 +265,7 @@ static void on_load_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
         load_done(err, load);
 }
 
-// --- life
-// ----------------------------------------------------------------------------------------------
+// --- life ------------------------------------------------------------------------------------
 
 void vision_store_open(struct vision_app *app)
 {

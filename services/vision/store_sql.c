@@ -11,8 +11,7 @@
 
 #define EXPLORED_CELL_BYTES_MAX 400
 
-// --- loading
-// -----------------------------------------------------------------------------------------
+// --- loading ---------------------------------------------------------------------------------
 
 static enum mm_err load_session(struct mm_db_conn *conn, const char *session,
                                 struct vision_stored *out)
@@ -212,8 +211,7 @@ enum mm_err vision_sql_load(struct mm_db_conn *conn, const char *session, struct
     return err;
 }
 
-// --- writing
-// -------------------------------------------------------------------------------------------
+// --- writing ---------------------------------------------------------------------------------
 
 static enum mm_err write_forgotten(struct mm_db_conn *conn, const struct vision_sql_write *write)
 {

@@ -1,36 +1,8 @@
-#include "tests/support/vision_world.h"
+#include "tests/support/vision_world_internal.h"
 
-#include "libcommon/base/rng.h"
-
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum {
-    REACH = 20, // entities stay within this of the origin
-    MARGIN = 9, // more than the widest sight
-    SIDE = 2 * (REACH + MARGIN) + 1,
-    HEXES = SIDE * SIDE,
-    SLOTS = 256,
-    EMPIRES = 40,
-    MEMORIES = 512,
-    CHUNKS = 1024,
-    FRAME_ROWS = 4 * SLOTS,
-    ORDERS = 16,
-};
-
-struct truth_type {
-    const char *name;
-    Mmorts__Frame__Kind kind;
-    uint32_t sight;
-    Mmorts__Frame__SightType sense;
-    uint32_t flags;
-    int memory; // ticks, 0 = permanent, -1 = not remembered
-};
-
-static const struct truth_type types[] = {
+const struct truth_type vision_world_types[TYPES] = {
     {"scout", MMORTS__FRAME__KIND__KIND_UNIT, 4, 0, 0, -1},
     {"soldier", MMORTS__FRAME__KIND__KIND_UNIT, 2, 0, 0, -1},
     {"hut", MMORTS__FRAME__KIND__KIND_BUILDING, 3, 0, 0, 60},
@@ -44,115 +16,8 @@ static const struct truth_type types[] = {
     {"bear", MMORTS__FRAME__KIND__KIND_NPC, 2, 0, 0, 0},
     {"gold", MMORTS__FRAME__KIND__KIND_RESOURCE, 0, 0, 0, -1},
 };
-enum { TYPES = sizeof types / sizeof *types, TERRAINS = 5 };
 
-struct truth_entity {
-    bool alive;
-    uint64_t id;
-    uint32_t type, owner;
-    int q, r;
-    int32_t health, sight;
-    bool enabled, stealthed;
-    uint64_t died; // tick in which the slot was given up
-};
-
-struct truth_memory {
-    bool used;
-    struct vision_memory row;
-};
-
-// What one empire knows: once by the truth, once by what its reader was told.
-struct knowledge {
-    uint8_t state[HEXES];    // 0 shroud, 1 fog, 2 visible
-    uint8_t detected[HEXES]; // truth only
-    uint8_t terrain[HEXES];  // + 1
-    bool sees[SLOTS];
-    uint64_t sees_id[SLOTS];
-    uint64_t first_seen[SLOTS];
-    struct truth_memory memories[MEMORIES];
-};
-
-struct vision_world {
-    struct vision_world_options options;
-    struct mm_rng rng;
-    struct hex_tiling tiling;
-    uint64_t tick;
-    uint64_t next_id;
-    struct truth_entity now[SLOTS], before[SLOTS];
-    bool shares[EMPIRES][EMPIRES];  // in effect
-    bool ordered[EMPIRES][EMPIRES]; // as it will be when all orders are
-    struct {
-        uint32_t from, to;
-        bool share;
-        uint64_t at_tick;
-    } orders[ORDERS];
-    size_t order_count;
-    struct {
-        int q, r;
-        bool known;
-    } chunks[CHUNKS];
-    size_t chunk_count;
-    bool hex_known[HEXES];
-    struct knowledge truth[EMPIRES], told[EMPIRES];
-    struct knowledge last;
-    bool restarted;
-    bool shares_kept;
-
-    bool quiet;
-    size_t differences;
-    char first[240];
-
-    // The frame's columns.
-    Mmorts__Frame__TickFrame frame;
-    Mmorts__Frame__Catalogue catalogue;
-    Mmorts__Frame__TypeColumns type_columns;
-    Mmorts__Frame__TerrainColumns terrain_columns;
-    Mmorts__Frame__EmpireColumns empires;
-    Mmorts__Frame__ChunkColumns chunk_columns;
-    Mmorts__Frame__SpawnColumns spawned;
-    Mmorts__Frame__PositionColumns moved;
-    Mmorts__Frame__AttributeColumn columns[6];
-    Mmorts__Frame__AttributeColumn *column_list[6];
-    char *names[TYPES + EMPIRES];
-    uint32_t u32[40][FRAME_ROWS];
-    int32_t i32[20][FRAME_ROWS];
-    uint64_t u64[4][FRAME_ROWS];
-    uint8_t *cells;
-};
-
-// --- plain geometry
-// ------------------------------------------------------------------------------------
-
-static int steps(int dq, int dr)
-{
-    int a = abs(dq), b = abs(dr), c = abs(dq + dr);
-    return a > b ? (a > c ? a : c) : (b > c ? b : c);
-}
-
-static int hex_at(int q, int r)
-{
-    int i = q + REACH + MARGIN, k = r + REACH + MARGIN;
-    return i < 0 || k < 0 || i >= SIDE || k >= SIDE ? -1 : k * SIDE + i;
-}
-
-static int hex_q(int hex)
-{
-    return hex % SIDE - REACH - MARGIN;
-}
-
-static int hex_r(int hex)
-{
-    return hex / SIDE - REACH - MARGIN;
-}
-
-static uint8_t terrain_at(int q, int r)
-{
-    uint32_t h = (uint32_t)q * 73856093u ^ (uint32_t)r * 19349663u;
-    return (uint8_t)((h >> 3) % TERRAINS);
-}
-
-// --- random changes
-// ------------------------------------------------------------------------------------
+// --- random changes --------------------------------------------------------------------------
 
 static uint32_t below(struct vision_world *world, uint32_t bound)
 {
@@ -197,13 +62,13 @@ static void spawn_one(struct vision_world *world)
         .alive = true,
         .id = ++world->next_id * UINT64_C(0x9e3779b97f4a7c15),
         .type = type,
-        .owner = types[type].kind == MMORTS__FRAME__KIND__KIND_RESOURCE
+        .owner = vision_world_types[type].kind == MMORTS__FRAME__KIND__KIND_RESOURCE
                      ? 0
                      : below(world, world->options.empires + 1),
         .health = 100 + (int32_t)type,
-        .sight = (int32_t)types[type].sight,
+        .sight = (int32_t)vision_world_types[type].sight,
         .enabled = true,
-        .stealthed = types[type].flags & 8,
+        .stealthed = vision_world_types[type].flags & 8,
     };
     random_place(world, &entity->q, &entity->r);
     // Near the others, so that they meet.
@@ -329,8 +194,7 @@ static void carry_out_orders(struct vision_world *world)
     world->order_count = kept;
 }
 
-// --- the frame
-// -------------------------------------------------------------------------------------------
+// --- the frame -------------------------------------------------------------------------------
 
 static void add_chunk(struct vision_world *world, size_t c)
 {
@@ -400,12 +264,12 @@ static void fill_catalogue(struct vision_world *world)
     t->ticks_per_hex = world->u32[16];
     t->flags = world->u32[17];
     for (uint32_t i = 0; i < TYPES; i++) {
-        world->names[i] = (char *)(uintptr_t)types[i].name;
-        t->kind[i] = types[i].kind;
-        t->sight_hexes[i] = types[i].sight;
-        t->sight_type[i] = types[i].sense;
+        world->names[i] = (char *)(uintptr_t)vision_world_types[i].name;
+        t->kind[i] = vision_world_types[i].kind;
+        t->sight_hexes[i] = vision_world_types[i].sight;
+        t->sight_type[i] = vision_world_types[i].sense;
         t->health_max[i] = 100 + i;
-        t->flags[i] = types[i].flags;
+        t->flags[i] = vision_world_types[i].flags;
     }
     Mmorts__Frame__TerrainColumns *terrains = &world->terrain_columns;
     mmorts__frame__terrain_columns__init(terrains);
@@ -474,7 +338,9 @@ static void random_changes(struct vision_world *world, struct vision *core)
             continue;
         // Buildings move too: what matters here is that positions change.
         if (chance(world,
-                   types[world->now[slot].type].kind == MMORTS__FRAME__KIND__KIND_UNIT ? 35 : 3))
+                   vision_world_types[world->now[slot].type].kind == MMORTS__FRAME__KIND__KIND_UNIT
+                       ? 35
+                       : 3))
             move_one(world, slot);
         while (chance(world, 8))
             change_attribute(world, slot);
@@ -486,168 +352,6 @@ static void random_changes(struct vision_world *world, struct vision *core)
     }
     if (chance(world, 6) && !world->shares_kept)
         change_sharing(world, core);
-}
-
-// --- the truth
-// ---------------------------------------------------------------------------------------------
-
-static bool lends_to(const struct vision_world *world, uint32_t from, uint32_t to)
-{
-    return from == to || (from != 0 && world->shares[from][to]);
-}
-
-static void look(const struct vision_world *world, uint32_t empire, bool *visible, bool *detected)
-{
-    memset(visible, 0, HEXES);
-    memset(detected, 0, HEXES);
-    for (uint32_t slot = 1; slot < SLOTS; slot++) {
-        const struct truth_entity *entity = &world->now[slot];
-        if (!entity->alive || entity->owner == 0 || !entity->enabled || entity->sight <= 0 ||
-            !lends_to(world, entity->owner, empire))
-            continue;
-        int range = entity->sight;
-        for (int q = entity->q - range; q <= entity->q + range; q++) {
-            for (int r = entity->r - range; r <= entity->r + range; r++) {
-                int hex = hex_at(q, r);
-                if (steps(q - entity->q, r - entity->r) > range || !world->hex_known[hex])
-                    continue;
-                visible[hex] = true;
-                if (types[entity->type].sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
-                    detected[hex] = true;
-            }
-        }
-    }
-    for (int hex = 0; hex < HEXES && !world->options.fog_of_war; hex++)
-        visible[hex] = world->hex_known[hex];
-}
-
-static struct truth_memory *memory_of(struct knowledge *knowledge, uint64_t id)
-{
-    for (size_t i = 0; i < MEMORIES; i++) {
-        if (knowledge->memories[i].used && knowledge->memories[i].row.id == id)
-            return &knowledge->memories[i];
-    }
-    return NULL;
-}
-
-static struct truth_memory *memory_slot(struct knowledge *knowledge)
-{
-    for (size_t i = 0; i < MEMORIES; i++) {
-        if (!knowledge->memories[i].used)
-            return &knowledge->memories[i];
-    }
-    abort();
-}
-
-static uint32_t alive_slot(const struct vision_world *world, uint64_t id)
-{
-    for (uint32_t slot = 1; slot < SLOTS; slot++) {
-        if (world->now[slot].alive && world->now[slot].id == id)
-            return slot;
-    }
-    return 0;
-}
-
-static void part(struct vision_world *world, uint32_t empire, uint32_t slot)
-{
-    struct knowledge *knowledge = &world->truth[empire];
-    const struct truth_entity *seen = &world->before[slot];
-    int memory = types[seen->type].memory;
-    bool gone = alive_slot(world, seen->id) == 0;
-    int hex = hex_at(seen->q, seen->r);
-    bool visible = knowledge->state[hex] == 2;
-    bool revealed = visible && world->last.state[hex] != 2;
-    if (memory < 0 || (gone && seen->owner == empire) || (visible && (gone || revealed)))
-        return;
-    struct truth_memory *slot_of = memory_slot(knowledge);
-    slot_of->used = true;
-    slot_of->row = (struct vision_memory){
-        .empire = empire,
-        .id = seen->id,
-        .type = seen->type,
-        .owner = seen->owner,
-        .at = {seen->q, seen->r},
-        .health = seen->health,
-        .first_seen = world->last.first_seen[slot],
-        .last_seen = world->tick - 1,
-        .expires_at = memory == 0 ? 0 : world->tick + (uint64_t)memory,
-    };
-}
-
-static bool yields(const struct vision_memory *x, const struct vision_memory *y)
-{
-    uint64_t a[] = {x->expires_at == 0, x->expires_at, x->last_seen, x->id};
-    uint64_t b[] = {y->expires_at == 0, y->expires_at, y->last_seen, y->id};
-    for (int i = 0; i < 4; i++) {
-        if (a[i] != b[i])
-            return a[i] < b[i];
-    }
-    return false;
-}
-
-static void limit_memories(struct vision_world *world, struct knowledge *knowledge)
-{
-    for (;;) {
-        size_t count = 0;
-        struct truth_memory *first = NULL;
-        for (size_t i = 0; i < MEMORIES; i++) {
-            struct truth_memory *memory = &knowledge->memories[i];
-            if (!memory->used)
-                continue;
-            count++;
-            if (!first || yields(&memory->row, &first->row))
-                first = memory;
-        }
-        if (count <= world->options.memories_max)
-            return;
-        first->used = false;
-    }
-}
-
-static void update_truth(struct vision_world *world, uint32_t empire)
-{
-    static bool visible[HEXES], detected[HEXES];
-    struct knowledge *knowledge = &world->truth[empire];
-    world->last = *knowledge;
-    look(world, empire, visible, detected);
-    for (int hex = 0; hex < HEXES; hex++) {
-        knowledge->state[hex] = visible[hex] ? 2 : knowledge->state[hex] != 0;
-        if (visible[hex])
-            knowledge->terrain[hex] = (uint8_t)(terrain_at(hex_q(hex), hex_r(hex)) + 1);
-    }
-    for (uint32_t slot = 1; slot < SLOTS; slot++) {
-        const struct truth_entity *entity = &world->now[slot];
-        int hex = hex_at(entity->q, entity->r);
-        bool sees = entity->alive && (entity->owner == empire ||
-                                      (visible[hex] && (!entity->stealthed || detected[hex])));
-        bool same = world->last.sees[slot] && world->last.sees_id[slot] == entity->id;
-        knowledge->sees[slot] = sees;
-        knowledge->sees_id[slot] = entity->id;
-        if (sees && !same) {
-            struct truth_memory *memory = memory_of(knowledge, entity->id);
-            knowledge->first_seen[slot] = memory ? memory->row.first_seen : world->tick;
-            if (memory)
-                memory->used = false;
-        }
-    }
-    for (size_t i = 0; i < MEMORIES; i++) {
-        struct truth_memory *memory = &knowledge->memories[i];
-        if (!memory->used)
-            continue;
-        int hex = hex_at(memory->row.at.q, memory->row.at.r);
-        bool revealed = visible[hex] && (world->restarted || world->last.state[hex] != 2);
-        bool expired = memory->row.expires_at != 0 && memory->row.expires_at <= world->tick;
-        if (revealed || expired)
-            memory->used = false;
-    }
-    for (uint32_t slot = 1; slot < SLOTS && !world->restarted; slot++) {
-        if (!world->last.sees[slot])
-            continue;
-        bool still = knowledge->sees[slot] && knowledge->sees_id[slot] == world->last.sees_id[slot];
-        if (!still)
-            part(world, empire, slot);
-    }
-    limit_memories(world, knowledge);
 }
 
 const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bool snapshot,
@@ -662,305 +366,12 @@ const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bo
     if (snapshot)
         fill_snapshot(world);
     for (uint32_t empire = 1; empire <= world->options.empires; empire++)
-        update_truth(world, empire);
+        vision_truth_update(world, empire);
     world->restarted = false;
     return &world->frame;
 }
 
-// --- what a reader is told
-// -----------------------------------------------------------------------------------
-
-__attribute__((format(printf, 2, 3))) static void differ(struct vision_world *world,
-                                                         const char *format, ...)
-{
-    char text[200];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (world->differences++ == 0)
-        snprintf(world->first, sizeof world->first, "tick %" PRIu64 ": %s", world->tick, text);
-    if (!world->quiet && world->differences < 20)
-        fprintf(stderr, "seed %" PRIu64 " tick %" PRIu64 ": %s\n", world->options.seed, world->tick,
-                text);
-}
-
-struct cursor {
-    size_t hex, entered, left, remembered, forgotten;
-};
-
-static uint32_t told_slot(const struct knowledge *told, uint64_t id)
-{
-    for (uint32_t slot = 1; slot < SLOTS; slot++) {
-        if (told->sees[slot] && told->sees_id[slot] == id)
-            return slot;
-    }
-    return 0;
-}
-
-static void read_forgotten(struct vision_world *world, uint32_t empire, uint64_t id)
-{
-    struct truth_memory *memory = memory_of(&world->told[empire], id);
-    if (memory)
-        memory->used = false;
-    else
-        differ(world, "empire %u forgets %016" PRIx64 " that it was not told of", empire, id);
-}
-
-static void read_left(struct vision_world *world, uint32_t empire, uint64_t id)
-{
-    uint32_t slot = told_slot(&world->told[empire], id);
-    if (slot)
-        world->told[empire].sees[slot] = false;
-    else
-        differ(world, "empire %u is told that %016" PRIx64 " left, which it did not see", empire,
-               id);
-}
-
-static void read_remembered(struct vision_world *world, uint32_t empire,
-                            const Mmorts__Frame__MemoryColumns *m, size_t i)
-{
-    if (memory_of(&world->told[empire], m->id[i]))
-        differ(world, "empire %u remembers %016" PRIx64 " twice", empire, m->id[i]);
-    struct truth_memory *memory = memory_slot(&world->told[empire]);
-    memory->used = true;
-    memory->row = (struct vision_memory){
-        .empire = empire,
-        .id = m->id[i],
-        .type = m->type[i],
-        .owner = m->owner[i],
-        .at = {m->q[i], m->r[i]},
-        .health = m->health[i],
-        .first_seen = m->first_seen[i],
-        .last_seen = m->last_seen[i],
-        .expires_at = m->expires_at[i],
-    };
-    if ((m->mode[i] == MMORTS__FRAME__CACHE_MODE__CACHE_PERMANENT) != (m->expires_at[i] == 0))
-        differ(world, "empire %u: mode and expiry of %016" PRIx64 " disagree", empire, m->id[i]);
-}
-
-static void read_entered(struct vision_world *world, uint32_t empire, uint32_t slot)
-{
-    struct knowledge *told = &world->told[empire];
-    if (slot == 0 || slot >= SLOTS || !world->now[slot].alive || told->sees[slot]) {
-        differ(world, "empire %u is told that entity %u entered", empire, slot);
-        return;
-    }
-    told->sees[slot] = true;
-    told->sees_id[slot] = world->now[slot].id;
-    struct truth_memory *memory = memory_of(told, told->sees_id[slot]);
-    if (memory)
-        memory->used = false;
-}
-
-static void read_hex(struct vision_world *world, uint32_t empire,
-                     const Mmorts__Frame__VisionFrame *frame, size_t i)
-{
-    struct knowledge *told = &world->told[empire];
-    int hex = hex_at(frame->hex_q[i], frame->hex_r[i]);
-    if (hex < 0) {
-        // Without fog whole chunks are seen, also where they reach beyond what is compared here.
-        if (world->options.fog_of_war)
-            differ(world, "empire %u is told of a hex out of its reach", empire);
-        return;
-    }
-    if (told->state[hex] == (uint8_t)frame->hex_state[i])
-        differ(world, "empire %u: hex (%d, %d) changes to what it was", empire, frame->hex_q[i],
-               frame->hex_r[i]);
-    if ((told->state[hex] == 0) != (frame->hex_terrain[i] != 0))
-        differ(world, "empire %u: terrain of (%d, %d) told twice or not at all", empire,
-               frame->hex_q[i], frame->hex_r[i]);
-    told->state[hex] = (uint8_t)frame->hex_state[i];
-    if (frame->hex_terrain[i])
-        told->terrain[hex] = (uint8_t)frame->hex_terrain[i];
-}
-
-static void read_group(struct vision_world *world, const Mmorts__Frame__VisionFrame *frame,
-                       size_t e, struct cursor *at)
-{
-    uint32_t empire = frame->empire[e];
-    if (empire == 0 || empire > world->options.empires ||
-        (e > 0 && frame->empire[e - 1] >= empire)) {
-        differ(world, "frame speaks of empire %u", empire);
-        return;
-    }
-    if (frame->hex_count[e] + frame->entered_count[e] + frame->left_count[e] +
-            frame->remembered_count[e] + frame->forgotten_count[e] ==
-        0)
-        differ(world, "frame has nothing for empire %u", empire);
-    for (uint32_t i = 0; i < frame->forgotten_count[e]; i++)
-        read_forgotten(world, empire, frame->forgotten[at->forgotten++]);
-    for (uint32_t i = 0; i < frame->left_count[e]; i++)
-        read_left(world, empire, frame->left[at->left++]);
-    for (uint32_t i = 0; i < frame->remembered_count[e]; i++)
-        read_remembered(world, empire, frame->remembered, at->remembered++);
-    for (uint32_t i = 0; i < frame->entered_count[e]; i++)
-        read_entered(world, empire, frame->entered[at->entered++]);
-    for (uint32_t i = 0; i < frame->hex_count[e]; i++)
-        read_hex(world, empire, frame, at->hex++);
-}
-
-static void read_frame(struct vision_world *world, const Mmorts__Frame__VisionFrame *frame)
-{
-    size_t n = frame->n_empire;
-    if (n > 0 &&
-        (frame->n_hex_count != n || frame->n_entered_count != n || frame->n_left_count != n ||
-         frame->n_remembered_count != n || frame->n_forgotten_count != n || !frame->remembered)) {
-        differ(world, "counts of unequal length");
-        return;
-    }
-    if (frame->tick != world->tick || frame->snapshot)
-        differ(world, "frame of tick %" PRIu64, frame->tick);
-    struct cursor at = {0};
-    for (size_t e = 0; e < n; e++)
-        read_group(world, frame, e, &at);
-    if (at.hex != frame->n_hex_q || at.entered != frame->n_entered || at.left != frame->n_left ||
-        at.forgotten != frame->n_forgotten ||
-        at.remembered != (frame->remembered ? frame->remembered->n_id : 0))
-        differ(world, "counts do not add up to the columns");
-}
-
-// --- comparison
-// ------------------------------------------------------------------------------------------------
-
-static void compare_memories(struct vision_world *world, uint32_t empire, struct knowledge *told)
-{
-    struct knowledge *truth = &world->truth[empire];
-    for (size_t i = 0; i < MEMORIES; i++) {
-        if (told->memories[i].used && !memory_of(truth, told->memories[i].row.id))
-            differ(world, "empire %u remembers %016" PRIx64 " beyond its time", empire,
-                   told->memories[i].row.id);
-        if (!truth->memories[i].used)
-            continue;
-        const struct vision_memory *want = &truth->memories[i].row;
-        const struct truth_memory *memory = memory_of(told, want->id);
-        if (!memory) {
-            differ(world, "empire %u does not remember %016" PRIx64 " (%s)", empire, want->id,
-                   types[want->type].name);
-            continue;
-        }
-        const struct vision_memory *have = &memory->row;
-        if (have->type != want->type || have->owner != want->owner || have->at.q != want->at.q ||
-            have->at.r != want->at.r || have->health != want->health ||
-            have->first_seen != want->first_seen || have->last_seen != want->last_seen ||
-            have->expires_at != want->expires_at)
-            differ(world,
-                   "empire %u remembers %s owner %u (%d,%d) health %d %" PRIu64 "-%" PRIu64
-                   "-%" PRIu64 ", not owner %u (%d,%d) health %d %" PRIu64 "-%" PRIu64 "-%" PRIu64,
-                   empire, types[have->type % TYPES].name, have->owner, have->at.q, have->at.r,
-                   have->health, have->first_seen, have->last_seen, have->expires_at, want->owner,
-                   want->at.q, want->at.r, want->health, want->first_seen, want->last_seen,
-                   want->expires_at);
-    }
-}
-
-static void compare_empire(struct vision_world *world, uint32_t empire, struct knowledge *told)
-{
-    const struct knowledge *truth = &world->truth[empire];
-    for (int hex = 0; hex < HEXES; hex++) {
-        if (told->state[hex] != truth->state[hex])
-            differ(world, "empire %u: hex (%d, %d) is %u, not %u", empire, hex_q(hex), hex_r(hex),
-                   told->state[hex], truth->state[hex]);
-        if (told->terrain[hex] != truth->terrain[hex])
-            differ(world, "empire %u: terrain of (%d, %d)", empire, hex_q(hex), hex_r(hex));
-    }
-    for (uint32_t slot = 1; slot < SLOTS; slot++) {
-        bool same = !truth->sees[slot] || told->sees_id[slot] == truth->sees_id[slot];
-        if (told->sees[slot] != truth->sees[slot] || !same)
-            differ(world, "empire %u: entity %u (%s, owner %u) is %s sight", empire, slot,
-                   types[world->now[slot].type].name, world->now[slot].owner,
-                   told->sees[slot] ? "wrongly in" : "missing from");
-    }
-    compare_memories(world, empire, told);
-}
-
-// Everything a whole view tells, as a reader would have it.
-static void read_view(struct vision_world *world, const struct vision *core, uint32_t empire,
-                      struct knowledge *told)
-{
-    memset(told, 0, sizeof *told);
-    Mmorts__Frame__VisionFrame *view;
-    if (vision_view(core, empire, &view) != MM_OK) {
-        differ(world, "no view of empire %u", empire);
-        return;
-    }
-    for (size_t i = 0; i < view->n_hex_q; i++) {
-        int hex = hex_at(view->hex_q[i], view->hex_r[i]);
-        if (hex < 0 && !world->options.fog_of_war)
-            continue;
-        if (hex < 0 || told->state[hex] != 0 || view->hex_terrain[i] == 0) {
-            differ(world, "empire %u: view has hex (%d, %d) wrong", empire, view->hex_q[i],
-                   view->hex_r[i]);
-            continue;
-        }
-        told->state[hex] = (uint8_t)view->hex_state[i];
-        told->terrain[hex] = (uint8_t)view->hex_terrain[i];
-    }
-    for (size_t i = 0; i < view->n_entered; i++) {
-        uint32_t slot = view->entered[i];
-        if (slot >= SLOTS || told->sees[slot])
-            differ(world, "empire %u: view has entity %u twice", empire, slot);
-        else
-            told->sees[slot] = true;
-    }
-    for (uint32_t slot = 0; slot < SLOTS; slot++)
-        told->sees_id[slot] = world->now[slot].id;
-    struct knowledge kept = world->told[empire];
-    world->told[empire] = *told;
-    for (size_t i = 0; i < view->remembered->n_id; i++)
-        read_remembered(world, empire, view->remembered, i);
-    *told = world->told[empire];
-    world->told[empire] = kept;
-    if (view->tick != world->tick || !view->snapshot)
-        differ(world, "view of tick %" PRIu64, view->tick);
-    vision_view_free(view);
-}
-
-size_t vision_world_compare(struct vision_world *world, const struct vision *core,
-                            const Mmorts__Frame__VisionFrame *frame)
-{
-    static struct knowledge told;
-    size_t before = world->differences;
-    if (frame)
-        read_frame(world, frame);
-    for (uint32_t empire = 1; empire <= world->options.empires; empire++) {
-        if (!frame) {
-            read_view(world, core, empire, &told);
-            world->told[empire] = told;
-        }
-        compare_empire(world, empire, &world->told[empire]);
-    }
-    return world->differences - before;
-}
-
-size_t vision_world_compare_answers(struct vision_world *world, const struct vision *core)
-{
-    static struct knowledge told;
-    size_t before = world->differences;
-    for (uint32_t empire = 1; empire <= world->options.empires; empire++) {
-        read_view(world, core, empire, &told);
-        compare_empire(world, empire, &told);
-        const struct knowledge *truth = &world->truth[empire];
-        for (int hex = 0; hex < HEXES; hex++) {
-            struct hex_axial at = {hex_q(hex), hex_r(hex)};
-            if ((int)vision_hex_state(core, empire, at) != truth->state[hex])
-                differ(world, "empire %u: asked for hex (%d, %d)", empire, at.q, at.r);
-        }
-        for (uint32_t slot = 1; slot < SLOTS; slot++) {
-            const struct truth_entity *entity = &world->now[slot];
-            struct hex_axial at;
-            bool sees = vision_sees_entity(core, empire, entity->id, &at);
-            if (sees != (truth->sees[slot] && entity->alive) ||
-                (sees && (at.q != entity->q || at.r != entity->r)))
-                differ(world, "empire %u: asked for entity %u", empire, slot);
-        }
-        for (uint32_t to = 1; to <= world->options.empires; to++) {
-            if (vision_shares(core, empire, to) != world->ordered[empire][to])
-                differ(world, "empires %u, %u: sharing", empire, to);
-        }
-    }
-    return world->differences - before;
-}
+// --- life ------------------------------------------------------------------------------------
 
 void vision_world_restarted(struct vision_world *world)
 {
@@ -968,9 +379,6 @@ void vision_world_restarted(struct vision_world *world)
     for (uint32_t empire = 1; empire <= world->options.empires; empire++)
         memset(world->truth[empire].sees, 0, sizeof world->truth[empire].sees);
 }
-
-// --- life
-// ----------------------------------------------------------------------------------------------------------
 
 static void find_chunks(struct vision_world *world)
 {

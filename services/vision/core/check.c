@@ -85,8 +85,7 @@ static enum mm_err check_chunks(struct vision *vision, const Mmorts__Frame__Chun
     return MM_OK;
 }
 
-// --- entities
-// --------------------------------------------------------------------------------------
+// --- entities --------------------------------------------------------------------------------
 
 struct entity_check {
     bool snapshot; // slots are empty to begin with

@@ -215,8 +215,7 @@ struct vision_share_order {
     bool begin;
 };
 
-// --- footprints: what an observer sees, by chunk
-// ---------------------------------------------------
+// --- footprints: what an observer sees, by chunk ---------------------------------------------
 
 // The cells of one shape that lie in one chunk. near: 0 = the shape's own chunk, 1..6 = its
 // neighbour in direction near - 1, FOOTPRINT_FAR = only (a, b) tells.
@@ -242,8 +241,7 @@ struct vision_footprint {
 struct vision_footprint *vision_footprint_new(const struct hex_tiling *tiling, int32_t radius);
 void vision_footprint_free(struct vision_footprint *footprint);
 
-// --- the frame being built
-// -------------------------------------------------------------------------
+// --- the frame being built -------------------------------------------------------------------
 
 struct vision_out_hex {
     uint32_t empire;
@@ -273,8 +271,7 @@ struct vision_output {
     Mmorts__Frame__MemoryColumns memories;
 };
 
-// --- everything
-// ------------------------------------------------------------------------------------
+// --- everything ------------------------------------------------------------------------------
 
 struct vision {
     struct vision_options options;

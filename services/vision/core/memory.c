@@ -52,8 +52,7 @@ bool vision_memory_lasts(const struct vision *vision, uint32_t type_number, uint
     }
 }
 
-// --- the queue of changed rows
-// -------------------------------------------------------------------------
+// --- the queue of changed rows ---------------------------------------------------------------
 
 void vision_memory_queue_save(struct vision *vision, uint32_t slot)
 {
@@ -88,8 +87,7 @@ void vision_memory_unqueue_save(struct vision *vision, uint32_t slot)
     vision->unsaved_memories--;
 }
 
-// --- slots
-// -----------------------------------------------------------------------------------------------
+// --- slots -----------------------------------------------------------------------------------
 
 static uint32_t slot_get(struct vision *vision)
 {
@@ -246,8 +244,7 @@ uint32_t vision_memory_store(struct vision *vision, const struct vision_memory *
     return slot;
 }
 
-// --- within a tick
-// -----------------------------------------------------------------------------------------
+// --- within a tick ---------------------------------------------------------------------------
 
 uint64_t vision_memory_meet(struct vision *vision, uint32_t empire_number, uint64_t id)
 {
@@ -380,8 +377,7 @@ enum mm_err vision_load_memory(struct vision *vision, const struct vision_memory
     return MM_OK;
 }
 
-// --- across a snapshot
-// -----------------------------------------------------------------------------------
+// --- across a snapshot -----------------------------------------------------------------------
 
 void vision_memory_note_all(struct vision *vision, bool resume)
 {

@@ -6,8 +6,7 @@
 
 // World's state as its frames tell it. Frames were checked before (check.c).
 
-// --- tables that grow
-// ------------------------------------------------------------------------------
+// --- tables that grow ------------------------------------------------------------------------
 
 // Grows a zero-filled table so that `index` lies in it; doubling, at most index_max + 1 entries.
 static bool table_reserve(struct vision *vision, void **table, uint32_t *capacity,
@@ -103,8 +102,7 @@ uint32_t vision_chunk_get(struct vision *vision, struct hex_chunk at)
     return index;
 }
 
-// --- entities
-// --------------------------------------------------------------------------------------
+// --- entities --------------------------------------------------------------------------------
 
 static void place(struct vision *vision, uint32_t slot, struct hex_axial at)
 {
@@ -301,8 +299,7 @@ static bool attribute_matters(Mmorts__Frame__Attribute attribute)
     }
 }
 
-// --- catalogue, empires, chunks
-// ----------------------------------------------------------------------
+// --- catalogue, empires, chunks --------------------------------------------------------------
 
 static void apply_catalogue(struct vision *vision, const Mmorts__Frame__Catalogue *catalogue)
 {
@@ -389,8 +386,7 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
     }
 }
 
-// --- a frame
-// -----------------------------------------------------------------------------------------
+// --- a frame ---------------------------------------------------------------------------------
 
 void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame)
 {

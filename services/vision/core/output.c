@@ -96,8 +96,7 @@ void vision_output_remembered(struct vision *vision, uint32_t empire, uint32_t s
     NOTE(remembered, empire, slot);
 }
 
-// --- columns
-// ---------------------------------------------------------------------------------------------
+// --- columns ---------------------------------------------------------------------------------
 
 static int compare_numbers(const void *x, const void *y)
 {

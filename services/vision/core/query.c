@@ -41,8 +41,7 @@ bool vision_sees_entity(const struct vision *vision, uint32_t empire, uint64_t i
     return true;
 }
 
-// --- a whole view
-// ------------------------------------------------------------------------------------------
+// --- a whole view ----------------------------------------------------------------------------
 
 static size_t count_explored(const struct vision *vision, const struct vision_empire *empire)
 {

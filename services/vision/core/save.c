@@ -114,8 +114,7 @@ void vision_save_free(struct vision_save *save)
     *save = (struct vision_save){0};
 }
 
-// --- loading
-// ---------------------------------------------------------------------------------------------------
+// --- loading ---------------------------------------------------------------------------------
 
 static bool empire_in_range(const struct vision *vision, uint32_t empire)
 {

@@ -85,8 +85,7 @@ void vision_settle(struct vision *vision)
     }
 }
 
-// --- the end of the tick
-// -----------------------------------------------------------------------------
+// --- the end of the tick ---------------------------------------------------------------------
 
 static void remove_watcher(struct vision *vision, const struct vision_active *active)
 {

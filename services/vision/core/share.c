@@ -60,8 +60,7 @@ enum mm_err vision_unshare(struct vision *vision, uint32_t from, uint32_t to, ui
     return add_order(vision, from, to, at_tick, false);
 }
 
-// --- what is lent
-// --------------------------------------------------------------------------------------
+// --- what is lent ----------------------------------------------------------------------------
 
 static const enum vision_bits own_bits[SENSES] = {BITS_OWN_VISIBLE, BITS_OWN_DETECTED};
 

@@ -131,8 +131,7 @@ void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view)
     vision->unsaved_views++;
 }
 
-// --- counters
-// ----------------------------------------------------------------------------------------
+// --- counters --------------------------------------------------------------------------------
 
 static struct vision_plane *plane_get(struct vision *vision, struct vision_active *active,
                                       enum vision_sense sense, enum vision_source source)
@@ -196,8 +195,7 @@ void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk)
         vision_count_cell(vision, view, SENSE_SIGHT, SOURCE_OWN, cell, true);
 }
 
-// --- discs
-// -------------------------------------------------------------------------------------------
+// --- discs -----------------------------------------------------------------------------------
 
 // The view that a group of cells lies in, seen from the view in which the observer stands.
 static struct vision_view *group_view(struct vision *vision, struct vision_view *center,

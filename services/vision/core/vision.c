@@ -121,8 +121,7 @@ void vision_free(struct vision *vision)
     mm_free(vision);
 }
 
-// --- a frame
-// -----------------------------------------------------------------------------------------------
+// --- a frame ---------------------------------------------------------------------------------
 
 // Forgets what is visible now; what is explored and remembered stays.
 static void clear_sight(struct vision *vision)
@@ -198,8 +197,7 @@ enum mm_err vision_resume(struct vision *vision, const Mmorts__Frame__TickFrame 
     return apply(vision, checkpoint, true, &out);
 }
 
-// --- small questions
-// -----------------------------------------------------------------------------------------
+// --- small questions -------------------------------------------------------------------------
 
 const char *vision_refusal(const struct vision *vision)
 {

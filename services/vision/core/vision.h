@@ -60,7 +60,7 @@ struct vision_options vision_options_default(void);
 enum mm_err MM_MUST_USE vision_new(const struct vision_options *options, struct vision **out);
 void vision_free(struct vision *vision);
 
-// --- ticks ---------------------------------------------------------------------------------------
+// --- ticks -----------------------------------------------------------------------------------
 
 // Applies one tick frame. *out is the diff of that tick for all empires that it changes something
 // for; it is the core's, valid until the next call that changes the core.
@@ -84,7 +84,7 @@ uint64_t vision_tick(const struct vision *vision);
 // Whether a snapshot was applied and frames can follow it.
 bool vision_is_live(const struct vision *vision);
 
-// --- sharing -------------------------------------------------------------------------------------
+// --- sharing ---------------------------------------------------------------------------------
 
 // From tick `at_tick` on (at once in the next frame if that is past) `from` lends its own sight
 // (not what it borrows itself) to `to`. Orders about a pair take effect in the order in which they
@@ -98,7 +98,7 @@ enum mm_err MM_MUST_USE vision_unshare(struct vision *vision, uint32_t from, uin
 // Whether it does, orders that wait for their tick included.
 bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to);
 
-// --- questions -----------------------------------------------------------------------------------
+// --- questions -------------------------------------------------------------------------------
 
 bool vision_knows_empire(const struct vision *vision, uint32_t empire);
 
@@ -115,8 +115,7 @@ enum mm_err MM_MUST_USE vision_view(const struct vision *vision, uint32_t empire
                                     Mmorts__Frame__VisionFrame **out);
 void vision_view_free(Mmorts__Frame__VisionFrame *view);
 
-// --- what is kept in a database
-// -------------------------------------------------------------------
+// --- what is kept in a database --------------------------------------------------------------
 
 // What an empire has explored of one chunk. `cells` is a bitset (libcommon/base/bitset.h) of
 // 3R(R+1)+1 bits in the order of the chunk's cells.
@@ -185,7 +184,7 @@ void vision_checkpoint_free(Mmorts__Frame__TickFrame *frame);
 enum mm_err MM_MUST_USE vision_resume(struct vision *vision,
                                       const Mmorts__Frame__TickFrame *checkpoint);
 
-// --- figures -------------------------------------------------------------------------------------
+// --- figures ---------------------------------------------------------------------------------
 
 struct vision_stats {
     uint64_t empires;

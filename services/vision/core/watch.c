@@ -55,8 +55,7 @@ static bool viewers_reserve(struct vision *vision, struct vision_entity *entity,
     return true;
 }
 
-// --- an entity that changed: all viewers at once
-// --------------------------------------------------------
+// --- an entity that changed: all viewers at once ---------------------------------------------
 
 static bool add_sighting(struct vision *vision, uint32_t empire)
 {
@@ -144,8 +143,7 @@ void vision_watch_changes(struct vision *vision)
     }
 }
 
-// --- a cell whose fog moved: one empire and those who stand there
-// ----------------------------------------
+// --- a cell whose fog moved: one empire and those who stand there ----------------------------
 
 static size_t viewer_place(const struct vision_entity *entity, uint32_t empire)
 {

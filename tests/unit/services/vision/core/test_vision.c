@@ -39,8 +39,7 @@ static void tick(struct vision_world *world, struct vision *core, bool snapshot)
                  vision_world_first_difference(world));
 }
 
-// --- a database in a few arrays
-// -------------------------------------------------------------------
+// --- a database in a few arrays --------------------------------------------------------------
 
 enum { ROWS_MAX = 20000, WORDS = 2 };
 
@@ -216,8 +215,7 @@ Test(vision_save, checkpoint_and_replay, .timeout = 60)
     vision_world_free(world);
 }
 
-// --- nonsense
-// ---------------------------------------------------------------------------------------
+// --- nonsense --------------------------------------------------------------------------------
 
 // Changes one number somewhere in the frame, or makes one column shorter.
 static void mutate(struct mm_rng *rng, ProtobufCMessage *message)

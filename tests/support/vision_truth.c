@@ -1,0 +1,148 @@
+#include "tests/support/vision_world_internal.h"
+
+#include <string.h>
+
+// The truth, from raw positions and from scratch; in the plainest way, so that it can be seen to be
+// right.
+
+static bool lends_to(const struct vision_world *world, uint32_t from, uint32_t to)
+{
+    return from == to || (from != 0 && world->shares[from][to]);
+}
+
+static void look(const struct vision_world *world, uint32_t empire, bool *visible, bool *detected)
+{
+    memset(visible, 0, HEXES);
+    memset(detected, 0, HEXES);
+    for (uint32_t slot = 1; slot < SLOTS; slot++) {
+        const struct truth_entity *entity = &world->now[slot];
+        if (!entity->alive || entity->owner == 0 || !entity->enabled || entity->sight <= 0 ||
+            !lends_to(world, entity->owner, empire))
+            continue;
+        int range = entity->sight;
+        for (int q = entity->q - range; q <= entity->q + range; q++) {
+            for (int r = entity->r - range; r <= entity->r + range; r++) {
+                int hex = hex_at(q, r);
+                if (steps(q - entity->q, r - entity->r) > range || !world->hex_known[hex])
+                    continue;
+                visible[hex] = true;
+                if (vision_world_types[entity->type].sense ==
+                    MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
+                    detected[hex] = true;
+            }
+        }
+    }
+    for (int hex = 0; hex < HEXES && !world->options.fog_of_war; hex++)
+        visible[hex] = world->hex_known[hex];
+}
+
+static uint32_t alive_slot(const struct vision_world *world, uint64_t id)
+{
+    for (uint32_t slot = 1; slot < SLOTS; slot++) {
+        if (world->now[slot].alive && world->now[slot].id == id)
+            return slot;
+    }
+    return 0;
+}
+
+static void part(struct vision_world *world, uint32_t empire, uint32_t slot)
+{
+    struct knowledge *knowledge = &world->truth[empire];
+    const struct truth_entity *seen = &world->before[slot];
+    int memory = vision_world_types[seen->type].memory;
+    bool gone = alive_slot(world, seen->id) == 0;
+    int hex = hex_at(seen->q, seen->r);
+    bool visible = knowledge->state[hex] == 2;
+    bool revealed = visible && world->last.state[hex] != 2;
+    if (memory < 0 || (gone && seen->owner == empire) || (visible && (gone || revealed)))
+        return;
+    struct truth_memory *slot_of = memory_slot(knowledge);
+    slot_of->used = true;
+    slot_of->row = (struct vision_memory){
+        .empire = empire,
+        .id = seen->id,
+        .type = seen->type,
+        .owner = seen->owner,
+        .at = {seen->q, seen->r},
+        .health = seen->health,
+        .first_seen = world->last.first_seen[slot],
+        .last_seen = world->tick - 1,
+        .expires_at = memory == 0 ? 0 : world->tick + (uint64_t)memory,
+    };
+}
+
+static bool yields(const struct vision_memory *x, const struct vision_memory *y)
+{
+    uint64_t a[] = {x->expires_at == 0, x->expires_at, x->last_seen, x->id};
+    uint64_t b[] = {y->expires_at == 0, y->expires_at, y->last_seen, y->id};
+    for (int i = 0; i < 4; i++) {
+        if (a[i] != b[i])
+            return a[i] < b[i];
+    }
+    return false;
+}
+
+static void limit_memories(struct vision_world *world, struct knowledge *knowledge)
+{
+    for (;;) {
+        size_t count = 0;
+        struct truth_memory *first = NULL;
+        for (size_t i = 0; i < MEMORIES; i++) {
+            struct truth_memory *memory = &knowledge->memories[i];
+            if (!memory->used)
+                continue;
+            count++;
+            if (!first || yields(&memory->row, &first->row))
+                first = memory;
+        }
+        if (count <= world->options.memories_max)
+            return;
+        first->used = false;
+    }
+}
+
+void vision_truth_update(struct vision_world *world, uint32_t empire)
+{
+    static bool visible[HEXES], detected[HEXES];
+    struct knowledge *knowledge = &world->truth[empire];
+    world->last = *knowledge;
+    look(world, empire, visible, detected);
+    for (int hex = 0; hex < HEXES; hex++) {
+        knowledge->state[hex] = visible[hex] ? 2 : knowledge->state[hex] != 0;
+        if (visible[hex])
+            knowledge->terrain[hex] = (uint8_t)(terrain_at(hex_q(hex), hex_r(hex)) + 1);
+    }
+    for (uint32_t slot = 1; slot < SLOTS; slot++) {
+        const struct truth_entity *entity = &world->now[slot];
+        int hex = hex_at(entity->q, entity->r);
+        bool sees = entity->alive && (entity->owner == empire ||
+                                      (visible[hex] && (!entity->stealthed || detected[hex])));
+        bool same = world->last.sees[slot] && world->last.sees_id[slot] == entity->id;
+        knowledge->sees[slot] = sees;
+        knowledge->sees_id[slot] = entity->id;
+        if (sees && !same) {
+            struct truth_memory *memory = memory_of(knowledge, entity->id);
+            knowledge->first_seen[slot] = memory ? memory->row.first_seen : world->tick;
+            if (memory)
+                memory->used = false;
+        }
+    }
+    for (size_t i = 0; i < MEMORIES; i++) {
+        struct truth_memory *memory = &knowledge->memories[i];
+        if (!memory->used)
+            continue;
+        int hex = hex_at(memory->row.at.q, memory->row.at.r);
+        bool revealed = visible[hex] && (world->restarted || world->last.state[hex] != 2);
+        bool expired = memory->row.expires_at != 0 && memory->row.expires_at <= world->tick;
+        if (revealed || expired)
+            memory->used = false;
+    }
+    for (uint32_t slot = 1; slot < SLOTS && !world->restarted; slot++) {
+        if (!world->last.sees[slot])
+            continue;
+        bool still = knowledge->sees[slot] && knowledge->sees_id[slot] == world->last.sees_id[slot];
+        if (!still)
+            part(world, empire, slot);
+    }
+    limit_memories(world, knowledge);
+}
