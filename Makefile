@@ -60,7 +60,7 @@ LINK_LIBS := $(call lib,$(addsuffix _tool,$(TOOLS)) $(SERVICES) $(addsuffix _cor
 
 # --- what one can ask for ----------------------------------------------------------------------
 
-.PHONY: all help deps play test check format bench fuzz clean gen cflags lib tests FORCE
+.PHONY: all help deps play test check format bench fuzz images test-images clean gen cflags lib tests FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -102,6 +102,13 @@ bench-%: $(B)/bench/bench_% all ## run one benchmark; its figures also go to bui
 	@B=$(B) $(B)/bench/bench_$* $(BENCH_ARGS)
 
 fuzz: $(FUZZ_BIN) ## build the fuzzers (clang) as build/fuzz/fuzz_*
+
+images: ## build the container images mmorts-NAME of the six services (needs a Docker daemon)
+	@for s in $(SERVICES); do \
+	  docker build $(DOCKER_BUILD_ARGS) -f services/$$s/Dockerfile -t mmorts-$$s . || exit 1; done
+
+test-images: images all ## run the images as compose/ does, replace and kill each with players in the game
+	@B=$(B) tests/images/run.sh
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -229,8 +229,8 @@ static void add_db_metrics(struct mm_service *service)
                         service);
     mm_metrics_counter_fn(metrics, "mmorts_db_jobs_total", "Database jobs done.", NULL,
                           read_db_done, service);
-    mm_metrics_counter_fn(metrics, "mmorts_db_jobs_failed_total", "Of these, failed.", NULL,
-                          read_db_failed, service);
+    mm_metrics_counter_fn(metrics, "mmorts_db_jobs_failed_total", "Database jobs that failed.",
+                          NULL, read_db_failed, service);
     mm_metrics_counter_fn(metrics, "mmorts_db_jobs_refused_total",
                           "Database jobs refused because too many were waiting.", NULL,
                           read_db_refused, service);
@@ -279,8 +279,8 @@ static void add_redis_metrics(struct mm_service *service)
                         read_redis_up, service);
     mm_metrics_counter_fn(metrics, "mmorts_redis_commands_total", "Redis commands sent.", NULL,
                           read_redis_commands, service);
-    mm_metrics_counter_fn(metrics, "mmorts_redis_commands_failed_total", "Of these, failed.", NULL,
-                          read_redis_failed, service);
+    mm_metrics_counter_fn(metrics, "mmorts_redis_commands_failed_total",
+                          "Redis commands that failed.", NULL, read_redis_failed, service);
     mm_metrics_counter_fn(metrics, "mmorts_redis_messages_total",
                           "Messages received on subscriptions.", NULL, read_redis_messages,
                           service);

@@ -16,10 +16,11 @@ static void add_metrics(struct social_app *app)
                                      "Players that came online.", NULL);
     app->left =
         mm_metrics_counter(metrics, "mmorts_social_left_total", "Players that went offline.", NULL);
-    app->chats = mm_metrics_counter(metrics, "mmorts_social_chats_total", "Messages by result.",
-                                    MM_LABELS("result", "sent"));
-    app->chats_refused = mm_metrics_counter(metrics, "mmorts_social_chats_total",
-                                            "Messages by result.", MM_LABELS("result", "refused"));
+    app->chats = mm_metrics_counter(metrics, "mmorts_social_chats_total",
+                                    "Chat messages by result.", MM_LABELS("result", "sent"));
+    app->chats_refused =
+        mm_metrics_counter(metrics, "mmorts_social_chats_total", "Chat messages by result.",
+                           MM_LABELS("result", "refused"));
     app->announcements = mm_metrics_counter(metrics, "mmorts_social_announcements_total",
                                             "Announcements sent.", NULL);
     app->redis_errors = mm_metrics_counter(metrics, "mmorts_social_redis_errors_total",

@@ -50,7 +50,7 @@ static void add_gauges(struct vision_app *app, struct mm_metrics *metrics)
         {"mmorts_vision_entities", "Entities of world.", read_entities},
         {"mmorts_vision_observers", "Entities that see.", read_observers},
         {"mmorts_vision_views", "Chunks explored, summed over empires.", read_views},
-        {"mmorts_vision_views_active", "Of these, with something visible.", read_views_active},
+        {"mmorts_vision_views_active", "Chunks with something visible, summed over empires.", read_views_active},
         {"mmorts_vision_memories", "Entities remembered, summed over empires.", read_memories},
         {"mmorts_vision_explored_hexes", "Hexes explored, summed over empires.",
          read_explored_hexes},

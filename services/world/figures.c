@@ -117,7 +117,8 @@ void world_figures_add(struct world_shell *shell)
     COUNTER(ticks_dropped, "ticks_dropped_total", "Ticks left out: too late, or no journal.");
     COUNTER(inputs_total, "inputs_total", "Joins, commands, spawns and the like.");
     COUNTER(commits_total, "journal_commits_total", "Transactions of the journal.");
-    COUNTER(commits_failed, "journal_commits_failed_total", "Those that failed.");
+    COUNTER(commits_failed, "journal_commits_failed_total",
+            "Transactions of the journal that failed.");
     COUNTER(rows_total, "journal_rows_total", "Rows of the journal.");
     COUNTER(saves_total, "snapshots_total", "Snapshots written.");
     COUNTER(saves_failed, "snapshots_failed_total", "Snapshots that could not be written.");
