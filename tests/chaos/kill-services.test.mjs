@@ -24,7 +24,7 @@ const deaths = new Map(SERVICES.map((name) => [name, []])); // times
 
 before(async () => {
     console.log(`CHAOS_SEED=${seed}`);
-    game = await Game.start({ services: quickServices(), ...(process.env.CHAOS_DIR ? { directory: process.env.CHAOS_DIR } : {}) });
+    game = await Game.start({ services: quickServices(), directory: process.env.CHAOS_DIR });
     bots = startBots(game, BOTS);
     crowd = await Crowd.join(game, NAMES, random);
     await bots.playing();
@@ -108,7 +108,10 @@ test(`${RANDOM_KILLS} deaths of world and production at random moments, and of o
     let kills = 0;
     while (kills < RANDOM_KILLS) {
         const names = ['world', 'production'].filter((name) => mayDie(name) && random() < 0.6);
-        for (const name of ['vision', 'social', 'sync', 'auth']) if (mayDie(name) && random() < 0.07) names.push(name);
+        for (const name of ['vision', 'social', 'sync', 'auth']) {
+            // World and vision at the same moment: up to 2 s of exploration may be gone (vision's README).
+            if (mayDie(name) && random() < 0.07 && !(name === 'vision' && names.includes('world'))) names.push(name);
+        }
         if (names.length === 0) {
             // The launcher needs its pause; the players do not.
             crowd.phase = 'between kills';

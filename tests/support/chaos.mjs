@@ -11,7 +11,8 @@ import { ARRIVED_WITHIN, Watched } from './watched.mjs';
 const START_STOCK = 5000; // of each item
 export const UNITS = ['worker', 'scout', 'soldier'];
 const TRAINED_MAX = 14; // of one player: more would stand in the way of those that are sent around
-const TARGET_RING = 4; // hexes from home: open land all around (map.yaml, homes.clearing)
+const TARGET_RING = 4; // hexes from home: open land all around (map.yaml, homes.clearing), and so far
+// across that who was not moved is found out (ARRIVED_WITHIN)
 
 // The services' settings, but a unit takes two seconds and everybody is rich.
 export function quickServices() {

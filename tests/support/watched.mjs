@@ -6,8 +6,9 @@ import WebSocket from 'ws';
 import { Player, hexDistance } from './game.mjs';
 import { pause } from './servers.mjs';
 
-// Hexes: somebody else may stand on the target, then a place beside it is as good.
-export const ARRIVED_WITHIN = 2;
+// Hexes: a place beside the target is as good when somebody stands there, and who stands idle in the
+// way of another of its empire near that one's target changes places with it (world's move.c).
+export const ARRIVED_WITHIN = 4;
 
 const RETRY_MS = 100;
 const ANSWER_WITHIN_MS = 10000; // with an open connection, even when a service is away
