@@ -6,9 +6,9 @@ import WebSocket from 'ws';
 import { Player, hexDistance } from './game.mjs';
 import { pause } from './servers.mjs';
 
-// Hexes: a place beside the target is as good when somebody stands there, and who stands idle in the
-// way of another of its empire near that one's target changes places with it (world's move.c).
-export const ARRIVED_WITHIN = 4;
+// Hexes. Somebody may stand on the target or in the way, then a place near it is as good (world's
+// move.c); who has been there may be pushed aside later.
+const AT_TARGET = 2, NEAR_TARGET = 4;
 
 const RETRY_MS = 100;
 const ANSWER_WITHIN_MS = 10000; // with an open connection, even when a service is away
@@ -27,13 +27,14 @@ export class Watched {
         this.connections = 0;
         this.tick = 0;
         this.own = new Map(); // id -> type, of all that ever were
-        this.explored = new Set();
+        this.explored = new Map(); // hex -> when it was first seen (performance.now())
+        this.exploredUnsavedFrom = Infinity; // what was first seen since then may be shroud again
+        this.recipes = new Map(); // name -> recipe
         this.left = []; // who was said to have left
         this.errors = new Map(); // code -> count, of answers to commands
         this.answers = new Map(); // seq -> the last ack or error
         this.statuses = []; // states of the session as they were told
-        this.orders = new Map(); // unit -> { target, tick, seen }, the last acknowledged
-        this.ordersSeen = 0;
+        this.orders = new Map(); // unit -> { target, tick, seen, arrived }, the last acknowledged
         this.jobs = new Map(); // job -> recipe, acknowledged
         this.slowestAnswerMs = 0;
         this.awayMs = [];
@@ -127,6 +128,9 @@ export class Watched {
         case 'update':
             this.#checkUpdate(player, message);
             break;
+        case 'map':
+            for (const recipe of message.recipes) this.recipes.set(recipe.name, recipe);
+            break;
         case 'ack':
         case 'error':
             if (message.payload.seq) this.answers.set(message.payload.seq, message);
@@ -159,8 +163,8 @@ export class Watched {
         }
         for (const id of update.disappeared || []) if (this.own.has(id)) this.fault(`own ${id} disappeared`);
         for (const { hex, state } of update.vision || []) {
-            if (state === 0 && this.explored.has(`${hex}`)) this.fault(`${hex} went back to shroud`);
-            if (state > 0) this.explored.add(`${hex}`);
+            if (state > 0) this.#saw(`${hex}`);
+            else if (!this.#mayBeShroud(`${hex}`)) this.fault(`${hex} went back to shroud`);
         }
         if (update.full) this.#checkFull(player);
         this.#checkOrders(player);
@@ -168,9 +172,9 @@ export class Watched {
 
     // Whatever was known before is in the full state.
     #checkFull(player) {
-        const hexes = [...this.explored].filter((hex) => !(player.hexes.get(hex)?.state > 0));
+        const hexes = [...this.explored.keys()].filter((hex) => !(player.hexes.get(hex)?.state > 0) && !this.#mayBeShroud(hex));
         if (hexes.length > 0) this.fault(`${hexes.length} of ${this.explored.size} explored hexes are shroud again, such as ${hexes[0]}`);
-        for (const [hex, { state }] of player.hexes) if (state > 0) this.explored.add(hex);
+        for (const [hex, { state }] of player.hexes) if (state > 0) this.#saw(hex);
         for (const [id, type] of this.own) {
             const entity = player.entities.get(id);
             if (!entity || entity.is_stale) this.fault(`own ${type} ${id} is gone`);
@@ -178,16 +182,24 @@ export class Watched {
         this.isPlaying = true;
     }
 
-    // An order that was acknowledged shows: the unit is on its way to the target, or there.
+    #saw(hex) {
+        if (!this.explored.has(hex)) this.explored.set(hex, performance.now());
+    }
+
+    // Never seen, or so lately that it need not be saved yet; then it is forgotten here, too.
+    #mayBeShroud(hex) {
+        const seenMs = this.explored.get(hex);
+        return seenMs === undefined || (seenMs >= this.exploredUnsavedFrom && this.explored.delete(hex));
+    }
+
+    // An order that was acknowledged shows: the unit is on its way to the target, and gets there.
     #checkOrders(player) {
         for (const [id, order] of this.orders) {
-            if (order.seen || this.tick < order.tick) continue;
             const unit = player.entities.get(id);
-            if (!unit) continue;
-            if (`${unit.data?.target}` === `${order.target}` || hexDistance(unit.pos, order.target) <= ARRIVED_WITHIN) {
-                order.seen = true;
-                this.ordersSeen++;
-            }
+            if (order.arrived || this.tick < order.tick || !unit) continue;
+            const distance = hexDistance(unit.pos, order.target);
+            order.arrived = distance <= AT_TARGET || (distance <= NEAR_TARGET && unit.data.activity === 'idle');
+            order.seen ||= order.arrived || `${unit.data?.target}` === `${order.target}`;
         }
     }
 
@@ -237,16 +249,16 @@ export class Watched {
         return answer;
     }
 
-    // Orders one unit to a hex; true if acknowledged. `repeated` means that it was carried out before.
+    // Orders one unit to a hex: 'ack', or the code of the refusal.
     async move(unit, target) {
         this.orders.delete(unit);
         const answer = await this.command('move', { units: [unit], target, queued: false });
         if (answer.type !== 'ack') return answer.payload.code;
-        this.orders.set(unit, { target, tick: answer.payload.tick, seen: false });
+        this.orders.set(unit, { target, tick: answer.payload.tick, seen: false, arrived: false });
         return 'ack';
     }
 
-    // True if acknowledged.
+    // The same for one cycle of a recipe in the settlement.
     async train(recipe) {
         const settlement = this.player.mine('settlement')[0];
         const answer = await this.command('train', { building: settlement.id, recipe, cycles: 1 });
