@@ -252,6 +252,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
             // Without a length in its headers the body can only be cut off, not answered.
             return request->body.err == MM_OK ? MHD_YES : MHD_NO;
         }
+        mm_http_conn_waits(arg, connection, false);
         dispatch(request);
         if (request->state == MM_HTTP_ANSWERED)
             return queue_answer(request);
@@ -282,12 +283,12 @@ static void request_gone(struct mm_http_request *request)
 static void on_completed(void *arg, struct MHD_Connection *connection, void **request_slot,
                          enum MHD_RequestTerminationCode reason)
 {
-    (void)arg;
-    (void)connection;
     (void)reason;
     struct mm_http_request *request = *request_slot;
     if (!request)
         return;
+    if (!request->upgrade)
+        mm_http_conn_waits(arg, connection, true);
     *request_slot = NULL;
     if (request->state == MM_HTTP_WAITING)
         request_gone(request);
@@ -302,13 +303,14 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
 static void on_connection(void *arg, struct MHD_Connection *connection, void **slot,
                           enum MHD_ConnectionNotificationCode code)
 {
-    (void)connection;
-    (void)slot;
     struct mm_http_server *server = arg;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         server->connections++;
-    else
+        mm_http_conn_open(server, connection, slot);
+    } else {
         server->connections--;
+        mm_http_conn_close(slot);
+    }
 }
 
 static enum MHD_Result on_accept(void *arg, const struct sockaddr *address, socklen_t address_bytes)
@@ -393,6 +395,8 @@ static struct MHD_Daemon *start_daemon(struct mm_http_server *server,
                             MHD_OPTION_LISTEN_SOCKET, fd,                    //
                             MHD_OPTION_CONNECTION_LIMIT,
                             server->connections_max + SPARE_CONNECTIONS, //
+                            MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                            options->connections_per_address, //
                             MHD_OPTION_CONNECTION_TIMEOUT,
                             options->idle_s ? options->idle_s : (unsigned)MM_HTTP_IDLE_S_DEFAULT, //
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -436,6 +440,7 @@ enum mm_err mm_http_server_open(struct mm_loop *loop, const struct mm_http_optio
         mm_free(server);
         return err;
     }
+    mm_http_conn_watch(server, options->request_s);
     *out = server;
     return MM_OK;
 }
@@ -452,6 +457,7 @@ void mm_http_server_close(struct mm_http_server *server)
     server->is_closing = true;
     mm_loop_fd_remove(server->loop, server->epoll_fd);
     mm_loop_timer_stop(server->loop, &server->timer);
+    mm_loop_timer_stop(server->loop, &server->patience);
     mm_loop_defer_cancel(server->loop, &server->run);
     // A suspended connection must be resumed before the daemon may stop.
     for (struct mm_http_request *request = server->requests; request; request = request->next) {

@@ -35,8 +35,12 @@ struct mm_http_options {
     uint32_t connections_max; // more are refused. 0 = default
     size_t body_bytes_max;    // a longer request body is answered 413. 0 = default
     uint32_t idle_s;          // a connection silent that long is closed. 0 = default
-    size_t connection_bytes;  // memory for one connection's headers. 0 = default
-    uint32_t backlog;         // of the listening socket. 0 = 511
+    // A request must be there whole so long after the connection was made or the last answer was
+    // given, however busily its bytes trickle in; else the connection is cut. 0 = no such limit
+    uint32_t request_s;
+    uint32_t connections_per_address; // more are refused. 0 = no such limit
+    size_t connection_bytes;          // memory for one connection's headers. 0 = default
+    uint32_t backlog;                 // of the listening socket. 0 = 511
 };
 
 // Opens and listens. *out is closed by mm_http_server_close, before the loop is.

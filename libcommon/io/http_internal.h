@@ -20,8 +20,18 @@ struct mm_http_route_entry {
     void *arg;
 };
 
+// A connection that is not (yet) upgraded; of servers with a request_s.
+struct mm_http_conn {
+    struct mm_http_conn *next, **link;
+    int fd;
+    uint64_t waiting_ns; // since when a whole request is waited for; 0 = one is being answered
+};
+
 struct mm_http_server {
     struct mm_loop *loop;
+    uint64_t request_ns; // 0 = no limit
+    struct mm_http_conn *conns;
+    struct mm_loop_timer patience;
     struct MHD_Daemon *daemon;
     int epoll_fd; // libmicrohttpd's; the loop watches it
     uint16_t port;
@@ -73,6 +83,14 @@ struct mm_http_upgrade {
     mm_http_upgraded_fn fn;
     void *arg;
 };
+
+// http_conn.c: how long connections take over their requests. All do nothing without a request_s.
+void mm_http_conn_open(struct mm_http_server *server, struct MHD_Connection *connection,
+                       void **slot);
+void mm_http_conn_close(void **slot);
+void mm_http_conn_waits(struct mm_http_server *server, struct MHD_Connection *connection,
+                        bool is_waiting);
+void mm_http_conn_watch(struct mm_http_server *server, uint32_t request_s);
 
 // Gives the request its answer; the response is the request's from now on.
 void mm_http_answer(struct mm_http_request *request, int status, struct MHD_Response *response);

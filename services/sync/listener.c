@@ -11,6 +11,7 @@
 
 // Connections that are not (yet) players': handshakes, files of the web client.
 #define PLAIN_CONNECTIONS_MAX 512
+#define PLAIN_PER_ADDRESS_MAX 64
 #define IDLE_S                15
 #define HEADER_BYTES          16384 // a token travels in a header
 
@@ -162,6 +163,9 @@ enum mm_err sync_listener_open(struct sync_app *app)
             (uint32_t)app->settings.clients_max + SYNC_REFUSED_CLIENTS_MAX + PLAIN_CONNECTIONS_MAX,
         .body_bytes_max = 1024,
         .idle_s = IDLE_S,
+        .request_s = IDLE_S,
+        .connections_per_address =
+            (uint32_t)app->settings.clients_per_address + PLAIN_PER_ADDRESS_MAX,
         .connection_bytes = HEADER_BYTES,
         .backlog = 4096,
     };

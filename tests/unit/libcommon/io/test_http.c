@@ -223,6 +223,60 @@ Test(http, more_connections_than_allowed_are_closed_at_once)
         close(fds[i]);
 }
 
+// Opens the server anew with limits on what a connection may take.
+static void reopen(const struct mm_http_options *options)
+{
+    mm_http_server_close(server);
+    cr_assert(mm_http_server_open(loop, options, &server) == MM_OK);
+    mm_http_route(server, MM_HTTP_GET, "/hello", handle_hello, NULL);
+    mm_http_route(server, MM_HTTP_GET, "/later", handle_later, NULL);
+}
+
+// Whether the peer has closed.
+static bool is_closed(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+Test(http, a_request_that_trickles_in_is_cut_off)
+{
+    reopen(&(struct mm_http_options){.listen = "127.0.0.1:0", .request_s = 1});
+    int slow = dial(), waiting = dial();
+    static const char later[] = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
+    (void)!write(waiting, later, sizeof later - 1);
+    unsigned turns = 0;
+    while (!is_closed(slow) && turns++ < 600) {
+        (void)!send(slow, turns == 1 ? "GET /hello HTTP/1.1\r\nX: " : "y", turns == 1 ? 24 : 1,
+                    MSG_NOSIGNAL);
+        turn();
+    }
+    cr_expect(is_closed(slow), "never silent, and cut off all the same");
+    cr_expect_geq(turns, 100, "not before its time");
+    // Whose request is there waits for its answer as long as that takes.
+    cr_assert_not_null(parked);
+    cr_expect_not(is_closed(waiting));
+    mm_http_reply(parked, 200, "text/plain", "at last", 7);
+    CONTAINS(answer(waiting, "at last"), "200 OK");
+    parked = NULL;
+    close(slow);
+    close(waiting);
+}
+
+Test(http, one_address_does_not_get_all_connections)
+{
+    reopen(&(struct mm_http_options){.listen = "127.0.0.1:0", .connections_per_address = 2});
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial();
+        for (int k = 0; k < 10; k++)
+            turn();
+    }
+    cr_expect(!is_closed(fds[0]) && !is_closed(fds[1]) && is_closed(fds[2]));
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+}
+
 #define HANDSHAKE                                                                                  \
     "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n"     \
     "Sec-WebSocket-Version: 13\r\n"
