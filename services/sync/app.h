@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "gen/auth.pb-c.h"
+#include "libcommon/base/id.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/io/http.h"
@@ -114,6 +115,7 @@ struct sync_client {
     uint64_t player_id, permissions;
     char username[SYNC_USERNAME_BYTES];
     char token_hash[65];
+    char display_id[MM_ID_TEXT_BYTES]; // the empire's id, for social
     uint32_t empire;
     uint64_t empire_id, next_seq;
     int32_t home_q, home_r;
@@ -217,7 +219,7 @@ struct sync_app {
     mm_rpc_handle roster_call;
 
     uint32_t session_state; // last told
-    uint64_t stepped_ns;    // when the last tick was stepped
+    uint64_t stepped_ns;    // when clients' pictures last moved on
     struct mm_loop_task deliver_task, flush_task, bury_task;
     struct mm_loop_timer sweep, heartbeat, drain;
     int feeds_condition;

@@ -271,7 +271,9 @@ void sync_deliver(struct mm_loop *loop, void *arg)
             return;
         }
         uint64_t stepped_ns = mm_clock_ns();
-        if (app->core.mirror.tick != tick)
+        // A mirror that follows world without vision moves nobody's picture.
+        if (app->core.mirror.tick != tick &&
+            (app->core.live_count > 0 || mm_idmap_count(app->core.view_of_empire) == 0))
             app->stepped_ns = mm_loop_now_ns(loop);
         if (step == SYNC_STEP_NONE) {
             // News of production wait for the next tick, unless there is none.

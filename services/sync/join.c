@@ -178,6 +178,7 @@ static void on_joined(void *arg, const struct mm_rpc_result *result)
     const Mmorts__World__JoinReply *reply = (const void *)result->reply;
     client->empire = reply->empire;
     client->empire_id = reply->empire_id;
+    (void)mm_id_format(client->display_id, "empire_", reply->empire_id);
     client->home_q = reply->home_q;
     client->home_r = reply->home_r;
     // Sequence numbers are shared with production, whose last one world does not know: the clock

@@ -440,13 +440,11 @@ static void on_chat(void *arg, const struct mm_rpc_result *result)
 static void route_chat(struct sync_client *client, struct sync_command *command)
 {
     struct sync_app *app = client->app;
-    char id[MM_ID_TEXT_BYTES];
-    (void)mm_id_format(id, "empire_", client->empire_id);
     struct errand *errand = errand_new(client, 0);
     Mmorts__Social__Member from = MMORTS__SOCIAL__MEMBER__INIT;
     from.player_id = client->player_id;
     from.username = client->username;
-    from.display_id = id;
+    from.display_id = client->display_id;
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
     request.from = &from;

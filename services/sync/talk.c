@@ -255,12 +255,10 @@ static void ignore(void *arg, const struct mm_rpc_result *result)
 void sync_talk_online(struct sync_client *client)
 {
     struct sync_app *app = client->app;
-    char id[MM_ID_TEXT_BYTES];
-    (void)mm_id_format(id, "empire_", client->empire_id);
     Mmorts__Social__Member member = MMORTS__SOCIAL__MEMBER__INIT;
     member.player_id = client->player_id;
     member.username = client->username;
-    member.display_id = id;
+    member.display_id = client->display_id;
     Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
     request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
@@ -297,6 +295,7 @@ void sync_talk_heartbeat(struct sync_app *app)
         mmorts__social__member__init(member);
         member->player_id = client->player_id;
         member->username = client->username;
+        member->display_id = client->display_id;
         pointers[count++] = member;
     }
     if (count > 0) {

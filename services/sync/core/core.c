@@ -32,7 +32,7 @@ static void free_tick_frame(Mmorts__Frame__TickFrame **frame)
     *frame = NULL;
 }
 
-static void drop_vision(struct sync_tick_entry *entry)
+void sync_ring_drop_vision(struct sync_tick_entry *entry)
 {
     if (entry->vision)
         mmorts__frame__vision_frame__free_unpacked(entry->vision, NULL);
@@ -51,7 +51,7 @@ void sync_core_free(struct sync_core *core)
     mm_free(core->sighting_head);
     mm_idmap_free(core->view_of_empire);
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++) {
-        drop_vision(&core->ring[i]);
+        sync_ring_drop_vision(&core->ring[i]);
         mm_vec_free(&core->ring[i].departed);
     }
     for (size_t i = 0; i < SYNC_AHEAD_TICKS; i++)
@@ -68,7 +68,7 @@ struct sync_tick_entry *sync_ring_claim(struct sync_core *core, uint64_t tick)
 {
     struct sync_tick_entry *entry = &core->ring[tick % SYNC_HISTORY_TICKS];
     if (entry->tick != tick) {
-        drop_vision(entry);
+        sync_ring_drop_vision(entry);
         mm_vec_clear(&entry->departed);
         entry->mirrored = false;
         entry->tick = tick;
@@ -131,7 +131,7 @@ enum mm_err sync_core_world_snapshot(struct sync_core *core, Mmorts__Frame__Tick
         entry->mirrored = false;
         mm_vec_clear(&entry->departed);
         if (core->rewound || entry->tick <= frame->tick) {
-            drop_vision(entry);
+            sync_ring_drop_vision(entry);
             entry->tick = 0;
         }
     }
@@ -170,7 +170,7 @@ void sync_core_push_vision(struct sync_core *core, uint64_t epoch,
         return;
     }
     struct sync_tick_entry *entry = sync_ring_claim(core, frame->tick);
-    drop_vision(entry);
+    sync_ring_drop_vision(entry);
     entry->vision = frame;
     entry->starts = starts;
     entry->epoch = epoch;

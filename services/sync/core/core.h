@@ -28,6 +28,7 @@
 
 #define SYNC_AHEAD_TICKS   128
 #define SYNC_HISTORY_TICKS 256 // ring of ticks, half of it behind the mirror and half ahead
+#define SYNC_BEHIND_TICKS  32  // vision's frames are kept so long for answers that come late
 #define SYNC_VIEWS_MAX     65536
 #define SYNC_SIGHTINGS_MAX (UINT32_C(1) << 23)
 

@@ -29,6 +29,8 @@ bool sync_view_activate(struct sync_core *core, struct sync_view *view);
 // Makes a live view stop being live, keeping what clients know; drops a fresh answer.
 void sync_view_freeze(struct sync_core *core, struct sync_view *view);
 
+// Forgets what vision said of a tick.
+void sync_ring_drop_vision(struct sync_tick_entry *entry);
 // The ring's entry of that tick, taken from an older one if need be.
 struct sync_tick_entry *sync_ring_claim(struct sync_core *core, uint64_t tick);
 

@@ -133,6 +133,10 @@ static void record_departed(struct sync_core *core, uint64_t tick)
     struct sync_tick_entry *entry = sync_ring_claim(core, tick);
     mm_vec_clear(&entry->departed);
     entry->mirrored = true;
+    uint64_t old = tick - SYNC_BEHIND_TICKS;
+    struct sync_tick_entry *past = &core->ring[old % SYNC_HISTORY_TICKS];
+    if (past->tick == old)
+        sync_ring_drop_vision(past);
     for (size_t i = 0; i < core->mirror.departed.count; i++) {
         // Without memory the tick is one of which nothing is known: answers that need it are
         // refused and asked for again.
