@@ -175,6 +175,126 @@ test('a reload comes back to the same empire and everything explored', { timeout
     assert.deepEqual(after.mine.map((e) => e.id).sort(), before.mine.map((e) => e.id).sort());
 });
 
+const banner = (page) => page.locator('#banner-text').textContent();
+
+test('sync is killed: the page says so and comes back by itself to the same state', { timeout: 120000 }, async () => {
+    const { page, faults } = players.ada;
+    const before = await knows(page);
+    const restarts = game.process('sync').restarts;
+    // The outage may be shorter than a look from outside: the page itself notes what it shows.
+    await page.evaluate(() => {
+        const { state } = window.mmorts;
+        window.shown = [];
+        const note = () => {
+            if (!document.querySelector('#banner').hidden)
+                window.shown.push({ text: document.querySelector('#banner-text').textContent, entities: state.entities.size });
+        };
+        new MutationObserver(note).observe(document.querySelector('#banner'), { attributes: true, childList: true, subtree: true });
+    });
+    await game.kill('sync');
+    await page.waitForFunction(() => window.shown.length > 0);
+    await page.screenshot({ path: join(PICTURES, 'reconnecting.png') });
+    await page.waitForSelector('#banner', { state: 'hidden', timeout: 60000 });
+    await page.waitForFunction((tick) => window.mmorts.state.tick > tick, before.tick);
+    const shown = await page.evaluate(() => window.shown);
+    assert.ok(shown.some(({ text }) => text === 'Reconnecting…'), JSON.stringify(shown));
+    assert.ok(shown.every(({ entities }) => entities >= before.mine.length), 'what is known stays on the screen');
+    assert.equal(game.process('sync').restarts, restarts + 1);
+    const after = await knows(page);
+    const ids = ({ mine }) => mine.map((e) => e.id).sort();
+    assert.deepEqual(ids(after), ids(before));
+    assert.ok(after.explored >= before.explored, `explored ${before.explored} -> ${after.explored}`);
+    assert.equal(after.gold, before.gold);
+    assert.equal(await page.locator('#connection').getAttribute('data-state'), 'online');
+    await page.waitForFunction(() => document.querySelector('#roster-list').textContent.includes('bob'));
+    // The browser itself complains of the attempts in vain; nothing else may be among the faults.
+    const own = faults.filter((fault) => !/WebSocket connection to .* failed/.test(fault));
+    for (const { faults: list } of Object.values(players)) list.length = 0;
+    assert.deepEqual(own, []);
+});
+
+test('a paused session is announced and goes on', { timeout: 120000 }, async () => {
+    const { page } = players.ada;
+    const { pid } = game.process('mariadb');
+    process.kill(pid, 'SIGSTOP'); // nothing can be made durable: the session pauses
+    try {
+        await page.waitForSelector('#banner:not([hidden])', { timeout: 30000 });
+        assert.equal(await banner(page), 'The session is paused');
+        await page.screenshot({ path: join(PICTURES, 'paused.png') });
+    } finally {
+        process.kill(pid, 'SIGCONT');
+    }
+    await page.waitForSelector('#banner', { state: 'hidden', timeout: 60000 });
+    const { tick } = await knows(page);
+    await page.waitForFunction((then) => window.mmorts.state.tick > then, tick);
+});
+
+test('several kinds selected: counted by kind, and one of them picked', { timeout: 60000 }, async () => {
+    const { page } = players.bob;
+    const home = await page.evaluate(() => {
+        const { view, state, actions } = window.mmorts;
+        actions.select([]);
+        view.centerOn(state.home);
+        view.camera.zoom = 1;
+        return { x: view.width / 2, y: view.height / 2 };
+    });
+    await page.keyboard.down('Shift');
+    await page.mouse.move(home.x - 120, home.y - 110);
+    await page.mouse.down();
+    await page.mouse.move(home.x + 120, home.y + 110, { steps: 4 });
+    await page.mouse.up();
+    await page.keyboard.up('Shift');
+    await page.waitForSelector('.chip[data-type=soldier]');
+    assert.equal(await page.locator('.chip').count(), 3);
+    await page.screenshot({ path: join(PICTURES, 'selection.png') });
+    await page.click('.chip[data-type=worker]');
+    await page.waitForFunction(() => document.querySelector('#selection-head').textContent.includes('2 workers'));
+    const types = await page.evaluate(() => [...window.mmorts.view.selected].map((id) => window.mmorts.state.entities.get(id).type));
+    assert.deepEqual(types, ['worker', 'worker']);
+});
+
+test('the queue of a building shows what waits', { timeout: 60000 }, async () => {
+    const { page } = players.bob;
+    const { mine } = await knows(page);
+    await clickHex(page, mine.find((e) => e.type === 'settlement').pos);
+    await page.keyboard.press('Escape');
+    await clickHex(page, mine.find((e) => e.type === 'settlement').pos);
+    await page.waitForSelector('[data-recipe=train_worker]');
+    await page.click('[data-recipe=train_worker]');
+    await page.waitForSelector('.job progress');
+    await page.click('[data-recipe=train_worker]');
+    await page.waitForSelector('.job.waits');
+    await page.screenshot({ path: join(PICTURES, 'queue.png') });
+    await page.click('.job.waits button');
+    await page.waitForSelector('.job.waits', { state: 'detached' });
+});
+
+test('the view follows a drag on the minimap, and every zoom draws something', { timeout: 60000 }, async () => {
+    const { page } = players.bob;
+    const box = await page.locator('#minimap').boundingBox();
+    const camera = () => page.evaluate(() => ({ ...window.mmorts.view.camera }));
+    await page.mouse.move(box.x + 30, box.y + 30);
+    await page.mouse.down();
+    const pressed = await camera();
+    await page.mouse.move(box.x + 130, box.y + 90, { steps: 5 });
+    await page.mouse.up();
+    const dragged = await camera();
+    assert.ok(dragged.x > pressed.x + 100 && dragged.y > pressed.y + 50, `${pressed.x},${pressed.y} -> ${dragged.x},${dragged.y}`);
+    for (const zoom of [0.2, 0.4, 0.8, 2]) {
+        const colors = await page.evaluate(async (value) => {
+            const { view, state } = window.mmorts;
+            view.centerOn(state.home);
+            view.camera.zoom = value;
+            for (let i = 0; i < 20; i++) await new Promise(requestAnimationFrame);
+            const { data } = view.ctx.getImageData(0, 0, view.canvas.width, view.canvas.height);
+            const seen = new Set();
+            for (let i = 0; i < data.length; i += 64) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+            return seen.size;
+        }, zoom);
+        assert.ok(colors > 100, `${colors} colours at zoom ${zoom}`);
+    }
+});
+
 test('it is playable on a phone', { timeout: 60000 }, async () => {
     const page = await enter('cleo', PHONE, { hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
     const known = await knows(page);
@@ -186,9 +306,43 @@ test('it is playable on a phone', { timeout: 60000 }, async () => {
     }, settlement.pos);
     await page.touchscreen.tap(point.x, point.y);
     await page.waitForSelector('[data-recipe=train_worker]');
+    for (const id of ['tick', 'latency', 'connection', 'chat-toggle', 'box-mode']) assert.ok(await page.locator(`#${id}`).isVisible(), id);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(overflow <= 0, `the page is ${overflow} px too wide`);
     await page.screenshot({ path: join(PICTURES, 'phone.png') });
+
+    assert.ok(!(await page.locator('#chat').isVisible()), 'the chat leaves the map free');
+    await players.bob.page.evaluate(() => window.mmorts.actions.chat('Anyone there?'));
+    await page.waitForFunction(() => document.querySelector('#chat-unread').textContent === '1');
+    await page.locator('#chat-toggle').tap();
+    await page.fill('#chat-input', 'Here, on a phone.');
+    await page.press('#chat-input', 'Enter');
+    await players.bob.page.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('on a phone'));
+    assert.ok(!(await page.locator('#chat-unread').isVisible()));
+    await page.screenshot({ path: join(PICTURES, 'phone-chat.png') });
+    await page.locator('#chat-toggle').tap();
+
+    // A finger draws a box after a long press, or at once while the button is down.
+    const draw = (hold) => page.evaluate(async ([x, y, ms]) => {
+        const { view, actions } = window.mmorts;
+        actions.select([]);
+        const send = (type, dx) => view.canvas.dispatchEvent(new PointerEvent(type, {
+            pointerId: 7, pointerType: 'touch', isPrimary: true, button: 0, buttons: 1, bubbles: true, clientX: x + dx, clientY: y + dx,
+        }));
+        view.canvas.setPointerCapture = () => {}; // there is no real finger to capture
+        send('pointerdown', -90);
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        send('pointermove', 90);
+        send('pointerup', 90);
+        delete view.canvas.setPointerCapture;
+        return view.selected.size;
+    }, [point.x, point.y, hold]);
+    assert.equal(await draw(0), 0, 'a quick drag moves the view');
+    await page.evaluate((pos) => window.mmorts.view.centerOn(pos), settlement.pos);
+    assert.equal(await draw(600), 6, 'a long press first: a box');
+    await page.locator('#box-mode').tap();
+    assert.equal(await draw(0), 6, 'with the button down: a box');
+    await page.locator('#box-mode').tap();
 });
 
 test('the pages had no script errors', () => {

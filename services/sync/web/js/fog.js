@@ -4,7 +4,7 @@ import { SIZE, noise, toPixel } from './grid.js';
 const SIDE = 480;          // px of the map plane in one mask
 const STEP = 6;            // px of the map plane per px of a mask: coarse, so that enlarging it blurs
 const PX = SIDE / STEP;
-const REACH = SIZE * 1.7;  // a hex changes the masks up to here from its centre
+const REACH = SIZE * 1.9;  // a hex changes the masks up to here from its centre
 export const SHROUD_COLOR = '#07090d';
 const FOG_COLOR = 'rgba(10,14,26,.56)';
 
@@ -41,8 +41,8 @@ export class Fog {
   #whole = null;      // the masks in view side by side: {canvas, tx, ty, columns, rows}
   #stale = true;
   #scratch = maskCanvas();
-  #inside = brush(0.95, 1.6);
-  #rims = [brush(0.35, 1.05), brush(0.45, 1.2), brush(0.3, 1.3)];
+  #inside = brush(0.85, 1.75);
+  #rims = [brush(0.1, 0.98), brush(0.2, 1.02), brush(0.3, 1)];
 
   constructor(state) {
     this.#state = state;

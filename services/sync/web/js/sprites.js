@@ -49,10 +49,9 @@ export function iconOf(type, kind, color, side = 34) {
   canvas.className = 'type-icon';
   canvas.width = canvas.height = side * 2;
   canvas.style.width = canvas.style.height = `${side}px`;
-  const zoom = kind === 'unit' ? 2 : 1.5;
-  const view = side * 2 / zoom * (kind === 'unit' ? 1 : 0.86);
+  const view = kind === 'unit' ? 38 : 60;
   canvas.getContext('2d').drawImage(picture(type, kind, color, 3),
-    (PICTURE - view) / 2 * 3, (CENTER_Y - view / 2 + (kind === 'unit' ? 0 : -5)) * 3, view * 3, view * 3, 0, 0, side * 2, side * 2);
+    (PICTURE - view) / 2 * 3, (CENTER_Y - view / 2 + (kind === 'unit' ? 0 : -7)) * 3, view * 3, view * 3, 0, 0, side * 2, side * 2);
   return canvas;
 }
 

@@ -158,7 +158,7 @@ export class Panels {
 
   chat({ username, message, player_id: id }) {
     this.#line(id === this.game.playerId ? 'own' : '', message, username);
-    if (!this.#isNarrow() || $('chat').classList.contains('open')) return;
+    if (id === this.game.playerId || !this.#isNarrow() || $('chat').classList.contains('open')) return;
     this.#countUnread(this.#unread + 1);
     const peek = $('chat-peek');
     peek.append(element('li', {}, element('b', {}, `${username}: `), message));

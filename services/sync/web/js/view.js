@@ -253,7 +253,7 @@ export class MapView {
       const name = entity.type === 'settlement' && state.empires.get(entity.owner);
       if (!name) continue;
       const { x, y } = this.toScreen(entity.x * SIZE, entity.y * SIZE);
-      const below = camera.zoom >= TOKEN_ZOOM ? 33 * camera.zoom + 6 : 20;
+      const below = camera.zoom >= TOKEN_ZOOM ? 30 * camera.zoom + 5 : -15;
       ctx.globalAlpha = entity.stale ? .7 : 1;
       ctx.lineWidth = 3.5;
       ctx.strokeStyle = 'rgba(8,10,14,.85)';

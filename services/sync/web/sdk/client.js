@@ -93,13 +93,17 @@ export class GameClient extends Emitter {
     return this.command('stop', { units });
   }
 
-  /** Starts a recipe in a building; the acknowledgement has the job's id. */
-  train(building, recipe, cycles = 1) {
-    return this.command('train', { building, recipe, cycles });
+  /** Starts a recipe in a building, or queues it there; the acknowledgement has the job's id. */
+  async train(building, recipe, cycles = 1) {
+    const ack = await this.command('train', { building, recipe, cycles });
+    this.state.jobWaits(ack.job, building, recipe);
+    return ack;
   }
 
-  cancel(job) {
-    return this.command('cancel', { job });
+  async cancel(job) {
+    const ack = await this.command('cancel', { job });
+    this.state.jobIsCancelled(job);
+    return ack;
   }
 
   /** Says something to everybody; false without a connection. Refusals come as 'error' events. */

@@ -93,10 +93,12 @@ export interface Recipe {
 }
 
 export interface Job {
-  event: 'started' | 'progress' | 'completed' | 'failed' | 'cancelled';
+  /** `waiting`: accepted, not started; known of the jobs of this connection only */
+  event: 'waiting' | 'started' | 'progress' | 'completed' | 'failed' | 'cancelled';
   job: string;
   building: string;
   recipe: string;
+  /** 0 while it waits */
   start_tick: number;
   end_tick: number;
   reason?: string;
@@ -138,6 +140,8 @@ export class GameStateManager extends Emitter<{ change: Change }> {
   apply(message: { type: string; [field: string]: any }): void;
   /** Moves the drawn positions; call once a frame with the time since the last. */
   interpolate(deltaMs: number): void;
+  jobWaits(job: string, building: string, recipe: string): void;
+  jobIsCancelled(job: string): void;
   isMine(entity: Entity): boolean;
   mine(type?: string): Entity[];
   at(hex: Hex): Entity[];

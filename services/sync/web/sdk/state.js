@@ -198,6 +198,18 @@ export class GameStateManager extends Emitter {
     else this.jobs.delete(job.job);
   }
 
+  /** A job was accepted. Updates tell of it only when it starts: until then it is known as waiting. */
+  jobWaits(job, building, recipe) {
+    if (this.jobs.has(job)) return;
+    this.jobs.set(job, { event: 'waiting', job, building, recipe, start_tick: 0, end_tick: 0 });
+    this.#tell('jobs', []);
+  }
+
+  /** A cancellation was accepted. */
+  jobIsCancelled(job) {
+    if (this.jobs.delete(job)) this.#tell('jobs', []);
+  }
+
   #merge(entity, data) {
     if (data.pos && (data.pos[0] !== entity.pos[0] || data.pos[1] !== entity.pos[1])) {
       const steps = distance(entity.pos, data.pos);

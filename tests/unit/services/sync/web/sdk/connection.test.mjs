@@ -399,4 +399,10 @@ test('the commands have the protocol\'s fields', async () => {
         { seq: 5, command: 'cancel', job: 'job_1' },
     ]);
     assert.deepEqual(socket().sent.at(-1), { type: 'chat', payload: { message: 'hello' } });
+    socket().say({ type: 'ack', payload: { seq: 4, tick: 9, job: 'job_1' } });
+    await clock.settle();
+    assert.equal(game.state.jobs.get('job_1').event, 'waiting');
+    socket().say({ type: 'ack', payload: { seq: 5, tick: 9 } });
+    await clock.settle();
+    assert.equal(game.state.jobs.size, 0);
 });

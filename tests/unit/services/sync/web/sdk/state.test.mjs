@@ -103,6 +103,16 @@ test('resources and jobs', () => {
     assert.deepEqual([...state.jobs.keys()], ['job_1']);
 });
 
+test('a job waits from its acknowledgement until it starts', () => {
+    state.jobWaits('job_w', 'building_h', 'train_scout');
+    assert.deepEqual([state.jobs.get('job_w').event, state.jobs.get('job_w').start_tick], ['waiting', 0]);
+    state.apply(update(101, { jobs: [{ event: 'started', job: 'job_w', building: 'building_h', recipe: 'train_scout', start_tick: 101, end_tick: 221 }] }));
+    state.jobWaits('job_w', 'building_h', 'train_scout');
+    assert.deepEqual([state.jobs.get('job_w').event, state.jobs.get('job_w').end_tick], ['started', 221], 'an ack that comes late changes nothing');
+    state.jobIsCancelled('job_w');
+    assert.equal(state.jobs.size, 0);
+});
+
 test('events are passed on', () => {
     const events = [{ event: 'attack', entity: 'unit_a', other: 'unit_b', value: 7 }];
     state.apply(update(101, { events }));

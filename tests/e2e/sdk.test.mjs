@@ -1,0 +1,100 @@
+// The client SDK against the real game: the bot of its README, word for word, and a client that
+// keeps its promises while the service it talks to is killed.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { GameClient, GameError, hex } from '../../services/sync/web/sdk/index.js';
+import { Game } from '../support/game.mjs';
+import { Program, ROOT, tempDir, waitFor } from '../support/servers.mjs';
+
+const SDK = join(ROOT, 'services/sync/web/sdk');
+const clients = [];
+let game;
+
+before(async () => {
+    game = await Game.start();
+});
+
+after(async () => {
+    for (const client of clients) client.close();
+    await game?.stop();
+});
+
+async function enter(username) {
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket });
+    clients.push(client);
+    await client.connect();
+    return client;
+}
+
+test('the bot of the README scouts and trains', { timeout: 120000 }, async () => {
+    const [, code] = readFileSync(join(SDK, 'README.md'), 'utf8').match(/```js\n([^]*?)```/);
+    assert.ok(code.trim().split('\n').length <= 24, 'twenty lines, as it says');
+    // As somebody would have it who installed both packages.
+    const directory = tempDir();
+    mkdirSync(join(directory, 'node_modules/@mmorts'), { recursive: true });
+    symlinkSync(SDK, join(directory, 'node_modules/@mmorts/client'));
+    symlinkSync(join(ROOT, 'tests/node_modules/ws'), join(directory, 'node_modules/ws'));
+    writeFileSync(join(directory, 'bot.mjs'), code);
+
+    const before = await enter('robot');
+    const explored = before.state.hexes.size;
+    const scouts = before.state.mine('scout').length;
+    before.close();
+    const bot = new Program(process.execPath, [join(directory, 'bot.mjs'), game.socketUrl, await game.token('robot')], { name: 'bot' });
+    // Another connection of the same player would end the bot's: what it did is seen afterwards.
+    await waitFor('a bot that is online', 15000, () => bot.log().includes('online'));
+    await new Promise((resolve) => setTimeout(resolve, 12000)); // game time: a scout takes six seconds
+    assert.equal(bot.exit, null, bot.log());
+    bot.child.kill('SIGKILL');
+    await bot.ended;
+    const now = await enter('robot');
+    assert.ok(now.state.mine('scout').length > scouts, `has ${now.state.mine('scout').length} scouts\n${bot.log()}`);
+    assert.ok(now.state.hexes.size > explored + 5, `explored ${explored} -> ${now.state.hexes.size}\n${bot.log()}`);
+    now.close();
+});
+
+test('refusals are typed errors', { timeout: 60000 }, async () => {
+    const stranger = new GameClient({ url: game.socketUrl, token: 'no.token.atall', WebSocket });
+    await assert.rejects(stranger.connect(), (error) => error instanceof GameError && error.code === 'malformed_token');
+    const ada = await enter('ada');
+    await assert.rejects(ada.train('building_0000000000000', 'train_scout'), { name: 'GameError', code: 'unknown_building' });
+    await assert.rejects(ada.command('dance', {}), { code: 'unknown_command' });
+    const refused = new Promise((resolve) => ada.once('error', resolve));
+    ada.chat('x'.repeat(501));
+    assert.equal((await refused).code, 'chat_too_long');
+    const replaced = new Promise((resolve) => ada.once('refused', resolve));
+    const again = await enter('ada');
+    assert.equal((await replaced).code, 'replaced');
+    again.close();
+});
+
+test('commands given around a kill of sync are carried out once each', { timeout: 120000 }, async () => {
+    const eve = await enter('eve');
+    const { state } = eve;
+    const [settlement] = state.mine('settlement');
+    const recipe = state.recipes.find((r) => r.name === 'train_worker');
+    const gold = await waitFor('the first stock', 10000, () => state.resources.get('gold'));
+    const ticks = [];
+    eve.on('update', ({ tick }) => ticks.push(tick));
+    const states = [];
+    eve.on('state', (connection) => states.push(connection));
+    // One that may have arrived or not, and one for which there is nobody to hear it.
+    const first = eve.train(settlement.id, recipe.name);
+    await game.kill('sync');
+    const offline = new Promise((resolve) => eve.on('state', (connection) => connection === 'offline' && resolve()));
+    await offline;
+    const second = eve.train(settlement.id, recipe.name);
+    const acks = await Promise.all([first, second]);
+    assert.notEqual(acks[0].job, acks[1].job);
+    await waitFor('a whole state and both prices paid', 15000,
+        () => state.complete && state.resources.get('gold') <= gold - 2 * recipe.inputs.gold);
+    assert.equal(state.resources.get('gold'), gold - 2 * recipe.inputs.gold, 'each paid once');
+    assert.deepEqual(ticks, [...ticks].sort((a, b) => a - b), 'no tick goes back');
+    assert.deepEqual([states[0], states.at(-1)], ['offline', 'online']);
+    assert.ok(hex.distance(state.home, settlement.pos) === 0);
+    eve.close();
+});
