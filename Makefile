@@ -170,7 +170,9 @@ $(B)/bin/mmorts-$(1): $(B)/obj/$(2)/main.o $(call lib,$(3) mmorts proto)
 	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(PKG_LIBS)
 endef
 $(foreach s,$(PROGRAMS),$(eval $(call program,$(s),services/$(s),$(s) $(s)_core)))
-$(foreach t,$(TOOLS),$(eval $(call program,$(t),tools/$(t),$(t)_tool)))
+# Tools stand on libcommon alone, but for one that replays what world has stored.
+TOOL_LIBS_replay := world world_core
+$(foreach t,$(TOOLS),$(eval $(call program,$(t),tools/$(t),$(t)_tool $(TOOL_LIBS_$(t)))))
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(call lib,support) $(LINK_LIBS)
 	@mkdir -p $(@D)

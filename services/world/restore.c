@@ -1,22 +1,17 @@
 #include "services/world/store.h"
 
-#include "gen/world.pb-c.h"
 #include "libcommon/base/alloc.h"
-#include "libcommon/base/hash.h"
 #include "libcommon/base/log.h"
 #include "libcommon/io/db_conn.h"
-#include "libcommon/io/pb.h"
 #include "libcommon/io/trace.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <zstd.h>
 
 enum {
     SNAPSHOTS_TRIED = 10,
     ROWS_AT_ONCE = 500,
     SNAPSHOTS_KEPT_AT_START = 3,
-    INPUTS_PER_TICK_MAX = 1 << 20,
 };
 #define ARENA_BYTES_MAX ((size_t)1 << 30)
 
@@ -67,101 +62,24 @@ static enum mm_err take_over(struct mm_db_conn *conn, void *arg)
 
 // --- the snapshot -------------------------------------------------------------------------------
 
-struct stored {
-    uint64_t tick, epoch, state_hash, raw_bytes, stored_bytes, checksum;
-    uint32_t parts;
-};
-
-// The parts of a snapshot put together: *out is mm_malloc'ed. DATA_LOSS if they are not what was
-// written.
-static enum mm_err read_parts(struct mm_db_conn *conn, const char *session,
-                              const struct stored *stored, uint8_t **out)
-{
-    *out = NULL;
-    if (stored->stored_bytes > WORLD_SAVE_BYTES_MAX || stored->raw_bytes > WORLD_SAVE_BYTES_MAX)
-        return MM_DATA_LOSS;
-    uint8_t *data = mm_malloc(stored->stored_bytes + 1);
-    if (!data)
-        return MM_RESOURCE_EXHAUSTED;
-    size_t at = 0;
-    enum mm_err err = MM_OK;
-    for (uint32_t part = 0; err == MM_OK && part < stored->parts; part++) {
-        struct mm_db_rows *rows;
-        err = mm_db_query_one(conn,
-                              "SELECT data FROM snapshot_parts WHERE session = ? AND tick = ? AND "
-                              "epoch = ? AND part = ?",
-                              MM_DB_ARGS(mm_db_str(session), mm_db_u64(stored->tick),
-                                         mm_db_u64(stored->epoch), mm_db_u64(part)),
-                              &rows);
-        if (err == MM_NOT_FOUND)
-            err = MM_DATA_LOSS;
-        if (err != MM_OK)
-            break;
-        struct mm_db_bytes bytes = mm_db_get_bytes(rows, 0);
-        if (bytes.size <= stored->stored_bytes - at) {
-            memcpy(data + at, bytes.data, bytes.size);
-            at += bytes.size;
-            err = mm_db_end(rows);
-        } else {
-            err = mm_db_end(rows);
-            err = err == MM_OK ? MM_DATA_LOSS : err;
-        }
-    }
-    if (err == MM_OK &&
-        (at != stored->stored_bytes || mm_hash64(data, at, stored->tick) != stored->checksum))
-        err = MM_DATA_LOSS;
-    if (err != MM_OK)
-        mm_free(data);
-    else
-        *out = data;
-    return err;
-}
-
 static enum mm_err load_snapshot(struct mm_db_conn *conn, const char *session,
-                                 const struct stored *stored, struct world **out)
+                                 const struct world_stored_snapshot *stored, struct world **out)
 {
     uint8_t *data;
-    enum mm_err err = read_parts(conn, session, stored, &data);
+    enum mm_err err = world_store_snapshot_bytes(conn, session, stored, &data);
     if (err != MM_OK)
         return err;
-    uint8_t *raw = mm_malloc(stored->raw_bytes + 1);
-    if (!raw) {
-        mm_free(data);
-        return MM_RESOURCE_EXHAUSTED;
-    }
-    size_t size = ZSTD_decompress(raw, stored->raw_bytes, data, stored->stored_bytes);
+    err = world_stored_load(stored, data, stored->stored_bytes, out);
     mm_free(data);
-    err = !ZSTD_isError(size) && size == stored->raw_bytes ? world_load(raw, size, out)
-                                                           : MM_DATA_LOSS;
-    mm_free(raw);
-    if (err == MM_OK &&
-        (world_tick(*out) != stored->tick || world_state_hash(*out) != stored->state_hash)) {
-        world_free(*out);
-        *out = NULL;
-        err = MM_DATA_LOSS;
-    }
     return err;
 }
 
 // The newest sound snapshot. NOT_FOUND if there is none at all.
 static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restore)
 {
-    struct stored list[SNAPSHOTS_TRIED];
+    struct world_stored_snapshot list[SNAPSHOTS_TRIED];
     size_t count = 0;
-    struct mm_db_rows *rows;
-    enum mm_err err = mm_db_query(
-        conn,
-        "SELECT tick, epoch, state_hash, raw_bytes, stored_bytes, checksum, parts FROM snapshots "
-        "WHERE session = ? ORDER BY tick DESC, epoch DESC LIMIT 10",
-        MM_DB_ARGS(mm_db_str(restore->session)), &rows);
-    if (err != MM_OK)
-        return err;
-    while (mm_db_next(rows) && count < SNAPSHOTS_TRIED)
-        list[count++] =
-            (struct stored){mm_db_get_u64(rows, 0), mm_db_get_u64(rows, 1), mm_db_get_u64(rows, 2),
-                            mm_db_get_u64(rows, 3), mm_db_get_u64(rows, 4), mm_db_get_u64(rows, 5),
-                            mm_db_get_u32(rows, 6)};
-    err = mm_db_end(rows);
+    enum mm_err err = world_store_snapshots(conn, restore->session, list, SNAPSHOTS_TRIED, &count);
     if (err != MM_OK)
         return err;
     for (size_t i = 0; i < count; i++) {
@@ -181,36 +99,21 @@ static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restor
 
 // --- the journal --------------------------------------------------------------------------------
 
-static void step_empty(struct restore *restore)
-{
-    mm_arena_reset(restore->arena);
-    world_step(restore->out->world, NULL, 0, restore->arena, NULL);
-}
-
 static enum mm_err replay_row(struct restore *restore, uint64_t tick, uint64_t state_hash,
                               struct mm_db_bytes inputs)
 {
     struct world *world = restore->out->world;
     while (world_tick(world) + 1 < tick)
-        step_empty(restore);
+        world_stored_step_empty(world, restore->arena);
     mm_arena_reset(restore->arena);
-    ProtobufCAllocator allocator = mm_pb_arena_allocator(restore->arena);
-    ProtobufCMessage *message;
-    enum mm_err err = mm_pb_unpack(&mmorts__world__journal_entry__descriptor, &allocator,
-                                   inputs.data, inputs.size, inputs.size, &message);
-    if (err == MM_INVALID_ARGUMENT)
+    const Mmorts__World__JournalEntry *entry;
+    enum mm_err err = world_stored_inputs(inputs.data, inputs.size, restore->arena, &entry);
+    if (err == MM_OK)
+        err = world_stored_step(world, entry, restore->arena, NULL);
+    if (err == MM_DATA_LOSS)
         return lost(restore, "a journal row cannot be read", tick);
     if (err != MM_OK)
         return err;
-    const Mmorts__World__JournalEntry *entry = (const void *)message;
-    if (entry->n_inputs > INPUTS_PER_TICK_MAX)
-        return lost(restore, "a journal row is too large", tick);
-    struct world_result *results =
-        mm_arena_calloc(restore->arena, entry->n_inputs + 1, sizeof *results);
-    if (!results)
-        return MM_RESOURCE_EXHAUSTED;
-    world_step(world, (const world_input *const *)entry->inputs, entry->n_inputs, restore->arena,
-               results);
     if (world_state_hash(world) != state_hash)
         return lost(restore, "the journal does not lead to the state it was written for", tick);
     restore->out->rows_replayed++;
@@ -316,7 +219,7 @@ static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore,
         return err;
     struct world *world = restore->out->world;
     for (; world_tick(world) < restore->out->tick_reserved; restore->out->ticks_forwarded++)
-        step_empty(restore);
+        world_stored_step_empty(world, restore->arena);
     err = adopt_rules(conn, restore);
     if (err != MM_OK)
         return err;

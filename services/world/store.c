@@ -5,6 +5,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/io/db_conn.h"
 #include <inttypes.h>
+#include <string.h>
 #include <zstd.h>
 
 enum {
@@ -200,4 +201,68 @@ enum mm_err world_store_save(struct mm_db_conn *conn, const char *session, uint6
         MM_LOG_WARN("cannot prune the journal", "err=%s text=%s", mm_err_name(pruned),
                     mm_db_error_text(conn));
     return MM_OK;
+}
+
+// --- reading ------------------------------------------------------------------------------------
+
+enum mm_err world_store_snapshots(struct mm_db_conn *conn, const char *session,
+                                  struct world_stored_snapshot *out, size_t max, size_t *count)
+{
+    *count = 0;
+    struct mm_db_rows *rows;
+    enum mm_err err = mm_db_query(
+        conn,
+        "SELECT tick, epoch, state_hash, raw_bytes, stored_bytes, checksum, parts FROM snapshots "
+        "WHERE session = ? ORDER BY tick DESC, epoch DESC LIMIT ?",
+        MM_DB_ARGS(mm_db_str(session), mm_db_u64(max)), &rows);
+    if (err != MM_OK)
+        return err;
+    while (*count < max && mm_db_next(rows))
+        out[(*count)++] = (struct world_stored_snapshot){
+            mm_db_get_u64(rows, 0), mm_db_get_u64(rows, 1), mm_db_get_u64(rows, 2),
+            mm_db_get_u64(rows, 3), mm_db_get_u64(rows, 4), mm_db_get_u64(rows, 5),
+            mm_db_get_u32(rows, 6)};
+    return mm_db_end(rows);
+}
+
+enum mm_err world_store_snapshot_bytes(struct mm_db_conn *conn, const char *session,
+                                       const struct world_stored_snapshot *snapshot, uint8_t **out)
+{
+    *out = NULL;
+    if (snapshot->stored_bytes > WORLD_SAVE_BYTES_MAX)
+        return MM_DATA_LOSS;
+    uint8_t *data = mm_malloc(snapshot->stored_bytes + 1);
+    if (!data)
+        return MM_RESOURCE_EXHAUSTED;
+    size_t at = 0;
+    enum mm_err err = MM_OK;
+    for (uint32_t part = 0; err == MM_OK && part < snapshot->parts; part++) {
+        struct mm_db_rows *rows;
+        err = mm_db_query_one(conn,
+                              "SELECT data FROM snapshot_parts WHERE session = ? AND tick = ? AND "
+                              "epoch = ? AND part = ?",
+                              MM_DB_ARGS(mm_db_str(session), mm_db_u64(snapshot->tick),
+                                         mm_db_u64(snapshot->epoch), mm_db_u64(part)),
+                              &rows);
+        if (err == MM_NOT_FOUND)
+            err = MM_DATA_LOSS;
+        if (err != MM_OK)
+            break;
+        struct mm_db_bytes bytes = mm_db_get_bytes(rows, 0);
+        bool fits = bytes.size <= snapshot->stored_bytes - at;
+        if (fits && bytes.size > 0) {
+            memcpy(data + at, bytes.data, bytes.size);
+            at += bytes.size;
+        }
+        err = mm_db_end(rows);
+        if (err == MM_OK && !fits)
+            err = MM_DATA_LOSS;
+    }
+    if (err == MM_OK && at != snapshot->stored_bytes)
+        err = MM_DATA_LOSS;
+    if (err == MM_OK)
+        *out = data;
+    else
+        mm_free(data);
+    return err;
 }

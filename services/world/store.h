@@ -4,6 +4,7 @@
 #include "libcommon/base/buf.h"
 #include "libcommon/base/err.h"
 #include "services/world/core/world.h"
+#include "services/world/stored.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,17 @@ enum mm_err MM_MUST_USE world_store_save(struct mm_db_conn *conn, const char *se
                                          uint64_t epoch, uint64_t tick, uint64_t state_hash,
                                          const uint8_t *data, size_t len, unsigned keep, bool final,
                                          uint64_t *stored_bytes);
+
+// The newest snapshots of a session, newest first, at most `max`. *count may be 0.
+enum mm_err MM_MUST_USE world_store_snapshots(struct mm_db_conn *conn, const char *session,
+                                              struct world_stored_snapshot *out, size_t max,
+                                              size_t *count);
+
+// The stored bytes of a snapshot put together: *out is mm_malloc'ed. DATA_LOSS: parts are missing
+// or of another length.
+enum mm_err MM_MUST_USE world_store_snapshot_bytes(struct mm_db_conn *conn, const char *session,
+                                                   const struct world_stored_snapshot *snapshot,
+                                                   uint8_t **out);
 
 struct world_restored {
     struct world *world; // the caller's

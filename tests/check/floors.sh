@@ -26,6 +26,9 @@ rule_for() { # PATH
         forbidden="${third_party/protobuf-c\/|/}|$impure"
         ;;
     services/*) allowed="^(libcommon/|gen/|services/$folder/)" forbidden='^criterion/' ;;
+    tools/replay/*) # makes states of what world has stored, as world itself does
+        allowed="^(libcommon/|gen/|tools/replay/|services/world/)" forbidden='^criterion/'
+        ;;
     tools/*) allowed="^(libcommon/|gen/|tools/$folder/)" forbidden='^criterion/' ;;
     tests/*) allowed='^(libcommon/|gen/|services/|tools/|tests/)' forbidden= ;;
     *) return 1 ;;

@@ -1,0 +1,63 @@
+#include "services/world/stored.h"
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/hash.h"
+#include "libcommon/io/pb.h"
+#include <zstd.h>
+
+enum { INPUTS_PER_TICK_MAX = 1 << 20 };
+
+enum mm_err world_stored_load(const struct world_stored_snapshot *snapshot, const uint8_t *data,
+                              size_t len, struct world **out)
+{
+    *out = NULL;
+    if (len != snapshot->stored_bytes || snapshot->raw_bytes > WORLD_SAVE_BYTES_MAX ||
+        mm_hash64(data, len, snapshot->tick) != snapshot->checksum)
+        return MM_DATA_LOSS;
+    uint8_t *raw = mm_malloc(snapshot->raw_bytes + 1);
+    if (!raw)
+        return MM_RESOURCE_EXHAUSTED;
+    size_t size = ZSTD_decompress(raw, snapshot->raw_bytes, data, len);
+    enum mm_err err = !ZSTD_isError(size) && size == snapshot->raw_bytes
+                          ? world_load(raw, size, out)
+                          : MM_DATA_LOSS;
+    mm_free(raw);
+    if (err == MM_OK &&
+        (world_tick(*out) != snapshot->tick || world_state_hash(*out) != snapshot->state_hash)) {
+        world_free(*out);
+        *out = NULL;
+        err = MM_DATA_LOSS;
+    }
+    return err;
+}
+
+enum mm_err world_stored_inputs(const void *data, size_t len, struct mm_arena *arena,
+                                const Mmorts__World__JournalEntry **out)
+{
+    ProtobufCAllocator allocator = mm_pb_arena_allocator(arena);
+    ProtobufCMessage *message;
+    enum mm_err err = mm_pb_unpack(&mmorts__world__journal_entry__descriptor, &allocator, data, len,
+                                   len, &message);
+    if (err != MM_OK)
+        return err == MM_INVALID_ARGUMENT ? MM_DATA_LOSS : err;
+    *out = (const void *)message;
+    return (*out)->n_inputs <= INPUTS_PER_TICK_MAX ? MM_OK : MM_DATA_LOSS;
+}
+
+enum mm_err world_stored_step(struct world *world, const Mmorts__World__JournalEntry *entry,
+                              struct mm_arena *arena, struct world_result **results)
+{
+    struct world_result *all = mm_arena_calloc(arena, entry->n_inputs + 1, sizeof *all);
+    if (!all)
+        return MM_RESOURCE_EXHAUSTED;
+    world_step(world, (const world_input *const *)entry->inputs, entry->n_inputs, arena, all);
+    if (results)
+        *results = all;
+    return MM_OK;
+}
+
+void world_stored_step_empty(struct world *world, struct mm_arena *arena)
+{
+    mm_arena_reset(arena);
+    world_step(world, NULL, 0, arena, NULL);
+}
