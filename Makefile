@@ -38,7 +38,7 @@ PROTOS    := $(wildcard proto/*.proto tests/support/*.proto)
 COMMON_C  := $(wildcard libcommon/*/*.c)
 CORES_C   := $(foreach s,$(SERVICES),$(wildcard services/$(s)/core/*.c))
 SHELLS_C  := $(foreach s,$(SERVICES),$(filter-out %/main.c,$(wildcard services/$(s)/*.c)))
-SUPPORT_C := $(wildcard tests/support/*.c)
+SUPPORT_C := $(wildcard tests/support/*.c tests/sim/sim_*.c)
 tests-named = $(sort $(shell find tests -path tests/node_modules -prune -o -name '$(1)' -print 2>/dev/null))
 TEST_C    := $(call tests-named,test_*.c)
 PLAIN_C   := $(call tests-named,plain_*.c)
@@ -60,7 +60,7 @@ LINK_LIBS := $(call lib,$(addsuffix _tool,$(TOOLS)) $(SERVICES) $(addsuffix _cor
 
 # --- what one can ask for ----------------------------------------------------------------------
 
-.PHONY: all help deps play test check format bench fuzz images test-images clean gen cflags lib tests FORCE
+.PHONY: all help deps play test check format bench fuzz sim-long images test-images clean gen cflags lib tests FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -100,6 +100,10 @@ bench: ## run every benchmark, briefly
 
 bench-%: $(B)/bench/bench_% all ## run one benchmark; its figures also go to build/bench/NAME.json
 	@B=$(B) $(B)/bench/bench_$* $(BENCH_ARGS)
+
+SIM_SEEDS ?= 1-10000
+sim-long: $(B)/tests/sim/plain_sim ## the simulator on many seeds (SIM_SEEDS=A-B), until one fails
+	@$< --seeds $(SIM_SEEDS) --jobs $(shell nproc)
 
 fuzz: $(FUZZ_BIN) ## build the fuzzers (clang) as build/fuzz/fuzz_*
 

@@ -27,6 +27,7 @@ all_kinds=(check unit plain sim integration e2e chaos)
 kind_of() {
     case $1 in
     tests/check/run.sh) echo check ;;
+    tests/sim/*) echo sim ;;
     */plain_*) echo plain ;;
     *) cut -d/ -f2 <<<"$1" ;;
     esac

@@ -1,0 +1,121 @@
+#include "tests/sim/sim_internal.h"
+
+#include <string.h>
+
+// What a player shows against what its empire may know: nothing missing, nothing extra.
+
+struct comparison {
+    struct sim *sim;
+    const struct sim_player *player;
+    const struct sim_moment *moment;
+};
+
+#define DIFFER(c, format, ...)                                                                     \
+    sim_fail((c)->sim, "tick %llu, empire %u: " format, (unsigned long long)(c)->moment->tick,     \
+             (c)->player->empire, __VA_ARGS__)
+
+static void compare_hexes(const struct comparison *c, const uint64_t *shown, const uint64_t *truth,
+                          const char *what)
+{
+    if (memcmp(shown, truth, SIM_SIDE * sizeof *shown) == 0)
+        return;
+    for (int32_t r = -SIM_HALF; r < SIM_HALF; r++)
+        for (int32_t q = -SIM_HALF; q < SIM_HALF; q++)
+            if (sim_bit(shown, q, r) != sim_bit(truth, q, r))
+                DIFFER(c, "hex (%d, %d) is %s %s", q, r,
+                       sim_bit(shown, q, r) ? "wrongly shown as" : "not shown as", what);
+}
+
+static const struct sim_known *find(const struct sim_known *list, uint32_t count, uint64_t id)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].id == id)
+            return &list[i];
+    return NULL;
+}
+
+static void compare_entity(const struct comparison *c, const struct sim_known *k,
+                           const struct sim_entity *e)
+{
+    const char *name = sim_types[e->type].name;
+    if (k->type != e->type)
+        DIFFER(c, "%s %u is shown as another type", name, e->slot);
+    if (k->q != e->q || k->r != e->r)
+        DIFFER(c, "%s %u is shown at (%d, %d), not (%d, %d)", name, e->slot, k->q, k->r, e->q,
+               e->r);
+    if (k->owner != e->owner)
+        DIFFER(c, "%s %u is shown as owned by %u, not %u", name, e->slot, k->owner, e->owner);
+    if (k->health != e->health || k->activity != e->activity || k->progress != e->progress ||
+        k->amount != e->amount)
+        DIFFER(c, "%s %u: health %d activity %u progress %d amount %d, not %d %u %d %d", name,
+               e->slot, k->health, k->activity, k->progress, k->amount, e->health, e->activity,
+               e->progress, e->amount);
+    if (e->owner != c->player->empire) {
+        if (k->carried || k->has_target)
+            DIFFER(c, "%s %u: its owner's secrets are known", name, e->slot);
+        return;
+    }
+    bool moves = e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING;
+    if (k->carried != e->carried)
+        DIFFER(c, "%s %u carries %d, not %d", name, e->slot, k->carried, e->carried);
+    if (k->has_target != moves ||
+        (moves && (k->target_q != e->target_q || k->target_r != e->target_r)))
+        DIFFER(c, "%s %u: target", name, e->slot);
+}
+
+static void compare_entities(const struct comparison *c, const struct sim_fog *fog)
+{
+    uint32_t in_sight = 0;
+    for (uint32_t i = 0; i < c->moment->count; i++) {
+        if (!fog->sees[i])
+            continue;
+        const struct sim_entity *entity = &c->moment->entities[i];
+        const struct sim_known *known =
+            find(c->player->entities, c->player->entity_count, entity->id);
+        in_sight++;
+        if (known)
+            compare_entity(c, known, entity);
+        else
+            DIFFER(c, "%s %u is in sight and not shown", sim_types[entity->type].name,
+                   entity->slot);
+    }
+    if (in_sight != c->player->entity_count)
+        DIFFER(c, "%u entities are shown, %u are in sight", c->player->entity_count, in_sight);
+    c->sim->report->entities += in_sight;
+}
+
+static void compare_memories(const struct comparison *c, const struct sim_fog *fog)
+{
+    for (uint32_t i = 0; i < fog->memory_count; i++) {
+        const struct sim_memory *m = &fog->memories[i];
+        const char *name = sim_types[m->type].name;
+        const struct sim_known *k = find(c->player->memories, c->player->memory_count, m->id);
+        if (!k)
+            DIFFER(c, "the %s at (%d, %d) is remembered and not shown", name, m->q, m->r);
+        else if (k->type != m->type || k->owner != m->owner || k->q != m->q || k->r != m->r ||
+                 k->health != m->health || k->last_seen != m->last_seen ||
+                 k->expires_at != m->expires_at)
+            DIFFER(c,
+                   "the memory of a %s: (%d, %d) owner %u health %d seen %llu until %llu, not "
+                   "(%d, %d) %u %d %llu %llu",
+                   name, k->q, k->r, k->owner, k->health, (unsigned long long)k->last_seen,
+                   (unsigned long long)k->expires_at, m->q, m->r, m->owner, m->health,
+                   (unsigned long long)m->last_seen, (unsigned long long)m->expires_at);
+    }
+    if (fog->memory_count != c->player->memory_count)
+        DIFFER(c, "%u memories are shown, there are %u", c->player->memory_count,
+               fog->memory_count);
+    c->sim->report->memories += fog->memory_count;
+}
+
+void sim_player_compare(struct sim *sim, const struct sim_player *player,
+                        const struct sim_moment *moment)
+{
+    struct comparison c = {sim, player, moment};
+    const struct sim_fog *fog = &moment->fog[player->empire];
+    compare_hexes(&c, player->visible, fog->visible, "visible");
+    compare_hexes(&c, player->explored, fog->explored, "explored");
+    compare_entities(&c, fog);
+    compare_memories(&c, fog);
+    sim->report->compared++;
+}

@@ -1,0 +1,181 @@
+#include "tests/sim/sim_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// The oracle: what every empire may know, computed anew in every tick from positions alone, by the
+// rules that services/vision/README.md states, and with no code of the cores or of libcommon/hex.
+
+// --- sight ---------------------------------------------------------------------------------------
+
+static bool lends(const struct sim *sim, uint32_t from, uint32_t to, uint64_t tick)
+{
+    bool does = from == to;
+    for (size_t i = 0; i < sim->shares.count; i++) {
+        const struct sim_share_order *order = &sim->shares.items[i];
+        if (order->from == from && order->to == to && order->tick <= tick)
+            does = order->begin;
+    }
+    return does;
+}
+
+// All hexes within `range` of (q, r).
+static void add_disc(uint64_t *rows, int32_t q, int32_t r, int32_t range)
+{
+    for (int32_t dr = -range; dr <= range; dr++) {
+        int32_t from = dr < 0 ? -range - dr : -range, to = dr < 0 ? range : range - dr;
+        if (r + dr < -SIM_HALF || r + dr >= SIM_HALF)
+            continue;
+        for (int32_t dq = from; dq <= to; dq++)
+            if (sim_on_map(q + dq, r + dr))
+                rows[r + dr + SIM_HALF] |= UINT64_C(1) << (q + dq + SIM_HALF);
+    }
+}
+
+struct look {
+    uint64_t visible[SIM_SIDE], detected[SIM_SIDE];
+};
+
+static void look(const struct sim *sim, const struct sim_moment *now, uint32_t empire,
+                 struct look *out)
+{
+    bool lent[SIM_EMPIRES + 1];
+    memset(out, 0, sizeof *out);
+    for (uint32_t from = 1; from <= SIM_EMPIRES; from++)
+        lent[from] = lends(sim, from, empire, now->tick);
+    for (uint32_t i = 0; i < now->count; i++) {
+        const struct sim_entity *entity = &now->entities[i];
+        if (entity->owner == 0 || !lent[entity->owner] || !entity->sight_enabled ||
+            entity->sight <= 0)
+            continue;
+        add_disc(out->visible, entity->q, entity->r, entity->sight);
+        if (sim_types[entity->type].detector)
+            add_disc(out->detected, entity->q, entity->r, entity->sight);
+    }
+    for (size_t row = 0; row < SIM_SIDE; row++) {
+        out->visible[row] &= now->map[row];
+        out->detected[row] &= now->map[row];
+    }
+}
+
+// --- memory --------------------------------------------------------------------------------------
+
+static const struct sim_entity *entity_of(const struct sim_moment *moment, uint64_t id,
+                                          uint32_t *at_out)
+{
+    for (uint32_t i = 0; i < moment->count; i++) {
+        if (moment->entities[i].id == id) {
+            *at_out = i;
+            return &moment->entities[i];
+        }
+    }
+    return NULL;
+}
+
+static void forget_at(struct sim_fog *fog, uint32_t i)
+{
+    fog->memories[i] = fog->memories[--fog->memory_count];
+}
+
+// What was remembered ends: seen again, expired, or its place came into sight.
+static void old_memories(const struct sim_fog *before, const struct sim_moment *now,
+                         struct sim_fog *fog)
+{
+    fog->memory_count = before->memory_count;
+    memcpy(fog->memories, before->memories, before->memory_count * sizeof *fog->memories);
+    for (uint32_t i = fog->memory_count; i-- > 0;) {
+        const struct sim_memory *memory = &fog->memories[i];
+        uint32_t at;
+        bool seen = entity_of(now, memory->id, &at) && fog->sees[at];
+        bool revealed = sim_bit(fog->visible, memory->q, memory->r) &&
+                        !sim_bit(before->visible, memory->q, memory->r);
+        bool expired = memory->expires_at != 0 && memory->expires_at <= now->tick;
+        if (seen || revealed || expired)
+            forget_at(fog, i);
+    }
+}
+
+// What was in sight and is no longer.
+static void new_memories(uint32_t empire, const struct sim_moment *before,
+                         const struct sim_moment *now, struct sim_fog *fog, uint64_t last_seen)
+{
+    const struct sim_fog *was = &before->fog[empire];
+    for (uint32_t i = 0; i < before->count; i++) {
+        const struct sim_entity *entity = &before->entities[i];
+        if (!was->sees[i])
+            continue;
+        uint32_t at;
+        bool exists = entity_of(now, entity->id, &at);
+        int32_t ticks = sim_types[entity->type].memory_ticks;
+        if ((exists && fog->sees[at]) || ticks < 0 || (!exists && entity->owner == empire))
+            continue;
+        // Its end was seen, or its place came into sight in this tick, without it.
+        bool visible = sim_bit(fog->visible, entity->q, entity->r);
+        if (visible && (!exists || !sim_bit(was->visible, entity->q, entity->r)))
+            continue;
+        if (fog->memory_count == SIM_MEMORIES)
+            abort();
+        fog->memories[fog->memory_count++] =
+            (struct sim_memory){.id = entity->id,
+                                .type = entity->type,
+                                .owner = entity->owner,
+                                .q = entity->q,
+                                .r = entity->r,
+                                .health = entity->health,
+                                .last_seen = last_seen,
+                                .expires_at = ticks == 0 ? 0 : now->tick + (uint64_t)ticks};
+    }
+}
+
+// Timed ones first, the soonest to expire; then those seen longest ago; then the lower id.
+static bool yields(const struct sim_memory *x, const struct sim_memory *y)
+{
+    if ((x->expires_at == 0) != (y->expires_at == 0))
+        return y->expires_at == 0;
+    if (x->expires_at != y->expires_at)
+        return x->expires_at < y->expires_at;
+    return x->last_seen != y->last_seen ? x->last_seen < y->last_seen : x->id < y->id;
+}
+
+static void limit_memories(struct sim_fog *fog)
+{
+    while (fog->memory_count > SIM_MEMORIES_MAX) {
+        uint32_t first = 0;
+        for (uint32_t i = 1; i < fog->memory_count; i++)
+            if (yields(&fog->memories[i], &fog->memories[first]))
+                first = i;
+        forget_at(fog, first);
+    }
+}
+
+// --- a tick --------------------------------------------------------------------------------------
+
+static void step_empire(const struct sim *sim, uint32_t empire, const struct sim_moment *before,
+                        struct sim_moment *now, uint64_t previous_tick)
+{
+    const struct sim_fog *was = &before->fog[empire];
+    struct sim_fog *fog = &now->fog[empire];
+    struct look seen;
+    look(sim, now, empire, &seen);
+    memcpy(fog->visible, seen.visible, sizeof fog->visible);
+    for (size_t row = 0; row < SIM_SIDE; row++)
+        fog->explored[row] = was->explored[row] | seen.visible[row];
+    for (uint32_t i = 0; i < now->count; i++) {
+        const struct sim_entity *entity = &now->entities[i];
+        fog->sees[i] = entity->owner == empire ||
+                       (sim_bit(seen.visible, entity->q, entity->r) &&
+                        (!entity->stealthed || sim_bit(seen.detected, entity->q, entity->r)));
+    }
+    old_memories(was, now, fog);
+    new_memories(empire, before, now, fog, previous_tick);
+    limit_memories(fog);
+}
+
+void sim_fog_step(struct sim *sim, const struct sim_moment *before, struct sim_moment *now,
+                  uint64_t previous_tick)
+{
+    static struct sim_moment nothing; // no entities, no fog: all zero
+    for (uint32_t empire = 1; empire <= SIM_EMPIRES; empire++)
+        step_empire(sim, empire, before ? before : &nothing, now, previous_tick);
+    now->lineage = sim->lineage;
+}

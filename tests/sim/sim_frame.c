@@ -1,0 +1,180 @@
+#include "tests/sim/sim_internal.h"
+
+#include "services/world/core/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// World's frames with the simulator's own attributes in them, and the truth: what there is, taken
+// from world's state itself, not from what it publishes.
+
+static const Mmorts__Frame__Attribute numbers[SIM_ATTRIBUTES] = {
+    [SIM_HEALTH] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH,
+    [SIM_OWNER] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER,
+    [SIM_SIGHT] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES,
+    [SIM_SIGHT_ENABLED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED,
+    [SIM_STEALTHED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED,
+    [SIM_PROGRESS] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS,
+    [SIM_CARRIED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED,
+};
+
+// --- the overlay ---------------------------------------------------------------------------------
+
+static struct sim_overlay_row *row_of(struct sim_overlay *overlay, uint64_t id)
+{
+    for (uint32_t i = 0; i < overlay->count; i++)
+        if (overlay->rows[i].id == id)
+            return &overlay->rows[i];
+    return NULL;
+}
+
+int32_t sim_overlay_get(const struct sim_overlay *overlay, uint64_t id, enum sim_attribute what,
+                        int32_t fallback)
+{
+    for (uint32_t i = 0; i < overlay->count; i++)
+        if (overlay->rows[i].id == id)
+            return overlay->rows[i].mask >> what & 1 ? overlay->rows[i].value[what] : fallback;
+    return fallback;
+}
+
+void sim_overlay_apply(struct sim_overlay *overlay, const struct sim_op *ops, uint32_t count,
+                       const struct world *core)
+{
+    struct world_entity_view view;
+    for (uint32_t i = overlay->count; i-- > 0;)
+        if (!world_find_entity(core, overlay->rows[i].id, &view))
+            overlay->rows[i] = overlay->rows[--overlay->count];
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_overlay_row *row = row_of(overlay, ops[i].id);
+        if (!row) {
+            if (overlay->count == SIM_ENTITIES)
+                abort();
+            row = &overlay->rows[overlay->count++];
+            *row = (struct sim_overlay_row){.id = ops[i].id};
+        }
+        row->mask |= 1u << ops[i].attribute;
+        row->value[ops[i].attribute] = ops[i].value;
+    }
+}
+
+// --- frames --------------------------------------------------------------------------------------
+
+static void add(Mmorts__Frame__TickFrame *frame, struct mm_arena *arena, enum sim_attribute what,
+                uint32_t slot, int32_t value)
+{
+    Mmorts__Frame__AttributeColumn *column = NULL;
+    for (size_t i = 0; i < frame->n_columns; i++)
+        if (frame->columns[i]->attribute == numbers[what])
+            column = frame->columns[i];
+    if (!column) {
+        column = mm_arena_calloc(arena, 1, sizeof *column);
+        mmorts__frame__attribute_column__init(column);
+        column->attribute = numbers[what];
+        Mmorts__Frame__AttributeColumn **columns =
+            mm_arena_calloc(arena, frame->n_columns + 1, sizeof *columns);
+        memcpy(columns, frame->columns, frame->n_columns * sizeof *columns);
+        columns[frame->n_columns++] = column;
+        frame->columns = columns;
+    }
+    for (size_t i = 0; i < column->n_entity; i++) {
+        if (column->entity[i] == slot) {
+            column->value[i] = value;
+            return;
+        }
+    }
+    size_t n = column->n_entity + 1;
+    uint32_t *entities = mm_arena_calloc(arena, n, sizeof *entities);
+    int32_t *values = mm_arena_calloc(arena, n, sizeof *values);
+    memcpy(entities, column->entity, (n - 1) * sizeof *entities);
+    memcpy(values, column->value, (n - 1) * sizeof *values);
+    entities[n - 1] = slot;
+    values[n - 1] = value;
+    column->entity = entities;
+    column->value = values;
+    column->n_entity = column->n_value = n;
+}
+
+struct sim_bytes *sim_frame_pack(const struct sim_world *world, const struct sim_op *ops,
+                                 uint32_t count, bool snapshot, struct mm_arena *arena)
+{
+    Mmorts__Frame__TickFrame *frame =
+        snapshot ? world_snapshot_frame(world->core, arena) : world_frame(world->core, arena);
+    struct world_entity_view view;
+    for (uint32_t i = 0; i < count; i++)
+        if (world_find_entity(world->core, ops[i].id, &view))
+            add(frame, arena, ops[i].attribute, view.slot, ops[i].value);
+    for (uint32_t i = 0; snapshot && i < world->overlay.count; i++) {
+        const struct sim_overlay_row *row = &world->overlay.rows[i];
+        if (!world_find_entity(world->core, row->id, &view))
+            continue;
+        for (unsigned what = 0; what < SIM_ATTRIBUTES; what++)
+            if (row->mask >> what & 1)
+                add(frame, arena, (enum sim_attribute)what, view.slot, row->value[what]);
+    }
+    return sim_bytes_of(&frame->base);
+}
+
+// --- the truth -----------------------------------------------------------------------------------
+
+static void take_entity(const struct sim_world *world, const struct world_entity_view *view,
+                        struct sim_entity *out)
+{
+    const struct sim_overlay *overlay = &world->overlay;
+    const struct sim_type *type = &sim_types[view->type];
+    const struct world_ecs *ecs = &world->core->ecs;
+    *out = (struct sim_entity){
+        .id = view->id,
+        .slot = view->slot,
+        .type = view->type,
+        .q = view->at.q,
+        .r = view->at.r,
+        .activity = view->activity,
+        .owner = (uint32_t)sim_overlay_get(overlay, view->id, SIM_OWNER, (int32_t)view->owner),
+        .health = sim_overlay_get(overlay, view->id, SIM_HEALTH, view->health),
+        .sight = sim_overlay_get(overlay, view->id, SIM_SIGHT, (int32_t)type->sight),
+        .sight_enabled = sim_overlay_get(overlay, view->id, SIM_SIGHT_ENABLED, 1),
+        .stealthed = sim_overlay_get(overlay, view->id, SIM_STEALTHED, (type->flags & 8) != 0),
+        .progress = sim_overlay_get(overlay, view->id, SIM_PROGRESS, 1000),
+        .carried = sim_overlay_get(overlay, view->id, SIM_CARRIED, 0),
+    };
+    const struct world_amount *amount = WORLD_GET(ecs, WORLD_AMOUNT, world_amount, view->slot);
+    const struct world_route *route = WORLD_GET(ecs, WORLD_ROUTE, world_route, view->slot);
+    out->amount = amount ? amount->value : 0;
+    out->target_q = route ? route->goal_q : 0;
+    out->target_r = route ? route->goal_r : 0;
+}
+
+static void take_map(struct sim *sim, struct sim_moment *moment)
+{
+    const struct world_map *map = &sim->world.core->map;
+    memset(moment->map, 0, sizeof moment->map);
+    for (uint32_t cell = 0; cell < world_map_cell_count(map); cell++) {
+        struct hex_axial at = world_map_hex(map, cell);
+        if (!sim_on_map(at.q, at.r))
+            abort(); // the table is too small for these rules
+        moment->map[at.r + SIM_HALF] |= UINT64_C(1) << (at.q + SIM_HALF);
+        sim->terrain[at.r + SIM_HALF][at.q + SIM_HALF] = map->terrain[cell];
+    }
+}
+
+void sim_truth_take(struct sim *sim, struct sim_moment *moment)
+{
+    const struct sim_world *world = &sim->world;
+    moment->tick = world_tick(world->core);
+    moment->count = 0;
+    moment->lineage = 0;
+    struct world_entity_view view;
+    uint32_t cursor = 0;
+    while (world_next_entity(world->core, &cursor, &view)) {
+        if (moment->count == SIM_ENTITIES)
+            abort();
+        take_entity(world, &view, &moment->entities[moment->count++]);
+    }
+    if (sim->map_chunks != world_chunk_count(world->core)) {
+        take_map(sim, moment);
+        sim->map_chunks = world_chunk_count(world->core);
+        memcpy(sim->map, moment->map, sizeof sim->map);
+    } else {
+        memcpy(moment->map, sim->map, sizeof moment->map);
+    }
+}
