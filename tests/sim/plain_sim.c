@@ -149,6 +149,15 @@ static int play_jobs(const struct arguments *a, struct sim_report *sum)
     return fine;
 }
 
+static int is_eventful(const struct sim_report *sum)
+{
+    const uint64_t *counts = &sum->ticks;
+    for (size_t i = 0; i < offsetof(struct sim_report, digest) / sizeof *counts; i++)
+        if (counts[i] == 0)
+            return 0;
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {.from = 1, .to = 200, .ticks = TICKS_DEFAULT, .jobs = 2};
@@ -157,6 +166,10 @@ int main(int argc, char **argv)
         return usage();
     int fine = a.from == a.to ? play(&a, 0, &sum) : play_jobs(&a, &sum);
     print(&sum);
+    if (fine && a.to - a.from >= 99 && !is_eventful(&sum)) {
+        printf("something of the above never happened: this run proves nothing\n");
+        fine = 0;
+    }
     printf("%d passed, %d failed\n", fine, !fine);
     return fine ? 0 : 1;
 }

@@ -13,7 +13,7 @@
 // test_faults.c.
 enum sim_fault {
     SIM_FAULT_NONE,
-    SIM_FAULT_LOST_REPLAY_FRAME,        // a reader that catches up passes over a frame
+    SIM_FAULT_LOST_REPLAY_FRAME,        // what a frame says is lost when it is replayed
     SIM_FAULT_VIEW_FROM_WRONG_TICK,     // a view is continued from the tick after its own
     SIM_FAULT_TICK_GOES_BACK,           // an update bears an older tick
     SIM_FAULT_OWNER_ONLY_LEAKED,        // a stranger's unit is shown with what it carries
@@ -23,7 +23,6 @@ enum sim_fault {
     SIM_FAULT_INPUT_LOST_IN_RECOVERY,   // a journal row is not replayed
     SIM_FAULT_SHARE_NOT_SAVED,          // a restarted vision does not know who shares
     SIM_FAULT_EXPLORED_NOT_SAVED,       // a restarted vision has forgotten explored hexes
-    SIM_FAULT_EPOCH_KEPT,               // vision begins anew without a new epoch
     SIM_FAULT_UPDATE_DROPPED,           // a client's update is lost between sync and client
     SIM_FAULT_DESPAWN_DROPPED,          // a despawn is missing in what sync hears
     SIM_FAULT_COUNT,
@@ -49,6 +48,7 @@ struct sim_report {
     uint64_t resumes;            // vision's restarts that went on from a checkpoint
     uint64_t jumps;              // ticks of which vision only learned the outcome
     uint64_t shares, lost, doubled;
+    uint64_t digest;   // of every message that a client read, in order
     char failure[400]; // "" if all is well
 };
 

@@ -63,6 +63,14 @@ static void compare_entity(const struct comparison *c, const struct sim_known *k
         DIFFER(c, "%s %u: target", name, e->slot);
 }
 
+static bool is_in_sight(const struct sim_moment *moment, const struct sim_fog *fog, uint64_t id)
+{
+    for (uint32_t i = 0; i < moment->count; i++)
+        if (moment->entities[i].id == id)
+            return fog->sees[i];
+    return false;
+}
+
 static void compare_entities(const struct comparison *c, const struct sim_fog *fog)
 {
     uint32_t in_sight = 0;
@@ -79,9 +87,21 @@ static void compare_entities(const struct comparison *c, const struct sim_fog *f
             DIFFER(c, "%s %u is in sight and not shown", sim_types[entity->type].name,
                    entity->slot);
     }
-    if (in_sight != c->player->entity_count)
-        DIFFER(c, "%u entities are shown, %u are in sight", c->player->entity_count, in_sight);
+    for (uint32_t i = 0; in_sight != c->player->entity_count && i < c->player->entity_count; i++) {
+        const struct sim_known *k = &c->player->entities[i];
+        if (!is_in_sight(c->moment, fog, k->id))
+            DIFFER(c, "a %s at (%d, %d) is shown and not in sight", sim_types[k->type].name, k->q,
+                   k->r);
+    }
     c->sim->report->entities += in_sight;
+}
+
+static bool remembers(const struct sim_fog *fog, uint64_t id)
+{
+    for (uint32_t i = 0; i < fog->memory_count; i++)
+        if (fog->memories[i].id == id)
+            return true;
+    return false;
 }
 
 static void compare_memories(const struct comparison *c, const struct sim_fog *fog)
@@ -102,9 +122,12 @@ static void compare_memories(const struct comparison *c, const struct sim_fog *f
                    (unsigned long long)k->expires_at, m->q, m->r, m->owner, m->health,
                    (unsigned long long)m->last_seen, (unsigned long long)m->expires_at);
     }
-    if (fog->memory_count != c->player->memory_count)
-        DIFFER(c, "%u memories are shown, there are %u", c->player->memory_count,
-               fog->memory_count);
+    for (uint32_t i = 0; i < c->player->memory_count; i++) {
+        const struct sim_known *k = &c->player->memories[i];
+        if (!remembers(fog, k->id))
+            DIFFER(c, "a %s at (%d, %d), last seen %llu, is remembered beyond its time",
+                   sim_types[k->type].name, k->q, k->r, (unsigned long long)k->last_seen);
+    }
     c->sim->report->memories += fog->memory_count;
 }
 

@@ -21,8 +21,7 @@ enum {
     SIM_HALF = SIM_SIDE / 2,
     SIM_ENTITIES = 128,
     SIM_MEMORIES = 64,
-    SIM_MEMORIES_MAX = 6, // vision's limit per empire, low so that it is reached
-    SIM_HISTORY = 1024,   // ticks the truth is kept for
+    SIM_HISTORY = 1024, // ticks the truth is kept for
     SIM_TYPES = 10,
     SIM_TERRAINS = 4,
 };
@@ -249,6 +248,7 @@ struct sim_vision {
     Mmorts__Frame__Catalogue *catalogue;
     uint64_t epochs;
 
+    bool rows_ahead; // it was resumed from a checkpoint older than the rows
     bool writing;
     uint64_t write_at, write_tick;
     struct vision_save save;
@@ -334,6 +334,8 @@ struct sim {
 
     struct sim_moment *history; // by tick modulo
     uint64_t fog_tick;          // newest tick for which vision's work was foreseen
+    uint32_t memories_max;      // vision's limit per empire
+    uint64_t evicted_tick;      // in which the limit was last enforced
     uint32_t lineage;
     struct {
         MM_VEC(uint32_t);

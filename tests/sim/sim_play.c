@@ -14,6 +14,8 @@ void sim_weather_choose(struct sim *sim)
                               .despawn = 60,
                               .change = 600,
                               .command = 700};
+    // Low, so that it is reached, or out of reach.
+    sim->memories_max = sim_chance(sim, 4000) ? 6 : SIM_MEMORIES - 8;
     // Each seed has its own climate, from fair to foul.
     if (sim_chance(sim, 6000))
         w->delay_max = 1 + (uint32_t)sim_below(sim, 6);

@@ -21,7 +21,6 @@ const char *const sim_fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_INPUT_LOST_IN_RECOVERY] = "input_lost_in_recovery",
     [SIM_FAULT_SHARE_NOT_SAVED] = "share_not_saved",
     [SIM_FAULT_EXPLORED_NOT_SAVED] = "explored_not_saved",
-    [SIM_FAULT_EPOCH_KEPT] = "epoch_kept",
     [SIM_FAULT_UPDATE_DROPPED] = "update_dropped",
     [SIM_FAULT_DESPAWN_DROPPED] = "despawn_dropped",
 };

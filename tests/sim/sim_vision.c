@@ -10,6 +10,69 @@
 
 enum { SHARE_DELAY_TICKS = 4, FRAME_BYTES_MAX = 1 << 24 };
 
+// --- what cannot be foreseen ---------------------------------------------------------------------
+
+// Whatever is remembered, the empire must have seen: just so, and in that tick.
+static void check_adopted(struct sim *sim, uint32_t empire, const struct sim_memory *memory)
+{
+    const struct sim_moment *then = sim_moment(sim, memory->last_seen);
+    if (then->tick != memory->last_seen || !then->lineage)
+        return; // too long ago to tell
+    for (uint32_t i = 0; i < then->count; i++) {
+        const struct sim_entity *e = &then->entities[i];
+        if (e->id == memory->id && then->fog[empire].sees[i] && e->owner == memory->owner &&
+            e->q == memory->q && e->r == memory->r && e->health == memory->health)
+            return;
+    }
+    sim_fail(sim, "empire %u remembers a %s that it never saw so", empire,
+             sim_types[memory->type].name);
+}
+
+// Where a restart cannot come back to exactly what was known, the core's own answer is taken over:
+// after a jump from rows that were newer than the checkpoint, and (memories) after a replay from
+// such rows if the limit was reached: which memories gave way depends on what there was beside
+// them.
+static void adopt(struct sim *sim, struct sim_moment *now)
+{
+    for (uint32_t empire = 1; empire <= SIM_EMPIRES; empire++) {
+        struct sim_fog *fog = &now->fog[empire];
+        Mmorts__Frame__VisionFrame *view;
+        if (vision_view(sim->vision.core, empire, &view) != MM_OK)
+            continue;
+        for (size_t i = 0; i < view->n_hex_q; i++)
+            fog->explored[view->hex_r[i] + SIM_HALF] |= UINT64_C(1) << (view->hex_q[i] + SIM_HALF);
+        const Mmorts__Frame__MemoryColumns *m = view->remembered;
+        fog->memory_count = 0;
+        for (size_t i = 0; m && i < m->n_id; i++) {
+            struct sim_memory memory = {.id = m->id[i],
+                                        .type = m->type[i],
+                                        .owner = m->owner[i],
+                                        .q = m->q[i],
+                                        .r = m->r[i],
+                                        .health = m->health[i],
+                                        .last_seen = m->last_seen[i],
+                                        .expires_at = m->expires_at[i]};
+            check_adopted(sim, empire, &memory);
+            fog->memories[fog->memory_count++] = memory;
+        }
+        vision_view_free(view);
+    }
+}
+
+static void adopt_replayed(struct sim *sim)
+{
+    struct sim_vision *vision = &sim->vision;
+    struct vision_stats stats;
+    vision_stats(vision->core, &stats);
+    struct sim_moment *now = sim_moment(sim, vision_tick(vision->core));
+    bool limited = stats.evicted > 0 || sim->evicted_tick > vision->store.checkpoint_tick;
+    if (!vision->rows_ahead || !limited || now->lineage != sim->lineage)
+        return;
+    now->lineage = ++sim->lineage;
+    sim->fog_tick = now->tick;
+    adopt(sim, now);
+}
+
 // --- the stream ----------------------------------------------------------------------------------
 
 static void publish(struct sim *sim, const Mmorts__Frame__VisionFrame *frame)
@@ -20,14 +83,11 @@ static void publish(struct sim *sim, const Mmorts__Frame__VisionFrame *frame)
 static void publish_restart(struct sim *sim)
 {
     struct sim_vision *vision = &sim->vision;
-    bool kept = sim->options.fault == SIM_FAULT_EPOCH_KEPT && sim->publishers[SIM_VISIONS].epoch;
-    if (!kept) {
-        vision->epochs++;
-        while (sim->lineage_of_epoch.count <= vision->epochs)
-            if (!mm_vec_push(&sim->lineage_of_epoch, sim->lineage))
-                abort();
-        sim_publisher_open(sim, SIM_VISIONS, vision->epochs);
-    }
+    vision->epochs++;
+    while (sim->lineage_of_epoch.count <= vision->epochs)
+        if (!mm_vec_push(&sim->lineage_of_epoch, sim->lineage))
+            abort();
+    sim_publisher_open(sim, SIM_VISIONS, vision->epochs);
     // The tick that views are of from here on.
     Mmorts__Frame__VisionFrame frame = MMORTS__FRAME__VISION_FRAME__INIT;
     frame.tick = vision_tick(vision->core);
@@ -38,38 +98,14 @@ void sim_vision_live(struct sim *sim)
 {
     struct sim_vision *vision = &sim->vision;
     if (vision->up && vision->core && vision_is_live(vision->core) &&
-        sim->publishers[SIM_VISIONS].epoch == 0)
+        sim->publishers[SIM_VISIONS].epoch == 0) {
+        adopt_replayed(sim);
+        vision->rows_ahead = false;
         publish_restart(sim);
+    }
 }
 
 // --- what must come of it ------------------------------------------------------------------------
-
-// After a jump from rows that were newer than the checkpoint, what is explored and remembered is
-// somewhere between the two: the core's own answer is taken over.
-static void adopt(struct sim *sim, struct sim_moment *now)
-{
-    for (uint32_t empire = 1; empire <= SIM_EMPIRES; empire++) {
-        struct sim_fog *fog = &now->fog[empire];
-        Mmorts__Frame__VisionFrame *view;
-        if (vision_view(sim->vision.core, empire, &view) != MM_OK)
-            continue;
-        fog->memory_count = 0;
-        for (size_t i = 0; i < view->n_hex_q; i++)
-            fog->explored[view->hex_r[i] + SIM_HALF] |= UINT64_C(1) << (view->hex_q[i] + SIM_HALF);
-        const Mmorts__Frame__MemoryColumns *m = view->remembered;
-        for (size_t i = 0; m && i < m->n_id; i++)
-            fog->memories[fog->memory_count++] =
-                (struct sim_memory){.id = m->id[i],
-                                    .type = m->type[i],
-                                    .owner = m->owner[i],
-                                    .q = m->q[i],
-                                    .r = m->r[i],
-                                    .health = m->health[i],
-                                    .last_seen = m->last_seen[i],
-                                    .expires_at = m->expires_at[i]};
-        vision_view_free(view);
-    }
-}
 
 // `previous` is the tick the core had before; 0: it knew nothing.
 static void foresee(struct sim *sim, uint64_t tick, uint64_t previous, bool jump)

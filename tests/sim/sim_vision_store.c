@@ -188,7 +188,7 @@ void sim_vision_make(struct sim *sim)
     options.memory.building_ticks = (uint64_t)sim_types[5].memory_ticks;
     options.memory.hero_ticks = (uint64_t)sim_types[6].memory_ticks;
     options.memory.settlement_ticks = options.memory.npc_ticks = options.memory.endgame_ticks = 0;
-    options.memory.per_empire_max = SIM_MEMORIES_MAX;
+    options.memory.per_empire_max = sim->memories_max;
     if (vision_new(&options, &vision->core) != MM_OK)
         abort();
     for (size_t i = 0; i < store->explored.count; i++)
@@ -205,6 +205,7 @@ void sim_vision_start(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     const struct sim_vision_store *store = &vision->store;
     vision->up = true;
+    vision->rows_ahead = false;
     if (!store->checkpoint) {
         sim_tell(sim, "vision begins without a checkpoint");
         sim_reader_open(sim, SIM_VISION_TICKS, 0, 0);
@@ -221,6 +222,7 @@ void sim_vision_start(struct sim *sim)
                  (unsigned long long)store->checkpoint_tick, mm_err_name(err),
                  vision_refusal(vision->core));
     sim->report->resumes++;
+    vision->rows_ahead = store->rows_tick > store->checkpoint_tick;
     sim_tell(sim, "vision resumes from tick %llu", (unsigned long long)store->checkpoint_tick);
     sim_reader_open(sim, SIM_VISION_TICKS, store->epoch, store->seq);
 }

@@ -55,6 +55,20 @@ static unsigned seeds_until_found(enum vision_fault inside, enum sim_fault aroun
     return 0;
 }
 
+// Whether one of the alternatives, separated by |, is in the text.
+static bool has_words(const char *text, const char *words)
+{
+    char part[64];
+    for (const char *at = words; *at != '\0';) {
+        size_t len = strcspn(at, "|");
+        snprintf(part, sizeof part, "%.*s", (int)len, at);
+        if (strstr(text, part))
+            return true;
+        at += len + (at[len] == '|');
+    }
+    return false;
+}
+
 static void expect_found(const char *name, enum vision_fault inside, enum sim_fault around,
                          const char *words)
 {
@@ -63,7 +77,7 @@ static void expect_found(const char *name, enum vision_fault inside, enum sim_fa
     cr_expect_neq(seeds, 0, "%s was not found in %d seeds", name, SEEDS_MAX);
     if (seeds == 0)
         return;
-    cr_expect(strstr(failure, words), "%s was found by something else (not \"%s\"): %s", name,
+    cr_expect(has_words(failure, words), "%s was found by something else (not \"%s\"): %s", name,
               words, failure);
     cr_log_info("%s: seed %u: %s", name, seeds, failure);
 }
@@ -75,21 +89,24 @@ Test(sim_faults, nothing_is_found_where_nothing_is_planted, .timeout = 120)
                  failure);
 }
 
+// What a difference between a client and the oracle is told in.
+#define VIEW "visible|explored|sight|remembered|shown|terrain"
+
 #define INSIDE(test, NAME, words)                                                                  \
     Test(sim_faults, test, .timeout = 120)                                                         \
     {                                                                                              \
         expect_found(#test, FAULT_##NAME, SIM_FAULT_NONE, words);                                  \
     }
 
-INSIDE(count_underflow, COUNT_UNDERFLOW, "")
-INSIDE(ring_off_by_one, RING_OFF_BY_ONE, "")
-INSIDE(missed_leave_under_fog, MISSED_LEAVE_UNDER_FOG, "")
-INSIDE(leaked_id_after_despawn, LEAKED_ID_AFTER_DESPAWN, "")
-INSIDE(slot_keeps_viewers, SLOT_KEEPS_VIEWERS, "")
-INSIDE(stale_share, STALE_SHARE, "")
-INSIDE(stealth_ignored, STEALTH_IGNORED, "")
-INSIDE(memory_knows_too_much, MEMORY_KNOWS_TOO_MUCH, "")
-INSIDE(memory_outlives_reveal, MEMORY_OUTLIVES_REVEAL, "")
+INSIDE(count_underflow, COUNT_UNDERFLOW, VIEW)
+INSIDE(ring_off_by_one, RING_OFF_BY_ONE, VIEW)
+INSIDE(missed_leave_under_fog, MISSED_LEAVE_UNDER_FOG, VIEW)
+INSIDE(leaked_id_after_despawn, LEAKED_ID_AFTER_DESPAWN, "not there, or not in sight")
+INSIDE(slot_keeps_viewers, SLOT_KEEPS_VIEWERS, VIEW)
+INSIDE(stale_share, STALE_SHARE, VIEW)
+INSIDE(stealth_ignored, STEALTH_IGNORED, VIEW)
+INSIDE(memory_knows_too_much, MEMORY_KNOWS_TOO_MUCH, VIEW)
+INSIDE(memory_outlives_reveal, MEMORY_OUTLIVES_REVEAL, VIEW)
 
 #define AROUND(test, NAME, words)                                                                  \
     Test(sim_faults, test, .timeout = 120)                                                         \
@@ -97,16 +114,16 @@ INSIDE(memory_outlives_reveal, MEMORY_OUTLIVES_REVEAL, "")
         expect_found(#test, FAULT_NONE, SIM_FAULT_##NAME, words);                                  \
     }
 
-AROUND(lost_replay_frame, LOST_REPLAY_FRAME, "")
-AROUND(view_from_wrong_tick, VIEW_FROM_WRONG_TICK, "")
-AROUND(tick_goes_back, TICK_GOES_BACK, "")
-AROUND(owner_only_leaked, OWNER_ONLY_LEAKED, "")
-AROUND(unexplored_hex_told, UNEXPLORED_HEX_TOLD, "")
-AROUND(published_before_durable, PUBLISHED_BEFORE_DURABLE, "")
-AROUND(ticks_used_twice, TICKS_USED_TWICE, "")
-AROUND(input_lost_in_recovery, INPUT_LOST_IN_RECOVERY, "")
-AROUND(share_not_saved, SHARE_NOT_SAVED, "")
-AROUND(explored_not_saved, EXPLORED_NOT_SAVED, "")
-AROUND(epoch_kept, EPOCH_KEPT, "")
-AROUND(update_dropped, UPDATE_DROPPED, "")
-AROUND(despawn_dropped, DESPAWN_DROPPED, "")
+AROUND(lost_replay_frame, LOST_REPLAY_FRAME, VIEW)
+AROUND(view_from_wrong_tick, VIEW_FROM_WRONG_TICK, VIEW)
+AROUND(tick_goes_back, TICK_GOES_BACK, " after ")
+AROUND(owner_only_leaked, OWNER_ONLY_LEAKED, "only the owner")
+AROUND(unexplored_hex_told, UNEXPLORED_HEX_TOLD, VIEW)
+AROUND(published_before_durable, PUBLISHED_BEFORE_DURABLE, "uninterrupted run")
+AROUND(ticks_used_twice, TICKS_USED_TWICE, "uninterrupted run")
+AROUND(input_lost_in_recovery, INPUT_LOST_IN_RECOVERY, "journal|uninterrupted run")
+AROUND(share_not_saved, SHARE_NOT_SAVED, VIEW)
+AROUND(explored_not_saved, EXPLORED_NOT_SAVED, VIEW)
+AROUND(update_dropped, UPDATE_DROPPED,
+       VIEW "|health|carries|target|appears|changes|disappears|named")
+AROUND(despawn_dropped, DESPAWN_DROPPED, "refused|sight|shown")
