@@ -45,6 +45,7 @@ enum {
     SYNC_CLOSE_MS = 2000,               // for the peer's half of a close
     SYNC_SWEEP_MS = 250,                // how often deadlines are looked at
     SYNC_STALL_MS = 1500,               // without a tick the session counts as paused
+    SYNC_TALK_MS = 50,                  // talk waits so long for an update to go with
     SYNC_NEWS_MS = 150,                 // news of production wait so long for a tick to go with
     SYNC_IDLE_TICKS = 20,               // an update at least that often
     SYNC_STEPS_PER_TURN = 64,           // then other sockets get their turn
@@ -128,6 +129,7 @@ struct sync_client {
     uint64_t updated_tick, updated_ns;
     uint32_t commands; // unanswered
     bool told_rate_limited;
+    bool held; // the outbox holds talk that waits for company
 };
 
 // An empire's place at the table: its view, and the client who plays it.
@@ -221,7 +223,8 @@ struct sync_app {
     uint32_t session_state; // last told
     uint64_t stepped_ns;    // when clients' pictures last moved on
     struct mm_loop_task deliver_task, flush_task, bury_task;
-    struct mm_loop_timer sweep, heartbeat, drain;
+    struct mm_loop_timer sweep, heartbeat, drain, talk;
+    bool holding; // some client's outbox is held
     int feeds_condition;
     uint64_t started_ns;
     uint64_t bytes_out, messages_out; // of clients that are gone
@@ -260,9 +263,14 @@ struct sync_handshake {
 void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http_upgrade *upgrade,
                         const uint8_t *extra, size_t extra_len);
 
-// Sends a text message (no JSON check). A client that lets messages of this kind pile up is killed
-// if `important`, else the message is dropped.
-void sync_client_send(struct sync_client *client, const struct mm_buf *message, bool important);
+// Sends a text message (no JSON check). A client that lets answers pile up is killed.
+void sync_client_send(struct sync_client *client, const struct mm_buf *message);
+
+// The same for what is said to everybody: it is sent together with the next update, or after
+// SYNC_TALK_MS, and dropped for a client that lets it pile up.
+void sync_client_hold(struct sync_client *client, const struct mm_buf *message);
+// Sends what is held.
+void sync_clients_release(struct sync_app *app);
 
 // {"type":"error"} with an optional seq (0 = none) and the time after which to try again (0 =
 // none).

@@ -180,10 +180,42 @@ static void send_frame(struct sync_client *client, enum sync_ws_opcode opcode, c
         sync_client_watch(client);
 }
 
-void sync_client_send(struct sync_client *client, const struct mm_buf *message, bool important)
+void sync_client_send(struct sync_client *client, const struct mm_buf *message)
 {
     if (message->err == MM_OK)
-        send_frame(client, SYNC_WS_TEXT, message->data, message->len, important);
+        send_frame(client, SYNC_WS_TEXT, message->data, message->len, true);
+}
+
+// One system call for each word to each of thousands of players would hold up the game.
+void sync_client_hold(struct sync_client *client, const struct mm_buf *message)
+{
+    struct sync_app *app = client->app;
+    if (message->err != MM_OK || client->state >= SYNC_CLIENT_CLOSING)
+        return;
+    enum sync_sent sent = sync_outbox_keep_frame(&client->outbox, SYNC_WS_TEXT, message->data,
+                                                 message->len, control_limit(client));
+    if (!sync_client_sent(client, sent) || sent == SYNC_FULL)
+        return;
+    client->held = true;
+    app->holding = true;
+    if (!app->talk.active)
+        mm_loop_timer_start(app->loop, &app->talk, MM_LOOP_MS(SYNC_TALK_MS), 0);
+}
+
+void sync_clients_release(struct sync_app *app)
+{
+    if (!app->holding)
+        return;
+    app->holding = false;
+    mm_loop_timer_stop(app->loop, &app->talk);
+    for (size_t i = app->clients.count; i-- > 0;) {
+        struct sync_client *client = i < app->clients.count ? app->clients.items[i] : NULL;
+        if (!client || !client->held)
+            continue;
+        client->held = false;
+        if (sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
+            sync_client_watch(client);
+    }
 }
 
 void sync_client_error(struct sync_client *client, const char *code, const char *message,
@@ -204,7 +236,7 @@ void sync_client_error(struct sync_client *client, const char *code, const char 
         mm_buf_dec_u64(out, retry_after_ms);
     }
     MM_BUF_LIT(out, "}}");
-    sync_client_send(client, out, true);
+    sync_client_send(client, out);
 }
 
 void sync_client_close(struct sync_client *client, uint16_t code, const char *word,

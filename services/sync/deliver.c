@@ -176,7 +176,7 @@ static void send_map(struct sync_client *client)
     const char *recipes = app->recipes_json ? app->recipes_json : "[]";
     sync_encode_map(&app->scratch, &app->core.mirror, recipes, strlen(recipes));
     client->map_version = app->map_version + app->core.mirror.catalogue.hash;
-    sync_client_send(client, &app->scratch, true);
+    sync_client_send(client, &app->scratch);
 }
 
 static bool map_is_old(const struct sync_client *client)
@@ -257,6 +257,7 @@ void sync_deliver(struct mm_loop *loop, void *arg)
     struct sync_app *app = arg;
     if (app->core.rewound)
         close_all(app);
+    bool ticked = false;
     for (unsigned steps = 0;; steps++) {
         if (steps == SYNC_STEPS_PER_TURN) {
             sync_deliver_soon(app);
@@ -284,10 +285,13 @@ void sync_deliver(struct mm_loop *loop, void *arg)
         }
         deliver_touched(app);
         deliver_idle(app);
+        ticked = true;
         mm_metrics_observe(app->metrics.step_time, (stepped_ns - begin_ns) / 1000);
         mm_metrics_observe(app->metrics.deliver_time, (mm_clock_ns() - stepped_ns) / 1000);
     }
     sync_deliver_status(app);
+    if (ticked)
+        sync_clients_release(app);
     sync_seats_ask(app);
     sync_feeds_check(app);
     deliver_fulls(app);

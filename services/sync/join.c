@@ -270,14 +270,14 @@ static void send_welcome(struct sync_client *client)
     MM_BUF_LIT(out, ",\"session_status\":");
     sync_write_status(client->app, out);
     MM_BUF_LIT(out, "}}");
-    sync_client_send(client, out, true);
+    sync_client_send(client, out);
 }
 
 static void send_roster(struct sync_client *client)
 {
     mm_buf_reset(&client->app->scratch);
     sync_write_roster(client->app, &client->app->scratch);
-    sync_client_send(client, &client->app->scratch, true);
+    sync_client_send(client, &client->app->scratch);
 }
 
 void sync_join_play(struct sync_client *client)

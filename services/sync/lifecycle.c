@@ -163,6 +163,13 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     sync_deliver_soon(app);
 }
 
+static void on_talk(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    sync_clients_release(arg);
+}
+
 static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)loop;
@@ -210,6 +217,7 @@ enum mm_err sync_start_service(struct mm_service *service, void *state)
     mm_loop_task_init(&app->flush_task, sync_route_flush, app);
     mm_loop_timer_init(&app->sweep, on_sweep, app);
     mm_loop_timer_init(&app->heartbeat, on_heartbeat, app);
+    mm_loop_timer_init(&app->talk, on_talk, app);
     enum mm_err err = init_state(app);
     if (err != MM_OK)
         return err;
@@ -275,6 +283,7 @@ void sync_stop_service(struct mm_service *service, void *state)
         return;
     mm_loop_timer_stop(app->loop, &app->sweep);
     mm_loop_timer_stop(app->loop, &app->heartbeat);
+    mm_loop_timer_stop(app->loop, &app->talk);
     if (app->drain.fn)
         mm_loop_timer_stop(app->loop, &app->drain);
     sync_feeds_close(app);

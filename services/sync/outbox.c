@@ -143,13 +143,23 @@ enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,
 {
     uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
     size_t header_len = sync_ws_header(header, opcode, len);
+    if (sync_outbox_waiting(outbox) > 0)
+        return sync_outbox_keep_frame(outbox, opcode, payload, len, limit);
+    if (header_len + len > limit)
+        return SYNC_FULL;
+    outbox->frames_total++;
+    struct iovec pieces[2] = {{header, header_len}, {(void *)(uintptr_t)payload, len}};
+    return send_pieces(outbox, fd, pieces, 2, header_len + len);
+}
+
+enum sync_sent sync_outbox_keep_frame(struct sync_outbox *outbox, enum sync_ws_opcode opcode,
+                                      const void *payload, size_t len, size_t limit)
+{
+    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+    size_t header_len = sync_ws_header(header, opcode, len);
     if (sync_outbox_waiting(outbox) + header_len + len > limit)
         return SYNC_FULL;
     outbox->frames_total++;
-    if (sync_outbox_waiting(outbox) == 0) {
-        struct iovec pieces[2] = {{header, header_len}, {(void *)(uintptr_t)payload, len}};
-        return send_pieces(outbox, fd, pieces, 2, header_len + len);
-    }
     mm_buf_append(&outbox->buf, header, header_len);
     mm_buf_append(&outbox->buf, payload, len);
     return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;

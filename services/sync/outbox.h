@@ -43,6 +43,11 @@ enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,
                                       enum sync_ws_opcode opcode, const void *payload, size_t len,
                                       size_t limit);
 
+// Keeps one frame without sending it: it goes with whatever is sent next. SYNC_FULL, SYNC_BROKEN
+// (out of memory) or SYNC_SENT.
+enum sync_sent sync_outbox_keep_frame(struct sync_outbox *outbox, enum sync_ws_opcode opcode,
+                                      const void *payload, size_t len, size_t limit);
+
 // Puts messages with their length in front (sync_encode_full) behind what waits, and sends.
 enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd,
                                      const struct mm_buf *messages);

@@ -45,7 +45,7 @@ static void send_ack(struct sync_client *client, uint64_t seq, uint64_t tick, ui
         sync_encode_id(out, "job_", job);
     }
     MM_BUF_LIT(out, "}}");
-    sync_client_send(client, out, true);
+    sync_client_send(client, out);
 }
 
 static const char *world_word(Mmorts__World__CommandReason reason)
@@ -473,7 +473,7 @@ static void answer_ping(struct sync_client *client, int64_t timestamp)
                   "{\"type\":\"pong\",\"payload\":{\"timestamp\":%" PRId64
                   ",\"server_tick\":%" PRIu64 "}}",
                   timestamp, client->app->core.mirror.tick);
-    sync_client_send(client, out, true);
+    sync_client_send(client, out);
 }
 
 static void route_limited(struct sync_client *client, struct sync_bucket *bucket, uint64_t now_ms,

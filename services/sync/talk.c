@@ -25,7 +25,7 @@ void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message)
 {
     for (size_t i = app->clients.count; i-- > 0;) {
         if (i < app->clients.count && app->clients.items[i]->state == SYNC_CLIENT_PLAYING)
-            sync_client_send(app->clients.items[i], message, false);
+            sync_client_hold(app->clients.items[i], message);
     }
 }
 
@@ -150,7 +150,7 @@ static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
     for (size_t i = 0; i < 2 && chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE; i++) {
         struct sync_client *client = sync_client_of_player(app, ids[i]);
         if (client && client->state == SYNC_CLIENT_PLAYING && (i == 0 || ids[0] != ids[1]))
-            sync_client_send(client, out, false);
+            sync_client_hold(client, out);
     }
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { START_MS = 120000, SETTLE_MS = 4000, PORTS = 60 };
+enum { START_MS = 120000, SETTLE_S = 4, PORTS = 60 };
 
 static const char *const services[] = {"auth", "world", "vision", "sync", "production", "social"};
 enum { SERVICES = 6 };
@@ -123,17 +123,17 @@ int main(int argc, char **argv)
     (void)snprintf(scenario, sizeof scenario,
                    "the whole game on this machine, %u computer players, measured for %u s from "
                    "%d s after they came",
-                   players, seconds - SETTLE_MS / 1000 - 1, SETTLE_MS / 1000);
+                   players, seconds - SETTLE_S - 1, SETTLE_S);
     struct bench *bench = bench_open("game", scenario);
     struct game *game = calloc(1, sizeof *game);
-    MM_CHECK(game && seconds > SETTLE_MS / 1000 + 1);
+    MM_CHECK(game && seconds > SETTLE_S + 1);
     start(game);
     struct test_process *bots = start_players(game, players, seconds);
-    usleep(SETTLE_MS * 1000);
+    (void)sleep(SETTLE_S);
     uint64_t cpu_ns[SERVICES], begin_ns = bench_now_ns();
     for (int i = 0; i < SERVICES; i++)
         cpu_ns[i] = bench_cpu_of_pid_ns(game->pids[i]);
-    usleep((seconds - SETTLE_MS / 1000 - 1) * 1000000);
+    (void)sleep(seconds - SETTLE_S - 1);
     double measured_s = (double)(bench_now_ns() - begin_ns) / 1e9;
     for (int i = 0; i < SERVICES; i++)
         cpu_ns[i] = bench_cpu_of_pid_ns(game->pids[i]) - cpu_ns[i];

@@ -78,7 +78,9 @@ static void run(uint64_t seed, size_t slices_max)
             uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
             mm_buf_append(&wanted, header, sync_ws_header(header, SYNC_WS_PONG, 4));
             mm_buf_append(&wanted, "pong", 4);
-            sent = sync_outbox_send_frame(&outbox, fds.out, SYNC_WS_PONG, "pong", 4, limit);
+            sent = mm_rng_chance(&rng, 1, 2)
+                       ? sync_outbox_send_frame(&outbox, fds.out, SYNC_WS_PONG, "pong", 4, limit)
+                       : sync_outbox_keep_frame(&outbox, SYNC_WS_PONG, "pong", 4, limit);
         }
         cr_assert_neq(sent, SYNC_BROKEN);
         if (sent == SYNC_FULL) { // nothing of it may ever arrive
