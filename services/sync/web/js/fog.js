@@ -5,6 +5,7 @@ const SIDE = 480;          // px of the map plane in one mask
 const STEP = 6;            // px of the map plane per px of a mask: coarse, so that enlarging it blurs
 const PX = SIDE / STEP;
 const REACH = SIZE * 1.9;  // a hex changes the masks up to here from its centre
+const MAKE_MS = 4;         // of one frame for masks that changed
 export const SHROUD_COLOR = '#07090d';
 const FOG_COLOR = 'rgba(10,14,26,.56)';
 
@@ -40,6 +41,8 @@ export class Fog {
   #masks = new Map(); // "tx,ty" -> {canvas, dirty}
   #whole = null;      // the masks in view side by side: {canvas, tx, ty, columns, rows}
   #stale = true;
+  #turn = 0;
+  #surrounded = new WeakSet();
   #scratch = maskCanvas();
   #inside = brush(0.85, 1.75);
   #rims = [brush(0.1, 0.98), brush(0.2, 1.02), brush(0.3, 1)];
@@ -65,8 +68,13 @@ export class Fog {
     this.#stale = true;
   }
 
-  #isInside(q, r) {
-    return hex.DIRECTIONS.every(([dq, dr]) => this.#state.hexes.has(hex.key(q + dq, r + dr)));
+  /** True if all neighbours are known: from then on for ever. */
+  #isInside(known) {
+    if (this.#surrounded.has(known)) return true;
+    const { q, r } = known;
+    const inside = hex.DIRECTIONS.every(([dq, dr]) => this.#state.hexes.has(hex.key(q + dq, r + dr)));
+    if (inside) this.#surrounded.add(known);
+    return inside;
   }
 
   #wipe(ctx, { canvas, middle }, x, y) {
@@ -90,7 +98,7 @@ export class Fog {
         if (!known) continue;
         const center = toPixel(q, r);
         const x = (center.x - tx * SIDE) / STEP, y = (center.y - ty * SIDE) / STEP;
-        this.#wipe(shroud, this.#isInside(q, r) ? this.#inside : this.#rims[noise(q, r, 5) * this.#rims.length | 0], x, y);
+        this.#wipe(shroud, this.#isInside(known) ? this.#inside : this.#rims[noise(q, r, 5) * this.#rims.length | 0], x, y);
         if (known.state === VISIBLE) this.#wipe(ctx, this.#inside, x, y);
       }
     }
@@ -99,11 +107,15 @@ export class Fog {
     mask.dirty = false;
   }
 
-  #mask(tx, ty) {
+  #mask(tx, ty, deadline) {
     const name = hex.key(tx, ty);
     let mask = this.#masks.get(name);
-    if (!mask) this.#masks.set(name, mask = { canvas: maskCanvas(), dirty: true });
-    if (mask.dirty) this.#make(mask, tx, ty);
+    if (!mask) this.#masks.set(name, mask = { canvas: null, dirty: true });
+    if (mask.dirty && performance.now() < deadline) {
+      mask.canvas ??= maskCanvas();
+      this.#make(mask, tx, ty);
+    }
+    if (mask.dirty) this.#stale = true; // in a later frame
     return mask.canvas;
   }
 
@@ -112,12 +124,22 @@ export class Fog {
     if (!this.#stale && whole && whole.tx === tx && whole.ty === ty && whole.columns === columns && whole.rows === rows) return;
     const canvas = whole && whole.columns === columns && whole.rows === rows ? whole.canvas : maskCanvas(columns * PX, rows * PX);
     const ctx = canvas.getContext('2d');
-    ctx.clearRect(0, 0, canvas.width, canvas.height);
-    for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++)
-        ctx.drawImage(this.#mask(tx + column, ty + row), column * PX, row * PX);
-    this.#whole = { canvas, tx, ty, columns, rows };
+    const deadline = performance.now() + MAKE_MS;
     this.#stale = false;
+    ctx.globalCompositeOperation = 'copy';
+    ctx.fillStyle = SHROUD_COLOR;
+    ctx.fillRect(0, 0, canvas.width, canvas.height);
+    ctx.globalCompositeOperation = 'source-over';
+    this.#turn++; // begins with another row every time, so that none waits for ever
+    for (let i = 0; i < rows; i++)
+      for (let column = 0; column < columns; column++) {
+        const row = (i + this.#turn) % rows;
+        const mask = this.#mask(tx + column, ty + row, deadline);
+        if (!mask) continue;
+        ctx.clearRect(column * PX, row * PX, PX, PX);
+        ctx.drawImage(mask, column * PX, row * PX);
+      }
+    this.#whole = { canvas, tx, ty, columns, rows };
   }
 
   /** Draws fog and shroud between two points of the map plane. */

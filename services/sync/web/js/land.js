@@ -3,12 +3,12 @@ import { SIZE, toPixel } from './grid.js';
 import { drawTerrain } from './terrain.js';
 
 // Two sets of pictures of the land: near ones with every tree, far ones for a zoomed-out view.
-const NEAR_ZOOM = 0.5;
+const NEAR_ZOOM = 0.55;
 const NEAR = { side: 512, detailed: true, kept: 40 };   // side in px of the map plane
-const FAR = { side: 2048, detailed: false, kept: 24 };
-const FAR_SCALE = 0.35;
+const FAR = { side: 1024, detailed: false, kept: 60 };
+const FAR_SCALE = 0.5;
 const OVERHANG = SIZE * 1.2;    // a hex's picture reaches so far from its centre
-const DRAW_MS = 5;              // of one frame for hexes that were not drawn yet
+const DRAW_MS = 4;              // of one frame for hexes that were not drawn yet
 
 /** The land, drawn once into pictures; what becomes known later is added to them. */
 export class Land {

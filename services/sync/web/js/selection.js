@@ -15,7 +15,6 @@ export class SelectionPanel {
   show(entities) {
     const panel = $('selection');
     panel.hidden = entities.length === 0;
-    document.body.classList.toggle('has-selection', entities.length > 0);
     if (!entities.length) {
       this.#shown = '';
       return;

@@ -3,7 +3,7 @@ import { SIZE, noise, trace } from './grid.js';
 // How land looks, drawn from shapes: no image files to load.
 
 const TERRAIN = {
-  dead: { base: [22, 24, 31], detail: rocks },
+  dead: { base: [40, 40, 46], detail: rocks },
   plains: { base: [124, 146, 82], detail: grass },
   forest: { base: [92, 126, 74], detail: trees },
   hills: { base: [150, 134, 92], detail: mounds },

@@ -145,6 +145,7 @@ export class Panels {
 
   openChat(open) {
     $('chat').classList.toggle('open', open);
+    document.body.classList.toggle('chat-open', open);
     this.#setPressed($('chat-toggle'), open);
     if (open) {
       this.#countUnread(0);

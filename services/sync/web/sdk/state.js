@@ -131,12 +131,12 @@ export class GameStateManager extends Emitter {
       if (entity) this.#merge(entity, data);
     }
     for (const id of update.disappeared || []) this.entities.delete(id);
-    for (const [item, amount] of Object.entries(update.resources || {})) this.resources.set(item, amount);
+    const resources = this.#onResources(update);
     for (const job of update.jobs || []) this.#onJob(job);
-    this.#tellUpdate(update, this.#onVision(update.vision || []));
+    this.#tellUpdate(update, this.#onVision(update.vision || []), resources);
   }
 
-  #tellUpdate(update, hexes) {
+  #tellUpdate(update, hexes, resources) {
     if (update.full) {
       this.complete = true;
       this.#tell('reset');
@@ -144,7 +144,7 @@ export class GameStateManager extends Emitter {
     } else if (hexes.length) {
       this.#tell('hexes', hexes);
     }
-    if (update.resources || update.full) this.#tell('resources', update.resources || {});
+    if (update.resources || update.full) this.#tell('resources', resources);
     if (update.jobs || update.full) this.#tell('jobs', update.jobs || []);
     if (update.empires) this.#tell('empires');
     if (update.appeared || update.disappeared || update.changed || update.full) this.#tell('entities');
@@ -162,7 +162,6 @@ export class GameStateManager extends Emitter {
       for (const hex of this.hexes.values()) if (hex.state === VISIBLE) hex.state = FOG;
     }
     this.jobs.clear();
-    this.resources.clear();
   }
 
   #appear(data, before) {
@@ -189,6 +188,17 @@ export class GameStateManager extends Emitter {
         this.hexes.set(key(q, r), { q, r, terrain: terrain || null, state });
       }
       changed.push([q, r]);
+    }
+    return changed;
+  }
+
+  /** @returns {object} the amounts that are now different */
+  #onResources(update) {
+    const before = this.resources, changed = {};
+    if (update.full) this.resources = new Map();
+    for (const [item, amount] of Object.entries(update.resources || {})) {
+      if (before.get(item) !== amount) changed[item] = amount;
+      this.resources.set(item, amount);
     }
     return changed;
   }
