@@ -19,7 +19,7 @@
 #define SYNC_STOCK_ITEMS_MAX   1024 // in one empire's stock
 #define SYNC_JOBS_OPEN_MAX     1024 // of one empire; further ones are not listed
 #define SYNC_JOB_NAME_MAX      64
-#define SYNC_JOB_EVENTS_MAX    2048 // waiting for one client; beyond it the client gets a full state
+#define SYNC_JOB_EVENTS_MAX    2048 // untold to one client; beyond: a full state
 #define SYNC_STOCK_EMPIRES_MAX 65536
 
 struct sync_amount {

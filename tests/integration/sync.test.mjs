@@ -1,0 +1,152 @@
+// Sync by itself, with none of the services it needs: what it promises to clients, operators and
+// supervisors all the same.
+
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Player } from '../support/game.mjs';
+import { freePort, getServers, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+
+const LOGIN_MS = 1500;
+let servers;
+
+before(async () => {
+    servers = await getServers();
+});
+
+// A sync with these settings; its peers' sockets do not exist.
+class Sync {
+    static async start(settings = '', limits = '') {
+        const sync = new Sync();
+        const directory = tempDir();
+        const peer = (name) => `ipc://${directory}/${name}`;
+        const names = ['auth', 'world', 'vision', 'production', 'social'];
+        sync.http = await freePort();
+        sync.players = await freePort();
+        sync.config = join(directory, 'sync.yaml');
+        writeFileSync(sync.config, [
+            `rpc: {listen: "${peer('sync')}"}`,
+            `http: {listen: "127.0.0.1:${sync.http}"}`,
+            `peers: {${names.map((n) => `${n}: "${peer(n)}"`)}}`,
+            `streams: {${['world', 'vision', 'production'].map((n) => `${n}: "${peer(`${n}.stream`)}"`)}}`,
+            `redis: {host: ${servers.redis.host}, port: ${servers.redis.port}, password: "${servers.redis.password ?? ''}"}`,
+            `timeouts: {login: ${LOGIN_MS}ms}`,
+            `limits: {${limits}}`,
+            `players:`,
+            `  listen: "127.0.0.1:${sync.players}"`,
+            `  web: ""`,
+            settings,
+        ].join('\n'));
+        sync.program = startProgram('mmorts-sync', ['--config', sync.config]);
+        await waitFor('listening sync', 10000, async () => (await fetch(`http://127.0.0.1:${sync.http}/healthz`)).ok);
+        await waitFor('players\' port', 10000, async () => (await fetch(`http://127.0.0.1:${sync.players}/config.json`)).ok);
+        return sync;
+    }
+
+    player(token = 'a.b.c', options = {}) {
+        return new Player(`ws://127.0.0.1:${this.players}/ws`, token, options);
+    }
+
+    stop() {
+        return this.program.stop(10000);
+    }
+}
+
+const opened = (player) => new Promise((resolve) => {
+    player.socket.once('open', resolve);
+    player.socket.once('error', resolve);
+});
+
+test('wrong settings are named with their line', async () => {
+    const path = join(tempDir(), 'sync.yaml');
+    writeFileSync(path, 'players:\n  listen: "127.0.0.1:1"\n  lisen: "x"\ntimeouts:\n  ping: 50s\n');
+    const program = startProgram('mmorts-sync', ['--config', path, '--check-config']);
+    const { code } = await program.wait(10000);
+    assert.equal(code, 2);
+    assert.match(program.log(), /sync\.yaml:3: .*lisen/);
+});
+
+test('without the other services', async (t) => {
+    const sync = await Sync.start();
+    after(() => sync.stop());
+
+    await t.test('it is not ready and says what is missing', async () => {
+        const answer = await fetch(`http://127.0.0.1:${sync.http}/readyz`);
+        assert.equal(answer.status, 503);
+        assert.match(await answer.text(), /streams of world and vision/);
+    });
+
+    await t.test('no token is refused without asking anybody', async () => {
+        const player = sync.player(null, { protocols: [] });
+        assert.equal((await player.waitFor('error')).payload.code, 'missing_token');
+        assert.deepEqual(await player.waitClosed(), { code: 4401, reason: 'missing_token' });
+    });
+
+    await t.test('who cannot be let in is told so in time', async () => {
+        const begin = performance.now();
+        const player = sync.player();
+        await opened(player);
+        player.send({ type: 'ping', payload: { timestamp: 5 } });
+        assert.equal((await player.waitFor('pong')).payload.timestamp, 5);
+        player.send({ type: 'command', payload: { seq: 9, command: 'stop', units: ['unit_0000000000000'] } });
+        const early = await player.waitFor('error');
+        assert.deepEqual([early.payload.code, early.payload.seq], ['unavailable', 9]);
+        assert.deepEqual(await player.waitClosed(), { code: 1013, reason: 'unavailable' });
+        const took = performance.now() - begin;
+        assert.ok(took >= LOGIN_MS - 100 && took < LOGIN_MS + 2000, `${took} ms`);
+    });
+
+    await t.test('it closes its clients before it ends', async () => {
+        const player = sync.player();
+        await opened(player);
+        const stopped = sync.stop();
+        assert.deepEqual(await player.waitClosed(), { code: 1012, reason: 'restart' });
+        assert.equal((await stopped).code, 0);
+    });
+});
+
+test('a full server says so', async () => {
+    const sync = await Sync.start('', 'clients_max: 2');
+    const first = [sync.player(), sync.player()];
+    await Promise.all(first.map(opened));
+    const third = sync.player();
+    assert.equal((await third.waitFor('error')).payload.code, 'server_full');
+    assert.deepEqual(await third.waitClosed(), { code: 4429, reason: 'server_full' });
+    first[0].terminate();
+    // The place is free again.
+    await waitFor('a free place', 5000, async () => {
+        const next = sync.player();
+        await opened(next);
+        next.send({ type: 'ping', payload: { timestamp: 1 } });
+        return next.until('an answer', () => next.messages.some((m) => m.type === 'pong'), 500);
+    });
+    assert.equal(first[1].closed, null);
+    await sync.stop();
+});
+
+test('one address gets its share', async () => {
+    const sync = await Sync.start('', 'clients_per_address: 2');
+    const first = [sync.player(), sync.player()];
+    await Promise.all(first.map(opened));
+    const third = sync.player();
+    const error = await third.waitFor('error');
+    assert.equal(error.payload.code, 'server_full');
+    assert.match(error.payload.message, /address/);
+    await third.waitClosed();
+    await sync.stop();
+});
+
+test('only listed origins connect', async () => {
+    const sync = await Sync.start('  origins: ["https://game.example"]');
+    const bad = sync.player('a.b.c', { headers: { Origin: 'https://evil.example' } });
+    await waitFor('refusal', 5000, () => bad.error);
+    assert.match(bad.error.message, /403/);
+    for (const headers of [{ Origin: 'https://game.example' }, {}]) {
+        const good = sync.player('a.b.c', { headers });
+        await opened(good);
+        assert.equal(good.error, undefined);
+        good.terminate();
+    }
+    await sync.stop();
+});
