@@ -37,8 +37,12 @@ enum db_column_kind { DB_COLUMN_INTEGER, DB_COLUMN_FLOAT, DB_COLUMN_BYTES };
 struct db_column {
     enum db_column_kind kind;
     bool is_unsigned;
-    my_bool is_null;
-    unsigned long size; // of the value, which may be larger than what the buffer took
+    bool is_null;
+    size_t size; // of the value, which may be larger than what the buffer took
+    // Where the client library writes these two. It does so not only when it fetches: binding
+    // resets them in some versions (3.3.19), in the middle of a row.
+    my_bool bound_is_null;
+    unsigned long bound_size;
     union {
         int64_t i64;
         uint64_t u64;

@@ -31,8 +31,8 @@ static enum db_column_kind column_kind(const MYSQL_FIELD *field)
 static void column_bind(MYSQL_BIND *bind, struct db_column *column)
 {
     memset(bind, 0, sizeof *bind);
-    bind->is_null = &column->is_null;
-    bind->length = &column->size;
+    bind->is_null = &column->bound_is_null;
+    bind->length = &column->bound_size;
     if (column->kind == DB_COLUMN_BYTES) {
         bind->buffer_type = MYSQL_TYPE_BLOB;
         bind->buffer = column->bytes;
@@ -120,17 +120,17 @@ static enum mm_err columns_complete(struct mm_db_rows *rows)
     bool rebind = false;
     for (unsigned i = 0; i < rows->column_count; i++) {
         struct db_column *column = &rows->columns[i];
+        column->is_null = column->bound_is_null;
+        column->size = column->bound_size;
         if (column->kind != DB_COLUMN_BYTES || column->is_null)
             continue;
         if (column->size > column->capacity) {
-            size_t size = column->size;
-            if (!column_resize(column, size))
+            if (!column_resize(column, column->size))
                 return db_conn_fail_own(rows->conn, MM_RESOURCE_EXHAUSTED, "out of memory");
             column_bind(&rows->binds[i], column);
             if (mysql_stmt_fetch_column(rows->stmt, &rows->binds[i], i, 0) != 0)
                 return db_conn_fail(rows->conn, mysql_stmt_errno(rows->stmt),
                                     mysql_stmt_error(rows->stmt));
-            column->size = size;
             rebind = true;
         }
         column->bytes[column->size] = 0;
