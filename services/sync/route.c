@@ -1,52 +1,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "gen/production.pb-c.h"
-#include "gen/social.pb-c.h"
 #include "gen/world.pb-c.h"
 #include "libcommon/base/alloc.h"
-#include "libcommon/base/buf_json.h"
 #include "libcommon/base/check.h"
-#include "libcommon/base/id.h"
-#include "libcommon/base/log.h"
+#include "services/sync/answers.h"
 #include "services/sync/app.h"
-#include "services/sync/core/encode.h"
 
 // Commands on their way to the services, and the answers back. World's commands that come in one
 // turn of the loop travel in one call; each is answered by itself, with `ack` or `error`, to the
 // connection it came from, if that is still there.
 
-// --- answers -------------------------------------------------------------------------------------
-
-static void answered(struct sync_app *app, uint64_t received_ns, bool ok)
-{
-    mm_counter_add(ok ? app->metrics.commands_ok : app->metrics.commands_failed, 1);
-    mm_metrics_observe(app->metrics.command_latency,
-                       (mm_loop_now_ns(app->loop) - received_ns) / 1000);
-}
-
-// The client a late answer is for, its count of unanswered commands taken down.
-static struct sync_client *answer_to(struct sync_app *app, uint64_t connection)
-{
-    struct sync_client *client = sync_client_find(app, connection);
-    if (client && client->commands > 0)
-        client->commands--;
-    return client;
-}
-
-static void send_ack(struct sync_client *client, uint64_t seq, uint64_t tick, uint64_t job)
-{
-    struct mm_buf *out = &client->app->scratch;
-    mm_buf_reset(out);
-    mm_buf_printf(out, "{\"type\":\"ack\",\"payload\":{\"seq\":%" PRIu64 ",\"tick\":%" PRIu64, seq,
-                  tick);
-    if (job) {
-        MM_BUF_LIT(out, ",\"job\":");
-        sync_encode_id(out, "job_", job);
-    }
-    MM_BUF_LIT(out, "}}");
-    sync_client_send(client, out);
-}
+// --- world ---------------------------------------------------------------------------------------
 
 static const char *world_word(Mmorts__World__CommandReason reason)
 {
@@ -58,81 +23,19 @@ static const char *world_word(Mmorts__World__CommandReason reason)
     return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
 }
 
-static const char *job_word(Mmorts__Production__JobReason reason)
-{
-    static const char *const words[] = {
-        NULL,         "unknown_recipe", "unknown_building", "wrong_building",
-        "not_enough", "queue_full",     "unavailable",      "unknown_job",
-        "paused",     "invalid",        "repeated",
-    };
-    return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
-}
-
-// What a failed call means to a player.
-static const char *failure_word(enum mm_err err)
-{
-    switch (err) {
-    case MM_DEADLINE_EXCEEDED:
-        return "timeout";
-    case MM_UNAVAILABLE:
-    case MM_CANCELLED:
-    case MM_ABORTED:
-    case MM_FAILED_PRECONDITION:
-        return "unavailable";
-    case MM_RESOURCE_EXHAUSTED:
-        return "queue_full";
-    case MM_INVALID_ARGUMENT:
-    case MM_OUT_OF_RANGE:
-        return "invalid";
-    default:
-        return "internal";
-    }
-}
-
-static const char *failure_message(enum mm_err err)
-{
-    switch (err) {
-    case MM_DEADLINE_EXCEEDED:
-        return "No answer came in time; send it again under the same seq.";
-    case MM_RESOURCE_EXHAUSTED:
-        return "Too much is waiting; try again.";
-    case MM_INVALID_ARGUMENT:
-    case MM_OUT_OF_RANGE:
-        return "The command makes no sense.";
-    default:
-        return "This cannot be done now; try again.";
-    }
-}
-
-// Nothing was sent anywhere.
-static void refuse(struct sync_client *client, const char *code, const char *message, uint64_t seq)
-{
-    mm_counter_add(client->app->metrics.commands_failed, 1);
-    sync_client_error(client, code, message, seq, 0);
-}
-
-static bool has_room(struct sync_client *client, uint64_t seq)
-{
-    if (client->commands < SYNC_COMMANDS_PER_CLIENT_MAX)
-        return true;
-    refuse(client, "queue_full", "Too many commands are unanswered.", seq);
-    return false;
-}
-
-// --- world ---------------------------------------------------------------------------------------
-
 static void answer_order(struct sync_batch *batch, size_t i, const char *code, const char *message,
                          uint64_t tick)
 {
     struct sync_app *app = batch->app;
-    answered(app, batch->items[i].received_ns, code == NULL);
-    struct sync_client *client = answer_to(app, batch->items[i].connection);
+    sync_answered(app, batch->items[i].received_ns, code == NULL);
+    struct sync_client *client = sync_answer_to(app, batch->items[i].connection);
     if (!client)
         return;
     if (code)
-        sync_client_error(client, code, message, batch->items[i].seq, 0);
+        sync_client_error(client, code, message[0] ? message : "The order cannot be carried out.",
+                          batch->items[i].seq, 0);
     else
-        send_ack(client, batch->items[i].seq, tick, 0);
+        sync_send_ack(client, batch->items[i].seq, tick, 0);
 }
 
 static void on_orders(void *arg, const struct mm_rpc_result *result)
@@ -145,7 +48,7 @@ static void on_orders(void *arg, const struct mm_rpc_result *result)
         err = MM_INTERNAL;
     for (size_t i = 0; i < batch->count; i++) {
         if (err != MM_OK) {
-            answer_order(batch, i, failure_word(err), failure_message(err), 0);
+            answer_order(batch, i, sync_failure_word(err), sync_failure_message(err), 0);
             continue;
         }
         const Mmorts__World__CommandResult *one = reply->results[i];
@@ -256,7 +159,7 @@ done:
         app->batches++;
     } else {
         for (size_t i = 0; batch && i < batch->count; i++)
-            answer_order(batch, i, failure_word(err), failure_message(err), 0);
+            answer_order(batch, i, sync_failure_word(err), sync_failure_message(err), 0);
         mm_free(batch);
     }
     for (size_t i = 0; i < count; i++)
@@ -272,11 +175,11 @@ static void expire(struct sync_app *app)
     while (count < app->waiting.count && now_ns - app->waiting.items[count]->received_ns >=
                                              MM_LOOP_MS(app->settings.command_ms)) {
         struct sync_pending *pending = app->waiting.items[count++];
-        struct sync_client *client = answer_to(app, pending->connection);
-        answered(app, pending->received_ns, false);
+        struct sync_client *client = sync_answer_to(app, pending->connection);
+        sync_answered(app, pending->received_ns, false);
         if (client)
-            sync_client_error(client, failure_word(MM_DEADLINE_EXCEEDED),
-                              failure_message(MM_DEADLINE_EXCEEDED), pending->command.seq, 0);
+            sync_client_error(client, sync_failure_word(MM_DEADLINE_EXCEEDED),
+                              sync_failure_message(MM_DEADLINE_EXCEEDED), pending->command.seq, 0);
         mm_free(pending);
     }
     drop_waiting(app, count);
@@ -306,7 +209,7 @@ static void route_order(struct sync_client *client, const struct sync_command *c
     struct sync_pending *pending = mm_malloc(sizeof *pending);
     if (!pending || !mm_vec_push(&app->waiting, pending)) {
         mm_free(pending);
-        refuse(client, "queue_full", "Too many commands are waiting.", command->seq);
+        sync_refuse_command(client, "queue_full", "Too many commands are waiting.", command->seq);
         return;
     }
     *pending = (struct sync_pending){
@@ -317,150 +220,6 @@ static void route_order(struct sync_client *client, const struct sync_command *c
     };
     client->commands++;
     mm_loop_defer(app->loop, &app->flush_task);
-}
-
-// --- production ----------------------------------------------------------------------------------
-
-// One call on its way for one command.
-struct errand {
-    struct sync_app *app;
-    uint64_t connection;
-    uint64_t seq;
-    uint64_t received_ns;
-};
-
-static struct errand *errand_new(struct sync_client *client, uint64_t seq)
-{
-    struct errand *errand = mm_calloc(1, sizeof *errand);
-    if (errand)
-        *errand = (struct errand){client->app, client->connection, seq,
-                                  mm_loop_now_ns(client->app->loop)};
-    return errand;
-}
-
-static void answer_job(struct errand *errand, const struct mm_rpc_result *result,
-                       Mmorts__Production__JobReason reason, const char *message, uint64_t job)
-{
-    struct sync_app *app = errand->app;
-    const char *word = result->code != MM_OK ? failure_word(result->code) : job_word(reason);
-    answered(app, errand->received_ns, word == NULL);
-    struct sync_client *client = answer_to(app, errand->connection);
-    if (client && word)
-        sync_client_error(client, word,
-                          result->code != MM_OK ? failure_message(result->code) : message,
-                          errand->seq, 0);
-    else if (client)
-        send_ack(client, errand->seq, app->core.mirror.tick, job);
-    mm_free(errand);
-}
-
-static void on_started(void *arg, const struct mm_rpc_result *result)
-{
-    const Mmorts__Production__StartJobReply *reply = (const void *)result->reply;
-    if (result->code != MM_OK)
-        answer_job(arg, result, 0, NULL, 0);
-    else
-        answer_job(arg, result, reply->reason, reply->message, reply->job ? reply->job->job_id : 0);
-}
-
-static void on_cancelled(void *arg, const struct mm_rpc_result *result)
-{
-    const Mmorts__Production__CancelJobReply *reply = (const void *)result->reply;
-    if (result->code != MM_OK)
-        answer_job(arg, result, 0, NULL, 0);
-    else
-        answer_job(arg, result, reply->reason, reply->message, 0);
-}
-
-static void route_job(struct sync_client *client, struct sync_command *command)
-{
-    struct sync_app *app = client->app;
-    struct errand *errand = errand_new(client, command->seq);
-    if (!errand) {
-        refuse(client, "queue_full", "Too many commands are waiting.", command->seq);
-        return;
-    }
-    struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms,
-                                          .idempotent = true};
-    enum mm_err err;
-    if (command->type == SYNC_COMMAND_TRAIN) {
-        Mmorts__Production__StartJobRequest request = MMORTS__PRODUCTION__START_JOB_REQUEST__INIT;
-        request.session = (char *)(uintptr_t)app->session;
-        request.player_id = client->player_id;
-        request.empire = client->empire;
-        request.client_seq = command->seq;
-        request.building = command->target;
-        request.recipe = command->recipe;
-        request.cycles = command->cycles;
-        err = mm_rpc_call(app->production, &mmorts__production__production__descriptor, "StartJob",
-                          &request.base, &options, on_started, errand, NULL);
-    } else {
-        Mmorts__Production__CancelJobRequest request = MMORTS__PRODUCTION__CANCEL_JOB_REQUEST__INIT;
-        request.session = (char *)(uintptr_t)app->session;
-        request.player_id = client->player_id;
-        request.empire = client->empire;
-        request.client_seq = command->seq;
-        request.job_id = command->target;
-        request.refund = command->refund;
-        err = mm_rpc_call(app->production, &mmorts__production__production__descriptor, "CancelJob",
-                          &request.base, &options, on_cancelled, errand, NULL);
-    }
-    if (err == MM_OK) {
-        client->commands++;
-        return;
-    }
-    mm_free(errand);
-    refuse(client, failure_word(err), failure_message(err), command->seq);
-}
-
-// --- social --------------------------------------------------------------------------------------
-
-static const char *chat_word(Mmorts__Social__ChatReason reason)
-{
-    static const char *const words[] = {
-        NULL,           "chat_empty",     "chat_too_long", "chat_rate_limited",
-        "chat_invalid", "unknown_target", "chat_muted"};
-    return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
-}
-
-static void on_chat(void *arg, const struct mm_rpc_result *result)
-{
-    struct errand *errand = arg;
-    struct sync_client *client = answer_to(errand->app, errand->connection);
-    const Mmorts__Social__SendChatReply *reply = (const void *)result->reply;
-    if (client && result->code != MM_OK)
-        sync_client_error(client, failure_word(result->code), "The message was not delivered.", 0,
-                          0);
-    else if (client && chat_word(reply->reason))
-        sync_client_error(client, chat_word(reply->reason), reply->message, 0,
-                          reply->retry_after_ms);
-    mm_free(errand);
-}
-
-static void route_chat(struct sync_client *client, struct sync_command *command)
-{
-    struct sync_app *app = client->app;
-    struct errand *errand = errand_new(client, 0);
-    Mmorts__Social__Member from = MMORTS__SOCIAL__MEMBER__INIT;
-    from.player_id = client->player_id;
-    from.username = client->username;
-    from.display_id = client->display_id;
-    Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
-    request.session = (char *)(uintptr_t)app->session;
-    request.from = &from;
-    request.scope = MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
-    request.message = command->chat;
-    struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms};
-    enum mm_err err = errand
-                          ? mm_rpc_call(app->social, &mmorts__social__social__descriptor,
-                                        "SendChat", &request.base, &options, on_chat, errand, NULL)
-                          : MM_RESOURCE_EXHAUSTED;
-    if (err == MM_OK) {
-        client->commands++;
-        return;
-    }
-    mm_free(errand);
-    sync_client_error(client, failure_word(err), "The message was not delivered.", 0, 0);
 }
 
 // --- messages ------------------------------------------------------------------------------------
@@ -476,6 +235,14 @@ static void answer_ping(struct sync_client *client, int64_t timestamp)
     sync_client_send(client, out);
 }
 
+static bool has_room(struct sync_client *client, uint64_t seq)
+{
+    if (client->commands < SYNC_COMMANDS_PER_CLIENT_MAX)
+        return true;
+    sync_refuse_command(client, "queue_full", "Too many commands are unanswered.", seq);
+    return false;
+}
+
 static void route_limited(struct sync_client *client, struct sync_bucket *bucket, uint64_t now_ms,
                           struct sync_command *command,
                           void (*route)(struct sync_client *, struct sync_command *))
@@ -484,7 +251,8 @@ static void route_limited(struct sync_client *client, struct sync_bucket *bucket
         return;
     if (!sync_bucket_take(bucket, now_ms)) {
         mm_counter_add(client->app->metrics.rate_limited, 1);
-        refuse(client, "rate_limited", "Too many commands of this kind; slow down.", command->seq);
+        sync_refuse_command(client, "rate_limited", "Too many commands of this kind; slow down.",
+                            command->seq);
         return;
     }
     route(client, command);
@@ -511,11 +279,11 @@ static void route(struct sync_client *client, struct sync_command *command, uint
         sync_deliver_soon(client->app);
         break;
     case SYNC_COMMAND_CHAT:
-        route_limited(client, &client->chats, now_ms, command, route_chat);
+        route_limited(client, &client->chats, now_ms, command, sync_route_chat);
         break;
     case SYNC_COMMAND_TRAIN:
     case SYNC_COMMAND_CANCEL:
-        route_limited(client, &client->trains, now_ms, command, route_job);
+        route_limited(client, &client->trains, now_ms, command, sync_route_job);
         break;
     default:
         route_limited(client, &client->orders, now_ms, command, route_order_limited);

@@ -178,6 +178,7 @@ export class Player {
             this.recipes = message.recipes;
             break;
         case 'explored_hexes':
+            if (message.reset) for (const known of [this.entities, this.hexes, this.jobs]) known.clear();
             for (const { hex, terrain } of message.hexes) this.hexes.set(`${hex}`, { terrain, state: 1 });
             break;
         case 'entity_snapshot':

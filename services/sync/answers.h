@@ -1,0 +1,25 @@
+#ifndef SYNC_ANSWERS_H
+#define SYNC_ANSWERS_H
+
+#include "services/sync/app.h"
+
+// What clients hear of their commands. For route.c and errands.c.
+
+// Counts an answer.
+void sync_answered(struct sync_app *app, uint64_t received_ns, bool ok);
+// The client a late answer is for, its count of unanswered commands taken down; NULL if it is gone.
+struct sync_client *sync_answer_to(struct sync_app *app, uint64_t connection);
+// job: 0 for none.
+void sync_send_ack(struct sync_client *client, uint64_t seq, uint64_t tick, uint64_t job);
+// What a failed call means to a player: the protocol's word, and a sentence. Static strings.
+const char *sync_failure_word(enum mm_err err);
+const char *sync_failure_message(enum mm_err err);
+// An error for a command that was sent nowhere.
+void sync_refuse_command(struct sync_client *client, const char *code, const char *message,
+                         uint64_t seq);
+
+// Passes a train or cancel on to production, a chat message to social.
+void sync_route_job(struct sync_client *client, struct sync_command *command);
+void sync_route_chat(struct sync_client *client, struct sync_command *command);
+
+#endif
