@@ -27,7 +27,9 @@ make_template() {
         if [ ! -d "$template" ]; then
             rm -rf "$template.new"
             # What mariadb-install-db says matters only when it fails.
+            mkdir -p "$root/build/mariadb-template/tmp"
             mariadb-install-db --no-defaults "${as_user[@]}" --datadir="$template.new" \
+                --tmpdir="$root/build/mariadb-template/tmp" \
                 --auth-root-authentication-method=normal --skip-test-db \
                 --innodb-log-file-size=8M >"$template.log" 2>&1 || {
                 cat "$template.log" >&2
@@ -53,7 +55,9 @@ mariadb)
         printf "CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';\n" "$user" "$password"
         printf "GRANT ALL ON *.* TO '%s'@'%%' WITH GRANT OPTION;\n" "$user"
     ) >"$directory/init.sql"
-    exec mariadbd --no-defaults "${as_user[@]}" --datadir="$directory/data" \
+    # Of its own: at its start mariadbd removes what looks like its temporary tables.
+    mkdir -p "$directory/tmp"
+    exec mariadbd --no-defaults "${as_user[@]}" --datadir="$directory/data" --tmpdir="$directory/tmp" \
         --socket="$directory/mariadb.sock" --pid-file="$directory/mariadb.pid" \
         --init-file="$directory/init.sql" --bind-address=127.0.0.1 --port="$port" \
         --skip-name-resolve --max-connect-errors=1000000 --max-connections=300 \

@@ -10,6 +10,7 @@ import { pause } from './servers.mjs';
 // move.c); who has been there may be pushed aside later.
 const AT_TARGET = 2, NEAR_TARGET = 4;
 
+const TRAIL_MAX = 40; // places of a unit on its way, for the reports
 const RETRY_MS = 100;
 const ANSWER_WITHIN_MS = 10000; // with an open connection, even when a service is away
 const COMMAND_WITHIN_MS = 60000;
@@ -34,7 +35,7 @@ export class Watched {
         this.errors = new Map(); // code -> count, of answers to commands
         this.answers = new Map(); // seq -> the last ack or error
         this.statuses = []; // states of the session as they were told
-        this.orders = new Map(); // unit -> { target, tick, seen, arrived }, the last acknowledged
+        this.orders = new Map(); // unit -> { target, tick, seen, arrived, trail }, the last acknowledged
         this.jobs = new Map(); // job -> recipe, acknowledged
         this.slowestAnswerMs = 0;
         this.awayMs = [];
@@ -199,6 +200,8 @@ export class Watched {
             if (order.arrived || this.tick < order.tick || !unit) continue;
             const distance = hexDistance(unit.pos, order.target);
             order.arrived = distance <= AT_TARGET || (distance <= NEAR_TARGET && unit.data.activity === 'idle');
+            const place = `${unit.pos} ${unit.data.activity} ${unit.data.target || ''}`;
+            if (order.trail.length < TRAIL_MAX && !order.trail.at(-1)?.endsWith(place)) order.trail.push(`${this.tick}: ${place}`);
             order.seen ||= order.arrived || `${unit.data?.target}` === `${order.target}`;
         }
     }
@@ -254,7 +257,7 @@ export class Watched {
         this.orders.delete(unit);
         const answer = await this.command('move', { units: [unit], target, queued: false });
         if (answer.type !== 'ack') return answer.payload.code;
-        this.orders.set(unit, { target, tick: answer.payload.tick, seen: false, arrived: false });
+        this.orders.set(unit, { target, tick: answer.payload.tick, seen: false, arrived: false, trail: [] });
         return 'ack';
     }
 

@@ -29,6 +29,17 @@ char *database_find_program(const char *name)
     return found;
 }
 
+// The option with a directory for temporary tables: mariadbd removes at its start whatever looks like
+// one of its own, also those of another server that runs in the same directory.
+static char *own_tmpdir(const char *data)
+{
+    char *directory = launcher_text("%s/mariadb-tmp", data);
+    launcher_make_dirs(directory);
+    char *option = launcher_text("--tmpdir=%s", directory);
+    free(directory);
+    return option;
+}
+
 // mariadb-install-db, into a directory that gets its name only when all went well: a start that is
 // interrupted leaves nothing half made.
 static void install_mariadb(const char *data, const char *directory)
@@ -37,6 +48,7 @@ static void install_mariadb(const char *data, const char *directory)
     char *log_path = launcher_text("%s/log/mariadb-install.log", data);
     char *program = database_find_program("mariadb-install-db");
     char *datadir = launcher_text("--datadir=%s", fresh);
+    char *tmpdir = own_tmpdir(data);
     launcher_remove_tree(fresh);
     printf("  making the database (only once) ...\n");
     fflush(stdout);
@@ -49,7 +61,7 @@ static void install_mariadb(const char *data, const char *directory)
             _exit(127);
         dup2(log_fd, STDOUT_FILENO);
         dup2(log_fd, STDERR_FILENO);
-        execl(program, program, "--no-defaults", datadir, "--skip-test-db",
+        execl(program, program, "--no-defaults", datadir, tmpdir, "--skip-test-db",
               "--innodb-log-file-size=8M", getuid() == 0 ? "--user=root" : NULL, (char *)NULL);
         _exit(127);
     }
@@ -64,6 +76,7 @@ static void install_mariadb(const char *data, const char *directory)
     free(log_path);
     free(program);
     free(datadir);
+    free(tmpdir);
 }
 
 // Run by the server at every start, before it accepts connections.
@@ -96,6 +109,7 @@ char **database_mariadb_args(const char *data, const char *run, uint16_t port, c
     if (getuid() == 0) // it refuses to run as root unless told so
         args[n++] = launcher_text("--user=root");
     args[n++] = launcher_text("--datadir=%s", directory);
+    args[n++] = own_tmpdir(data);
     args[n++] = launcher_text("--socket=%s/mariadb.sock", run);
     args[n++] = launcher_text("--pid-file=%s/mariadb.pid", run);
     args[n++] = launcher_text("--init-file=%s", init_file);
