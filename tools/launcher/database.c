@@ -29,8 +29,8 @@ char *database_find_program(const char *name)
     return found;
 }
 
-// The option with a directory for temporary tables: mariadbd removes at its start whatever looks like
-// one of its own, also those of another server that runs in the same directory.
+// The option with a directory for temporary tables: mariadbd removes at its start whatever looks
+// like one of its own, also those of another server that runs in the same directory.
 static char *own_tmpdir(const char *data)
 {
     char *directory = launcher_text("%s/mariadb-tmp", data);
