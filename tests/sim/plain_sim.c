@@ -83,16 +83,20 @@ static void add(struct sim_report *sum, const struct sim_report *one)
 static void print(const struct sim_report *r)
 {
     printf("%llu ticks, %llu views compared with %llu entities and %llu memories in them\n"
-           "%llu joins, %llu full states, crashes: world %llu, vision %llu, sync %llu\n"
+           "%llu joins, %llu full states, crashes: world %llu, vision %llu, sync %llu, production "
+           "%llu\n"
+           "%llu stocks compared, %llu jobs completed\n"
            "%llu replays, %llu snapshots, %llu resumes, %llu jumps, %llu changes of sharing, "
            "%llu messages lost, %llu doubled\n",
            (unsigned long long)r->ticks, (unsigned long long)r->compared,
            (unsigned long long)r->entities, (unsigned long long)r->memories,
            (unsigned long long)r->joins, (unsigned long long)r->fulls,
            (unsigned long long)r->world_crashes, (unsigned long long)r->vision_crashes,
-           (unsigned long long)r->sync_crashes, (unsigned long long)r->replays,
-           (unsigned long long)r->snapshots, (unsigned long long)r->resumes,
-           (unsigned long long)r->jumps, (unsigned long long)r->shares, (unsigned long long)r->lost,
+           (unsigned long long)r->sync_crashes, (unsigned long long)r->production_crashes,
+           (unsigned long long)r->stocks, (unsigned long long)r->jobs,
+           (unsigned long long)r->replays, (unsigned long long)r->snapshots,
+           (unsigned long long)r->resumes, (unsigned long long)r->jumps,
+           (unsigned long long)r->shares, (unsigned long long)r->lost,
            (unsigned long long)r->doubled);
 }
 

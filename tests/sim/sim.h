@@ -5,9 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The deterministic simulator: the cores of world, vision and sync in one process, between them a
-// simulated network, below them a simulated store, in front of them simulated players. One seed
-// decides everything: two runs of a seed are the same to the byte. docs/simulator.md.
+// The deterministic simulator: the cores of world, vision, production and sync in one process,
+// between them a simulated network, below them a simulated store, in front of them simulated
+// players. One seed decides everything: two runs of a seed are the same to the byte.
+// docs/simulator.md.
 
 // Bugs that are planted on purpose, around the cores. Those within vision's core are in
 // test_faults.c.
@@ -25,6 +26,7 @@ enum sim_fault {
     SIM_FAULT_EXPLORED_NOT_SAVED,       // a restarted vision has forgotten explored hexes
     SIM_FAULT_UPDATE_DROPPED,           // a client's update is lost between sync and client
     SIM_FAULT_DESPAWN_DROPPED,          // a despawn is missing in what sync hears
+    SIM_FAULT_JOB_NOT_SAVED,            // production's transaction lacks a job
     SIM_FAULT_COUNT,
 };
 extern const char *const sim_fault_names[SIM_FAULT_COUNT];
@@ -43,7 +45,8 @@ struct sim_report {
     uint64_t entities; // of these views, together
     uint64_t memories;
     uint64_t joins, fulls;
-    uint64_t world_crashes, vision_crashes, sync_crashes;
+    uint64_t world_crashes, vision_crashes, sync_crashes, production_crashes;
+    uint64_t stocks, jobs;       // stocks compared; jobs that ended well
     uint64_t replays, snapshots; // by which readers caught up
     uint64_t resumes;            // vision's restarts that went on from a checkpoint
     uint64_t jumps;              // ticks of which vision only learned the outcome

@@ -142,3 +142,35 @@ void sim_player_compare(struct sim *sim, const struct sim_player *player,
     compare_memories(&c, fog);
     sim->report->compared++;
 }
+
+static bool has_id(const uint64_t *list, uint32_t count, uint64_t id)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i] == id)
+            return true;
+    return false;
+}
+
+// What it has and makes, as of the message of production's that sync applied last.
+void sim_player_compare_stock(struct sim *sim, const struct sim_player *player)
+{
+    const struct sim_stock_moment *moment =
+        &sim->production.history[sim->sync.stock_seq % SIM_STOCK_HISTORY];
+    if (moment->epoch != sim->sync.stock_epoch || moment->seq != sim->sync.stock_seq)
+        return;
+    const struct sim_holding *truth = &moment->of[player->empire];
+    for (size_t i = 0; i < SIM_ITEMS; i++)
+        if (truth->stock[i] != (player->stock[i] < 0 ? 0 : player->stock[i]))
+            sim_fail(sim, "empire %u is shown %lld %s, and has %lld", player->empire,
+                     (long long)player->stock[i], sim_items[i], (long long)truth->stock[i]);
+    // A job that waits is told when it starts, and in full states.
+    bool same = true;
+    for (uint32_t k = 0; k < truth->job_count; k++)
+        same &= truth->waits[k] || has_id(player->jobs, player->job_count, truth->jobs[k]);
+    for (uint32_t i = 0; i < player->job_count; i++)
+        same &= has_id(truth->jobs, truth->job_count, player->jobs[i]);
+    if (!same)
+        sim_fail(sim, "empire %u is shown %u jobs, and has %u, or others", player->empire,
+                 player->job_count, truth->job_count);
+    sim->report->stocks++;
+}

@@ -6,6 +6,7 @@
 #include "libcommon/base/buf.h"
 #include "libcommon/base/rng.h"
 #include "libcommon/base/vec.h"
+#include "services/production/core/production.h"
 #include "services/sync/core/update.h"
 #include "services/vision/core/vision.h"
 #include "services/world/core/world.h"
@@ -67,8 +68,8 @@ struct sim_share_order {
 
 // --- the network ---------------------------------------------------------------------------------
 
-enum sim_node { SIM_WORLD, SIM_VISION, SIM_SYNC, SIM_NODES };
-enum sim_stream { SIM_TICKS, SIM_VISIONS, SIM_STREAMS };
+enum sim_node { SIM_WORLD, SIM_VISION, SIM_SYNC, SIM_PRODUCTION, SIM_NODES };
+enum sim_stream { SIM_TICKS, SIM_VISIONS, SIM_PRODUCTIONS, SIM_STREAMS };
 
 enum sim_kind {
     SIM_STREAM_MESSAGE,
@@ -82,6 +83,7 @@ enum sim_kind {
     SIM_JOIN_REPLY,
     SIM_COMMAND,
     SIM_SHARE,
+    SIM_TRAIN,
 };
 
 // Shared bytes of messages.
@@ -134,7 +136,14 @@ struct sim_reader {
     struct sim_message buffer[SIM_READER_BUFFER];
     size_t buffered;
 };
-enum sim_reader_name { SIM_VISION_TICKS, SIM_SYNC_TICKS, SIM_SYNC_VISIONS, SIM_READERS };
+enum sim_reader_name {
+    SIM_VISION_TICKS,
+    SIM_SYNC_TICKS,
+    SIM_SYNC_VISIONS,
+    SIM_PRODUCTION_TICKS,
+    SIM_SYNC_PRODUCTIONS,
+    SIM_READERS
+};
 
 // --- world ---------------------------------------------------------------------------------------
 
@@ -258,6 +267,49 @@ struct sim_vision {
     struct sim_vision_store store;
 };
 
+// --- production ----------------------------------------------------------------------------------
+
+enum { SIM_ITEMS = 2, SIM_JOBS = 24, SIM_BUILDINGS = 96, SIM_STOCK_HISTORY = 256 };
+
+// What an empire has and is making, after some message of production's stream.
+struct sim_holding {
+    int64_t stock[SIM_ITEMS];
+    uint32_t job_count;
+    uint64_t jobs[SIM_JOBS];
+    bool waits[SIM_JOBS]; // for its building
+};
+struct sim_stock_moment {
+    uint64_t epoch, seq;
+    struct sim_holding of[SIM_EMPIRES + 1];
+};
+
+struct sim_building {
+    uint32_t slot, owner, type;
+    int32_t progress;
+    uint64_t id;
+};
+
+struct sim_production {
+    bool up;
+    uint32_t life;
+    uint64_t up_at, epochs;
+    struct production *core;
+    struct mm_arena *arena;
+    struct production_changes changes;
+    uint32_t building_count;
+    struct sim_building buildings[SIM_BUILDINGS]; // as world's frames tell them
+    struct sim_stock_moment history[SIM_STOCK_HISTORY];
+    // Durable.
+    bool founded[SIM_EMPIRES + 1];
+    int64_t stock[SIM_EMPIRES + 1][SIM_ITEMS];
+    struct {
+        MM_VEC(struct production_job);
+    } jobs;
+    struct {
+        MM_VEC(struct production_change);
+    } answers;
+};
+
 // --- sync and its clients ------------------------------------------------------------------------
 
 enum sim_client_state { SIM_OFFLINE, SIM_JOINING, SIM_LOOKING, SIM_PLAYING };
@@ -279,6 +331,9 @@ struct sim_player {
     uint64_t visible[SIM_SIDE], explored[SIM_SIDE];
     uint32_t entity_count, memory_count;
     struct sim_known entities[SIM_ENTITIES], memories[SIM_MEMORIES];
+    int64_t stock[SIM_ITEMS]; // -1: never told
+    uint32_t job_count;
+    uint64_t jobs[SIM_JOBS]; // open ones
 };
 
 struct sim_client {
@@ -301,6 +356,7 @@ struct sim_sync {
     struct sync_core core;
     struct sync_encoder encoder;
     struct mm_buf out;
+    uint64_t stock_epoch, stock_seq; // production's message applied last
 };
 
 // --- all of it -----------------------------------------------------------------------------------
@@ -310,7 +366,8 @@ struct sim_weather {
     uint32_t delay_max, loss, doubled, partition;
     uint32_t world_crash, vision_crash, sync_crash, world_clean_stop;
     uint32_t store_away, commit_max;
-    uint32_t reconnect, slow, share, spawn, despawn, change, command;
+    uint32_t production_crash;
+    uint32_t reconnect, slow, share, spawn, despawn, change, command, train;
 };
 
 struct sim {
@@ -329,6 +386,7 @@ struct sim {
     struct sim_reader readers[SIM_READERS];
     struct sim_world world;
     struct sim_vision vision;
+    struct sim_production production;
     struct sim_sync sync;
     struct sim_client clients[SIM_EMPIRES];
 
@@ -445,7 +503,18 @@ struct sim_type {
 extern const struct sim_type sim_types[SIM_TYPES];
 extern const char *const sim_terrains[SIM_TERRAINS];
 
+// sim_production.c
+extern const char *const sim_items[SIM_ITEMS];
+extern const char *const sim_recipes[2];
+void sim_production_init(struct sim *sim);
+void sim_production_free(struct sim *sim);
+void sim_production_crash(struct sim *sim);
+void sim_production_round(struct sim *sim);
+void sim_production_take(struct sim *sim, const struct sim_message *message);
+void sim_production_frame(struct sim *sim, const struct sim_message *message);
+
 // sim_sync.c
+void sim_sync_production(struct sim *sim, const struct sim_message *message);
 void sim_sync_init(struct sim *sim);
 void sim_sync_free(struct sim *sim);
 void sim_sync_start(struct sim *sim);
@@ -462,6 +531,7 @@ void sim_player_take(struct sim *sim, struct sim_player *player, const char *tex
 // sim_compare.c
 void sim_player_compare(struct sim *sim, const struct sim_player *player,
                         const struct sim_moment *moment);
+void sim_player_compare_stock(struct sim *sim, const struct sim_player *player);
 
 // sim_play.c
 void sim_weather_choose(struct sim *sim);

@@ -45,13 +45,15 @@ void sim_bytes_drop(struct sim_bytes *bytes)
 
 uint32_t sim_life(const struct sim *sim, enum sim_node node)
 {
-    return node == SIM_WORLD ? sim->world.life
-                             : (node == SIM_VISION ? sim->vision.life : sim->sync.life);
+    const uint32_t lives[SIM_NODES] = {sim->world.life, sim->vision.life, sim->sync.life,
+                                       sim->production.life};
+    return lives[node];
 }
 
 static bool is_up(const struct sim *sim, enum sim_node node)
 {
-    return node == SIM_WORLD ? sim->world.up : (node == SIM_VISION ? sim->vision.up : sim->sync.up);
+    const bool up[SIM_NODES] = {sim->world.up, sim->vision.up, sim->sync.up, sim->production.up};
+    return up[node];
 }
 
 static void post(struct sim *sim, struct sim_message message)
@@ -111,6 +113,8 @@ static void hand_over(struct sim *sim, const struct sim_message *message)
             sim_world_take(sim, message);
         else if (message->to == SIM_VISION)
             sim_vision_take(sim, message);
+        else if (message->to == SIM_PRODUCTION)
+            sim_production_take(sim, message);
         else
             sim_sync_take(sim, message);
         break;
@@ -142,7 +146,7 @@ void sim_mail_free(struct sim *sim)
 
 // --- publishers ----------------------------------------------------------------------------------
 
-static const enum sim_node publisher_node[SIM_STREAMS] = {SIM_WORLD, SIM_VISION};
+static const enum sim_node publisher_node[SIM_STREAMS] = {SIM_WORLD, SIM_VISION, SIM_PRODUCTION};
 
 void sim_publisher_close(struct sim *sim, enum sim_stream stream)
 {
@@ -246,6 +250,8 @@ void sim_reader_open(struct sim *sim, enum sim_reader_name name, uint64_t epoch,
         [SIM_VISION_TICKS] = {.node = SIM_VISION, .stream = SIM_TICKS},
         [SIM_SYNC_TICKS] = {.node = SIM_SYNC, .stream = SIM_TICKS},
         [SIM_SYNC_VISIONS] = {.node = SIM_SYNC, .stream = SIM_VISIONS},
+        [SIM_PRODUCTION_TICKS] = {.node = SIM_PRODUCTION, .stream = SIM_TICKS},
+        [SIM_SYNC_PRODUCTIONS] = {.node = SIM_SYNC, .stream = SIM_PRODUCTIONS},
     };
     sim_reader_close(sim, name);
     sim->readers[name] = shapes[name];
@@ -271,17 +277,34 @@ void sim_reader_restart(struct sim *sim, enum sim_reader_name name)
     reader->call = 0;
 }
 
+static void hand_on(struct sim *sim, uint32_t name, const struct sim_message *message,
+                    bool snapshot)
+{
+    switch (name) {
+    case SIM_VISION_TICKS:
+        sim_vision_frame(sim, message, snapshot);
+        break;
+    case SIM_SYNC_TICKS:
+        sim_sync_tick(sim, message, snapshot);
+        break;
+    case SIM_SYNC_VISIONS:
+        sim_sync_vision(sim, message);
+        break;
+    case SIM_PRODUCTION_TICKS:
+        sim_production_frame(sim, message);
+        break;
+    default:
+        sim_sync_production(sim, message);
+        break;
+    }
+}
+
 static void deliver(struct sim *sim, uint32_t name, const struct sim_message *message)
 {
     struct sim_reader *reader = &sim->readers[name];
     reader->epoch = message->epoch;
     reader->seq = message->seq;
-    if (name == SIM_VISION_TICKS)
-        sim_vision_frame(sim, message, false);
-    else if (name == SIM_SYNC_TICKS)
-        sim_sync_tick(sim, message, false);
-    else
-        sim_sync_vision(sim, message);
+    hand_on(sim, name, message, false);
 }
 
 static void ask(struct sim *sim, uint32_t name)
@@ -403,10 +426,7 @@ void sim_reader_catch_up_reply(struct sim *sim, const struct sim_message *reply)
         reader->epoch = reply->epoch;
         reader->seq = reply->seq;
         reader->wants_snapshot = false;
-        if (reply->reader == SIM_VISION_TICKS)
-            sim_vision_frame(sim, reply, true);
-        else
-            sim_sync_tick(sim, reply, true);
+        hand_on(sim, reply->reader, reply, true);
         return; // and once more, for what was published meanwhile
     }
     if (!reply->flag) {

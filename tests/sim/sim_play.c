@@ -13,7 +13,8 @@ void sim_weather_choose(struct sim *sim)
                               .spawn = 250,
                               .despawn = 60,
                               .change = 600,
-                              .command = 700};
+                              .command = 700,
+                              .train = 300};
     // Low, so that it is reached, or out of reach.
     sim->memories_max = sim_chance(sim, 4000) ? 6 : SIM_MEMORIES - 8;
     // Each seed has its own climate, from fair to foul.
@@ -31,6 +32,8 @@ void sim_weather_choose(struct sim *sim)
         w->vision_crash = (uint32_t)sim_below(sim, 30);
     if (sim_chance(sim, 4000))
         w->sync_crash = (uint32_t)sim_below(sim, 20);
+    if (sim_chance(sim, 4000))
+        w->production_crash = (uint32_t)sim_below(sim, 20);
     if (sim_chance(sim, 4000)) {
         w->store_away = (uint32_t)sim_below(sim, 15);
         w->commit_max = (uint32_t)sim_below(sim, 6);
@@ -75,6 +78,33 @@ static void random_command(struct sim *sim)
         sim_send(sim, command);
 }
 
+// Begins a job somewhere, or ends one.
+static void random_job(struct sim *sim)
+{
+    struct sim_client *client = &sim->clients[sim_below(sim, SIM_EMPIRES)];
+    const struct sim_player *player = &client->player;
+    if (client->state != SIM_PLAYING)
+        return;
+    struct sim_message train = {.kind = SIM_TRAIN,
+                                .from = SIM_SYNC,
+                                .to = SIM_PRODUCTION,
+                                .a = (uint64_t)(client - sim->clients) + 1,
+                                .b = client->next_seq++,
+                                .tick = player->empire,
+                                .q = (int32_t)sim_below(sim, 2),
+                                .seq = 1 + sim_below(sim, 3)};
+    if (player->job_count > 0 && sim_chance(sim, 2000)) {
+        train.flag = true;
+        train.units[0] = player->jobs[sim_below(sim, player->job_count)];
+    }
+    for (uint32_t i = 0; i < player->entity_count && !train.units[0]; i++)
+        if (sim_types[player->entities[i].type].kind == MMORTS__FRAME__KIND__KIND_BUILDING &&
+            sim_chance(sim, 5000))
+            train.units[0] = player->entities[i].id;
+    if (train.units[0])
+        sim_send(sim, train);
+}
+
 static void random_share(struct sim *sim)
 {
     sim_send(sim, (struct sim_message){.kind = SIM_SHARE,
@@ -112,6 +142,8 @@ static void fate(struct sim *sim)
         sim_vision_crash(sim);
     if (sim_chance(sim, w->sync_crash))
         sim_sync_crash(sim);
+    if (sim_chance(sim, w->production_crash))
+        sim_production_crash(sim);
 }
 
 void sim_play_round(struct sim *sim)
@@ -122,4 +154,6 @@ void sim_play_round(struct sim *sim)
         random_command(sim);
     if (sim_chance(sim, sim->weather.share))
         random_share(sim);
+    if (sim_chance(sim, sim->weather.train))
+        random_job(sim);
 }

@@ -25,7 +25,9 @@ void sim_player_reset(struct sim_player *player)
     player->named = 0;
     memset(player->visible, 0, sizeof player->visible);
     memset(player->explored, 0, sizeof player->explored);
-    player->entity_count = player->memory_count = 0;
+    player->entity_count = player->memory_count = player->job_count = 0;
+    for (size_t i = 0; i < SIM_ITEMS; i++)
+        player->stock[i] = -1;
 }
 
 // --- values --------------------------------------------------------------------------------------
@@ -259,6 +261,38 @@ static void hex_news(struct reading *r, uint32_t object)
     *visible = state == 2 ? *visible | bit : *visible & ~bit;
 }
 
+// --- production ----------------------------------------------------------------------------------
+
+static void resources(struct reading *r, uint32_t message)
+{
+    uint32_t object = sim_json_get(&json, message, "resources");
+    for (size_t i = 0; object && i < SIM_ITEMS; i++)
+        r->player->stock[i] = sim_json_int(&json, sim_json_get(&json, object, sim_items[i]),
+                                           r->player->stock[i], &r->bad);
+}
+
+static void job(struct reading *r, uint32_t object)
+{
+    struct sim_player *p = r->player;
+    uint32_t event = sim_json_get(&json, object, "event"),
+             node = sim_json_get(&json, object, "job");
+    uint64_t id = 0;
+    uint32_t at = 0;
+    if (!event || !node ||
+        mm_id_parse(json.text + json.nodes[node].from, json.nodes[node].len, "job_", &id) !=
+            MM_OK) {
+        FAIL(r, "a job without event or id");
+        return;
+    }
+    while (at < p->job_count && p->jobs[at] != id)
+        at++;
+    bool open = sim_json_is(&json, event, "started") || sim_json_is(&json, event, "progress");
+    if (open && at == p->job_count && p->job_count < SIM_JOBS)
+        p->jobs[p->job_count++] = id;
+    if (!open && at < p->job_count)
+        p->jobs[at] = p->jobs[--p->job_count];
+}
+
 // --- messages ------------------------------------------------------------------------------------
 
 static void each(struct reading *r, uint32_t message, const char *key,
@@ -277,8 +311,8 @@ static void name(struct reading *r, uint32_t object)
 
 static void update(struct reading *r, uint32_t message)
 {
-    static const char *const keys[] = {"type",     "tick",    "full",        "empires",
-                                       "appeared", "changed", "disappeared", "vision"};
+    static const char *const keys[] = {"type",    "tick",        "full",   "empires",   "appeared",
+                                       "changed", "disappeared", "vision", "resources", "jobs"};
     for (uint32_t i = message + 1; i < sim_json_end(&json, message);
          i = sim_json_end(&json, i + 1)) {
         bool known = false;
@@ -298,6 +332,8 @@ static void update(struct reading *r, uint32_t message)
     each(r, message, "changed", changed);
     each(r, message, "disappeared", disappeared);
     each(r, message, "vision", hex_news);
+    resources(r, message);
+    each(r, message, "jobs", job);
 }
 
 static void remember(struct reading *r, struct sim_known known, uint32_t object)

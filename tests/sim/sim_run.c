@@ -23,6 +23,7 @@ const char *const sim_fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_EXPLORED_NOT_SAVED] = "explored_not_saved",
     [SIM_FAULT_UPDATE_DROPPED] = "update_dropped",
     [SIM_FAULT_DESPAWN_DROPPED] = "despawn_dropped",
+    [SIM_FAULT_JOB_NOT_SAVED] = "job_not_saved",
 };
 
 void sim_fail(struct sim *sim, const char *format, ...)
@@ -71,6 +72,7 @@ static struct sim *sim_new(const struct sim_options *options, struct sim_report 
     sim_weather_choose(sim);
     sim_world_init(sim);
     sim_vision_init(sim);
+    sim_production_init(sim);
     sim_sync_init(sim);
     return sim;
 }
@@ -79,6 +81,7 @@ static void sim_free(struct sim *sim)
 {
     sim_sync_free(sim);
     sim_vision_free(sim);
+    sim_production_free(sim);
     sim_world_free(sim);
     sim_mail_free(sim);
     free(sim->rules);
@@ -90,6 +93,7 @@ static void one_round(struct sim *sim)
     sim_play_round(sim);
     sim_world_round(sim);
     sim_vision_round(sim);
+    sim_production_round(sim);
     sim_sync_round(sim);
     sim_readers_tick(sim);
     sim_deliver_due(sim);

@@ -169,6 +169,10 @@ static void compare(struct sim *sim, struct sim_client *client)
         return;
     }
     sim_player_compare(sim, &client->player, moment);
+    const struct sync_holding *holding =
+        sync_stock_holding(&sim->sync.core.stock, client->player.empire);
+    if (holding && !holding->dirty && sim->sync.stock_epoch)
+        sim_player_compare_stock(sim, &client->player);
 }
 
 static void deliver_client(struct sim *sim, struct sim_client *client)
@@ -189,6 +193,20 @@ static void deliver_client(struct sim *sim, struct sim_client *client)
         compare(sim, client);
 }
 
+// News of production go out with the next tick.
+static void touch_dirty(struct sim *sim)
+{
+    struct sync_core *core = &sim->sync.core;
+    for (size_t i = 0; i < core->views.count; i++) {
+        struct sync_view *view = core->views.items[i];
+        if (!view || view->state != SYNC_VIEW_LIVE)
+            continue;
+        const struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
+        if (holding && holding->dirty)
+            sync_core_touch(core, view);
+    }
+}
+
 void sim_sync_deliver(struct sim *sim)
 {
     struct sync_core *core = &sim->sync.core;
@@ -198,6 +216,7 @@ void sim_sync_deliver(struct sim *sim)
             sim_fail(sim, "sync's core failed");
             return;
         }
+        touch_dirty(sim);
         for (size_t i = 0; i < core->touched.count && !sim_failed(sim); i++)
             deliver_view(sim, core->touched.items[i]);
         for (size_t i = 0; i < SIM_EMPIRES && !sim_failed(sim); i++)
@@ -235,10 +254,25 @@ void sim_sync_vision(struct sim *sim, const struct sim_message *message)
         mmorts__frame__vision_frame__unpack(NULL, message->bytes->len, message->bytes->data));
 }
 
+void sim_sync_production(struct sim *sim, const struct sim_message *message)
+{
+    Mmorts__Frame__ProductionFrame *frame =
+        mmorts__frame__production_frame__unpack(NULL, message->bytes->len, message->bytes->data);
+    if (sync_stock_apply(&sim->sync.core.stock, frame) != MM_OK)
+        sim_fail(sim, "sync refused a production frame");
+    mmorts__frame__production_frame__free_unpacked(frame, NULL);
+    sim->sync.stock_epoch = message->epoch;
+    sim->sync.stock_seq = message->seq;
+}
+
 // --- seats ---------------------------------------------------------------------------------------
 
 static void leave(struct sim *sim, struct sim_client *client)
 {
+    struct sync_holding *holding =
+        client->view ? sync_stock_holding(&sim->sync.core.stock, client->view->empire) : NULL;
+    if (holding)
+        sync_holding_unwatch(holding);
     if (client->view)
         sync_core_view_close(&sim->sync.core, client->view);
     client->view = NULL;
@@ -364,6 +398,7 @@ void sim_sync_start(struct sim *sim)
     sim->sync.up = true;
     sim_reader_open(sim, SIM_SYNC_TICKS, 0, 0);
     sim_reader_open(sim, SIM_SYNC_VISIONS, 0, 0);
+    sim_reader_open(sim, SIM_SYNC_PRODUCTIONS, 0, 0);
 }
 
 static void stop(struct sim *sim)
@@ -377,6 +412,8 @@ static void stop(struct sim *sim)
     mm_buf_free(&sim->sync.out);
     sim_reader_close(sim, SIM_SYNC_TICKS);
     sim_reader_close(sim, SIM_SYNC_VISIONS);
+    sim_reader_close(sim, SIM_SYNC_PRODUCTIONS);
+    sim->sync.stock_epoch = 0;
     sim->sync.up = false;
     sim->sync.life++;
 }

@@ -127,3 +127,4 @@ AROUND(explored_not_saved, EXPLORED_NOT_SAVED, VIEW)
 AROUND(update_dropped, UPDATE_DROPPED,
        VIEW "|health|carries|target|appears|changes|disappears|named")
 AROUND(despawn_dropped, DESPAWN_DROPPED, "refused|sight|shown")
+AROUND(job_not_saved, JOB_NOT_SAVED, "is worth")
