@@ -121,7 +121,7 @@ gen: $(GEN_H)
 cflags:
 	@echo "$(CFLAGS_ALL) $(PKG_CFLAGS)"
 lib: $(LINK_LIBS)
-tests: $(TEST_BIN)
+tests: $(TEST_BIN) $(if $(SANITIZE),,$(patsubst %,$(B)/determinism/core-replay-%,$(VARIANTS) planted))
 
 # --- how it is made ----------------------------------------------------------------------------
 
@@ -198,4 +198,29 @@ $(eval $(call archive,fuzz,$(patsubst %.c,$(B)/fuzz/obj/%.o,$(SHELLS_C) $(CORES_
 $(FUZZ_BIN): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(call lib,fuzz)
 	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
--include $(shell find $(B)/obj $(B)/fuzz/obj -name '*.d' 2>/dev/null)
+# The world's simulation alone, as several compilers see it and with faults planted:
+# test_determinism.c replays one journal by all of them and holds their hashes side by side.
+CORE_REPLAY_C := tests/determinism/core_replay.c tools/replay/source.c tools/replay/source_dir.c \
+                 services/world/stored.c libcommon/io/pb.c $(wildcard services/world/core/*.c) \
+                 $(wildcard libcommon/base/*.c libcommon/hex/*.c) $(GEN_C)
+VARIANT_gcc-O0   := gcc -O0
+VARIANT_gcc-O2   := gcc -O2
+VARIANT_clang-O2 := clang -O2
+VARIANT_sanitize := gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+VARIANTS         := gcc-O0 gcc-O2 clang-O2 sanitize
+FAULTS_WRAP      := world_step world_system_plan world_order_give
+variant-obj       = $(patsubst %.c,$(B)/determinism/$(1)/%.o,$(2))
+$(B)/determinism/flags: FORCE
+	$(call remember,$(foreach v,$(VARIANTS),$(VARIANT_$(v))) $(PKG_CFLAGS))
+define variant
+$(B)/determinism/$(1)/%.o: %.c $(B)/determinism/flags | $(GEN_H)
+	@mkdir -p $$(@D)
+	$(VARIANT_$(1)) -std=c17 -D_GNU_SOURCE -w -I. -I$(B) $$(PKG_CFLAGS) -MMD -MP -c -o $$@ $$<
+$(B)/determinism/core-replay-$(1): $(call variant-obj,$(1),$(CORE_REPLAY_C) tests/determinism/no_faults.c)
+	$(VARIANT_$(1)) -o $$@ $$^ -lprotobuf-c -lzstd -lpthread
+endef
+$(foreach v,$(VARIANTS),$(eval $(call variant,$(v))))
+$(B)/determinism/core-replay-planted: $(call variant-obj,gcc-O2,$(CORE_REPLAY_C) tests/determinism/faults.c)
+	gcc $(FAULTS_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lprotobuf-c -lzstd -lpthread
+
+-include $(shell find $(B)/obj $(B)/fuzz/obj $(B)/determinism -name '*.d' 2>/dev/null)

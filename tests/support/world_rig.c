@@ -5,11 +5,13 @@
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/stream_reader.h"
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
-enum { READY_MS = 20000, ENV_MAX = 24, ENV_BYTES = 160 };
+enum { READY_MS = 20000, REPLAY_MS = 120000, ENV_MAX = 24, ENV_BYTES = 160 };
 
 static void must(enum mm_err err, const char *what)
 {
@@ -71,29 +73,66 @@ void rig_open(struct world_rig *rig, const struct test_address *mariadb, const c
     must(mm_stream_reader_open(rig->loop, url, rig->client, &reading, &rig->reader), "reader");
 }
 
+// An environment that leads a program to the session's database.
+struct rig_env {
+    char text[ENV_MAX][ENV_BYTES];
+    const char *list[ENV_MAX + 1];
+    size_t count;
+};
+
+MM_PRINTF(2, 3) static void env_add(struct rig_env *env, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(env->text[env->count], ENV_BYTES, format, args);
+    va_end(args);
+    env->list[env->count] = env->text[env->count];
+    env->list[++env->count] = NULL;
+}
+
+static void env_of_database(struct rig_env *env, const struct world_rig *rig)
+{
+    env->count = 0;
+    env_add(env, "MMORTS_DB_HOST=%s", rig->mariadb.host);
+    env_add(env, "MMORTS_DB_PORT=%u", rig->mariadb.port);
+    env_add(env, "MMORTS_DB_USER=%s", rig->mariadb.user);
+    env_add(env, "MMORTS_DB_PASSWORD=%s", rig->mariadb.password);
+    env_add(env, "MMORTS_TEST_DATABASE=%s", rig->database);
+}
+
 static struct test_process *start(const struct world_rig *rig, const char *socket,
                                   uint16_t http_port)
 {
-    static char text[ENV_MAX][ENV_BYTES];
-    const char *env[ENV_MAX + 1];
-    size_t count = 0;
-    const struct test_address *db = &rig->mariadb;
-    snprintf(text[count++], ENV_BYTES, "MMORTS_WORLD_RPC=ipc://%s/%srpc", rig->dir, socket);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_WORLD_STREAM=ipc://%s/%sstream", rig->dir, socket);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_WORLD_HTTP=127.0.0.1:%u", http_port);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_AUTH_RPC=ipc://%s/auth", rig->dir);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_HOST=%s", db->host);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_PORT=%u", db->port);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_USER=%s", db->user);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_DB_PASSWORD=%s", db->password);
-    snprintf(text[count++], ENV_BYTES, "MMORTS_TEST_DATABASE=%s", rig->database);
-    for (size_t i = 0; i < count; i++)
-        env[i] = text[i];
-    for (size_t i = 0; rig->settings && rig->settings[i] && count < ENV_MAX; i++)
-        env[count++] = rig->settings[i];
-    env[count] = NULL;
+    struct rig_env env;
+    env_of_database(&env, rig);
+    env_add(&env, "MMORTS_WORLD_RPC=ipc://%s/%srpc", rig->dir, socket);
+    env_add(&env, "MMORTS_WORLD_STREAM=ipc://%s/%sstream", rig->dir, socket);
+    env_add(&env, "MMORTS_WORLD_HTTP=127.0.0.1:%u", http_port);
+    env_add(&env, "MMORTS_AUTH_RPC=ipc://%s/auth", rig->dir);
+    for (size_t i = 0; rig->settings && rig->settings[i] && env.count < ENV_MAX; i++)
+        env_add(&env, "%s", rig->settings[i]);
     const char *const argv[] = {"mmorts-world", "--config", rig->config, NULL};
-    return test_process_start(argv, env);
+    return test_process_start(argv, env.list);
+}
+
+void rig_replay(const struct world_rig *rig, const char *const *arguments, int status,
+                char **output)
+{
+    struct rig_env env;
+    env_of_database(&env, rig);
+    const char *argv[16] = {"mmorts-replay", "--config", rig->config};
+    for (size_t i = 0; arguments && arguments[i] && i < 12; i++)
+        argv[3 + i] = arguments[i];
+    struct test_process *process = test_process_start(argv, env.list);
+    int ended = test_process_wait(process, REPLAY_MS);
+    char *log = test_process_log(process);
+    if (!WIFEXITED(ended) || WEXITSTATUS(ended) != status)
+        test_fail("mmorts-replay ended with %d, not %d:\n%.4000s", WEXITSTATUS(ended), status, log);
+    test_process_free(process);
+    if (output)
+        *output = log;
+    else
+        free(log);
 }
 
 void rig_start(struct world_rig *rig)

@@ -44,6 +44,11 @@ void rig_show(struct world_rig *rig);
 // Another process of the same session, on sockets of its own.
 struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port);
 
+// Runs mmorts-replay on the session with these further arguments and expects that exit status.
+// *output (may be NULL) is what it printed; the caller frees.
+void rig_replay(const struct world_rig *rig, const char *const *arguments, int status,
+                char **output);
+
 // Turns the loop for a while.
 void rig_turn(struct world_rig *rig, uint32_t ms);
 // Until the reader has seen the tick; false at the time limit.
