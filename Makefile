@@ -114,6 +114,10 @@ images: ## build the container images mmorts-NAME of the six services (needs a D
 test-images: images all ## run the images as compose/ does, replace and kill each with players in the game
 	@B=$(B) tests/images/run.sh
 
+soak-world: all $(B)/tests/integration/test_world_crash ## 120 kills of world under load (KILLS=N SEED=N)
+	@MMORTS_SOAK_KILLS=$(or $(KILLS),120) MMORTS_SOAK_SEED=$(or $(SEED),1) \
+	  $(B)/tests/integration/test_world_crash --filter 'world_crash/kill_9_under_load'
+
 clean: ## remove everything that was built
 	rm -rf build
 

@@ -21,6 +21,25 @@ static void must(enum mm_err err, const char *what)
 
 // --- the reader ---------------------------------------------------------------------------------
 
+static void note_hash(struct world_rig *rig)
+{
+    uint64_t tick = rig->mirror->tick;
+    if (tick >= rig->hashes_end) {
+        uint64_t end = tick * 2 + 1024;
+        rig->hashes = realloc(rig->hashes, end * sizeof *rig->hashes);
+        if (!rig->hashes)
+            test_fail("out of memory");
+        memset(rig->hashes + rig->hashes_end, 0, (end - rig->hashes_end) * sizeof *rig->hashes);
+        rig->hashes_end = end;
+    }
+    rig->hashes[tick] = rig->mirror->state_hash;
+}
+
+uint64_t rig_hash_seen(const struct world_rig *rig, uint64_t tick)
+{
+    return tick < rig->hashes_end ? rig->hashes[tick] : 0;
+}
+
 static void on_message(void *arg, const struct mm_stream_message *message)
 {
     struct world_rig *rig = arg;
@@ -28,6 +47,7 @@ static void on_message(void *arg, const struct mm_stream_message *message)
     if (message->tick != rig->mirror->tick || message->tick != rig->last_tick + 1)
         test_fail("tick %" PRIu64 " after %" PRIu64, message->tick, rig->last_tick);
     rig->last_tick = message->tick;
+    note_hash(rig);
     rig->frames++;
 }
 
@@ -38,6 +58,7 @@ static void on_snapshot(void *arg, const struct mm_stream_message *message)
     if (message->tick != rig->mirror->tick || message->tick < rig->last_tick)
         test_fail("the tick went back from %" PRIu64 " to %" PRIu64, rig->last_tick, message->tick);
     rig->last_tick = message->tick;
+    note_hash(rig);
     rig->snapshots++;
 }
 
@@ -176,6 +197,7 @@ void rig_close(struct world_rig *rig)
     mm_rpc_client_close(rig->client);
     mm_loop_destroy(rig->loop);
     mirror_free(rig->mirror);
+    free(rig->hashes);
 }
 
 void rig_show(struct world_rig *rig)

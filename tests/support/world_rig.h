@@ -26,6 +26,8 @@ struct world_rig {
     struct mm_stream_reader *reader;
     struct mirror *mirror;
     uint64_t frames, snapshots, last_tick;
+    uint64_t *hashes; // by tick, of every frame seen; 0: not seen
+    uint64_t hashes_end;
     const char *const *settings; // further NAME=value for the process
     char config[128];            // file
 };
@@ -53,6 +55,9 @@ void rig_replay(const struct world_rig *rig, const char *const *arguments, int s
 void rig_turn(struct world_rig *rig, uint32_t ms);
 // Until the reader has seen the tick; false at the time limit.
 bool rig_until_tick(struct world_rig *rig, uint64_t tick, uint32_t timeout_ms);
+
+// The state hash that the stream told for a tick, 0 if that tick was not seen.
+uint64_t rig_hash_seen(const struct world_rig *rig, uint64_t tick);
 
 // Until none of the empire's entities is under way.
 bool rig_until_still(struct world_rig *rig, uint32_t empire, uint32_t timeout_ms);
