@@ -300,6 +300,7 @@ void sim_production_frame(struct sim *sim, const struct sim_message *message)
         p->building_count = 0;
         production_buildings_clear(p->core);
     }
+    production_pause(p->core, frame->state != MMORTS__FRAME__SESSION_STATE__SESSION_STATE_RUNNING);
     for (size_t i = 0; frame->empires && i < frame->empires->n_empire; i++)
         if (production_found(p->core, frame->empires->empire[i], &p->changes) != MM_OK)
             abort();

@@ -297,6 +297,8 @@ static void take_inbox(struct sim *sim)
                       1 + (uint32_t)sim_below(sim, 2), (int32_t)sim_below(sim, 40) - 20,
                       (int32_t)sim_below(sim, 40) - 20);
     }
+    if (world_is_paused(world->core) ? sim_chance(sim, 400) : sim_chance(sim, 8) && !sim->calm)
+        fixture_pause(&world->inputs, !world_is_paused(world->core));
     uint32_t many = world_entity_count(world->core) > 45 ? 6 : 1;
     while (world->inputs.count < INPUTS_MAX && sim_chance(sim, sim->weather.despawn * many)) {
         struct world_entity_view view;
