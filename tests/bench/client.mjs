@@ -16,7 +16,7 @@ import { BUILD, ROOT } from '../support/servers.mjs';
 const { chromium } = createRequire(join(ROOT, 'tests/'))('playwright-core');
 const WEB = join(ROOT, 'services/sync/web');
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
-const HEXES = 5000, ENTITIES = 300, FRAMES = 400;
+const HEXES = 5000, ENTITIES = 300, FRAMES = 240;
 
 const server = createServer((request, response) => {
     const path = request.url === '/' ? '/index.html' : request.url;

@@ -5,7 +5,8 @@ const SIDE = 480;          // px of the map plane in one mask
 const STEP = 6;            // px of the map plane per px of a mask: coarse, so that enlarging it blurs
 const PX = SIDE / STEP;
 const REACH = SIZE * 1.9;  // a hex changes the masks up to here from its centre
-const MAKE_MS = 4;         // of one frame for masks that changed
+const MAKE_MS = 4;         // of one frame for masks that changed,
+const MADE_MIN = 4;        // but so many at least: a slow machine must get on too
 export const SHROUD_COLOR = '#07090d';
 const FOG_COLOR = 'rgba(10,14,26,.56)';
 
@@ -42,6 +43,7 @@ export class Fog {
   #whole = null;      // the masks in view side by side: {canvas, tx, ty, columns, rows}
   #stale = true;
   #turn = 0;
+  #made = 0;          // masks in this frame
   #surrounded = new WeakSet();
   #scratch = maskCanvas();
   #inside = brush(0.85, 1.75);
@@ -81,29 +83,48 @@ export class Fog {
     ctx.drawImage(canvas, x - middle, y - middle);
   }
 
-  #make(mask, tx, ty) {
-    const ctx = mask.canvas.getContext('2d'), shroud = this.#scratch.getContext('2d');
-    for (const [layer, color] of [[ctx, FOG_COLOR], [shroud, SHROUD_COLOR]]) {
-      layer.globalCompositeOperation = 'copy';
-      layer.fillStyle = color;
-      layer.fillRect(0, 0, PX, PX);
-      layer.globalCompositeOperation = 'destination-out';
-    }
+  /** The known hexes that reach into a mask, and how many there would be if all were known. */
+  #near(tx, ty) {
+    const found = [];
+    let places = 0;
     const stepX = SIZE * Math.sqrt(3), stepY = SIZE * 1.5;
     const r1 = Math.ceil(((ty + 1) * SIDE + REACH) / stepY);
     for (let r = Math.floor((ty * SIDE - REACH) / stepY); r <= r1; r++) {
       const q1 = Math.ceil(((tx + 1) * SIDE + REACH) / stepX - r / 2);
       for (let q = Math.floor((tx * SIDE - REACH) / stepX - r / 2); q <= q1; q++) {
+        places++;
         const known = this.#state.hexes.get(hex.key(q, r));
-        if (!known) continue;
-        const center = toPixel(q, r);
-        const x = (center.x - tx * SIDE) / STEP, y = (center.y - ty * SIDE) / STEP;
-        this.#wipe(shroud, this.#isInside(known) ? this.#inside : this.#rims[noise(q, r, 5) * this.#rims.length | 0], x, y);
-        if (known.state === VISIBLE) this.#wipe(ctx, this.#inside, x, y);
+        if (known) found.push(known);
       }
     }
-    ctx.globalCompositeOperation = 'source-over';
-    ctx.drawImage(this.#scratch, 0, 0);
+    return { found, places };
+  }
+
+  /** Fills a layer, unless it would be wiped as a whole, and wipes the hexes out of it. */
+  #layer(ctx, color, tx, ty, hexes, all, brushOf) {
+    ctx.globalCompositeOperation = 'copy';
+    ctx.fillStyle = all ? 'transparent' : color;
+    ctx.fillRect(0, 0, PX, PX);
+    if (all) return;
+    ctx.globalCompositeOperation = 'destination-out';
+    for (const known of hexes) {
+      const { x, y } = toPixel(known.q, known.r);
+      this.#wipe(ctx, brushOf(known), (x - tx * SIDE) / STEP, (y - ty * SIDE) / STEP);
+    }
+  }
+
+  // Most masks are all of one kind, which costs next to nothing.
+  #make(mask, tx, ty) {
+    const ctx = mask.canvas.getContext('2d'), shroud = this.#scratch.getContext('2d');
+    const { found, places } = this.#near(tx, ty);
+    const visible = found.filter(known => known.state === VISIBLE);
+    this.#layer(ctx, FOG_COLOR, tx, ty, visible, visible.length === places, () => this.#inside);
+    if (found.length < places || !found.every(known => this.#isInside(known))) {
+      this.#layer(shroud, SHROUD_COLOR, tx, ty, found, false, known =>
+        this.#isInside(known) ? this.#inside : this.#rims[noise(known.q, known.r, 5) * this.#rims.length | 0]);
+      ctx.globalCompositeOperation = 'source-over';
+      ctx.drawImage(this.#scratch, 0, 0);
+    }
     mask.dirty = false;
   }
 
@@ -111,7 +132,8 @@ export class Fog {
     const name = hex.key(tx, ty);
     let mask = this.#masks.get(name);
     if (!mask) this.#masks.set(name, mask = { canvas: null, dirty: true });
-    if (mask.dirty && performance.now() < deadline) {
+    if (mask.dirty && (this.#made < MADE_MIN || performance.now() < deadline)) {
+      this.#made++;
       mask.canvas ??= maskCanvas();
       this.#make(mask, tx, ty);
     }
@@ -125,6 +147,7 @@ export class Fog {
     const canvas = whole && whole.columns === columns && whole.rows === rows ? whole.canvas : maskCanvas(columns * PX, rows * PX);
     const ctx = canvas.getContext('2d');
     const deadline = performance.now() + MAKE_MS;
+    this.#made = 0;
     this.#stale = false;
     ctx.globalCompositeOperation = 'copy';
     ctx.fillStyle = SHROUD_COLOR;
