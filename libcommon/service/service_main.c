@@ -65,6 +65,7 @@ static bool read_arguments(int argc, char **argv, struct arguments *out)
             out->version = true;
             break;
         default:
+            fprintf(stderr, "%s: --help tells how it is used\n", argv[0]);
             return false;
         }
     }

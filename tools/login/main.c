@@ -3,6 +3,7 @@
 #include "tools/login/login.h"
 
 #include "libcommon/base/log.h"
+#include "libcommon/io/address.h"
 #include "libcommon/io/http.h"
 #include "libcommon/io/loop.h"
 
@@ -70,7 +71,15 @@ static bool read_arguments(int argc, char **argv, struct arguments *out)
             return false;
         }
     }
-    return optind == argc && out->listen != NULL && out->data != NULL;
+    const char *problem = optind < argc                          ? "unexpected argument"
+                          : out->listen == NULL                  ? "--listen is missing"
+                          : mm_address_listen_error(out->listen) ? "--listen must be HOST:PORT"
+                          : out->data == NULL                    ? "--data is missing"
+                                                                 : NULL;
+    if (problem != NULL) {
+        fprintf(stderr, "mmorts-login: %s\n", problem);
+    }
+    return problem == NULL;
 }
 
 static void on_signal(struct mm_loop *loop, int signal_number, void *arg)
@@ -104,7 +113,7 @@ int main(int argc, char **argv)
 {
     struct arguments arguments;
     if (!read_arguments(argc, argv, &arguments)) {
-        fputs(usage, stderr);
+        fputs("mmorts-login: --help tells how it is used\n", stderr);
         return 2;
     }
     if (arguments.help) {
