@@ -12,8 +12,8 @@ const OPEN = 1;              // WebSocket.OPEN; an injected constructor need not
 const RESTARTS = 1012;
 const LOST = 1006;
 
-/** Close codes after which trying again is of no use: refused, replaced, or left of one's own will. */
-export const FINAL_CLOSE_CODES = new Set([1000, 4401, 4403, 4404, 4409]);
+/** Close codes after which trying again is of no use: left, sent away by an operator, refused, replaced. */
+export const FINAL_CLOSE_CODES = new Set([1000, 1008, 4401, 4403, 4404, 4409]);
 
 /**
  * The connection to the sync service: connects, reconnects with back-off and the last tick, sends

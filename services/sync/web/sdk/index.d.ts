@@ -94,7 +94,7 @@ export interface Recipe {
 
 export interface Job {
   /** `waiting`: accepted, not started; known of the jobs of this connection only */
-  event: 'waiting' | 'started' | 'progress' | 'completed' | 'failed' | 'cancelled';
+  event: 'waiting' | 'started' | 'progress' | 'completed' | 'failed' | 'cancelled' | 'ended';
   job: string;
   building: string;
   recipe: string;
@@ -109,6 +109,7 @@ export interface GameEvent {
   entity?: string;
   other?: string;
   value?: number;
+  resource?: string;
 }
 
 export type Change =

@@ -245,7 +245,7 @@ test('there is a bound of commands that wait', async () => {
     assert.equal(socket().commands.length, 257);
 });
 
-for (const [code, reason] of [[4401, 'expired'], [4403, 'banned'], [4404, 'unknown_session'], [4409, 'replaced'], [1000, '']]) {
+for (const [code, reason] of [[4401, 'expired'], [4403, 'banned'], [4404, 'unknown_session'], [4409, 'replaced'], [1008, 'disconnected'], [1000, '']]) {
     test(`close code ${code} is final`, async () => {
         await open();
         const waiting = outcome(connection.command('stop'));

@@ -96,7 +96,7 @@ test('resources and jobs', () => {
     assert.deepEqual([state.jobs.get('job_1').recipe, state.jobs.get('job_1').end_tick], ['train_scout', 230]);
     state.apply(update(120, { jobs: [{ event: 'started', job: 'job_2', building: 'b', recipe: 'r', start_tick: 1, end_tick: 2 }, { event: 'failed', job: 'job_2', reason: 'full' }] }));
     assert.deepEqual([...state.jobs.keys()], ['job_1']);
-    for (const event of ['completed', 'cancelled']) {
+    for (const event of ['completed', 'cancelled', 'ended']) {
         state.apply(update(130, { jobs: [{ event: 'started', job: `job_${event}`, building: 'b', recipe: 'r', start_tick: 1, end_tick: 2 }] }));
         state.apply(update(131, { jobs: [{ event, job: `job_${event}` }] }));
     }
