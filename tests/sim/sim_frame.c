@@ -72,7 +72,8 @@ static void add(Mmorts__Frame__TickFrame *frame, struct mm_arena *arena, enum si
         column->attribute = numbers[what];
         Mmorts__Frame__AttributeColumn **columns =
             mm_arena_calloc(arena, frame->n_columns + 1, sizeof *columns);
-        memcpy(columns, frame->columns, frame->n_columns * sizeof *columns);
+        for (size_t i = 0; i < frame->n_columns; i++)
+            columns[i] = frame->columns[i];
         columns[frame->n_columns++] = column;
         frame->columns = columns;
     }
@@ -85,8 +86,10 @@ static void add(Mmorts__Frame__TickFrame *frame, struct mm_arena *arena, enum si
     size_t n = column->n_entity + 1;
     uint32_t *entities = mm_arena_calloc(arena, n, sizeof *entities);
     int32_t *values = mm_arena_calloc(arena, n, sizeof *values);
-    memcpy(entities, column->entity, (n - 1) * sizeof *entities);
-    memcpy(values, column->value, (n - 1) * sizeof *values);
+    for (size_t i = 0; i < n - 1; i++) {
+        entities[i] = column->entity[i];
+        values[i] = column->value[i];
+    }
     entities[n - 1] = slot;
     values[n - 1] = value;
     column->entity = entities;
