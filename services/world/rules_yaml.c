@@ -116,6 +116,19 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
     type->amount = get_u32(node, "amount", 1000000000, 0);
     type->flags = read_flags(node);
     type->blocks = mm_yaml_get_bool(node, "blocks", !walks);
+    type->attack = get_u32(node, "attack", 1000000, 0);
+    type->defence = get_u32(node, "defence", 1000000, 0);
+    // Both belong to an attack and mean nothing without one.
+    bool fights = type->attack > 0;
+    if (fights || mm_yaml_find(node, "attack_range"))
+        type->attack_range_hexes =
+            (uint32_t)mm_yaml_need_int(node, "attack_range", 1, WORLD_ATTACK_RANGE_MAX);
+    if (fights || mm_yaml_find(node, "attack_cooldown"))
+        type->attack_cooldown_ticks = (uint32_t)mm_yaml_need_int(node, "attack_cooldown", 1, 10000);
+    if (!fights && type->attack_range_hexes + type->attack_cooldown_ticks > 0)
+        mm_yaml_fail(node, "%s has no attack for its attack_range or attack_cooldown", name);
+    if (fights && type->kind == MMORTS__FRAME__KIND__KIND_RESOURCE)
+        mm_yaml_fail(node, "%s is a resource, so it cannot attack", name);
     if (type->blocks && type->ticks_per_hex > 0)
         mm_yaml_fail(node, "%s moves, so it cannot block", name);
     mm_yaml_end(node);
@@ -183,6 +196,10 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
         get_u32(node, "path_nodes_per_search", 65536, movement->path_nodes_per_search);
     movement->patience_ticks = get_u32(node, "patience", 200, movement->patience_ticks);
     movement->replans_max = get_u32(node, "replans", 200, movement->replans_max);
+    mm_yaml_end(node);
+    node = mm_yaml_get_map(root, "combat");
+    rules->combat.guard = mm_yaml_get_bool(node, "guard", true);
+    rules->combat.leash_hexes = get_u32(node, "leash", 100, rules->combat.leash_hexes);
     mm_yaml_end(node);
     struct world_command_rules *commands = &rules->commands;
     node = mm_yaml_get_map(root, "commands");

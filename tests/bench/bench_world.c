@@ -68,7 +68,7 @@ static void send(struct world *world, uint32_t slot, int32_t by)
     if (world_map_cell(&world->map, goal) == WORLD_CELL_NONE)
         goal.q = place->q - by;
     if (world_map_cell(&world->map, goal) != WORLD_CELL_NONE)
-        world_order_begin_move(world, slot, goal);
+        world_order_begin(world, slot, WORLD_ORDER_MOVE, goal);
 }
 
 struct times {

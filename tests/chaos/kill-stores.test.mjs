@@ -19,7 +19,7 @@ const CLEAR = new Set(['unavailable', 'timeout', 'paused']);
 let game, bots, crowd, pids;
 
 before(async () => {
-    game = await Game.start({ services: quickServices() });
+    game = await Game.start({ env: { MMORTS_WORLD_GUARD: 'false' }, services: quickServices() });
     bots = startBots(game, BOTS);
     crowd = await Crowd.join(game, NAMES, randomFrom(1));
     await bots.playing();

@@ -12,11 +12,12 @@ import { waitFor } from '../support/servers.mjs';
 
 const NAMES = ['ann', 'ben', 'cem'];
 const services = quickServices();
+const PEACE = { MMORTS_WORLD_GUARD: 'false' };
 
 let game, bots, crowd;
 
 before(async () => {
-    game = await Game.start({ services });
+    game = await Game.start({ env: PEACE, services });
     bots = startBots(game, 10);
     crowd = await Crowd.join(game, NAMES, randomFrom(2));
     await bots.playing();
@@ -59,7 +60,7 @@ async function startAgain(end) {
     await waitFor('the end of all processes', 5000, () => Object.values(processes).every((one) => !runs(one.pid)));
     const began = performance.now();
     const { directory } = game;
-    game = await Game.start({ services, directory });
+    game = await Game.start({ env: PEACE, services, directory });
     crowd.game = game;
     for (const player of crowd.players) player.game = game;
     await waitFor('everybody', 20000, () => crowd.players.every((player) => player.connected));

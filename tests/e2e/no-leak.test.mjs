@@ -58,6 +58,7 @@ const homeOf = (client) => truth.empires.get(client.empire).home;
 // Sends units as near to the place as there is a way.
 async function march({ player }, types, [q, r]) {
     const units = types.flatMap((type) => player.mine(type)).map((unit) => unit.id);
+    if (units.length === 0) return; // they fell in somebody's land
     for (const [dq, dr] of disc(4).sort(([a, b], [c, d]) => Math.abs(a) + Math.abs(b) - Math.abs(c) - Math.abs(d))) {
         const answer = await player.command('move', { units, target: [q + dq, r + dr] });
         if (answer.type === 'ack') return;

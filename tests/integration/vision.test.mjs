@@ -138,6 +138,7 @@ before(async () => {
     mariadb = await startMariadb();
     directory = tempDir();
     env = {
+        MMORTS_WORLD_GUARD: 'false', // scouts come home from their visits
         MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
         MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
         MMORTS_SESSION: SESSION,

@@ -21,6 +21,12 @@ struct world_rules *fixture_rules(void)
     return rules;
 }
 
+void fixture_peace(struct world_rules *rules)
+{
+    for (uint32_t i = 0; i < rules->type_count; i++)
+        rules->types[i].attack = 0;
+}
+
 struct world_rules *fixture_open_rules(void)
 {
     struct world_rules *rules = fixture_rules();
@@ -158,6 +164,33 @@ void fixture_stop(struct fixture_inputs *inputs, uint64_t player_id, uint64_t cl
     command->order_case = MMORTS__WORLD__COMMAND__ORDER_STOP;
     command->stop = mm_arena_calloc(inputs->arena, 1, sizeof *command->stop);
     mmorts__world__stop_order__init(command->stop);
+}
+
+Mmorts__World__Command *fixture_attack(struct fixture_inputs *inputs, uint64_t player_id,
+                                       uint64_t client_seq, const uint64_t *units, size_t count,
+                                       uint64_t target, bool queued)
+{
+    Mmorts__World__Command *command = fixture_command(inputs, player_id, client_seq, units, count);
+    command->order_case = MMORTS__WORLD__COMMAND__ORDER_ATTACK;
+    command->attack = mm_arena_calloc(inputs->arena, 1, sizeof *command->attack);
+    mmorts__world__attack_order__init(command->attack);
+    command->attack->target = target;
+    command->queued = queued;
+    return command;
+}
+
+Mmorts__World__Command *fixture_attack_move(struct fixture_inputs *inputs, uint64_t player_id,
+                                            uint64_t client_seq, const uint64_t *units,
+                                            size_t count, int32_t q, int32_t r, bool queued)
+{
+    Mmorts__World__Command *command =
+        fixture_move(inputs, player_id, client_seq, units, count, q, r, queued);
+    Mmorts__World__Hex *target = command->move->target;
+    command->order_case = MMORTS__WORLD__COMMAND__ORDER_ATTACK_MOVE;
+    command->attack_move = mm_arena_calloc(inputs->arena, 1, sizeof *command->attack_move);
+    mmorts__world__attack_move_order__init(command->attack_move);
+    command->attack_move->target = target;
+    return command;
 }
 
 // --- running ------------------------------------------------------------------------------------

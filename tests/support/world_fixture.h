@@ -10,6 +10,9 @@
 // The rules of services/world/game; the caller frees.
 struct world_rules *fixture_rules(void);
 
+// Nobody fights by these rules any more: for tests of something else.
+void fixture_peace(struct world_rules *rules);
+
 // The same on an open map without nodes, for tests that need to know what is where.
 struct world_rules *fixture_open_rules(void);
 
@@ -40,6 +43,14 @@ Mmorts__World__Command *fixture_move(struct fixture_inputs *inputs, uint64_t pla
                                      int32_t q, int32_t r, bool queued);
 void fixture_stop(struct fixture_inputs *inputs, uint64_t player_id, uint64_t client_seq,
                   const uint64_t *units, size_t count);
+
+Mmorts__World__Command *fixture_attack(struct fixture_inputs *inputs, uint64_t player_id,
+                                       uint64_t client_seq, const uint64_t *units, size_t count,
+                                       uint64_t target, bool queued);
+// A move that fights whom it meets.
+Mmorts__World__Command *fixture_attack_move(struct fixture_inputs *inputs, uint64_t player_id,
+                                            uint64_t client_seq, const uint64_t *units,
+                                            size_t count, int32_t q, int32_t r, bool queued);
 
 // Sorts and takes the inputs; results are in inputs->results, in the sorted order.
 void fixture_step(struct world *world, struct fixture_inputs *inputs);

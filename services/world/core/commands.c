@@ -1,11 +1,10 @@
+#include "services/world/core/commands.h"
 #include "services/world/core/state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define REASON(name) MMORTS__WORLD__COMMAND_REASON__COMMAND_##name
-
-static void refuse(struct world_result *result, uint32_t reason, const char *message)
+void world_refuse(struct world_result *result, uint32_t reason, const char *message)
 {
     result->reason = reason;
     result->message = message;
@@ -47,16 +46,11 @@ static bool handled_before(const struct world_player *player, uint64_t client_se
             return true;
         }
     }
-    refuse(result, REASON(REPEATED), "handled before");
+    world_refuse(result, REASON(REPEATED), "handled before");
     return true;
 }
 
 // --- whom ----------------------------------------------------------------------------------------
-
-struct squad {
-    uint32_t count;
-    uint32_t slots[WORLD_COMMAND_UNITS_MAX];
-};
 
 static int compare_slots(const void *a, const void *b)
 {
@@ -67,12 +61,12 @@ static int compare_slots(const void *a, const void *b)
 // The player's own living units among those named. Those that are gone are passed over: a member
 // of a group may have died while the order was on its way.
 static bool squad_gather(const struct world *world, const struct world_player *player,
-                         const Mmorts__World__Command *command, struct squad *squad,
+                         const Mmorts__World__Command *command, struct world_squad *squad,
                          struct world_result *result)
 {
     squad->count = 0;
     if (command->n_units == 0 || command->n_units > world->rules.commands.units_max) {
-        refuse(result, REASON(NO_UNITS), "no units, or too many");
+        world_refuse(result, REASON(NO_UNITS), "no units, or too many");
         return false;
     }
     for (size_t i = 0; i < command->n_units; i++) {
@@ -85,19 +79,19 @@ static bool squad_gather(const struct world *world, const struct world_player *p
             squad->slots[squad->count++] = slot;
     }
     if (squad->count == 0) {
-        refuse(result, REASON(UNKNOWN_UNIT), "no such unit");
+        world_refuse(result, REASON(UNKNOWN_UNIT), "no such unit");
         return false;
     }
     qsort(squad->slots, squad->count, sizeof squad->slots[0], compare_slots);
     for (uint32_t i = 0; i < squad->count; i++) {
         if (i > 0 && squad->slots[i] == squad->slots[i - 1]) {
-            refuse(result, REASON(INVALID), "a unit is named twice");
+            world_refuse(result, REASON(INVALID), "a unit is named twice");
             return false;
         }
         const struct world_identity *identity =
             WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, squad->slots[i]);
         if (world->rules.types[identity->type].ticks_per_hex == 0) {
-            refuse(result, REASON(CANNOT), "it cannot move");
+            world_refuse(result, REASON(CANNOT), "it cannot move");
             return false;
         }
     }
@@ -120,7 +114,8 @@ static int compare_members(const void *a, const void *b)
 }
 
 // Whether units that do not belong to the squad, and stay where they are, leave no room there.
-static bool taken_by_others(const struct world *world, const struct squad *squad, uint32_t cell)
+static bool taken_by_others(const struct world *world, const struct world_squad *squad,
+                            uint32_t cell)
 {
     if (world->grid.cells[cell].blockers > 0)
         return true;
@@ -137,7 +132,7 @@ static bool taken_by_others(const struct world *world, const struct squad *squad
 // Gives every member a hex of its own about the target: the nearest member gets the nearest hex.
 // goals[i] belongs to members[i]; members with no way there get WORLD_CELL_NONE. Returns how many
 // got one.
-static uint32_t spread(const struct world *world, const struct squad *squad,
+static uint32_t spread(const struct world *world, const struct world_squad *squad,
                        const struct member *members, struct hex_axial target, uint32_t *goals)
 {
     uint32_t given = 0, room = world->rules.movement.units_per_hex;
@@ -168,7 +163,7 @@ static uint32_t spread(const struct world *world, const struct squad *squad,
     return given;
 }
 
-static bool orders_full(const struct world *world, const struct squad *squad)
+bool world_squad_orders_full(const struct world *world, const struct world_squad *squad)
 {
     for (uint32_t i = 0; i < squad->count; i++) {
         const struct world_orders *orders =
@@ -179,20 +174,22 @@ static bool orders_full(const struct world *world, const struct squad *squad)
     return false;
 }
 
-static bool move(struct world *world, const struct squad *squad,
-                 const Mmorts__World__Command *command, struct world_result *result)
+// Sends everybody to a hex of its own about the target, with orders of that kind.
+static bool march(struct world *world, const struct world_squad *squad,
+                  const Mmorts__World__Command *command, const Mmorts__World__Hex *hex,
+                  enum world_order_kind kind, struct world_result *result)
 {
-    if (!command->move || !command->move->target) {
-        refuse(result, REASON(INVALID), "the target is missing");
+    if (!hex) {
+        world_refuse(result, REASON(INVALID), "the target is missing");
         return false;
     }
-    struct hex_axial target = {command->move->target->q, command->move->target->r};
+    struct hex_axial target = {hex->q, hex->r};
     if (world_map_cell(&world->map, target) == WORLD_CELL_NONE) {
-        refuse(result, REASON(OUT_OF_MAP), "there is no map there");
+        world_refuse(result, REASON(OUT_OF_MAP), "there is no map there");
         return false;
     }
-    if (command->queued && orders_full(world, squad)) {
-        refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
+    if (command->queued && world_squad_orders_full(world, squad)) {
+        world_refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
         return false;
     }
     struct member members[WORLD_COMMAND_UNITS_MAX];
@@ -205,65 +202,77 @@ static bool move(struct world *world, const struct squad *squad,
     }
     qsort(members, squad->count, sizeof members[0], compare_members);
     if (spread(world, squad, members, target, goals) == 0) {
-        refuse(result, REASON(UNREACHABLE), "there is no way");
+        world_refuse(result, REASON(UNREACHABLE), "there is no way");
         return false;
     }
     for (uint32_t i = 0; i < squad->count; i++) {
         if (goals[i] == WORLD_CELL_NONE)
             continue;
         struct hex_axial goal = world_map_hex(&world->map, goals[i]);
-        struct world_order order = {.kind = WORLD_ORDER_MOVE, .q = goal.q, .r = goal.r};
+        struct world_order order = {.kind = (uint8_t)kind, .q = goal.q, .r = goal.r};
         MM_CHECK(world_order_give(world, members[i].slot, &order, command->queued));
     }
     return true;
 }
 
-static bool stop(struct world *world, const struct squad *squad)
+static bool stop(struct world *world, const struct world_squad *squad)
 {
     for (uint32_t i = 0; i < squad->count; i++)
         world_orders_clear(world, squad->slots[i]);
     return true;
 }
 
+static bool carry_out(struct world *world, const struct world_player *player,
+                      const Mmorts__World__Command *command, struct world_result *result)
+{
+    struct world_squad squad;
+    if (command->order_case == MMORTS__WORLD__COMMAND__ORDER__NOT_SET) {
+        world_refuse(result, REASON(INVALID), "there is no order in it");
+        return false;
+    }
+    switch (command->order_case) {
+    case MMORTS__WORLD__COMMAND__ORDER_MOVE:
+        return squad_gather(world, player, command, &squad, result) &&
+               march(world, &squad, command, command->move ? command->move->target : NULL,
+                     WORLD_ORDER_MOVE, result);
+    case MMORTS__WORLD__COMMAND__ORDER_ATTACK_MOVE:
+        return squad_gather(world, player, command, &squad, result) &&
+               march(world, &squad, command,
+                     command->attack_move ? command->attack_move->target : NULL,
+                     WORLD_ORDER_ATTACK_MOVE, result);
+    case MMORTS__WORLD__COMMAND__ORDER_ATTACK:
+        return squad_gather(world, player, command, &squad, result) &&
+               world_command_attack(world, player, &squad, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_STOP:
+        return squad_gather(world, player, command, &squad, result) && stop(world, &squad);
+    default:
+        world_refuse(result, REASON(UNSUPPORTED), "this server does not know the order");
+        return false;
+    }
+}
+
 void world_command(struct world *world, const Mmorts__World__Command *command,
                    struct world_result *result)
 {
     struct world_player *player = world_player_find(world, command->player_id);
-    struct squad squad;
     if (!player) {
-        refuse(result, REASON(NO_EMPIRE), "the player has not joined");
+        world_refuse(result, REASON(NO_EMPIRE), "the player has not joined");
         return;
     }
     if (command->client_seq == 0) {
-        refuse(result, REASON(INVALID), "client_seq is missing");
+        world_refuse(result, REASON(INVALID), "client_seq is missing");
         return;
     }
     if (handled_before(player, command->client_seq, result))
         return;
     if (world->paused) {
-        refuse(result, REASON(PAUSED), "the session is paused");
+        world_refuse(result, REASON(PAUSED), "the session is paused");
         return;
     }
     if (allowance_now(world, player) < WORLD_TICK_RATE_HZ) {
-        refuse(result, REASON(RATE_LIMITED), "too many commands");
+        world_refuse(result, REASON(RATE_LIMITED), "too many commands");
         return;
     }
-    bool done = false;
-    switch (command->order_case) {
-    case MMORTS__WORLD__COMMAND__ORDER_MOVE:
-        done = squad_gather(world, player, command, &squad, result) &&
-               move(world, &squad, command, result);
-        break;
-    case MMORTS__WORLD__COMMAND__ORDER_STOP:
-        done = squad_gather(world, player, command, &squad, result) && stop(world, &squad);
-        break;
-    case MMORTS__WORLD__COMMAND__ORDER__NOT_SET:
-        refuse(result, REASON(INVALID), "there is no order in it");
-        break;
-    default:
-        refuse(result, REASON(UNSUPPORTED), "this server does not know the order");
-        break;
-    }
-    if (done)
+    if (carry_out(world, player, command, result))
         accept(world, player, command->client_seq, result);
 }

@@ -50,6 +50,11 @@ static const struct world_field route_fields[] = {
     FIELD(world_route, goal_q),   FIELD(world_route, goal_r), FIELD(world_route, steps),
     FIELD(world_route, complete), RAW(world_route, packed),
 };
+static const struct world_field fight_fields[] = {
+    FIELD(world_fight, target),   FIELD(world_fight, ready),    FIELD(world_fight, look),
+    FIELD(world_fight, anchor_q), FIELD(world_fight, anchor_r), FIELD(world_fight, ordered),
+    FIELD(world_fight, tries),
+};
 
 #define COMPONENT(name, storage, type, fields)                                                     \
     {                                                                                              \
@@ -65,6 +70,7 @@ const struct world_component world_components[WORLD_COMPONENTS] = {
     [WORLD_ORDERS] = COMPONENT("orders", WORLD_SPARSE, world_orders, orders_fields),
     [WORLD_MOVER] = COMPONENT("mover", WORLD_SPARSE, world_mover, mover_fields),
     [WORLD_ROUTE] = COMPONENT("route", WORLD_SPARSE, world_route, route_fields),
+    [WORLD_FIGHT] = COMPONENT("fight", WORLD_SPARSE, world_fight, fight_fields),
 };
 
 static uint64_t field_value(const uint8_t *at, unsigned bytes)

@@ -19,6 +19,7 @@ enum world_component_id {
     WORLD_ORDERS,   // units with something to do
     WORLD_MOVER,    // units under way: what changes with every step
     WORLD_ROUTE,    // units under way: what changes with every plan
+    WORLD_FIGHT,    // those who fight somebody
     WORLD_COMPONENTS,
 };
 
@@ -51,7 +52,13 @@ struct world_amount {
     int32_t value;
 };
 
-enum world_order_kind { WORLD_ORDER_NONE = 0, WORLD_ORDER_MOVE = 1 };
+enum world_order_kind {
+    WORLD_ORDER_NONE = 0,
+    WORLD_ORDER_MOVE = 1,
+    WORLD_ORDER_ATTACK = 2,      // target, until one of the two is no more or out of sight
+    WORLD_ORDER_ATTACK_MOVE = 3, // a move that stops to fight whom it meets
+    WORLD_ORDER_KINDS,
+};
 
 struct world_order {
     uint64_t target; // entity handle, where the kind has one
@@ -90,6 +97,16 @@ struct world_route {
     uint8_t complete; // its last step is onto the goal
     uint8_t spare;
     uint8_t packed[WORLD_ROUTE_STEPS_MAX / 2]; // two directions a byte, the lower half first
+};
+
+struct world_fight {
+    uint64_t target;            // entity handle
+    uint64_t ready;             // tick from which on it may strike again
+    uint64_t look;              // tick of the next look at where the target went
+    int32_t anchor_q, anchor_r; // where it stood when it began
+    uint8_t ordered;            // by an attack order: no leash, and the order ends with the fight
+    uint8_t tries;              // looks in a row without getting there
+    uint8_t spare[6];
 };
 
 static inline unsigned world_route_direction(const struct world_route *route, uint32_t step)

@@ -22,6 +22,12 @@ struct world_entity {
     uint32_t generation;
 };
 
+// The same as one number, as components keep it.
+static inline uint64_t world_entity_handle(struct world_entity entity)
+{
+    return (uint64_t)entity.generation << 32 | entity.slot;
+}
+
 struct world_column {
     uint8_t *rows;    // by slot (table) or by row (sparse)
     uint64_t *hashes; // beside rows
@@ -97,6 +103,11 @@ static inline uint32_t world_ecs_slot(const struct world_ecs *ecs, struct world_
     bool same =
         world_ecs_alive(ecs, entity.slot) && ecs->generations[entity.slot] == entity.generation;
     return same ? entity.slot : WORLD_SLOT_NONE;
+}
+
+static inline uint32_t world_ecs_slot_of_handle(const struct world_ecs *ecs, uint64_t handle)
+{
+    return world_ecs_slot(ecs, (struct world_entity){(uint32_t)handle, (uint32_t)(handle >> 32)});
 }
 
 // The next living slot after `slot` (0 to begin), or WORLD_SLOT_NONE.

@@ -35,6 +35,8 @@ enum mm_err world_reserve_entities(struct world *world, uint32_t more)
     if (err == MM_OK)
         err = world_grid_reserve(&world->grid, &world->map, world->ecs.capacity);
     if (err == MM_OK)
+        err = world_sides_reserve(&world->sides, &world->map);
+    if (err == MM_OK)
         err = mm_idmap_reserve(world->slot_of_serial, mm_idmap_count(world->slot_of_serial) + more);
     if (err == MM_OK && world->due_slots < world->ecs.capacity) {
         size_t words = MM_BITSET_WORDS(world->ecs.capacity);
@@ -46,6 +48,16 @@ enum mm_err world_reserve_entities(struct world *world, uint32_t more)
         world->due_slots = world->ecs.capacity;
     }
     return err;
+}
+
+void world_entity_enter(struct world *world, uint32_t slot, uint32_t cell)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    world_grid_insert(&world->grid, &world->map, cell, slot,
+                      world_counts_as(world, identity->type));
+    if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
+        world_sides_add(&world->sides, cell / world->map.tiling.cells, identity->owner);
 }
 
 uint32_t world_entity_create(struct world *world, uint32_t type, uint32_t owner, uint32_t cell)
@@ -66,7 +78,7 @@ uint32_t world_entity_create(struct world *world, uint32_t type, uint32_t owner,
         struct world_amount *amount = world_ecs_add(&world->ecs, WORLD_AMOUNT, slot);
         amount->value = (int32_t)t->amount;
     }
-    world_grid_insert(&world->grid, &world->map, cell, slot, world_counts_as(world, type));
+    world_entity_enter(world, slot, cell);
     MM_CHECK(mm_idmap_set(world->slot_of_serial, identity->serial, slot) == MM_OK);
     return slot;
 }
@@ -78,6 +90,8 @@ void world_entity_destroy(struct world *world, uint32_t slot)
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
     world_grid_remove(&world->grid, &world->map, place->cell, slot,
                       world_counts_as(world, identity->type));
+    if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
+        world_sides_remove(&world->sides, place->cell / world->map.tiling.cells, identity->owner);
     mm_idmap_remove(world->slot_of_serial, identity->serial, NULL);
     world_ecs_despawn(&world->ecs, slot);
 }
@@ -88,6 +102,11 @@ void world_entity_move(struct world *world, uint32_t slot, uint32_t cell, struct
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
     unsigned counts_as = world_counts_as(world, identity->type);
     struct world_place *place = WORLD_TOUCH(&world->ecs, WORLD_PLACE, world_place, slot);
+    uint32_t from = place->cell / world->map.tiling.cells, to = cell / world->map.tiling.cells;
+    if (from != to && identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE) {
+        world_sides_remove(&world->sides, from, identity->owner);
+        world_sides_add(&world->sides, to, identity->owner);
+    }
     world_grid_remove(&world->grid, &world->map, place->cell, slot, counts_as);
     *place = (struct world_place){at.q, at.r, cell};
     world_grid_insert(&world->grid, &world->map, cell, slot, counts_as);

@@ -34,6 +34,8 @@ static enum mm_err grow_chunk(struct world *world, struct hex_chunk chunk)
     if (err == MM_OK)
         err = world_grid_reserve(&world->grid, &world->map, world->ecs.capacity);
     if (err == MM_OK)
+        err = world_sides_reserve(&world->sides, &world->map);
+    if (err == MM_OK)
         scatter_nodes(world, world->map.chunk_count - 1, reserved);
     return err;
 }

@@ -375,6 +375,37 @@ static void gather_attributes(struct gather *gather, tick_frame *frame)
     }
 }
 
+// --- events --------------------------------------------------------------------------------------
+
+static void gather_events(struct gather *gather, tick_frame *frame)
+{
+    size_t count = gather->world->events.count;
+    if (gather->full || count == 0)
+        return;
+    Mmorts__Frame__EventColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return;
+    mmorts__frame__event_columns__init(columns);
+    TAKE(gather, columns->kind, count);
+    TAKE(gather, columns->entity, count);
+    TAKE(gather, columns->other, count);
+    TAKE(gather, columns->value, count);
+    TAKE(gather, columns->detail, count);
+    if (gather->failed)
+        return;
+    columns->n_kind = columns->n_entity = columns->n_other = count;
+    columns->n_value = columns->n_detail = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct world_event *event = &gather->world->events.items[i];
+        columns->kind[i] = (Mmorts__Frame__EventKind)event->kind;
+        columns->entity[i] = event->entity;
+        columns->other[i] = event->other;
+        columns->value[i] = event->value;
+        columns->detail[i] = event->detail;
+    }
+    frame->events = columns;
+}
+
 // --- the whole -----------------------------------------------------------------------------------
 
 static tick_frame *gather_frame(struct gather *gather)
@@ -397,6 +428,7 @@ static tick_frame *gather_frame(struct gather *gather)
     gather_spawned(gather, frame);
     gather_moved(gather, frame);
     gather_attributes(gather, frame);
+    gather_events(gather, frame);
     return gather->failed ? NULL : frame;
 }
 

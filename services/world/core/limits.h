@@ -20,7 +20,10 @@ enum {
     WORLD_SPAWN_COUNT_MAX = 100,    // entities of one spawn
     WORLD_SPAWN_RADIUS_MAX = 24,    // how far from the wanted place a spawn looks for room
     WORLD_SPREAD_RADIUS_MAX = 16,   // how far from a shared target a group spreads
+    WORLD_ALERT_HEXES_MAX = 12,     // how far off an idle soldier takes notice, at most
+    WORLD_ATTACK_RANGE_MAX = 12,    // hexes
     WORLD_STACK_MAX = 200,          // units on one hex, at most ever
+    WORLD_EVENTS_MAX = 1 << 18,     // told in one tick
     WORLD_SYSTEMS_MAX = 32,
     WORLD_STAGES_MAX = 8,
     WORLD_DEFERRED_MAX = 1 << 20, // structural changes put off within one stage; more is a bug

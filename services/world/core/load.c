@@ -198,7 +198,7 @@ static enum mm_err place_entity(struct world *world, uint32_t slot)
     // What stands somewhere must have been let in there.
     if (counts_as != 0 && !world_cell_free(world, place->cell, counts_as))
         return MM_DATA_LOSS;
-    world_grid_insert(&world->grid, &world->map, place->cell, slot, counts_as);
+    world_entity_enter(world, slot, place->cell);
     return mm_idmap_set(world->slot_of_serial, identity->serial, slot);
 }
 

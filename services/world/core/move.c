@@ -138,6 +138,8 @@ static bool move_up(struct world *world, const struct step *step, uint32_t stand
     if (theirs->owner != mine->owner || hex_distance(there, goal) > MOVE_UP_RADIUS ||
         hex_distance(there, goal) >= hex_distance(at, goal) ||
         world->rules.types[theirs->type].ticks_per_hex == 0 || step->last ||
+        WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, standing) ||
+        WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, standing) ||
         !world_cell_free(world, goal_cell, WORLD_ON_UNIT))
         return false;
     struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, step->slot);
@@ -146,7 +148,7 @@ static bool move_up(struct world *world, const struct step *step, uint32_t stand
     route->steps = (uint16_t)(step->mover->next + 1);
     route->complete = 1;
     WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot)->due = world->tick + 1;
-    world_order_begin_move(world, standing, goal);
+    world_order_begin(world, standing, WORLD_ORDER_MOVE, goal);
     return true;
 }
 

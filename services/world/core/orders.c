@@ -8,6 +8,7 @@ bool world_order_give(struct world *world, uint32_t slot, const struct world_ord
     struct world_orders *orders = world_ecs_add(&world->ecs, WORLD_ORDERS, slot);
     if (!queued) {
         memset(orders, 0, sizeof *orders);
+        world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
     } else if (orders->count == WORLD_ORDERS_MAX) {
         return false;
     }
@@ -15,11 +16,12 @@ bool world_order_give(struct world *world, uint32_t slot, const struct world_ord
     return true;
 }
 
-void world_order_begin_move(struct world *world, uint32_t slot, struct hex_axial goal)
+void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind kind,
+                       struct hex_axial goal)
 {
     struct world_orders *orders = world_ecs_add(&world->ecs, WORLD_ORDERS, slot);
     memset(orders, 0, sizeof *orders);
-    orders->list[0] = (struct world_order){.kind = WORLD_ORDER_MOVE, .q = goal.q, .r = goal.r};
+    orders->list[0] = (struct world_order){.kind = (uint8_t)kind, .q = goal.q, .r = goal.r};
     orders->count = 1;
     orders->begun = 1;
     world_mover_start(world, slot, goal);
@@ -29,8 +31,8 @@ void world_order_begin_move(struct world *world, uint32_t slot, struct hex_axial
 void world_orders_clear(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_ORDERS, slot);
-    world_ecs_remove(&world->ecs, WORLD_MOVER, slot);
-    world_ecs_remove(&world->ecs, WORLD_ROUTE, slot);
+    world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
+    world_mover_stop(world, slot);
     world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
 }
 
@@ -43,6 +45,7 @@ void world_set_activity(struct world *world, uint32_t slot, uint32_t activity)
 
 static void next_order(struct world *world, uint32_t slot, struct world_orders *orders)
 {
+    world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
     if (orders->begun) {
         orders->count--;
         memmove(&orders->list[0], &orders->list[1], orders->count * sizeof orders->list[0]);
@@ -57,8 +60,31 @@ static void next_order(struct world *world, uint32_t slot, struct world_orders *
         return;
     }
     orders->begun = 1;
+    if (orders->list[0].kind == WORLD_ORDER_ATTACK) {
+        world_fight_begin(world, slot, orders->list[0].target, true);
+        return;
+    }
     world_mover_start(world, slot, (struct hex_axial){orders->list[0].q, orders->list[0].r});
     world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+}
+
+void world_order_done(struct world *world, uint32_t slot)
+{
+    next_order(world, slot, WORLD_TOUCH(&world->ecs, WORLD_ORDERS, world_orders, slot));
+}
+
+// Whether the first order is over. Who fights on an order, or meanwhile, is not done with it.
+static bool order_over(const struct world *world, uint32_t slot)
+{
+    const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
+    const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
+    if (!orders)
+        return false; // it goes after somebody by itself
+    if (!orders->begun)
+        return true;
+    if (WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot))
+        return false;
+    return !mover || mover->phase == WORLD_MOVE_ARRIVED;
 }
 
 // Units that were given orders in this tick (their orders are marked), or whose mover says that
@@ -80,12 +106,7 @@ void world_system_orders(struct world *world)
     for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
          slot = mm_bitset_next(world->due, end, slot + 1)) {
         mm_bitset_clear(world->due, slot);
-        const struct world_orders *orders =
-            WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
-        const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
-        bool done = !orders->begun || !mover || mover->phase == WORLD_MOVE_ARRIVED;
-        if (done)
-            next_order(world, (uint32_t)slot,
-                       WORLD_TOUCH(&world->ecs, WORLD_ORDERS, world_orders, (uint32_t)slot));
+        if (order_over(world, (uint32_t)slot))
+            world_order_done(world, (uint32_t)slot);
     }
 }

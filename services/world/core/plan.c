@@ -23,6 +23,12 @@ void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal
     world_mover_replan(world, slot, false);
 }
 
+void world_mover_stop(struct world *world, uint32_t slot)
+{
+    world_ecs_remove(&world->ecs, WORLD_MOVER, slot);
+    world_ecs_remove(&world->ecs, WORLD_ROUTE, slot);
+}
+
 void world_mover_replan(struct world *world, uint32_t slot, bool avoid)
 {
     struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);

@@ -31,6 +31,7 @@ void world_rules_init(struct world_rules *rules)
         .patience_ticks = 12,
         .replans_max = 4,
     };
+    rules->combat = (struct world_combat_rules){.guard = 1, .leash_hexes = 8};
     rules->commands = (struct world_command_rules){.per_second = 20, .burst = 60, .units_max = 256};
 }
 
@@ -87,6 +88,18 @@ static void check_types(struct checker *c, const struct world_rules *rules)
         require(c, t->ticks_per_hex <= 10000, "type %s: ticks_per_hex is out of range", t->name);
         require(c, t->flags < 16, "type %s: unknown flags", t->name);
         require(c, t->amount <= 1000000000, "type %s: amount is out of range", t->name);
+        require(c, t->attack <= 1000000 && t->defence <= 1000000,
+                "type %s: attack and defence are at most 1000000", t->name);
+        require(c,
+                t->attack == 0 ||
+                    (t->attack_range_hexes >= 1 && t->attack_range_hexes <= WORLD_ATTACK_RANGE_MAX),
+                "type %s: attack_range is not 1 to 12 hexes", t->name);
+        require(c,
+                t->attack == 0 ||
+                    (t->attack_cooldown_ticks >= 1 && t->attack_cooldown_ticks <= 10000),
+                "type %s: attack_cooldown is not 1 to 10000 ticks", t->name);
+        require(c, t->attack == 0 || t->kind != MMORTS__FRAME__KIND__KIND_RESOURCE,
+                "type %s: a resource does not fight", t->name);
         require(c, t->blocks <= 1 && !(t->blocks && t->ticks_per_hex),
                 "type %s: what moves cannot block", t->name);
     }
@@ -193,6 +206,8 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
             "path_nodes are out of range");
     require(c, movement->patience_ticks <= 200 && movement->replans_max <= 200,
             "patience and replans are at most 200");
+    require(c, rules->combat.guard <= 1 && rules->combat.leash_hexes <= 100,
+            "leash is more than 100 hexes");
     require(c,
             rules->commands.per_second >= 1 && rules->commands.per_second <= 10000 &&
                 rules->commands.burst >= 1 && rules->commands.burst <= 10000 &&
@@ -237,7 +252,7 @@ uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, 
 // --- as bytes ------------------------------------------------------------------------------------
 
 // Apart from names every member is a uint32_t, so structs go out as arrays of them.
-_Static_assert(sizeof(struct world_type) == WORLD_NAME_BYTES + 8 * 4, "uint32_t members only");
+_Static_assert(sizeof(struct world_type) == WORLD_NAME_BYTES + 12 * 4, "uint32_t members only");
 _Static_assert(sizeof(struct world_terrain) == WORLD_NAME_BYTES + 2 * 4, "uint32_t members only");
 _Static_assert(offsetof(struct world_rules, types) == 5 * 4, "uint32_t members only");
 _Static_assert(sizeof(struct world_map_rules) ==
@@ -269,6 +284,7 @@ void world_rules_encode(const struct world_rules *rules, struct mm_buf *out)
     put_numbers(out, rules->start, rules->start_count * sizeof rules->start[0]);
     put_numbers(out, &rules->map, sizeof rules->map);
     put_numbers(out, &rules->movement, sizeof rules->movement);
+    put_numbers(out, &rules->combat, sizeof rules->combat);
     put_numbers(out, &rules->commands, sizeof rules->commands);
 }
 
@@ -320,6 +336,7 @@ enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, s
     get_numbers(&in, rules->start, rules->start_count * sizeof rules->start[0]);
     get_numbers(&in, &rules->map, sizeof rules->map);
     get_numbers(&in, &rules->movement, sizeof rules->movement);
+    get_numbers(&in, &rules->combat, sizeof rules->combat);
     get_numbers(&in, &rules->commands, sizeof rules->commands);
     char problem[128];
     if (in.failed || world_rules_check(rules, problem, sizeof problem) != MM_OK)

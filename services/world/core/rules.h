@@ -24,6 +24,10 @@ struct world_type {
     uint32_t flags;         // bits of Mmorts__Frame__TypeFlag
     uint32_t amount;        // what a fresh resource node holds
     uint32_t blocks;        // 1: no unit passes or stands on its hex
+    uint32_t attack;        // of each strike; 0: does not fight
+    uint32_t defence;       // what it takes off each strike; at least 1 always comes through
+    uint32_t attack_range_hexes;
+    uint32_t attack_cooldown_ticks;
 };
 
 struct world_terrain {
@@ -83,6 +87,11 @@ struct world_movement_rules {
     uint32_t replans_max;           // ways around without getting nearer, then it stays
 };
 
+struct world_combat_rules {
+    uint32_t guard;       // 1: idle soldiers set upon enemies in sight by themselves
+    uint32_t leash_hexes; // how far from its post a soldier follows whom it was not told to attack
+};
+
 struct world_command_rules {
     uint32_t per_second; // commands of one player in the long run
     uint32_t burst;
@@ -98,6 +107,7 @@ struct world_rules {
     struct world_start start[WORLD_START_KINDS_MAX];   // the first is the settlement
     struct world_map_rules map;
     struct world_movement_rules movement;
+    struct world_combat_rules combat;
     struct world_command_rules commands;
 };
 

@@ -12,6 +12,7 @@
 #include "services/world/core/grid.h"
 #include "services/world/core/map.h"
 #include "services/world/core/schedule.h"
+#include "services/world/core/sides.h"
 #include "services/world/core/world.h"
 
 // The last results of one player, oldest overwritten first.
@@ -47,6 +48,14 @@ struct world_spawn_key {
     uint64_t tick;
 };
 
+// Something that happened in this tick; slots, also of those that died in it.
+struct world_event {
+    uint32_t kind; // Mmorts__Frame__EventKind
+    uint32_t entity, other;
+    int32_t value;
+    uint32_t detail;
+};
+
 struct world_path_request {
     uint64_t ticket;
     uint32_t slot;
@@ -76,8 +85,11 @@ struct world {
 
     // --- derived: rebuilt on loading -------------------------------------------------------------
     uint64_t rules_hash;
+    int32_t sight_max; // of any type
+    int32_t alert_max; // how far off any type that fights takes notice of enemies; 0: none does
     uint64_t players_hash, spawn_keys_hash, empires_hash;
     struct world_grid grid;
+    struct world_sides sides;
     struct mm_idmap *player_of_id;   // player_id -> index in players
     struct mm_idmap *slot_of_serial; // serial -> slot
     struct mm_strmap *spawn_of_key;  // key -> place in spawn_keys
@@ -94,6 +106,9 @@ struct world {
     uint32_t empires_before; // those founded in this tick come after
     uint32_t chunks_before;
     bool state_changed; // running or paused since this tick
+    struct {
+        MM_VEC(struct world_event);
+    } events; // at most WORLD_EVENTS_MAX; further ones are not told
 
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
@@ -115,6 +130,8 @@ unsigned world_counts_as(const struct world *world, uint32_t type);
 
 // Places a new entity; the cell must have been found free. Room must have been reserved.
 uint32_t world_entity_create(struct world *world, uint32_t type, uint32_t owner, uint32_t cell);
+// Puts it on the map: into the grid and the counts of sides.
+void world_entity_enter(struct world *world, uint32_t slot, uint32_t cell);
 void world_entity_destroy(struct world *world, uint32_t slot);
 // Room for `more` entities in every table. RESOURCE_EXHAUSTED.
 enum mm_err MM_MUST_USE world_reserve_entities(struct world *world, uint32_t more);
@@ -162,12 +179,17 @@ void world_command(struct world *world, const Mmorts__World__Command *command,
 // Replaces what a unit has to do (or appends, if queued and there is room).
 bool world_order_give(struct world *world, uint32_t slot, const struct world_order *order,
                       bool queued);
-// Sends an idle unit somewhere at once, from within a system.
-void world_order_begin_move(struct world *world, uint32_t slot, struct hex_axial goal);
+// Sends an idle unit somewhere at once, from within a system; the kind is one that leads to a hex.
+void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind kind,
+                       struct hex_axial goal);
+// The present order is over: the unit takes up the next one, or is idle.
+void world_order_done(struct world *world, uint32_t slot);
 void world_orders_clear(struct world *world, uint32_t slot);
 void world_set_activity(struct world *world, uint32_t slot, uint32_t activity);
 // Sends a unit on its way: from the next planning on.
 void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal);
+// Takes it off its way: it stays where it is.
+void world_mover_stop(struct world *world, uint32_t slot);
 // Has its route planned anew; with `avoid` around the units that stand near it.
 void world_mover_replan(struct world *world, uint32_t slot, bool avoid);
 // The ticks its step onto that cell takes; at least 1.
@@ -177,10 +199,27 @@ void world_system_orders(struct world *world);
 void world_system_plan(struct world *world);
 void world_system_move(struct world *world);
 
+// --- combat.c ------------------------------------------------------------------------------------
+
+// Whether an entity takes another for an enemy by itself.
+bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other);
+// Whether one of the empire's entities sees it now, by the rule with which vision shows things.
+bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot);
+// Whether a unit stands within range of a place or there is a way to a hex that is.
+bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial target,
+                     int32_t range);
+// Sets upon an entity (by its handle); what it did before must be over.
+void world_fight_begin(struct world *world, uint32_t slot, uint64_t target, bool ordered);
+void world_system_guard(struct world *world);
+void world_system_fight(struct world *world);
+
 // --- world.c -------------------------------------------------------------------------------------
 
 // Allocates a world with empty tables for checked rules. NULL when out of memory.
 struct world *world_alloc(const struct world_rules *rules);
+// Tells of something that happened; see EventColumns in frame.proto.
+void world_tell(struct world *world, uint32_t kind, uint32_t entity, uint32_t other, int32_t value,
+                uint32_t detail);
 // What follows from rules, seed and secret.
 void world_derive(struct world *world);
 

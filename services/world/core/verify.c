@@ -16,26 +16,52 @@ static void fail(struct verifier *verifier, uint32_t slot, const char *what)
     verifier->failed = true;
 }
 
+// Of somebody who lives, or lived.
+static bool handle_sound(const struct world *world, uint64_t handle)
+{
+    uint32_t slot = (uint32_t)handle;
+    return slot > 0 && slot < world->ecs.slot_end && handle >> 32 <= world->ecs.generations[slot];
+}
+
+static void verify_fight(struct verifier *v, uint32_t slot, const struct world_orders *orders)
+{
+    const struct world_fight *fight = WORLD_GET(&v->world->ecs, WORLD_FIGHT, world_fight, slot);
+    bool told = orders && orders->begun && orders->list[0].kind == WORLD_ORDER_ATTACK;
+    if (told != (fight && fight->ordered))
+        fail(v, slot, "it fights without the order, or has the order and does not fight");
+    if (!fight)
+        return;
+    struct hex_axial anchor = {fight->anchor_q, fight->anchor_r};
+    if (!handle_sound(v->world, fight->target) || fight->ordered > 1 ||
+        world_map_cell(&v->world->map, anchor) == WORLD_CELL_NONE)
+        fail(v, slot, "its fight is out of range");
+}
+
 static void verify_orders(struct verifier *v, uint32_t slot)
 {
     const struct world_ecs *ecs = &v->world->ecs;
     const struct world_orders *orders = WORLD_GET(ecs, WORLD_ORDERS, world_orders, slot);
     const struct world_mover *mover = WORLD_GET(ecs, WORLD_MOVER, world_mover, slot);
     const struct world_route *route = WORLD_GET(ecs, WORLD_ROUTE, world_route, slot);
-    if ((mover == NULL) != (route == NULL) || (mover && !orders))
+    if ((mover == NULL) != (route == NULL) ||
+        (mover && !orders && !WORLD_GET(ecs, WORLD_FIGHT, world_fight, slot)))
         fail(v, slot, "orders, mover and route do not go together");
     if (orders) {
         if (orders->count < 1 || orders->count > WORLD_ORDERS_MAX || orders->begun > 1)
             fail(v, slot, "orders are out of range");
         for (int i = 0; i < WORLD_ORDERS_MAX; i++) {
-            struct hex_axial at = {orders->list[i].q, orders->list[i].r};
-            uint32_t kind = i < orders->count ? WORLD_ORDER_MOVE : WORLD_ORDER_NONE;
-            if (orders->list[i].kind != kind)
+            const struct world_order *order = &orders->list[i];
+            struct hex_axial at = {order->q, order->r};
+            bool given = i < orders->count;
+            if ((order->kind != WORLD_ORDER_NONE) != given || order->kind >= WORLD_ORDER_KINDS)
                 fail(v, slot, "an order is of an unknown kind");
-            else if (i < orders->count && world_map_cell(&v->world->map, at) == WORLD_CELL_NONE)
+            else if (given && world_map_cell(&v->world->map, at) == WORLD_CELL_NONE)
                 fail(v, slot, "an order leads off the map");
+            else if (order->kind == WORLD_ORDER_ATTACK && !handle_sound(v->world, order->target))
+                fail(v, slot, "an order names whom there never was");
         }
     }
+    verify_fight(v, slot, orders);
     if (!mover || v->failed)
         return;
     if (mover->phase < WORLD_MOVE_WAITING_FOR_PATH || mover->phase > WORLD_MOVE_ARRIVED ||
@@ -104,6 +130,27 @@ static void verify_entity(struct verifier *v, uint32_t slot)
     verify_route(v, slot);
 }
 
+static void verify_sides(struct verifier *v)
+{
+    const struct world *world = v->world;
+    for (uint32_t chunk = 0; chunk < world->map.chunk_count; chunk++) {
+        const struct world_side *side = &world->sides.chunks[chunk];
+        uint32_t same = 0, others = 0, first = chunk * world->map.tiling.cells;
+        for (uint32_t cell = first; cell < first + world->map.tiling.cells; cell++)
+            for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
+                 slot = world_grid_next(&world->grid, slot)) {
+                const struct world_identity *identity =
+                    WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+                if (identity->kind == MMORTS__FRAME__KIND__KIND_RESOURCE)
+                    continue;
+                same += identity->owner == side->owner;
+                others += identity->owner != side->owner;
+            }
+        if (same != side->same || others != side->others)
+            fail(v, first, "the counts of sides in its chunk are wrong");
+    }
+}
+
 static void verify_grid(struct verifier *v)
 {
     const struct world *world = v->world;
@@ -140,5 +187,7 @@ enum mm_err world_verify(const struct world *world, char *problem, size_t proble
         verify_entity(&verifier, slot);
     if (!verifier.failed)
         verify_grid(&verifier);
+    if (!verifier.failed)
+        verify_sides(&verifier);
     return verifier.failed ? MM_DATA_LOSS : MM_OK;
 }

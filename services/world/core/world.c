@@ -17,8 +17,28 @@ const struct world_system world_systems[] = {
         .name = "orders",
         .run = world_system_orders,
         .reads = 0,
-        .writes = WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) | MOVING,
+        .writes =
+            WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) | WORLD_BIT(WORLD_FIGHT) | MOVING,
         .stage = 0,
+        .every = 1,
+    },
+    {
+        .name = "guard",
+        .run = world_system_guard,
+        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_ORDERS) |
+                 WORLD_BIT(WORLD_USES_GRID) | WORLD_BIT(WORLD_USES_MAP),
+        .writes = WORLD_BIT(WORLD_FIGHT) | MOVING,
+        .stage = 1,
+        .every = 1,
+    },
+    {
+        .name = "fight",
+        .run = world_system_fight,
+        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
+                 WORLD_BIT(WORLD_USES_MAP),
+        .writes = WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_HEALTH) | WORLD_BIT(WORLD_ORDERS) |
+                  WORLD_BIT(WORLD_ACTIVITY) | MOVING,
+        .stage = 2,
         .every = 1,
     },
     {
@@ -27,7 +47,7 @@ const struct world_system world_systems[] = {
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
                  WORLD_BIT(WORLD_USES_MAP),
         .writes = MOVING,
-        .stage = 1,
+        .stage = 3,
         .every = 1,
     },
     {
@@ -36,7 +56,7 @@ const struct world_system world_systems[] = {
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_USES_MAP),
         .writes = WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) | MOVING |
                   WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY),
-        .stage = 2,
+        .stage = 4,
         .every = 1,
     },
 };
@@ -79,7 +99,25 @@ void world_derive(struct world *world)
         if (cost > 0 && cost < world->cost_min)
             world->cost_min = cost;
     }
+    world->sight_max = world->alert_max = 0;
+    for (uint32_t i = 0; i < world->rules.type_count; i++) {
+        const struct world_type *type = &world->rules.types[i];
+        int32_t sight = (int32_t)type->sight_hexes;
+        int32_t alert = sight < WORLD_ALERT_HEXES_MAX ? sight : WORLD_ALERT_HEXES_MAX;
+        if (sight > world->sight_max)
+            world->sight_max = sight;
+        if (type->attack > 0 && alert > world->alert_max)
+            world->alert_max = alert;
+    }
     world->rules_hash = world_rules_hash(&world->rules);
+}
+
+void world_tell(struct world *world, uint32_t kind, uint32_t entity, uint32_t other, int32_t value,
+                uint32_t detail)
+{
+    struct world_event event = {kind, entity, other, value, detail};
+    if (world->events.count < WORLD_EVENTS_MAX)
+        MM_CHECK(mm_vec_push(&world->events, event));
 }
 
 struct world *world_alloc(const struct world_rules *rules)
@@ -95,6 +133,7 @@ struct world *world_alloc(const struct world_rules *rules)
     mm_vec_init(&world->empires, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->spawn_keys, WORLD_SPAWN_KEYS_MAX);
     mm_vec_init(&world->queue, SIZE_MAX / sizeof *world->queue.items);
+    mm_vec_init(&world->events, WORLD_EVENTS_MAX);
     world_grid_init(&world->grid);
     world->player_of_id = mm_idmap_new(WORLD_EMPIRES_MAX);
     world->slot_of_serial = mm_idmap_new(WORLD_ENTITIES_MAX);
@@ -152,7 +191,9 @@ void world_free(struct world *world)
     mm_strmap_free(world->spawn_of_key);
     mm_idmap_free(world->slot_of_serial);
     mm_idmap_free(world->player_of_id);
+    world_sides_free(&world->sides);
     world_grid_free(&world->grid);
+    mm_vec_free(&world->events);
     mm_vec_free(&world->queue);
     mm_vec_free(&world->spawn_keys);
     mm_vec_free(&world->empires);
@@ -264,6 +305,7 @@ void world_step(struct world *world, const world_input *const *inputs, size_t co
     world->empires_before = (uint32_t)world->empires.count;
     world->chunks_before = world->map.chunk_count;
     world->state_changed = false;
+    mm_vec_clear(&world->events);
     for (size_t i = 0; i < count; i++)
         take_input(world, inputs[i], arena, &results[i]);
     if (!world->paused)

@@ -45,6 +45,16 @@ function move(target, queued) {
   attempt(game.move(ids(units), target, { queued }));
 }
 
+const isEnemy = entity => entity.owner && !state.isMine(entity) && entity.kind !== 'resource';
+
+/** What a click with units selected means there: setting upon an enemy, or going there. */
+function order(entity, at, queued) {
+  const units = selectedUnits();
+  if (!units.length || !entity || !isEnemy(entity)) return move(at, queued);
+  view.mark(entity.pos, '224,88,64');
+  attempt(game.attack(ids(units), entity.id, { queued }));
+}
+
 function lookAt(entities) {
   if (!entities.length) return;
   const mean = axis => entities.reduce((sum, e) => sum + e[axis], 0) / entities.length * SIZE;
@@ -75,13 +85,13 @@ const actions = {
     const theirs = [...state.entities.values()].filter(e => e.owner === empire);
     lookAt(theirs.filter(e => e.kind === 'building').slice(0, 1).concat(theirs).slice(0, 1));
   },
-  click(entity, at, { shift, order, double }) {
+  click(entity, at, { shift, order: orders, double }) {
     const sendsUnits = selectedUnits().length > 0;
-    if (order) return move(at, shift);
+    if (orders) return order(entity, at, shift);
     if (entity && double && state.isMine(entity))
       return select(state.mine(entity.type).filter(e => hex.distance(e.pos, entity.pos) < GROUP_RADIUS));
     if (entity && (state.isMine(entity) || !sendsUnits)) return select([entity]);
-    if (sendsUnits) return move(at, shift);
+    if (sendsUnits) return order(entity, at, shift);
     select([]);
   },
   box(entities, { shift }) {
@@ -128,6 +138,7 @@ game.on('error', error => panels.toast(error.message));
 game.on('change', ({ what, detail }) => {
   if (what === 'resources') panels.resources(detail);
   if (what === 'empires') panels.roster();
+  if (what === 'events') for (const { event, entity, other } of detail) if (event === 'attack' && other) view.strike(entity, other);
   if (what === 'jobs') for (const job of detail) if (job.event === 'failed') panels.toast(`Production failed: ${job.reason || job.recipe}`);
 });
 game.on('welcome', ({ home }) => {

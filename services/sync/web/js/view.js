@@ -8,6 +8,8 @@ const TOKEN_ZOOM = 0.5;     // below, units and buildings are drawn as tokens
 const CLUSTER_ZOOM = 0.34;  // below, neighbouring tokens of one kind are one with a number
 const CLUSTER_PX = 22;
 const NAME_ZOOM = 0.26;
+const STRIKE_MS = 220;
+const STRIKES_MAX = 200;       // more at once are not told apart anyway
 const MARKER_MS = 650;
 const FONT = '"Palatino Linotype", Palatino, "URW Palladio L", Georgia, serif';
 
@@ -21,7 +23,8 @@ export class MapView {
     this.selected = new Set();
     this.hover = null;        // hex under the pointer
     this.box = null;          // {x0, y0, x1, y1} in screen px while a box is drawn
-    this.markers = [];        // {q, r, ms} orders just given
+    this.markers = [];        // {q, r, color, ms} orders just given
+    this.strikes = [];        // {from, to, ms} ids of who struck whom just now
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#resize();
     this.land = new Land(state, this.ratio);
@@ -97,8 +100,12 @@ export class MapView {
     return this.#between(this.toMap(Math.min(x0, x1), Math.min(y0, y1)), this.toMap(Math.max(x0, x1), Math.max(y0, y1)));
   }
 
-  mark([q, r]) {
-    this.markers.push({ q, r, ms: performance.now() });
+  mark([q, r], color = '232,184,74') {
+    this.markers.push({ q, r, color, ms: performance.now() });
+  }
+
+  strike(from, to) {
+    if (this.strikes.length < STRIKES_MAX) this.strikes.push({ from, to, ms: performance.now() });
   }
 
   #screenSpace() {
@@ -128,6 +135,7 @@ export class MapView {
     this.#drawOrders(timeMs);
     if (camera.zoom >= TOKEN_ZOOM) this.#drawEntities(inView, timeMs);
     else this.#drawTokens(inView);
+    if (camera.zoom >= TOKEN_ZOOM) this.#drawStrikes();
     this.#screenSpace();
     this.#drawNames(inView);
     this.#drawBox();
@@ -154,7 +162,7 @@ export class MapView {
     for (const id of this.selected) {
       const entity = state.entities.get(id);
       const target = entity?.data.target;
-      if (!target || entity.data.activity === 'idle') continue;
+      if (!target || entity.data.activity !== 'moving') continue;
       const to = toPixel(target[0], target[1]);
       ctx.beginPath();
       ctx.moveTo(entity.x * SIZE, entity.y * SIZE);
@@ -167,13 +175,31 @@ export class MapView {
     ctx.setLineDash([]);
     const now = performance.now();
     this.markers = this.markers.filter(marker => now - marker.ms < MARKER_MS);
-    for (const { q, r, ms } of this.markers) {
+    for (const { q, r, color, ms } of this.markers) {
       const age = (now - ms) / MARKER_MS;
       const { x, y } = toPixel(q, r);
-      ctx.strokeStyle = `rgba(232,184,74,${1 - age})`;
+      ctx.strokeStyle = `rgba(${color},${1 - age})`;
       ctx.lineWidth = 3 * thin;
       ctx.beginPath();
       trace(ctx, x, y, .35 + age * .65);
+      ctx.stroke();
+    }
+  }
+
+  #drawStrikes() {
+    const { ctx, state } = this;
+    const now = performance.now();
+    this.strikes = this.strikes.filter(strike => now - strike.ms < STRIKE_MS);
+    ctx.lineWidth = Math.max(2, 2 / this.camera.zoom);
+    for (const { from, to, ms } of this.strikes) {
+      const a = state.entities.get(from), b = state.entities.get(to);
+      if (!a || !b) continue;
+      const age = (now - ms) / STRIKE_MS;
+      const along = t => [(a.x + (b.x - a.x) * t) * SIZE, (a.y + (b.y - a.y) * t) * SIZE - 8];
+      ctx.strokeStyle = `rgba(255,244,214,${1 - age})`;
+      ctx.beginPath();
+      ctx.moveTo(...along(age * .8));
+      ctx.lineTo(...along(Math.min(1, age * .8 + .35)));
       ctx.stroke();
     }
   }

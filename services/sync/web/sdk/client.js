@@ -89,6 +89,16 @@ export class GameClient extends Emitter {
     return this.command('move', { units, target, queued });
   }
 
+  /** Sends units after an enemy that is in sight (an id). */
+  attack(units, target, { queued = false } = {}) {
+    return this.command('attack', { units, target, queued });
+  }
+
+  /** A move on which the units fight whom they meet. */
+  attackMove(units, target, { queued = false } = {}) {
+    return this.command('attack_move', { units, target, queued });
+  }
+
   stop(units) {
     return this.command('stop', { units });
   }

@@ -251,6 +251,8 @@ export class GameClient extends Emitter<ClientEvents> {
   close(): void;
   command(name: string, fields?: object): Promise<Ack>;
   move(units: string[], target: Hex, options?: { queued?: boolean }): Promise<Ack>;
+  attack(units: string[], target: string, options?: { queued?: boolean }): Promise<Ack>;
+  attackMove(units: string[], target: Hex, options?: { queued?: boolean }): Promise<Ack>;
   stop(units: string[]): Promise<Ack>;
   train(building: string, recipe: string, cycles?: number): Promise<Ack>;
   cancel(job: string): Promise<Ack>;

@@ -86,6 +86,13 @@ Test(rules_yaml, errors_name_file_and_line)
     WRONG("type: home", "type: castle", "types.yaml:7:", "castle");
     WRONG("move_cost: 100", "move_cost: 300", "types.yaml:2:", "");
     WRONG("  unit:", "  home:", "types.yaml:5:", "");
+    WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, attack: 3", "types.yaml:5:", "attack_range");
+    WRONG("ticks_per_hex: 5", "attack: 3, attack_range: 1", "types.yaml:5:", "attack_cooldown");
+    WRONG("ticks_per_hex: 5", "attack: 3, attack_range: 13, attack_cooldown: 9",
+          "types.yaml:5:", "");
+    WRONG("ticks_per_hex: 5", "attack_range: 2", "types.yaml:5:", "has no attack");
+    WRONG("ticks_per_hex: 5", "defence: -1", "types.yaml:5:", "");
+    WRONG("start:\n", "combat: {leash: 101}\nstart:\n", "types.yaml:6:", "");
     WRONG("open_terrain: plains", "open_terrain: moss", "map.yaml:2:", "moss");
     WRONG("generator: blank", "generator: fractal", "map.yaml:1:", "fractal");
     WRONG("generator: blank", "generator: blank\nspeed: 3", "map.yaml:2:", "speed");

@@ -112,7 +112,7 @@ Test(commands, orders_that_nobody_can_carry_out_yet)
 {
     struct pair p;
     pair_open(&p, NULL);
-    for (int order = MMORTS__WORLD__COMMAND__ORDER_ATTACK;
+    for (int order = MMORTS__WORLD__COMMAND__ORDER_PATROL;
          order <= MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD; order++) {
         fixture_command(&p.inputs, 1, 1, p.mine, 1)->order_case =
             (Mmorts__World__Command__OrderCase)order;
@@ -432,6 +432,7 @@ Test(empires, homes_are_apart_connected_and_equally_rich)
 Test(empires, a_scout_reaches_its_neighbour, .timeout = 60)
 {
     struct world_rules *rules = fixture_rules();
+    fixture_peace(rules); // the neighbour's soldiers are no part of this
     for (uint64_t seed = 41; seed <= 46; seed++) {
         struct world *world = fixture_world(rules, seed);
         fixture_found(world, 7);

@@ -1,0 +1,357 @@
+#include "services/world/core/state.h"
+
+#include <string.h>
+
+// Who fights whom. A fight is a component of the attacker: it names the target and lives until one
+// of the two is gone, out of sight, or (unless it was ordered) off its leash. `guard` begins fights
+// of those who have nothing better to do; `fight` strikes and follows.
+
+// Each chunk is looked over once in so many ticks.
+#define GUARD_PERIOD 10
+// A fighter looks anew where its target went; and gives up when so many looks led nowhere.
+#define LOOK_TICKS 8
+#define TRIES_MAX  20
+
+static const struct world_type *type_of(const struct world *world, uint32_t slot)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return &world->rules.types[identity->type];
+}
+
+static struct hex_axial place_of(const struct world *world, uint32_t slot)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    return (struct hex_axial){place->q, place->r};
+}
+
+// --- who may be attacked -------------------------------------------------------------------------
+
+bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other)
+{
+    const struct world_identity *mine =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    const struct world_identity *theirs =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, other);
+    return mine->owner != theirs->owner && theirs->kind != MMORTS__FRAME__KIND__KIND_RESOURCE &&
+           (theirs->owner != 0 || theirs->kind == MMORTS__FRAME__KIND__KIND_NPC);
+}
+
+static bool stealthed(const struct world_type *type)
+{
+    return (type->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0;
+}
+
+// What one entity sees of another; the rule by which vision shows things to players.
+static bool sees(const struct world *world, uint32_t slot, uint32_t other)
+{
+    const struct world_type *type = type_of(world, slot);
+    return hex_distance(place_of(world, slot), place_of(world, other)) <=
+               (int32_t)type->sight_hexes &&
+           type->sight_hexes > 0 &&
+           (!stealthed(type_of(world, other)) ||
+            type->sight_type == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR);
+}
+
+struct looking {
+    const struct world *world;
+    uint32_t empire, target;
+    bool seen;
+};
+
+static bool look(void *ctx, uint32_t slot, uint32_t cell)
+{
+    struct looking *looking = ctx;
+    (void)cell;
+    const struct world_identity *identity =
+        WORLD_GET(&looking->world->ecs, WORLD_IDENTITY, world_identity, slot);
+    looking->seen =
+        identity->owner == looking->empire && sees(looking->world, slot, looking->target);
+    return !looking->seen;
+}
+
+bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    if (identity->owner == empire)
+        return true;
+    struct looking looking = {world, empire, slot, false};
+    world_grid_in_range(&world->grid, &world->map, place_of(world, slot), world->sight_max, look,
+                        &looking);
+    return looking.seen;
+}
+
+bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial target,
+                     int32_t range)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    if (hex_distance((struct hex_axial){place->q, place->r}, target) <= range)
+        return true;
+    struct hex_axial ring[6 * WORLD_ATTACK_RANGE_MAX];
+    uint32_t region = world_map_region(&world->map, place->cell);
+    for (int32_t distance = 1; distance <= range; distance++) {
+        size_t count = hex_ring(target, distance, ring);
+        for (size_t i = 0; i < count; i++) {
+            uint32_t cell = world_map_cell(&world->map, ring[i]);
+            if (cell != WORLD_CELL_NONE && world_map_passable(&world->map, cell) &&
+                world->grid.cells[cell].blockers == 0 &&
+                world_map_region(&world->map, cell) == region)
+                return true;
+        }
+    }
+    return false;
+}
+
+// The free hex within range of the target that is nearest to the attacker; ties go by the order of
+// the rings. False: there is none that it can walk to.
+static bool place_to_stand(const struct world *world, uint32_t slot, struct hex_axial target,
+                           int32_t range, struct hex_axial *out)
+{
+    struct hex_axial ring[6 * WORLD_ATTACK_RANGE_MAX];
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    struct hex_axial at = {place->q, place->r};
+    uint32_t region = world_map_region(&world->map, place->cell);
+    int32_t best = INT32_MAX;
+    for (int32_t distance = 1; distance <= range; distance++) {
+        size_t count = hex_ring(target, distance, ring);
+        for (size_t i = 0; i < count; i++) {
+            uint32_t cell = world_map_cell(&world->map, ring[i]);
+            int32_t far = hex_distance(at, ring[i]);
+            if (far >= best || cell == WORLD_CELL_NONE ||
+                !world_cell_free(world, cell, WORLD_ON_UNIT) ||
+                world_map_region(&world->map, cell) != region)
+                continue;
+            best = far;
+            *out = ring[i];
+        }
+    }
+    return best != INT32_MAX;
+}
+
+// How far off a fighter takes notice of enemies by itself.
+static int32_t alert_radius(const struct world_type *type)
+{
+    uint32_t radius = type->ticks_per_hex > 0 ? type->sight_hexes : type->attack_range_hexes;
+    if (radius > type->sight_hexes)
+        radius = type->sight_hexes;
+    return (int32_t)(radius < WORLD_ALERT_HEXES_MAX ? radius : WORLD_ALERT_HEXES_MAX);
+}
+
+// The nearest enemy that it sees and can get at; of several the one in the lowest slot of the hex
+// that comes first on its ring.
+static uint32_t nearest_enemy(const struct world *world, uint32_t slot)
+{
+    struct hex_axial ring[6 * WORLD_ALERT_HEXES_MAX];
+    const struct world_type *type = type_of(world, slot);
+    struct hex_axial at = place_of(world, slot);
+    for (int32_t radius = 0; radius <= alert_radius(type); radius++) {
+        size_t count = hex_ring(at, radius, ring);
+        for (size_t i = 0; i < count; i++) {
+            uint32_t cell = world_map_cell(&world->map, ring[i]);
+            uint32_t other = cell == WORLD_CELL_NONE ? 0 : world_grid_first(&world->grid, cell);
+            for (; other != 0; other = world_grid_next(&world->grid, other))
+                if (world_is_hostile(world, slot, other) && sees(world, slot, other) &&
+                    world_can_reach(world, slot, ring[i], (int32_t)type->attack_range_hexes))
+                    return other;
+        }
+    }
+    return WORLD_SLOT_NONE;
+}
+
+// --- beginning and ending ------------------------------------------------------------------------
+
+void world_fight_begin(struct world *world, uint32_t slot, uint64_t target, bool ordered)
+{
+    const struct world_fight *old = WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot);
+    uint64_t ready = old ? old->ready : world->tick;
+    struct hex_axial at = place_of(world, slot);
+    struct world_fight *fight = world_ecs_add(&world->ecs, WORLD_FIGHT, slot);
+    *fight = (struct world_fight){
+        .target = target,
+        .ready = ready,
+        .look = world->tick,
+        .anchor_q = at.q,
+        .anchor_r = at.r,
+        .ordered = ordered,
+    };
+    world_mover_stop(world, slot);
+}
+
+static const struct world_order *present_order(const struct world *world, uint32_t slot)
+{
+    const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
+    return orders && orders->begun ? &orders->list[0] : NULL;
+}
+
+// What a fighter does when its fight is over: its next order, its march, its way home, or nothing.
+static void end_fight(struct world *world, uint32_t slot, const struct world_fight *fight,
+                      bool broken_off)
+{
+    const struct world_order *order = present_order(world, slot);
+    struct hex_axial anchor = {fight->anchor_q, fight->anchor_r};
+    bool ordered = fight->ordered;
+    world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
+    world_mover_stop(world, slot);
+    if (order && ordered) {
+        world_order_done(world, slot);
+    } else if (order) {
+        world_mover_start(world, slot, (struct hex_axial){order->q, order->r});
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+    } else if (type_of(world, slot)->ticks_per_hex > 0 &&
+               !hex_equal(anchor, place_of(world, slot))) {
+        // Off the leash it goes home without looking left or right, or it would never get there.
+        world_order_begin(world, slot, broken_off ? WORLD_ORDER_MOVE : WORLD_ORDER_ATTACK_MOVE,
+                          anchor);
+    } else {
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+    }
+}
+
+// --- guard ---------------------------------------------------------------------------------------
+
+// Idle, or on a march that fights whom it meets.
+static bool on_guard(const struct world *world, uint32_t slot)
+{
+    if (type_of(world, slot)->attack == 0 || WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot))
+        return false;
+    const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
+    if (!orders)
+        return world->rules.combat.guard != 0;
+    return orders->begun && orders->list[0].kind == WORLD_ORDER_ATTACK_MOVE;
+}
+
+void world_system_guard(struct world *world)
+{
+    uint32_t cells = world->map.tiling.cells;
+    if (world->alert_max == 0)
+        return;
+    for (uint32_t chunk = (uint32_t)(world->tick % GUARD_PERIOD); chunk < world->map.chunk_count;
+         chunk += GUARD_PERIOD) {
+        if (!world_sides_meet(&world->sides, &world->map, chunk, world->alert_max))
+            continue;
+        for (uint32_t cell = chunk * cells; cell < (chunk + 1) * cells; cell++)
+            for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
+                 slot = world_grid_next(&world->grid, slot)) {
+                uint32_t enemy = on_guard(world, slot) ? nearest_enemy(world, slot) : 0;
+                if (enemy != WORLD_SLOT_NONE)
+                    world_fight_begin(world, slot,
+                                      world_entity_handle(world_ecs_entity(&world->ecs, enemy)),
+                                      false);
+            }
+    }
+}
+
+// --- fight ---------------------------------------------------------------------------------------
+
+static void strike(struct world *world, uint32_t slot, uint32_t target)
+{
+    const struct world_type *type = type_of(world, slot), *theirs = type_of(world, target);
+    uint32_t damage = type->attack > theirs->defence ? type->attack - theirs->defence : 1;
+    struct world_fight *fight = WORLD_TOUCH(&world->ecs, WORLD_FIGHT, world_fight, slot);
+    fight->ready = world->tick + type->attack_cooldown_ticks;
+    fight->look = world->tick + LOOK_TICKS;
+    fight->tries = 0;
+    world_mover_stop(world, slot);
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_ATTACKING);
+    world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_ATTACK, slot, target, (int32_t)damage, 0);
+    struct world_health *health = WORLD_TOUCH(&world->ecs, WORLD_HEALTH, world_health, target);
+    if (health->value <= 0)
+        return; // it died in this tick already, of somebody else
+    health->value -= (int32_t)damage;
+    if (health->value > 0)
+        return;
+    // All who strike in one tick do so at once, so the dead leave at its end.
+    world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_DEATH, target, slot, 0, 0);
+    world_ecs_defer_despawn(&world->ecs, target);
+}
+
+// Goes after its target, or on. False: it cannot.
+static bool follow(struct world *world, uint32_t slot, struct hex_axial target, int32_t range)
+{
+    struct world_fight *fight = WORLD_TOUCH(&world->ecs, WORLD_FIGHT, world_fight, slot);
+    fight->look = world->tick + LOOK_TICKS;
+    if (type_of(world, slot)->ticks_per_hex == 0 || ++fight->tries > TRIES_MAX)
+        return false;
+    const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
+    const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
+    if (mover && mover->phase != WORLD_MOVE_ARRIVED &&
+        hex_distance((struct hex_axial){route->goal_q, route->goal_r}, target) <= range) {
+        // A long way takes as long as it takes, once it leads to the right place.
+        fight->tries = 0;
+        return true;
+    }
+    struct hex_axial goal;
+    if (!place_to_stand(world, slot, target, range, &goal)) {
+        world_mover_stop(world, slot);
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+        return true; // others are in the way: perhaps not for long
+    }
+    world_mover_start(world, slot, goal);
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+    return true;
+}
+
+// Whether it may go on with its fight; looked at now and then. *broken_off: it went too far.
+static bool may_go_on(const struct world *world, uint32_t slot, const struct world_fight *fight,
+                      uint32_t target, bool *broken_off)
+{
+    struct hex_axial anchor = {fight->anchor_q, fight->anchor_r};
+    *broken_off = !fight->ordered && hex_distance(anchor, place_of(world, slot)) >
+                                         (int32_t)world->rules.combat.leash_hexes;
+    if (*broken_off)
+        return false;
+    const struct world_identity *mine =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return sees(world, slot, target) || world_empire_sees(world, mine->owner, target);
+}
+
+static void fight_on(struct world *world, uint32_t slot)
+{
+    const struct world_fight *fight = WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot);
+    const struct world_type *type = type_of(world, slot);
+    uint32_t target = world_ecs_slot_of_handle(&world->ecs, fight->target);
+    bool broken_off = false;
+    if (target == WORLD_SLOT_NONE || type->attack == 0) {
+        uint32_t next = fight->ordered || type->attack == 0 ? 0 : nearest_enemy(world, slot);
+        if (next == WORLD_SLOT_NONE) {
+            end_fight(world, slot, fight, false);
+            return;
+        }
+        struct world_fight *changed = WORLD_TOUCH(&world->ecs, WORLD_FIGHT, world_fight, slot);
+        changed->target = world_entity_handle(world_ecs_entity(&world->ecs, next));
+        changed->look = world->tick;
+        changed->tries = 0;
+        target = next;
+    }
+    struct hex_axial there = place_of(world, target);
+    int32_t range = (int32_t)type->attack_range_hexes;
+    bool in_range = hex_distance(place_of(world, slot), there) <= range;
+    bool looks = fight->look <= world->tick;
+    if (looks && !may_go_on(world, slot, fight, target, &broken_off)) {
+        end_fight(world, slot, fight, broken_off);
+    } else if (in_range && fight->ready <= world->tick) {
+        strike(world, slot, target);
+    } else if (looks && !in_range && !follow(world, slot, there, range)) {
+        // It could not get there: what it cannot reach it must not take up again at once.
+        end_fight(world, slot, fight, true);
+    } else if (in_range && WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot)) {
+        world_mover_stop(world, slot);
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_ATTACKING);
+    }
+}
+
+void world_system_fight(struct world *world)
+{
+    const struct world_column *fights = &world->ecs.columns[WORLD_FIGHT];
+    if (fights->row_count == 0)
+        return;
+    for (uint32_t row = 0; row < fights->row_count; row++)
+        mm_bitset_set(world->due, fights->slot_of_row[row]);
+    size_t end = world->ecs.slot_end;
+    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
+         slot = mm_bitset_next(world->due, end, slot + 1)) {
+        mm_bitset_clear(world->due, slot);
+        fight_on(world, (uint32_t)slot);
+    }
+}

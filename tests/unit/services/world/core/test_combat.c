@@ -1,0 +1,436 @@
+// Attack, defence and death, on an open map where the two empires' soldiers are set side by side.
+
+#include "services/world/core/state.h"
+#include "tests/support/world_fixture.h"
+#include "tests/support/world_mirror.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON(name) MMORTS__WORLD__COMMAND_REASON__COMMAND_##name
+
+// Far from both homes, and within one empty stretch.
+enum { FIELD_Q = 20, FIELD_R = -6 };
+
+struct arena {
+    struct world_rules *rules;
+    struct world *world;
+    struct fixture_inputs inputs;
+    uint64_t seq[3];
+    unsigned spawned;
+};
+
+static void open_arena(struct arena *a)
+{
+    memset(a, 0, sizeof *a);
+    a->rules = fixture_open_rules();
+}
+
+static void begin(struct arena *a)
+{
+    a->world = fixture_world(a->rules, 5);
+    fixture_inputs_init(&a->inputs, 64);
+    fixture_found(a->world, 2);
+}
+
+static void close_arena(struct arena *a)
+{
+    char problem[128] = "";
+    cr_expect_eq(world_verify(a->world, problem, sizeof problem), MM_OK, "%s", problem);
+    cr_expect_eq(world_state_hash(a->world), world_state_hash_full(a->world));
+    fixture_inputs_free(&a->inputs);
+    world_free(a->world);
+    free(a->rules);
+}
+
+static uint64_t put(struct arena *a, const char *type, uint32_t empire, int32_t q, int32_t r)
+{
+    char key[16];
+    snprintf(key, sizeof key, "%u", ++a->spawned);
+    fixture_inputs_clear(&a->inputs);
+    fixture_spawn(&a->inputs, key, type, empire, 1, FIELD_Q + q, FIELD_R + r);
+    fixture_step(a->world, &a->inputs);
+    cr_assert_eq(a->inputs.results[0].err, MM_OK);
+    return a->inputs.results[0].entities[0];
+}
+
+static uint32_t attack(struct arena *a, uint32_t player, uint64_t unit, uint64_t target)
+{
+    fixture_inputs_clear(&a->inputs);
+    fixture_attack(&a->inputs, player, ++a->seq[player], &unit, 1, target, false);
+    fixture_step(a->world, &a->inputs);
+    a->seq[player] -= !a->inputs.results[0].applied;
+    return a->inputs.results[0].reason;
+}
+
+static struct world_entity_view look_at(const struct arena *a, uint64_t id)
+{
+    struct world_entity_view view = {0};
+    world_find_entity(a->world, id, &view);
+    return view;
+}
+
+static bool lives(const struct arena *a, uint64_t id)
+{
+    return look_at(a, id).id == id;
+}
+
+static struct world_type *type(struct arena *a, const char *name)
+{
+    return &a->rules->types[world_rules_type(a->rules, name)];
+}
+
+// Runs until it is gone; the tick count, or the limit.
+static unsigned until_dead(struct arena *a, uint64_t id, unsigned limit)
+{
+    unsigned ticks = 0;
+    for (; ticks < limit && lives(a, id); ticks++)
+        fixture_run(a->world, 1);
+    return ticks;
+}
+
+Test(combat, a_strike_takes_attack_less_defence_every_cooldown)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack = 30;
+    type(&a, "soldier")->attack_cooldown_ticks = 10;
+    type(&a, "worker")->defence = 20;
+    type(&a, "worker")->health_max = 45;
+    begin(&a);
+    uint64_t victim = put(&a, "worker", 2, 1, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    cr_assert_eq(attack(&a, 1, soldier, victim), REASON(OK));
+    // It struck in the tick of the order.
+    cr_expect_eq(look_at(&a, victim).health, 35);
+    cr_expect_eq(look_at(&a, soldier).activity, MMORTS__FRAME__ACTIVITY__ACTIVITY_ATTACKING);
+    fixture_run(a.world, 9);
+    cr_expect_eq(look_at(&a, victim).health, 35);
+    fixture_run(a.world, 1);
+    cr_expect_eq(look_at(&a, victim).health, 25);
+    cr_expect_eq(until_dead(&a, victim, 100), 30);
+    fixture_run(a.world, 2);
+    cr_expect_eq(look_at(&a, soldier).activity, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+    cr_expect_eq(a.world->ecs.columns[WORLD_FIGHT].row_count, 0);
+    cr_expect_eq(a.world->ecs.columns[WORLD_ORDERS].row_count, 0);
+    close_arena(&a);
+}
+
+Test(combat, at_least_one_comes_through)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "worker")->defence = 1000;
+    begin(&a);
+    uint64_t victim = put(&a, "worker", 2, 1, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    cr_assert_eq(attack(&a, 1, soldier, victim), REASON(OK));
+    cr_expect_eq(look_at(&a, victim).health, 49);
+    close_arena(&a);
+}
+
+// Soldiers that strike in the same tick do so at once: both fall.
+Test(combat, who_is_first_in_the_tables_has_no_advantage)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack = 1000;
+    type(&a, "soldier")->sight_hexes = 0;
+    begin(&a);
+    put(&a, "scout", 1, 0, 2);
+    put(&a, "scout", 2, 1, 2);
+    uint64_t one = put(&a, "soldier", 1, 0, 0), two = put(&a, "soldier", 2, 1, 0);
+    fixture_inputs_clear(&a.inputs);
+    fixture_attack(&a.inputs, 1, 1, &one, 1, two, false);
+    fixture_attack(&a.inputs, 2, 1, &two, 1, one, false);
+    fixture_step(a.world, &a.inputs);
+    cr_assert(a.inputs.results[0].applied && a.inputs.results[1].applied);
+    cr_expect(!lives(&a, one) && !lives(&a, two));
+    cr_expect_eq(a.world->events.count, 4, "two strikes and two deaths, not %zu",
+                 a.world->events.count);
+    close_arena(&a);
+}
+
+Test(combat, frames_tell_of_strikes_health_and_death)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack = 26;
+    begin(&a);
+    uint64_t victim = put(&a, "worker", 2, 1, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    uint32_t victim_slot = look_at(&a, victim).slot, slot = look_at(&a, soldier).slot;
+    struct mm_arena *memory = mm_arena_new(1 << 16, 1 << 26);
+    cr_assert_eq(attack(&a, 1, soldier, victim), REASON(OK));
+    const Mmorts__Frame__TickFrame *frame = world_frame(a.world, memory);
+    cr_assert(frame->events && frame->events->n_kind == 1);
+    cr_expect(frame->events->kind[0] == MMORTS__FRAME__EVENT_KIND__EVENT_ATTACK &&
+              frame->events->entity[0] == slot && frame->events->other[0] == victim_slot &&
+              frame->events->value[0] == 26);
+    struct mirror *mirror = mirror_new();
+    mirror_apply(mirror, world_snapshot_frame(a.world, memory));
+    cr_expect_eq(mirror->entities[victim_slot].attributes[1], 24, "its health");
+    for (unsigned i = 0; i < 16; i++) {
+        fixture_run(a.world, 1);
+        frame = world_frame(a.world, memory);
+        mirror_apply(mirror, frame);
+    }
+    cr_assert(frame->events && frame->events->n_kind == 2 && frame->n_despawned == 1);
+    cr_expect(frame->events->kind[1] == MMORTS__FRAME__EVENT_KIND__EVENT_DEATH &&
+              frame->events->entity[1] == victim_slot && frame->events->other[1] == slot);
+    cr_expect_eq(frame->despawned[0], victim_slot);
+    cr_expect_not(mirror->entities[victim_slot].alive);
+    mirror_free(mirror);
+    mm_arena_free(memory);
+    close_arena(&a);
+}
+
+Test(combat, idle_soldiers_take_the_nearest_enemy_and_go_home)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    uint64_t far_off = put(&a, "worker", 2, 5, 0), near = put(&a, "worker", 2, -3, 0);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0);
+    struct hex_axial post = look_at(&a, soldier).at;
+    fixture_run(a.world, 60);
+    cr_expect_lt(look_at(&a, near).health, 50);
+    cr_expect_eq(look_at(&a, far_off).health, 50);
+    cr_assert_lt(until_dead(&a, near, 500), 500);
+    cr_assert_lt(until_dead(&a, far_off, 500), 500);
+    fixture_run(a.world, 200);
+    cr_expect(hex_equal(look_at(&a, soldier).at, post));
+    cr_expect_eq(look_at(&a, soldier).activity, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+    close_arena(&a);
+}
+
+Test(combat, without_guard_only_orders_lead_to_fights)
+{
+    struct arena a;
+    open_arena(&a);
+    a.rules->combat.guard = 0;
+    begin(&a);
+    uint64_t worker = put(&a, "worker", 2, 2, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    fixture_run(a.world, 60);
+    cr_expect_eq(look_at(&a, worker).health, 50);
+    cr_assert_eq(attack(&a, 1, soldier, worker), REASON(OK));
+    cr_expect_lt(until_dead(&a, worker, 300), 300);
+    close_arena(&a);
+}
+
+// Whom it was not told to attack it follows only so far.
+Test(combat, the_leash_holds)
+{
+    struct arena a;
+    open_arena(&a);
+    a.rules->combat.leash_hexes = 3;
+    type(&a, "scout")->health_max = 100000;
+    type(&a, "scout")->ticks_per_hex = 8;
+    begin(&a);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0), scout = put(&a, "scout", 2, 3, 0);
+    struct hex_axial post = look_at(&a, soldier).at;
+    fixture_inputs_clear(&a.inputs);
+    fixture_move(&a.inputs, 2, 1, &scout, 1, FIELD_Q + 20, FIELD_R, false);
+    fixture_step(a.world, &a.inputs);
+    int32_t farthest = 0;
+    for (unsigned i = 0; i < 500; i++) {
+        fixture_run(a.world, 1);
+        int32_t away = hex_distance(look_at(&a, soldier).at, post);
+        farthest = away > farthest ? away : farthest;
+    }
+    cr_expect(farthest >= 2 && farthest <= 5, "it went %d hexes", farthest);
+    cr_expect(hex_equal(look_at(&a, soldier).at, post));
+    close_arena(&a);
+}
+
+// An order has no leash, and ends when nobody sees the target any more.
+Test(combat, an_ordered_chase_ends_out_of_sight)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "scout")->health_max = 100000;
+    type(&a, "scout")->ticks_per_hex = 6;
+    a.rules->combat.leash_hexes = 2;
+    begin(&a);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0), scout = put(&a, "scout", 2, 3, 0);
+    struct hex_axial post = look_at(&a, soldier).at;
+    cr_assert_eq(attack(&a, 1, soldier, scout), REASON(OK));
+    fixture_inputs_clear(&a.inputs);
+    fixture_move(&a.inputs, 2, 1, &scout, 1, FIELD_Q + 24, FIELD_R, false);
+    fixture_step(a.world, &a.inputs);
+    fixture_run(a.world, 50);
+    cr_expect_gt(hex_distance(look_at(&a, soldier).at, post), 3);
+    fixture_run(a.world, 200);
+    cr_expect_eq(look_at(&a, soldier).activity, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+    cr_expect_eq(a.world->ecs.columns[WORLD_FIGHT].row_count, 0);
+    cr_expect_eq(a.world->ecs.columns[WORLD_ORDERS].row_count, 0);
+    close_arena(&a);
+}
+
+Test(combat, an_attack_move_fights_and_goes_on)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0), plain = put(&a, "soldier", 1, 0, 4);
+    uint64_t worker = put(&a, "worker", 2, 8, 0);
+    fixture_inputs_clear(&a.inputs);
+    fixture_attack_move(&a.inputs, 1, 1, &soldier, 1, FIELD_Q + 16, FIELD_R, false);
+    fixture_step(a.world, &a.inputs);
+    cr_assert_eq(a.inputs.results[0].reason, REASON(OK));
+    cr_assert_lt(until_dead(&a, worker, 400), 400);
+    fixture_run(a.world, 150);
+    cr_expect_eq(look_at(&a, soldier).at.q, FIELD_Q + 16);
+    // A plain move looks at nobody.
+    worker = put(&a, "worker", 2, 8, 4);
+    fixture_inputs_clear(&a.inputs);
+    fixture_move(&a.inputs, 1, 2, &plain, 1, FIELD_Q + 16, FIELD_R + 4, false);
+    fixture_step(a.world, &a.inputs);
+    fixture_run(a.world, 150);
+    cr_expect_eq(look_at(&a, worker).health, 50);
+    cr_expect_eq(look_at(&a, plain).at.q, FIELD_Q + 16);
+    close_arena(&a);
+}
+
+Test(combat, buildings_fall_and_leave_their_hex)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack = 200;
+    begin(&a);
+    uint64_t barracks = put(&a, "barracks", 2, 3, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    uint32_t cell = world_map_cell(&a.world->map, look_at(&a, barracks).at);
+    cr_expect_eq(a.world->grid.cells[cell].blockers, 1);
+    cr_assert_eq(attack(&a, 1, soldier, barracks), REASON(OK));
+    cr_assert_lt(until_dead(&a, barracks, 600), 600);
+    cr_expect_eq(a.world->grid.cells[cell].blockers, 0);
+    cr_expect_eq(world_grid_first(&a.world->grid, cell), 0);
+    close_arena(&a);
+}
+
+// A range of several hexes is used: it stands off, and nobody who cannot reach it strikes back.
+Test(combat, range_is_used)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack_range_hexes = 4;
+    begin(&a);
+    uint64_t worker = put(&a, "worker", 2, 5, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    cr_assert_eq(attack(&a, 1, soldier, worker), REASON(OK));
+    fixture_run(a.world, 40);
+    cr_expect_lt(look_at(&a, worker).health, 50);
+    cr_expect_eq(hex_distance(look_at(&a, soldier).at, look_at(&a, worker).at), 4);
+    close_arena(&a);
+}
+
+// What a player does not see gets the answer of what never was, and refusals leave no trace.
+Test(combat, targets_are_no_oracle)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0), worker = put(&a, "worker", 1, 0, 1);
+    uint64_t hidden = put(&a, "worker", 2, 6, 0), mine = 0, gone = put(&a, "worker", 2, 2, 0);
+    uint64_t seen = put(&a, "barracks", 2, 4, 0), node = put(&a, "gold_mine", 0, 0, 3);
+    fixture_units(a.world, 1, "settlement", &mine, 1);
+    fixture_inputs_clear(&a.inputs);
+    fixture_despawn(&a.inputs, gone);
+    fixture_step(a.world, &a.inputs);
+    const uint64_t unknown[] = {hidden, gone, 0, 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        cr_expect_eq(attack(&a, 1, soldier, unknown[i]), REASON(UNKNOWN_TARGET), "case %zu", i);
+        cr_expect_str_eq(a.inputs.results[0].message, "there is no such target in sight");
+    }
+    cr_expect_eq(attack(&a, 1, soldier, mine), REASON(INVALID));
+    cr_expect_eq(attack(&a, 1, soldier, node), REASON(INVALID));
+    cr_expect_eq(attack(&a, 1, worker, seen), REASON(CANNOT));
+    cr_expect_eq(attack(&a, 2, soldier, seen), REASON(UNKNOWN_UNIT));
+    fixture_inputs_clear(&a.inputs);
+    fixture_attack(&a.inputs, 1, ++a.seq[1], &soldier, 1, seen, false)->attack = NULL;
+    fixture_step(a.world, &a.inputs);
+    cr_expect_eq(a.inputs.results[0].reason, REASON(INVALID));
+    cr_expect_eq(attack(&a, 1, soldier, seen), REASON(OK));
+    for (int i = 0; i < WORLD_ORDERS_MAX; i++) {
+        fixture_inputs_clear(&a.inputs);
+        fixture_attack(&a.inputs, 1, ++a.seq[1], &soldier, 1, seen, true);
+        fixture_step(a.world, &a.inputs);
+    }
+    cr_expect_eq(a.inputs.results[0].reason, REASON(QUEUE_FULL));
+    close_arena(&a);
+}
+
+// Only a detector shows the stealthed: to others they are no target, and no enemy.
+Test(combat, the_stealthed_are_not_there)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "worker")->flags = MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH;
+    type(&a, "scout")->sight_type = MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR;
+    begin(&a);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0), spy = put(&a, "worker", 2, 1, 0);
+    fixture_run(a.world, 30);
+    cr_expect_eq(look_at(&a, spy).health, 50);
+    cr_expect_eq(attack(&a, 1, soldier, spy), REASON(UNKNOWN_TARGET));
+    put(&a, "scout", 1, 0, 2);
+    cr_expect_eq(attack(&a, 1, soldier, spy), REASON(OK));
+    cr_expect_lt(look_at(&a, spy).health, 50);
+    close_arena(&a);
+}
+
+// Orders to go for somebody who dies meanwhile come to nothing, and the next one follows.
+Test(combat, orders_to_the_dead_end)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    uint64_t worker = put(&a, "worker", 2, 3, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    cr_assert_eq(attack(&a, 1, soldier, worker), REASON(OK));
+    fixture_inputs_clear(&a.inputs);
+    fixture_attack(&a.inputs, 1, ++a.seq[1], &soldier, 1, worker, true);
+    fixture_move(&a.inputs, 1, ++a.seq[1], &soldier, 1, FIELD_Q, FIELD_R + 5, true);
+    fixture_despawn(&a.inputs, worker);
+    fixture_step(a.world, &a.inputs);
+    // Its slot has another tenant before anybody looks.
+    put(&a, "worker", 2, -4, 3);
+    fixture_run(a.world, 120);
+    cr_expect_eq(look_at(&a, soldier).at.r, FIELD_R + 5);
+    close_arena(&a);
+}
+
+static size_t fill(struct arena *a, uint32_t empire, int32_t q, uint64_t *out)
+{
+    char key[16];
+    snprintf(key, sizeof key, "army %u", empire);
+    fixture_inputs_clear(&a->inputs);
+    fixture_spawn(&a->inputs, key, "soldier", empire, 30, FIELD_Q + q, FIELD_R);
+    fixture_step(a->world, &a->inputs);
+    memcpy(out, a->inputs.results[0].entities, 30 * sizeof *out);
+    return 30;
+}
+
+// Two armies meet: there is an end, and nobody who is left waits for something.
+Test(combat, a_battle_ends, .timeout = 60)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    uint64_t one[30], two[30];
+    fill(&a, 1, -8, one);
+    fill(&a, 2, 8, two);
+    fixture_inputs_clear(&a.inputs);
+    fixture_attack_move(&a.inputs, 1, 1, one, 30, FIELD_Q + 8, FIELD_R, false);
+    fixture_attack_move(&a.inputs, 2, 1, two, 30, FIELD_Q - 8, FIELD_R, false);
+    fixture_step(a.world, &a.inputs);
+    unsigned ticks = 0, left[2] = {30, 30};
+    for (; ticks < 4000 && left[0] > 0 && left[1] > 0; ticks++) {
+        fixture_run(a.world, 1);
+        left[0] = left[1] = 0;
+        for (int i = 0; i < 30; i++) {
+            left[0] += lives(&a, one[i]);
+            left[1] += lives(&a, two[i]);
+        }
+    }
+    cr_expect_lt(ticks, 4000, "%u against %u are left", left[0], left[1]);
+    fixture_run(a.world, 600);
+    cr_expect_eq(a.world->ecs.columns[WORLD_FIGHT].row_count, 0);
+    cr_expect_eq(world_mover_count(a.world), 0);
+    close_arena(&a);
+}
