@@ -60,7 +60,7 @@ LINK_LIBS := $(call lib,$(addsuffix _tool,$(TOOLS)) $(SERVICES) $(addsuffix _cor
 
 # --- what one can ask for ----------------------------------------------------------------------
 
-.PHONY: all help deps play test check format bench fuzz sim-long images test-images clean gen cflags lib tests FORCE
+.PHONY: all help deps play test check format bench fuzz soak-world sim-long images test-images clean gen cflags lib tests FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
