@@ -150,6 +150,48 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
     cr_assert(spawned->repeated_key);
     rig_free_reply(spawned);
+    char *replayed;
+    rig_replay(&rig, NULL, 0, &replayed);
+    cr_assert(strstr(replayed, "the rules of the game change here"), "%s", replayed);
+    free(replayed);
+    rig_close(&rig);
+}
+
+// --- the replay tool ----------------------------------------------------------------------------
+
+// It looks at a session while that runs, and the session does not notice.
+Test(world_storage, a_running_session_is_listed_exported_and_replayed, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    char *text, directory[128];
+    rig_replay(&rig, (const char *const[]){"--list", "--inputs", NULL}, 0, &text);
+    cr_assert(strstr(text, "snapshot tick 0 epoch 1 "), "%s", text);
+    cr_assert(strstr(text, "inputs 1\n    {\"join\":{"), "%s", text);
+    free(text);
+    snprintf(directory, sizeof directory, "%s/record", rig.dir);
+    rig_replay(&rig, (const char *const[]){"--export", directory, NULL}, 0, NULL);
+    rig_replay(&rig, (const char *const[]){"--export", directory, NULL}, 2, NULL);
+    rig_replay(&rig, (const char *const[]){"--hashes", "1", NULL}, 0, &text);
+    char line[64];
+    snprintf(line, sizeof line, "%llu %016llx\n", (unsigned long long)home.tick,
+             (unsigned long long)rig_hash_seen(&rig, home.tick));
+    cr_assert(strstr(text, line), "%s is not in\n%s", line, text);
+    free(text);
+    const char *const from[] = {"mmorts-replay", "--from", directory, NULL};
+    struct test_process *process = test_process_start(from, NULL);
+    cr_assert_eq(test_process_wait(process, 20000), 0);
+    test_process_free(process);
+    rig_replay(&rig, (const char *const[]){"--session", "elsewhere", NULL}, 3, &text);
+    cr_assert(strstr(text, "NOT_FOUND: no session elsewhere"), "%s", text);
+    free(text);
+    rig_replay(&rig, (const char *const[]){"--snapshot", "77", NULL}, 2, NULL);
+    // Still the only writer, and still running.
+    cr_assert_eq(rig_count_sql(&rig, "SELECT epoch FROM sessions"), 1);
+    cr_assert(rig_until_tick(&rig, rig.last_tick + 5, 5000));
     rig_close(&rig);
 }
 
@@ -174,6 +216,11 @@ Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 6
             "UPDATE snapshot_parts SET data = INSERT(data, 200, 1, 'x') WHERE tick > 0 AND "
             "SUBSTRING(data, 200, 1) <> 'x'",
             1);
+    char *replayed;
+    rig_replay(&rig, NULL, 4, &replayed);
+    cr_assert(strstr(replayed, "is not sound: DATA_LOSS"), "%s", replayed);
+    cr_assert(strstr(replayed, "REPLAYED"), "%s", replayed);
+    free(replayed);
     rig_start(&rig);
     char *log = test_process_log(rig.process);
     cr_assert(strstr(log, "snapshots_refused=1"), "%s", log);
@@ -183,6 +230,11 @@ Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 6
     cr_assert_eq(home.last_client_seq, 1);
     cr_assert_gt(rig.last_tick, stopped_at);
     rig_stop(&rig);
+
+    // It comes to what was there before the damage, and a snapshot of it is sound again.
+    rig_replay(&rig, (const char *const[]){"--audit", "10", NULL}, 4, &replayed);
+    cr_assert(strstr(replayed, "1 snapshots as recorded, 1 snapshots not sound"), "%s", replayed);
+    free(replayed);
 
     // All damaged: it does not begin anew, it refuses to start, and says so by its status.
     rig_sql(&rig, "DELETE FROM snapshot_parts WHERE part = 0", 3);
@@ -208,6 +260,11 @@ Test(world_storage, a_journal_that_leads_elsewhere_is_refused, .timeout = 60)
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
     test_process_free(refused);
+    char *replayed;
+    rig_replay(&rig, NULL, 1, &replayed);
+    cr_assert(strstr(replayed, "DIVERGED at tick"), "%s", replayed);
+    cr_assert(strstr(replayed, "{\"join\":{"), "%s", replayed);
+    free(replayed);
     rig_sql(&rig, "UPDATE journal SET state_hash = state_hash ^ 1", 1);
     rig_start(&rig);
     rig_join_seen(&rig, 9, &home);

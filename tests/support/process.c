@@ -355,6 +355,21 @@ static void report_sanitizer(const struct test_process *process)
     }
 }
 
+// The log and its directory, so that a long test may start any number of programs.
+static void remove_log(const struct test_process *process)
+{
+    size_t dir_len = (size_t)(strrchr(process->log_path, '/') - process->log_path);
+    unlink(process->log_path);
+    for (size_t i = 0; i < all_dirs_count; i++) {
+        if (strlen(all_dirs[i]) != dir_len || memcmp(all_dirs[i], process->log_path, dir_len) != 0)
+            continue;
+        rmdir(all_dirs[i]);
+        free(all_dirs[i]);
+        all_dirs[i] = all_dirs[--all_dirs_count];
+        break;
+    }
+}
+
 void test_process_free(struct test_process *process)
 {
     if (!process)
@@ -367,6 +382,7 @@ void test_process_free(struct test_process *process)
             break;
         }
     }
+    remove_log(process);
     free(process->name);
     free(process->log_path);
     free(process);
