@@ -1,28 +1,39 @@
-// Ticks of the vision core with 1k, 10k and 100k entities, a quarter of which take a step in every
-// tick; 20 to an empire, empires near enough to see each other. Compared, in the same run and with
-// the same moves, with counting every mover's whole disc off and on again (remove_add), and with
-// counting everything anew (recompute). All three must come to the same frames.
+// Ticks of the vision core: every empire has 20 observers with a sight of 8 hexes, who wander
+// within 7 hexes of its home and take a step 4 times a second, a fifth of them in each tick. Homes
+// are 11 hexes apart, so that neighbours see each other's units. What an empire owns is scattered
+// over the entity table, as after long play. Sizes: 500, 1,000, ... empires, and one where ten
+// times as much stands as in the one before while the same number move.
+//
+// Compared, in the same run, with the same moves and by the same core (so that whatever follows the
+// counting costs each the same): counting every mover's whole disc off and on again (remove_add),
+// and counting all discs of all observers anew in every tick (recompute). All three must come to
+// the same frames, hex by hex. Times are CPU time of this one thread, the median of the ticks.
 
 #include "libcommon/base/rng.h"
 #include "services/vision/core/internal.h"
 #include "tests/support/bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    PER_EMPIRE = 20,
+    MOVERS = 20, // observers of an empire
+    STEP_EVERY_TICKS = 5,
+    SIGHT = 8,
     HOME_SPACING = 11,
     WANDER = 7,
-    WARM_TICKS = 3,
-    TICKS = 15,
-    RECOMPUTE_TICKS = 3,
-    ENTITIES_MAX = 100000,
+    WARM_TICKS = 10,
+    TICKS = 25,
+    ALLIANCE = 100,
 };
+
+enum way { STEPS, REMOVE_ADD, RECOMPUTE, WAYS };
 
 struct scene {
     uint32_t entities;
+    uint32_t per_empire;
     uint32_t empires;
     struct mm_rng rng;
     struct hex_axial *home; // per empire
@@ -47,19 +58,23 @@ static void *zeroed(size_t count, size_t bytes)
     return memory;
 }
 
-// Four kinds in the shares of a game under way: workers, soldiers, scouts, buildings.
-static const uint32_t sights[] = {4, 5, 7, 8};
-enum { KINDS = 4, BUILDING = 3 };
+// Entities are numbered empire by empire within each round: the first of all empires, then the
+// second of all, and so on. The rounds from MOVERS on are buildings.
+enum { KINDS = 2, BUILDING = 1 };
 
-static uint32_t kind_of(uint32_t entity)
+static uint32_t empire_of(const struct scene *scene, uint32_t entity)
 {
-    uint32_t place = entity % PER_EMPIRE;
-    return place < 8 ? 0 : place < 14 ? 1 : place < 16 ? 2 : BUILDING;
+    return entity % scene->empires;
+}
+
+static uint32_t round_of(const struct scene *scene, uint32_t entity)
+{
+    return entity / scene->empires;
 }
 
 static void fill_catalogue(struct scene *scene)
 {
-    static char *names[] = {"worker", "soldier", "scout", "house"};
+    static char *names[] = {"scout", "tower"};
     Mmorts__Frame__TypeColumns *t = &scene->types;
     mmorts__frame__type_columns__init(t);
     t->n_name = t->n_kind = t->n_sight_hexes = t->n_sight_type = t->n_health_max = KINDS;
@@ -74,7 +89,7 @@ static void fill_catalogue(struct scene *scene)
     for (uint32_t i = 0; i < KINDS; i++) {
         t->kind[i] =
             i == BUILDING ? MMORTS__FRAME__KIND__KIND_BUILDING : MMORTS__FRAME__KIND__KIND_UNIT;
-        t->sight_hexes[i] = sights[i];
+        t->sight_hexes[i] = SIGHT;
     }
     mmorts__frame__terrain_columns__init(&scene->terrains);
     scene->terrains.n_name = scene->terrains.n_move_cost_percent = scene->terrains.n_sight_cost = 2;
@@ -143,11 +158,13 @@ static void fill_snapshot(struct scene *scene, uint64_t tick)
     scene->snapshot.tick = tick;
 }
 
-static struct scene *scene_new(uint32_t entities)
+static struct scene *scene_new(uint32_t empires, uint32_t per_empire)
 {
+    uint32_t entities = empires * per_empire;
     struct scene *scene = zeroed(1, sizeof *scene);
     scene->entities = entities;
-    scene->empires = entities / PER_EMPIRE;
+    scene->empires = empires;
+    scene->per_empire = per_empire;
     mm_rng_seed(&scene->rng, entities);
     if (hex_tiling_init(&scene->tiling, HEX_CHUNK_RADIUS_DEFAULT) != MM_OK)
         abort();
@@ -168,10 +185,10 @@ static struct scene *scene_new(uint32_t entities)
     s->q = zeroed(entities, 4);
     s->r = zeroed(entities, 4);
     for (uint32_t i = 0; i < entities; i++) {
-        uint32_t empire = i / PER_EMPIRE;
+        uint32_t empire = empire_of(scene, i);
         s->entity[i] = i + 1;
         s->id[i] = mm_rng_u64(&scene->rng);
-        s->type[i] = kind_of(i);
+        s->type[i] = round_of(scene, i) < MOVERS ? 0 : BUILDING;
         s->owner[i] = empire + 1;
         scene->at[i] = hex_add(scene->home[empire],
                                hex_spiral(mm_rng_below(&scene->rng, hex_disc_count(WANDER))));
@@ -226,19 +243,19 @@ static void scene_free(struct scene *scene)
         free(columns[i]);
 }
 
-// A quarter of the entities, units all, take a step.
+// Every fifth observer takes a step; all of them do so within five ticks.
 static void scene_move(struct scene *scene, uint64_t tick)
 {
     size_t n = 0;
-    uint32_t offset = (uint32_t)mm_rng_below(&scene->rng, PER_EMPIRE);
-    for (uint32_t i = 0; n < scene->entities / 4 && i < scene->entities; i++) {
-        if (kind_of(i) == BUILDING || (i + offset) % 16 >= 5)
+    for (uint32_t i = 0; i < scene->empires * MOVERS; i++) {
+        uint32_t empire = empire_of(scene, i);
+        if ((round_of(scene, i) + empire + tick) % STEP_EVERY_TICKS != 0)
             continue;
         struct hex_axial to =
             hex_neighbor(scene->at[i], (unsigned)mm_rng_below(&scene->rng, HEX_DIRECTIONS));
-        if (hex_distance(to, scene->home[i / PER_EMPIRE]) > WANDER)
+        if (hex_distance(to, scene->home[empire]) > WANDER)
             to = hex_neighbor(scene->at[i],
-                              hex_direction_towards(scene->at[i], scene->home[i / PER_EMPIRE]));
+                              hex_direction_towards(scene->at[i], scene->home[empire]));
         scene->at[i] = to;
         scene->moved.entity[n] = i + 1;
         scene->moved.q[n] = to.q;
@@ -248,39 +265,67 @@ static void scene_move(struct scene *scene, uint64_t tick)
     scene->delta.tick = tick;
 }
 
-static struct vision *core_new(bool whole_discs)
+static struct vision *core_new(enum way way)
 {
     struct vision_options options = vision_options_default();
     struct vision *core;
     if (vision_new(&options, &core) != MM_OK)
         abort();
-    core->whole_discs = whole_discs;
+    core->whole_discs = way == REMOVE_ADD;
+    core->counts_anew = way == RECOMPUTE;
     return core;
 }
 
 static double timed(struct vision *core, const Mmorts__Frame__TickFrame *frame,
                     const Mmorts__Frame__VisionFrame **out)
 {
-    uint64_t start = bench_now_ns();
+    uint64_t start = bench_cpu_ns();
     if (vision_apply(core, frame, out) != MM_OK) {
         fprintf(stderr, "frame refused: %s\n", vision_refusal(core));
         exit(1);
     }
-    return (double)(bench_now_ns() - start) / 1e6;
+    return (double)(bench_cpu_ns() - start) / 1e6;
 }
 
 // What one way of counting came to; the same moves must come to the same in every way.
 struct outcome {
     double tick_ms;
-    size_t hexes, entered, left;
+    double steps;
+    uint64_t hexes, entered, left;
+    uint64_t digest; // of all frames told, whatever the order within an empire
     struct vision_stats stats;
 };
 
-// Each in a scene of its own, one after the other: side by side they would fight for the caches.
-static struct outcome play(uint32_t entities, bool whole_discs)
+static uint64_t mixed(uint64_t a, uint64_t b, uint64_t c)
 {
-    struct scene *scene = scene_new(entities);
-    struct vision *core = core_new(whole_discs);
+    uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) ^ b * UINT64_C(0xc2b2ae3d27d4eb4f) ^ c;
+    x ^= x >> 29;
+    x *= UINT64_C(0xbf58476d1ce4e5b9);
+    return x ^ x >> 32;
+}
+
+static uint64_t digest_of(const Mmorts__Frame__VisionFrame *out)
+{
+    uint64_t sum = 0;
+    size_t hex = 0, entered = 0, left = 0;
+    for (size_t e = 0; e < out->n_empire; e++) {
+        uint64_t key = out->tick << 20 ^ out->empire[e];
+        for (size_t end = hex + out->hex_count[e]; hex < end; hex++)
+            sum += mixed(key, hex_pack((struct hex_axial){out->hex_q[hex], out->hex_r[hex]}),
+                         (uint64_t)out->hex_state[hex] << 8 | out->hex_terrain[hex]);
+        for (size_t end = entered + out->entered_count[e]; entered < end; entered++)
+            sum += mixed(key, out->entered[entered], 1);
+        for (size_t end = left + out->left_count[e]; left < end; left++)
+            sum += mixed(key, out->left[left], 2);
+    }
+    return sum;
+}
+
+// Each in a scene of its own, one after the other: side by side they would fight for the caches.
+static struct outcome play(uint32_t empires, uint32_t per_empire, enum way way)
+{
+    struct scene *scene = scene_new(empires, per_empire);
+    struct vision *core = core_new(way);
     const Mmorts__Frame__VisionFrame *out;
     struct outcome outcome = {0};
     double took_ms[TICKS];
@@ -291,9 +336,11 @@ static struct outcome play(uint32_t entities, bool whole_discs)
         if (i < WARM_TICKS)
             continue;
         took_ms[i - WARM_TICKS] = ms;
+        outcome.steps += (double)scene->moved.n_entity / TICKS;
         outcome.hexes += out->n_hex_q;
         outcome.entered += out->n_entered;
         outcome.left += out->n_left;
+        outcome.digest += digest_of(out);
     }
     outcome.tick_ms = bench_median(took_ms, TICKS);
     vision_stats(core, &outcome.stats);
@@ -302,81 +349,135 @@ static struct outcome play(uint32_t entities, bool whole_discs)
     return outcome;
 }
 
-// Every tick from nothing: the state after the same moves, told whole.
-static struct outcome recompute(uint32_t entities)
-{
-    struct scene *scene = scene_new(entities);
-    struct vision *core = core_new(false);
-    const Mmorts__Frame__VisionFrame *out;
-    struct outcome outcome = {0};
-    double took_ms[RECOMPUTE_TICKS];
-    for (int i = 0; i < WARM_TICKS + TICKS; i++)
-        scene_move(scene, (uint64_t)i + 2);
-    for (int i = 0; i < RECOMPUTE_TICKS; i++) {
-        fill_snapshot(scene, (uint64_t)i + 1);
-        took_ms[i] = timed(core, &scene->snapshot, &out);
-    }
-    outcome.tick_ms = bench_median(took_ms, RECOMPUTE_TICKS);
-    vision_stats(core, &outcome.stats);
-    vision_free(core);
-    scene_free(scene);
-    return outcome;
-}
-
-static void must_agree(const struct outcome *x, const struct outcome *y, bool frames)
+static void must_agree(const struct outcome *x, const struct outcome *y)
 {
     if (x->stats.visible_hexes != y->stats.visible_hexes ||
-        x->stats.sight_pairs != y->stats.sight_pairs ||
-        (frames && (x->hexes != y->hexes || x->entered != y->entered || x->left != y->left))) {
+        x->stats.sight_pairs != y->stats.sight_pairs || x->hexes != y->hexes ||
+        x->entered != y->entered || x->left != y->left || x->digest != y->digest) {
         fprintf(stderr, "the ways of counting disagree\n");
         exit(1);
     }
 }
 
-static void measure(struct bench *bench, uint32_t entities, const char *label)
+static void figure(struct bench *bench, const char *what, const char *label, double value,
+                   const char *unit)
 {
-    struct outcome steps = play(entities, false);
-    struct outcome discs = play(entities, true);
-    struct outcome anew = recompute(entities);
-    must_agree(&steps, &discs, true);
-    must_agree(&steps, &anew, false);
-
-    const struct {
-        const char *what, *unit;
-        double value, baseline;
-    } figures[] = {
-        {"tick_ms", "ms", steps.tick_ms, 0},
-        {"remove_add", "ms", steps.tick_ms, discs.tick_ms},
-        {"recompute", "ms", steps.tick_ms, anew.tick_ms},
-        {"hexes_told", "1/tick", (double)steps.hexes / TICKS, 0},
-        {"entered", "1/tick", (double)steps.entered / TICKS, 0},
-        {"bytes_per_empire", "bytes", (double)steps.stats.state_bytes / (double)steps.stats.empires,
-         0},
-        {"bytes_per_explored_hex", "bytes",
-         (double)steps.stats.state_bytes / (double)steps.stats.explored_hexes, 0},
-    };
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-        char name[64];
-        // What one way is to another is told once, of the largest game, under its plain name too.
-        bool plain = figures[i].baseline > 0 && entities == ENTITIES_MAX;
-        if (plain) {
-            snprintf(name, sizeof name, "vision.%s", figures[i].what);
-            bench_compare(bench, name, figures[i].value, figures[i].baseline, figures[i].unit);
-        }
-        snprintf(name, sizeof name, "vision.%s.%s", figures[i].what, label);
-        if (figures[i].baseline > 0)
-            bench_compare(bench, name, figures[i].value, figures[i].baseline, figures[i].unit);
-        else
-            bench_figure(bench, name, figures[i].value, figures[i].unit);
-    }
+    char name[64];
+    snprintf(name, sizeof name, "vision.%s.%s", what, label);
+    bench_figure(bench, name, value, unit);
 }
 
-int main(void)
+// One size in all three ways; returns the milliseconds of a tick.
+static double measure(struct bench *bench, uint32_t empires, const char *label, bool headline)
 {
-    struct bench *bench = bench_open(
-        "vision", "vision core: 25% of the entities step each tick, 20 entities to an empire");
-    measure(bench, 1000, "1k");
-    measure(bench, 10000, "10k");
-    measure(bench, ENTITIES_MAX, "100k");
+    struct outcome ways[WAYS];
+    for (enum way way = STEPS; way < WAYS; way++) {
+        ways[way] = play(empires, MOVERS, way);
+        must_agree(&ways[STEPS], &ways[way]);
+    }
+    const struct outcome *steps = &ways[STEPS];
+    figure(bench, "tick_ms", label, steps->tick_ms, "ms");
+    figure(bench, "ns_per_step", label, steps->tick_ms * 1e6 / steps->steps, "ns");
+    figure(bench, "hexes_told", label, (double)steps->hexes / TICKS, "1/tick");
+    figure(bench, "entered", label, (double)steps->entered / TICKS, "1/tick");
+    figure(bench, "bytes_per_empire", label,
+           (double)steps->stats.state_bytes / (double)steps->stats.empires, "bytes");
+    figure(bench, "bytes_per_explored_hex", label,
+           (double)steps->stats.state_bytes / (double)steps->stats.explored_hexes, "bytes");
+    static const char *const names[WAYS] = {NULL, "remove_add", "recompute"};
+    for (enum way way = REMOVE_ADD; way < WAYS; way++) {
+        char name[64];
+        // What one way is to another is told once under its plain name too.
+        snprintf(name, sizeof name, "vision.%s", names[way]);
+        if (headline)
+            bench_compare(bench, name, steps->tick_ms, ways[way].tick_ms, "ms");
+        snprintf(name, sizeof name, "vision.%s.%s", names[way], label);
+        bench_compare(bench, name, steps->tick_ms, ways[way].tick_ms, "ms");
+    }
+    return steps->tick_ms;
+}
+
+// Slope of the line through (log steps, log time): 1 = cost grows as what moves does.
+static double exponent(const double *steps, const double *ms, size_t count)
+{
+    double x = 0, y = 0, xx = 0, xy = 0, n = (double)count;
+    for (size_t i = 0; i < count; i++) {
+        double lx = log(steps[i]), ly = log(ms[i]);
+        x += lx, y += ly, xx += lx * lx, xy += lx * ly;
+    }
+    return (n * xy - x * y) / (n * xx - x * x);
+}
+
+// Everybody of an alliance lends to a hundredth, and everybody borrows back; then all that ends.
+static void alliance(struct bench *bench)
+{
+    struct scene *scene = scene_new(500, MOVERS);
+    struct vision *core = core_new(STEPS);
+    const Mmorts__Frame__VisionFrame *out;
+    timed(core, &scene->snapshot, &out);
+    struct vision_stats alone, allied, parted;
+    vision_stats(core, &alone);
+    for (uint32_t x = 1; x < ALLIANCE; x++) {
+        for (uint32_t y = 1; y < ALLIANCE; y++) {
+            if (x != y && vision_share(core, x, y, 0) != MM_OK)
+                abort();
+        }
+    }
+    scene->delta.tick = 2;
+    double formed_ms = timed(core, &scene->delta, &out);
+    for (uint32_t x = 1; x < ALLIANCE; x++) {
+        if (vision_share(core, x, ALLIANCE, 0) != MM_OK ||
+            vision_share(core, ALLIANCE, x, 0) != MM_OK)
+            abort();
+    }
+    scene->delta.tick = 3;
+    double joined_ms = timed(core, &scene->delta, &out);
+    size_t joined_hexes = out->n_hex_q;
+    vision_stats(core, &allied);
+    for (uint32_t x = 1; x < ALLIANCE; x++) {
+        if (vision_unshare(core, x, ALLIANCE, 0) != MM_OK ||
+            vision_unshare(core, ALLIANCE, x, 0) != MM_OK)
+            abort();
+    }
+    scene->delta.tick = 4;
+    double left_ms = timed(core, &scene->delta, &out);
+    for (uint32_t x = 1; x < ALLIANCE; x++) {
+        for (uint32_t y = 1; y < ALLIANCE; y++) {
+            if (x != y && vision_unshare(core, x, y, 0) != MM_OK)
+                abort();
+        }
+    }
+    scene->delta.tick = 5;
+    timed(core, &scene->delta, &out);
+    vision_stats(core, &parted);
+    if (parted.visible_hexes != alone.visible_hexes || parted.sight_pairs != alone.sight_pairs ||
+        allied.visible_hexes <= alone.visible_hexes) {
+        fprintf(stderr, "an alliance left something behind\n");
+        exit(1);
+    }
+    bench_figure(bench, "vision.alliance_100.formed_ms", formed_ms, "ms");
+    bench_figure(bench, "vision.alliance_100.joined_ms", joined_ms, "ms");
+    bench_figure(bench, "vision.alliance_100.joined_hexes", (double)joined_hexes, "hexes");
+    bench_figure(bench, "vision.alliance_100.left_ms", left_ms, "ms");
+    vision_free(core);
+    scene_free(scene);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench *bench =
+        bench_open("vision", "vision core: 20 observers to an empire, sight 8, 4 steps a second");
+    if (argc > 1) { // for a profiler: the steps alone, of so many empires
+        play((uint32_t)strtoul(argv[1], NULL, 10), MOVERS, STEPS);
+        return bench_close(bench);
+    }
+    double steps[] = {1000, 10000, 100000}, ms[3];
+    ms[0] = measure(bench, 50, "1k", false);
+    ms[1] = measure(bench, 500, "10k", true);
+    ms[2] = measure(bench, 5000, "100k", false);
+    bench_figure(bench, "vision.exponent", exponent(steps, ms, 3), "");
+    struct outcome still = play(500, MOVERS * 10, STEPS);
+    bench_compare(bench, "vision.still_10x", still.tick_ms, ms[1], "ms");
+    alliance(bench);
     return bench_close(bench);
 }

@@ -36,12 +36,14 @@
 enum vision_sense { SENSE_SIGHT, SENSE_DETECT, SENSES };
 enum vision_source { SOURCE_OWN, SOURCE_LENT, SOURCES };
 
-// How many observers (own) or lending empires (lent) see each cell. 32 bits: no more than
-// entities_max observers exist, so a counter cannot overflow.
+// How many observers (own) or lending empires (lent) see each cell. The counts are bytes, for a
+// chunk's to lie in five cache lines; what a byte cannot hold is counted in `excess`.
 struct vision_plane {
-    uint32_t nonzero; // cells whose count is not 0
-    uint32_t count[];
+    uint32_t nonzero;    // cells whose count is not 0
+    uint32_t *excess;    // per cell, beyond VISION_COUNT_FULL; NULL: nowhere
+    uint64_t occupied[]; // a bit for each cell whose count is not 0; then the counts
 };
+#define VISION_COUNT_FULL 255
 
 struct vision_view;
 
@@ -52,7 +54,8 @@ struct vision_active {
     struct vision_plane *planes[SENSES][SOURCES]; // NULL: all zero
     uint32_t place_in_empire;                     // in empire->actives
     uint32_t watcher;                             // slot in the chunk's watchers
-    // Five bitsets of vision->words words each, see vision_bits().
+    uint32_t told;                                // hexes in BITS_CHANGED
+    // BITS_COUNT bitsets of vision->words words each, see vision_bits().
     uint64_t bits[];
 };
 
@@ -61,8 +64,9 @@ enum vision_bits {
     BITS_DETECTED, // likewise for the second sense
     BITS_OWN_VISIBLE,
     BITS_OWN_DETECTED, // of the own planes alone; kept only while the empire lends its sight
-    BITS_DIRTY,        // counters went between 0 and 1; after settling: visibility changed
-    BITS_COUNT
+    BITS_CHANGED,      // after settling, until the tick's end: BITS_VISIBLE became another
+    BITS_DISCOVERED,   // likewise: of these, seen for the first time
+    BITS_COUNT         // CHANGED and DISCOVERED lie side by side: they are wiped together
 };
 
 struct vision_view {
@@ -89,6 +93,7 @@ struct vision_chunk {
     bool known; // world has made it: there are cells
     uint8_t *cells;
     uint32_t *first_entity; // per cell, 0 = none; NULL until something stands in the chunk
+    uint64_t *occupied;     // a bit for each cell where something stands; made with first_entity
     uint32_t entities;
     uint32_t neighbors[HEX_DIRECTIONS]; // chunk index + 1, 0 = not looked up
     struct {
@@ -282,6 +287,7 @@ struct vision {
     bool live;
     bool exhausted;   // memory or a limit ran out in this frame
     bool whole_discs; // benchmark only: never use step differences
+    bool counts_anew; // benchmark only: every tick counts all discs of all observers
     char refusal[VISION_REFUSAL_BYTES];
     uint64_t checks; // frames looked through
 
@@ -355,6 +361,17 @@ static inline uint64_t *vision_bits(const struct vision *vision, struct vision_a
     return active->bits + (size_t)which * vision->words;
 }
 
+static inline uint8_t *vision_counts(const struct vision *vision, struct vision_plane *plane)
+{
+    return (uint8_t *)(plane->occupied + vision->words);
+}
+
+// Where a plane says that something is seen; NULL plane: nowhere.
+static inline uint64_t vision_plane_word(const struct vision_plane *plane, uint32_t word)
+{
+    return plane ? plane->occupied[word] : 0;
+}
+
 static inline bool vision_active_bit(const struct vision *vision,
                                      const struct vision_active *active, enum vision_bits which,
                                      uint32_t cell)
@@ -409,12 +426,15 @@ bool vision_chunk_find(const struct vision *vision, struct hex_chunk at, uint32_
 struct vision_view *vision_view_find(const struct vision *vision, uint32_t empire, uint32_t chunk);
 struct vision_view *vision_view_get(struct vision *vision, uint32_t empire, uint32_t chunk);
 struct vision_active *vision_view_activate(struct vision *vision, struct vision_view *view);
+void vision_plane_put(struct vision *vision, struct vision_plane *plane); // NULL is allowed
 void vision_view_mark_dirty(struct vision *vision, struct vision_view *view);
 void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view);
 void vision_count_cell(struct vision *vision, struct vision_view *view, enum vision_sense sense,
                        enum vision_source source, uint32_t cell, bool up);
 // Counts the entity's disc as it is to be now.
 void vision_seat_update(struct vision *vision, struct vision_entity *entity);
+// Benchmark only: the own counters of everybody from nothing.
+void vision_sight_count_anew(struct vision *vision);
 // Without fog: one count everywhere in the chunk for the empire.
 void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk);
 
@@ -458,6 +478,9 @@ void vision_output_entered(struct vision *vision, uint32_t empire, uint32_t enti
 void vision_output_left(struct vision *vision, uint32_t empire, uint64_t id);
 void vision_output_forgotten(struct vision *vision, uint32_t empire, uint64_t id);
 void vision_output_remembered(struct vision *vision, uint32_t empire, uint32_t slot);
+// Of the empire's view so many hexes will be told, from its bits, when the frame is built. False if
+// that cannot be noted.
+bool vision_output_view(struct vision *vision, uint32_t empire);
 // Sorts what was noted by empire into the frame's columns.
 const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision);
 // Fills memory columns of `count` rows; the arrays are there already.

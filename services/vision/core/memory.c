@@ -297,7 +297,7 @@ static void store_parting(struct vision *vision, const struct vision_parting *pa
     const struct vision_view *view = vision_view_find(vision, parting->row.empire, parting->chunk);
     if (vision_view_sees(vision, view, parting->cell)) {
         // Its end was seen; or its place came into sight in this very tick, without it.
-        bool revealed = vision_active_bit(vision, view->active, BITS_DIRTY, parting->cell) &&
+        bool revealed = vision_active_bit(vision, view->active, BITS_CHANGED, parting->cell) &&
                         !parting->was_in_sight;
         if (parting->gone || revealed)
             return;

@@ -121,14 +121,19 @@ static void place(struct vision *vision, uint32_t slot, struct hex_axial at)
         return;
     struct vision_chunk *chunk = &vision->chunks.items[index];
     if (!chunk->first_entity) {
-        chunk->first_entity = mm_calloc(vision->tiling.cells, sizeof *chunk->first_entity);
+        // One block: the lists' heads and, behind them, the bits.
+        size_t heads = (vision->tiling.cells + 1) / 2 * sizeof(uint64_t);
+        size_t bytes = heads + vision->words * sizeof(uint64_t);
+        chunk->first_entity = mm_calloc(1, bytes);
         if (!chunk->first_entity) {
             vision->exhausted = true;
             entity->chunk = UINT32_MAX;
             return;
         }
-        vision->held_bytes += vision->tiling.cells * sizeof *chunk->first_entity;
+        chunk->occupied = (uint64_t *)(void *)((char *)chunk->first_entity + heads);
+        vision->held_bytes += bytes;
     }
+    mm_bitset_set(chunk->occupied, cell);
     entity->next_in_cell = chunk->first_entity[cell];
     if (entity->next_in_cell)
         vision->entities[entity->next_in_cell].previous_in_cell = slot;
@@ -146,6 +151,8 @@ static void unplace(struct vision *vision, uint32_t slot)
         vision->entities[entity->previous_in_cell].next_in_cell = entity->next_in_cell;
     else
         chunk->first_entity[entity->cell] = entity->next_in_cell;
+    if (chunk->first_entity[entity->cell] == 0)
+        mm_bitset_clear(chunk->occupied, entity->cell);
     if (entity->next_in_cell)
         vision->entities[entity->next_in_cell].previous_in_cell = entity->previous_in_cell;
     chunk->entities--;
@@ -376,8 +383,6 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
         struct vision_active *active = chunk->watchers.items[w].active;
         if (!active)
             continue;
-        for (uint32_t cell = 0; cell < vision->tiling.cells; cell++)
-            mm_bitset_set(vision_bits(vision, active, BITS_DIRTY), cell);
         vision_view_mark_dirty(vision, active->view);
     }
     for (uint32_t e = 1; !vision->options.fog_of_war && e < vision->empire_capacity; e++) {
@@ -432,8 +437,10 @@ void vision_mirror_clear(struct vision *vision)
         if (chunk->seen_by)
             memset(chunk->seen_by, 0,
                    (size_t)vision->tiling.cells * chunk->seen_words * sizeof *chunk->seen_by);
-        if (chunk->first_entity)
-            memset(chunk->first_entity, 0, vision->tiling.cells * sizeof *chunk->first_entity);
+        if (!chunk->first_entity)
+            continue;
+        memset(chunk->first_entity, 0, vision->tiling.cells * sizeof *chunk->first_entity);
+        memset(chunk->occupied, 0, vision->words * sizeof *chunk->occupied);
     }
     vision->chunks_known = 0;
     for (uint32_t e = 0; e < vision->empire_capacity; e++) {

@@ -69,6 +69,11 @@ void vision_output_hex(struct vision *vision, uint32_t empire, struct hex_axial 
         vision->exhausted = true;
 }
 
+bool vision_output_view(struct vision *vision, uint32_t empire)
+{
+    return concerns(vision, empire);
+}
+
 #define NOTE(list, empire_, value_)                                                                \
     do {                                                                                           \
         struct vision_out_number note_ = {.empire = (empire_), .value = (value_)};                 \
@@ -157,9 +162,35 @@ static void count_numbers(struct vision *vision, const struct vision_out_number 
         counts[vision->empires[notes[i].empire]->output - 1]++;
 }
 
+// A view's changed hexes, straight from its bits; returns the place behind them.
+static size_t fill_view(const struct vision *vision, const struct vision_view *view, size_t place,
+                        Mmorts__Frame__VisionFrame *frame)
+{
+    const struct vision_chunk *chunk = &vision->chunks.items[view->chunk];
+    struct hex_axial center = hex_chunk_center(&vision->tiling, chunk->at);
+    const uint64_t *visible = vision_bits(vision, view->active, BITS_VISIBLE);
+    const uint64_t *changed = vision_bits(vision, view->active, BITS_CHANGED);
+    const uint64_t *discovered = vision_bits(vision, view->active, BITS_DISCOVERED);
+    for (uint32_t w = 0; w < vision->words; w++) {
+        for (uint64_t rest = changed[w]; rest != 0; rest &= rest - 1, place++) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(rest);
+            uint32_t cell = w * 64 + bit;
+            frame->hex_q[place] = center.q + vision->tiling.offsets[cell].q;
+            frame->hex_r[place] = center.r + vision->tiling.offsets[cell].r;
+            frame->hex_state[place] = visible[w] >> bit & 1
+                                          ? MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE
+                                          : MMORTS__FRAME__VISIBILITY__VISIBILITY_FOG;
+            frame->hex_terrain[place] =
+                discovered[w] >> bit & 1 ? chunk->cells[cell] + UINT32_C(1) : 0;
+        }
+    }
+    return place;
+}
+
 static void fill_hexes(struct column_fill *fill, Mmorts__Frame__VisionFrame *frame)
 {
-    const struct vision_output *output = &fill->vision->output;
+    const struct vision *vision = fill->vision;
+    const struct vision_output *output = &vision->output;
     counts_to_places(frame->hex_count, fill->places, fill->n);
     for (size_t i = 0; i < output->hexes.count; i++) {
         const struct vision_out_hex *hex = &output->hexes.items[i];
@@ -168,6 +199,13 @@ static void fill_hexes(struct column_fill *fill, Mmorts__Frame__VisionFrame *fra
         frame->hex_r[place] = hex->at.r;
         frame->hex_state[place] = (Mmorts__Frame__Visibility)hex->state;
         frame->hex_terrain[place] = hex->terrain;
+    }
+    for (size_t i = 0; i < vision->dirty_views.count; i++) {
+        const struct vision_view *view = vision->dirty_views.items[i];
+        if (!view->active || view->active->told == 0)
+            continue;
+        uint32_t *place = &fill->places[vision->empires[view->empire]->output - 1];
+        *place = (uint32_t)fill_view(vision, view, *place, frame);
     }
 }
 
@@ -219,12 +257,12 @@ static void fill_memories(struct column_fill *fill, Mmorts__Frame__VisionFrame *
     }
 }
 
-static size_t columns_size(const struct vision_output *output)
+static size_t columns_size(const struct vision_output *output, size_t hexes)
 {
     enum { PER_EMPIRE = 7, COLUMNS = 32 };
-    return output->empires.count * PER_EMPIRE * 4 + output->hexes.count * 16 +
-           output->entered.count * 4 + output->left.count * 8 + output->forgotten.count * 8 +
-           output->remembered.count * 64 + (size_t)COLUMNS * 8;
+    return output->empires.count * PER_EMPIRE * 4 + hexes * 16 + output->entered.count * 4 +
+           output->left.count * 8 + output->forgotten.count * 8 + output->remembered.count * 64 +
+           (size_t)COLUMNS * 8;
 }
 
 static void carve_memories(struct vision_output *output, char **at)
@@ -248,7 +286,7 @@ static void carve_memories(struct vision_output *output, char **at)
 }
 
 // Lays the frame's columns out in the block; returns the scratch column of places.
-static uint32_t *carve_frame(struct vision_output *output)
+static uint32_t *carve_frame(struct vision_output *output, size_t hexes)
 {
     Mmorts__Frame__VisionFrame *frame = &output->frame;
     size_t n = output->empires.count;
@@ -264,7 +302,6 @@ static uint32_t *carve_frame(struct vision_output *output)
     frame->remembered_count = carve(&at, n * 4);
     frame->forgotten_count = carve(&at, n * 4);
     uint32_t *places = carve(&at, n * 4);
-    size_t hexes = output->hexes.count;
     frame->n_hex_q = frame->n_hex_r = frame->n_hex_state = frame->n_hex_terrain = hexes;
     frame->hex_q = carve(&at, hexes * 4);
     frame->hex_r = carve(&at, hexes * 4);
@@ -280,6 +317,21 @@ static uint32_t *carve_frame(struct vision_output *output)
     return places;
 }
 
+// Hexes to be told from the views' bits; into counts (may be NULL) by empire.
+static size_t count_view_hexes(const struct vision *vision, uint32_t *counts)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < vision->dirty_views.count; i++) {
+        const struct vision_view *view = vision->dirty_views.items[i];
+        if (!view->active || view->active->told == 0)
+            continue;
+        sum += view->active->told;
+        if (counts)
+            counts[vision->empires[view->empire]->output - 1] += view->active->told;
+    }
+    return sum;
+}
+
 const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision)
 {
     struct vision_output *output = &vision->output;
@@ -290,7 +342,8 @@ const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision)
     size_t n = output->empires.count;
     if (n == 0)
         return frame;
-    size_t wanted = columns_size(output);
+    size_t hexes = output->hexes.count + count_view_hexes(vision, NULL);
+    size_t wanted = columns_size(output, hexes);
     if (wanted > output->columns_bytes) {
         char *grown = mm_realloc(output->columns, wanted * 2);
         if (!grown) {
@@ -305,10 +358,11 @@ const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision)
     for (size_t i = 0; i < n; i++)
         vision->empires[output->empires.items[i]]->output = (uint32_t)(i + 1);
 
-    uint32_t *places = carve_frame(output);
+    uint32_t *places = carve_frame(output, hexes);
     memcpy(frame->empire, output->empires.items, n * sizeof *frame->empire);
     for (size_t i = 0; i < output->hexes.count; i++)
         frame->hex_count[vision->empires[output->hexes.items[i].empire]->output - 1]++;
+    count_view_hexes(vision, frame->hex_count);
     count_numbers(vision, output->entered.items, output->entered.count, frame->entered_count);
     count_numbers(vision, output->left.items, output->left.count, frame->left_count);
     count_numbers(vision, output->remembered.items, output->remembered.count,

@@ -2,79 +2,82 @@
 
 #include <string.h>
 
-// The counters stand as the tick leaves them: what is visible now is compared, dirty cell by dirty
-// cell, with what was told last.
+// The counters stand as the tick leaves them: what is visible now is compared, 64 cells at a time,
+// with what was told last.
 
-static bool plane_sees(const struct vision_active *active, enum vision_sense sense, size_t cell)
+static uint64_t seen_word(const struct vision_active *active, enum vision_sense sense, uint32_t w)
 {
-    const struct vision_plane *own = active->planes[sense][SOURCE_OWN];
-    const struct vision_plane *lent = active->planes[sense][SOURCE_LENT];
-    return (own && own->count[cell] > 0) || (lent && lent->count[cell] > 0);
+    return vision_plane_word(active->planes[sense][SOURCE_OWN], w) |
+           vision_plane_word(active->planes[sense][SOURCE_LENT], w);
 }
 
-// True if the bit had another value.
-static bool set_bit(uint64_t *bits, size_t cell, bool value)
+static void settle_seen_by(struct vision_chunk *chunk, uint32_t watcher, uint32_t w,
+                           uint64_t changed, uint64_t sees)
 {
-    if (mm_bitset_get(bits, cell) == value)
-        return false;
-    if (value)
-        mm_bitset_set(bits, cell);
-    else
-        mm_bitset_clear(bits, cell);
-    return true;
+    for (; changed != 0; changed &= changed - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(changed);
+        vision_seen_set(chunk, w * 64 + bit, watcher, sees >> bit & 1);
+    }
 }
 
-static void tell_hex(struct vision *vision, struct vision_view *view, size_t cell, bool visible)
+// Cells whose flip concerns somebody: an entity that stands there, or a memory of one.
+static void note_flips(struct vision *vision, struct vision_view *view, uint32_t w,
+                       uint64_t flipped, uint64_t revealed)
 {
     const struct vision_chunk *chunk = &vision->chunks.items[view->chunk];
-    struct hex_axial at = hex_chunk_hex(&vision->tiling, chunk->at, (uint32_t)cell);
-    if (!visible) {
-        vision->stats.visible_hexes--;
-        vision_output_hex(vision, view->empire, at, MMORTS__FRAME__VISIBILITY__VISIBILITY_FOG, 0);
+    uint64_t concerned = chunk->occupied ? flipped & chunk->occupied[w] : 0;
+    if (view->first_memory)
+        concerned |= revealed;
+    for (; concerned != 0; concerned &= concerned - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(concerned);
+        struct vision_flip flip = {
+            .view = view, .cell = w * 64 + bit, .revealed = revealed >> bit & 1};
+        vision->exhausted |= !mm_vec_push(&vision->flips, flip);
+    }
+}
+
+static void explore(struct vision *vision, struct vision_view *view, uint32_t discovered)
+{
+    if (discovered == 0)
         return;
-    }
-    vision->stats.visible_hexes++;
-    uint32_t terrain = 0;
-    if (mm_bitset_add(view->explored, cell)) {
-        terrain = chunk->cells[cell] + UINT32_C(1);
-        if (view->first_seen == 0)
-            view->first_seen = vision->tick;
-        vision->stats.explored_hexes++;
-        vision_view_mark_unsaved(vision, view);
-    }
-    vision_output_hex(vision, view->empire, at, MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE,
-                      terrain);
+    if (view->first_seen == 0)
+        view->first_seen = vision->tick;
+    vision->stats.explored_hexes += discovered;
+    vision_view_mark_unsaved(vision, view);
 }
 
 static void settle_view(struct vision *vision, struct vision_view *view)
 {
     struct vision_active *active = view->active;
     struct vision_chunk *chunk = &vision->chunks.items[view->chunk];
-    uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
     uint64_t *visible = vision_bits(vision, active, BITS_VISIBLE);
     uint64_t *detected = vision_bits(vision, active, BITS_DETECTED);
-    size_t cells = vision->tiling.cells;
-    for (size_t cell = mm_bitset_next(dirty, cells, 0); cell < cells;
-         cell = mm_bitset_next(dirty, cells, cell + 1)) {
-        bool sees = chunk->known && plane_sees(active, SENSE_SIGHT, cell);
-        bool detects = chunk->known && plane_sees(active, SENSE_DETECT, cell);
-        bool sight_changed = set_bit(visible, cell, sees);
-        bool sense_changed = set_bit(detected, cell, detects);
-        if (sight_changed) {
-            vision_seen_set(chunk, cell, active->watcher, sees);
-            tell_hex(vision, view, cell, sees);
-        }
-        if (!sight_changed)
-            mm_bitset_clear(dirty, cell);
-        if (!sight_changed && !sense_changed)
+    uint32_t told = 0, gained = 0, discovered = 0;
+    for (uint32_t w = 0; chunk->known && w < vision->words; w++) {
+        uint64_t sees = seen_word(active, SENSE_SIGHT, w);
+        uint64_t detects = seen_word(active, SENSE_DETECT, w);
+        uint64_t changed = sees ^ visible[w];
+        uint64_t flipped = changed | (detects ^ detected[w]);
+        if (flipped == 0)
             continue;
-        bool revealed = sight_changed && sees;
-        bool stands = chunk->first_entity && chunk->first_entity[cell] != 0;
-        if (!stands && !(revealed && view->first_memory))
-            continue;
-        struct vision_flip flip = {.view = view, .cell = (uint32_t)cell, .revealed = revealed};
-        vision->exhausted |= !mm_vec_push(&vision->flips, flip);
+        uint64_t fresh = sees & ~view->explored[w];
+        visible[w] = sees;
+        detected[w] = detects;
+        view->explored[w] |= fresh;
+        vision_bits(vision, active, BITS_CHANGED)[w] = changed;
+        vision_bits(vision, active, BITS_DISCOVERED)[w] = fresh;
+        told += (uint32_t)__builtin_popcountll(changed);
+        gained += (uint32_t)__builtin_popcountll(changed & sees);
+        discovered += (uint32_t)__builtin_popcountll(fresh);
+        settle_seen_by(chunk, active->watcher, w, changed, sees);
+        note_flips(vision, view, w, flipped, changed & sees);
     }
+    if (told == 0 || !vision_output_view(vision, view->empire))
+        return;
+    active->told = told;
+    vision->stats.visible_hexes += gained;
+    vision->stats.visible_hexes -= told - gained;
+    explore(vision, view, discovered);
 }
 
 void vision_settle(struct vision *vision)
@@ -103,7 +106,7 @@ void vision_view_release(struct vision *vision, struct vision_view *view)
     struct vision_empire *empire = vision->empires[view->empire];
     for (unsigned sense = 0; sense < SENSES; sense++) {
         for (unsigned source = 0; source < SOURCES; source++)
-            mm_pool_put(vision->plane_pool, active->planes[sense][source]);
+            vision_plane_put(vision, active->planes[sense][source]);
     }
     remove_watcher(vision, active);
     struct vision_active *last = empire->actives.items[empire->actives.count - 1];
@@ -123,7 +126,7 @@ static bool planes_empty(struct vision *vision, struct vision_active *active)
         for (unsigned source = 0; source < SOURCES; source++) {
             struct vision_plane **plane = &active->planes[sense][source];
             if (*plane && (*plane)->nonzero == 0) {
-                mm_pool_put(vision->plane_pool, *plane);
+                vision_plane_put(vision, *plane);
                 *plane = NULL;
             }
             empty &= *plane == NULL;
@@ -140,8 +143,11 @@ void vision_settle_finish(struct vision *vision)
         view->dirty = false;
         if (!active)
             continue;
-        uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
-        memset(dirty, 0, vision->words * sizeof *dirty);
+        if (active->told > 0) {
+            uint64_t *changed = vision_bits(vision, active, BITS_CHANGED);
+            memset(changed, 0, 2 * (size_t)vision->words * sizeof *changed);
+            active->told = 0;
+        }
         if (!planes_empty(vision, active))
             continue;
         vision_view_release(vision, view);

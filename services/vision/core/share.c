@@ -90,12 +90,8 @@ static void note_own_sight(struct vision *vision, struct vision_empire *lender)
         struct vision_active *active = lender->actives.items[i];
         for (unsigned sense = 0; sense < SENSES; sense++) {
             uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
-            memset(bits, 0, vision->words * sizeof *bits);
-            const struct vision_plane *plane = active->planes[sense][SOURCE_OWN];
-            for (uint32_t cell = 0; plane && cell < vision->tiling.cells; cell++) {
-                if (plane->count[cell] > 0)
-                    mm_bitset_set(bits, cell);
-            }
+            for (uint32_t w = 0; w < vision->words; w++)
+                bits[w] = vision_plane_word(active->planes[sense][SOURCE_OWN], w);
         }
     }
 }
@@ -153,32 +149,34 @@ void vision_share_apply_orders(struct vision *vision)
     vision->share_orders.count = kept;
 }
 
+// Counts up or down for all borrowers what the lender gained or lost in one word of a view.
+static void lend_word(struct vision *vision, const struct vision_empire *lender, uint32_t chunk,
+                      enum vision_sense sense, uint32_t word, uint64_t changed, uint64_t now)
+{
+    for (size_t b = 0; b < lender->borrowers.count; b++) {
+        struct vision_view *lent = vision_view_get(vision, lender->borrowers.items[b], chunk);
+        if (!lent)
+            return;
+        for (uint64_t rest = changed; rest != 0; rest &= rest - 1) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(rest);
+            vision_count_cell(vision, lent, sense, SOURCE_LENT, word * 64 + bit, now >> bit & 1);
+        }
+    }
+}
+
 // What the lender's own sight of one view gained and lost since the last settling.
-static void settle_lender(struct vision *vision, struct vision_empire *lender,
-                          struct vision_view *view)
+static void settle_lender(struct vision *vision, const struct vision_empire *lender,
+                          const struct vision_view *view)
 {
     struct vision_active *active = view->active;
-    const uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
-    for (size_t cell = mm_bitset_next(dirty, vision->tiling.cells, 0); cell < vision->tiling.cells;
-         cell = mm_bitset_next(dirty, vision->tiling.cells, cell + 1)) {
-        for (unsigned sense = 0; sense < SENSES; sense++) {
-            const struct vision_plane *plane = active->planes[sense][SOURCE_OWN];
-            uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
-            bool sees = plane && plane->count[cell] > 0;
-            if (sees == mm_bitset_get(bits, cell))
-                continue;
-            if (sees)
-                mm_bitset_set(bits, cell);
-            else
-                mm_bitset_clear(bits, cell);
-            for (size_t b = 0; b < lender->borrowers.count; b++) {
-                struct vision_view *lent =
-                    vision_view_get(vision, lender->borrowers.items[b], view->chunk);
-                if (!lent)
-                    return;
-                vision_count_cell(vision, lent, (enum vision_sense)sense, SOURCE_LENT,
-                                  (uint32_t)cell, sees);
-            }
+    for (unsigned sense = 0; sense < SENSES; sense++) {
+        uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
+        for (uint32_t w = 0; w < vision->words; w++) {
+            uint64_t now = vision_plane_word(active->planes[sense][SOURCE_OWN], w);
+            uint64_t changed = now ^ bits[w];
+            bits[w] = now;
+            if (changed)
+                lend_word(vision, lender, view->chunk, (enum vision_sense)sense, w, changed, now);
         }
     }
 }

@@ -144,8 +144,83 @@ static struct vision_plane *plane_get(struct vision *vision, struct vision_activ
     return *place;
 }
 
-// Counts `count` cells of one plane up or down by one; those that begin or cease to be seen become
-// dirty.
+void vision_plane_put(struct vision *vision, struct vision_plane *plane)
+{
+    if (plane && plane->excess) {
+        vision->held_bytes -= vision->tiling.cells * sizeof *plane->excess;
+        mm_free(plane->excess);
+    }
+    mm_pool_put(vision->plane_pool, plane);
+}
+
+// One more observer where a byte's worth of them stand.
+static void excess_add(struct vision *vision, struct vision_plane *plane, uint32_t cell)
+{
+    if (!plane->excess) {
+        plane->excess = mm_calloc(vision->tiling.cells, sizeof *plane->excess);
+        if (!plane->excess) {
+            vision->exhausted = true;
+            return;
+        }
+        vision->held_bytes += vision->tiling.cells * sizeof *plane->excess;
+    }
+    plane->excess[cell]++;
+}
+
+static bool excess_take(struct vision_plane *plane, uint32_t cell)
+{
+    if (!plane->excess || plane->excess[cell] == 0)
+        return false;
+    plane->excess[cell]--;
+    return true;
+}
+
+// The bits follow the counts without a branch: which cells are the first or last of theirs is
+// nothing that a processor could foresee.
+static uint32_t count_up(struct vision *vision, struct vision_plane *plane, const uint16_t *cells,
+                         uint32_t count)
+{
+    uint8_t *counts = vision_counts(vision, plane);
+    uint32_t changed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t cell = cells[i];
+        uint8_t now = counts[cell];
+        if (__builtin_expect(now == VISION_COUNT_FULL, 0)) {
+            excess_add(vision, plane, cell);
+            continue;
+        }
+        counts[cell] = (uint8_t)(now + 1);
+        plane->occupied[cell / 64] |= UINT64_C(1) << (cell % 64);
+        changed += now == 0;
+    }
+    plane->nonzero += changed;
+    return changed;
+}
+
+static uint32_t count_down(struct vision *vision, struct vision_plane *plane, const uint16_t *cells,
+                           uint32_t count)
+{
+    uint8_t *counts = vision_counts(vision, plane);
+    uint32_t changed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t cell = cells[i];
+        if (VISION_FAULT(COUNT_UNDERFLOW) && i == 0 && counts[cell] > 1)
+            counts[cell]--;
+        if (VISION_FAULT(UNDERFLOW_UNCHECKED) && counts[cell] == 0)
+            continue;
+        uint8_t now = counts[cell];
+        MM_CHECK(now > 0);
+        if (__builtin_expect(now == VISION_COUNT_FULL, 0) && excess_take(plane, cell))
+            continue;
+        counts[cell] = (uint8_t)(now - 1);
+        plane->occupied[cell / 64] &= ~((uint64_t)(now == 1) << (cell % 64));
+        changed += now == 1;
+    }
+    plane->nonzero -= changed;
+    return changed;
+}
+
+// Counts `count` cells of one plane up or down by one.
 static void count_cells(struct vision *vision, struct vision_view *view, enum vision_sense sense,
                         enum vision_source source, const uint16_t *cells, uint32_t count, bool up)
 {
@@ -153,30 +228,8 @@ static void count_cells(struct vision *vision, struct vision_view *view, enum vi
     struct vision_plane *plane = active ? plane_get(vision, active, sense, source) : NULL;
     if (!plane)
         return;
-    uint64_t *dirty = vision_bits(vision, active, BITS_DIRTY);
-    uint32_t changed = 0;
-    if (up) {
-        for (uint32_t i = 0; i < count; i++) {
-            if (plane->count[cells[i]]++ == 0) {
-                mm_bitset_set(dirty, cells[i]);
-                changed++;
-            }
-        }
-        plane->nonzero += changed;
-    } else {
-        for (uint32_t i = 0; i < count; i++) {
-            if (VISION_FAULT(COUNT_UNDERFLOW) && i == 0 && plane->count[cells[i]] > 1)
-                plane->count[cells[i]]--;
-            if (VISION_FAULT(UNDERFLOW_UNCHECKED) && plane->count[cells[i]] == 0)
-                continue;
-            MM_CHECK(plane->count[cells[i]] > 0);
-            if (--plane->count[cells[i]] == 0) {
-                mm_bitset_set(dirty, cells[i]);
-                changed++;
-            }
-        }
-        plane->nonzero -= changed;
-    }
+    uint32_t changed =
+        up ? count_up(vision, plane, cells, count) : count_down(vision, plane, cells, count);
     if (changed)
         vision_view_mark_dirty(vision, view);
 }
@@ -306,4 +359,32 @@ void vision_seat_update(struct vision *vision, struct vision_entity *entity)
         seat_take(vision, entity, entity->sight_hexes, detects);
     if (old.view)
         seat_leave(vision, &old);
+}
+
+static void clear_counts(struct vision *vision, struct vision_active *active)
+{
+    for (unsigned sense = 0; sense < SENSES; sense++) {
+        struct vision_plane *plane = active->planes[sense][SOURCE_OWN];
+        if (!plane)
+            continue;
+        plane->nonzero = 0;
+        memset(plane->occupied, 0, vision->words * sizeof *plane->occupied + vision->tiling.cells);
+        if (plane->excess)
+            memset(plane->excess, 0, vision->tiling.cells * sizeof *plane->excess);
+        vision_view_mark_dirty(vision, active->view);
+    }
+}
+
+void vision_sight_count_anew(struct vision *vision)
+{
+    for (uint32_t e = 0; e < vision->empire_capacity; e++) {
+        struct vision_empire *empire = vision->empires[e];
+        for (size_t i = 0; empire && i < empire->actives.count; i++)
+            clear_counts(vision, empire->actives.items[i]);
+    }
+    vision->stats.observers = 0;
+    for (uint32_t slot = 1; slot < vision->entity_capacity && !vision->exhausted; slot++) {
+        vision->entities[slot].seat.view = NULL;
+        vision_seat_update(vision, &vision->entities[slot]);
+    }
 }

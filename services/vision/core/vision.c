@@ -55,7 +55,7 @@ enum mm_err vision_new(const struct vision_options *options, struct vision **out
     vision->active_pool =
         mm_pool_new(sizeof(struct vision_active) + BITS_COUNT * word_bytes, TABLE_ENTRIES_MAX);
     vision->plane_pool = mm_pool_new(
-        sizeof(struct vision_plane) + vision->tiling.cells * sizeof(uint32_t), TABLE_ENTRIES_MAX);
+        sizeof(struct vision_plane) + word_bytes + vision->tiling.cells, TABLE_ENTRIES_MAX);
     vision->view_by_key = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->chunk_by_at = mm_idmap_new(options->chunks_max);
     vision->entity_by_id = mm_idmap_new(options->entities_max);
@@ -167,6 +167,8 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
 
     vision_mirror_apply(vision, frame);
     vision_share_apply_orders(vision);
+    if (vision->counts_anew)
+        vision_sight_count_anew(vision);
     for (size_t i = 0; i < vision->changes.count && !vision->exhausted; i++)
         vision_seat_update(vision, &vision->entities[vision->changes.items[i].entity]);
     vision_share_settle(vision);
@@ -226,6 +228,6 @@ void vision_stats(const struct vision *vision, struct vision_stats *out)
         mm_pool_in_use(vision->view_pool) * (sizeof(struct vision_view) + words) +
         mm_pool_in_use(vision->active_pool) * (sizeof(struct vision_active) + BITS_COUNT * words) +
         mm_pool_in_use(vision->plane_pool) *
-            (sizeof(struct vision_plane) + vision->tiling.cells * sizeof(uint32_t)) +
+            (sizeof(struct vision_plane) + words + vision->tiling.cells) +
         vision->chunks.capacity * sizeof(struct vision_chunk);
 }
