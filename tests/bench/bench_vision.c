@@ -468,7 +468,8 @@ int main(int argc, char **argv)
     struct bench *bench =
         bench_open("vision", "vision core: 20 observers to an empire, sight 8, 4 steps a second");
     if (argc > 1) { // for a profiler: the steps alone, of so many empires
-        play((uint32_t)strtoul(argv[1], NULL, 10), MOVERS, STEPS);
+        struct outcome steps = play((uint32_t)strtoul(argv[1], NULL, 10), MOVERS, STEPS);
+        bench_figure(bench, "vision.tick_ms", steps.tick_ms, "ms");
         return bench_close(bench);
     }
     double steps[] = {1000, 10000, 100000}, ms[3];

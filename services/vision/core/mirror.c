@@ -408,8 +408,12 @@ void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     for (size_t i = 0; frame->spawned && i < frame->spawned->n_entity && !vision->exhausted; i++)
         spawn(vision, frame->spawned, i);
     const Mmorts__Frame__PositionColumns *moved = frame->moved;
-    for (size_t i = 0; moved && i < moved->n_entity && !vision->exhausted; i++)
+    enum { AHEAD = 8 };
+    for (size_t i = 0; moved && i < moved->n_entity && !vision->exhausted; i++) {
+        if (i + AHEAD < moved->n_entity)
+            vision_entity_prefetch(vision, moved->entity[i + AHEAD]);
         move(vision, moved->entity[i], (struct hex_axial){moved->q[i], moved->r[i]});
+    }
     for (size_t c = 0; c < frame->n_columns; c++) {
         const Mmorts__Frame__AttributeColumn *column = frame->columns[c];
         if (!attribute_matters(column->attribute))

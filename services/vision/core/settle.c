@@ -80,9 +80,27 @@ static void settle_view(struct vision *vision, struct vision_view *view)
     explore(vision, view, discovered);
 }
 
+static void prefetch_active(const struct vision *vision, const struct vision_active *active)
+{
+    if (!active)
+        return;
+    const char *bits = (const char *)active->bits;
+    __builtin_prefetch(active->planes[SENSE_SIGHT][SOURCE_OWN]);
+    for (size_t line = 0; line < vision->words * sizeof(uint64_t); line += 64) {
+        __builtin_prefetch(bits + BITS_VISIBLE * vision->words * sizeof(uint64_t) + line, 1);
+        __builtin_prefetch(bits + BITS_CHANGED * vision->words * sizeof(uint64_t) + line, 1);
+    }
+}
+
 void vision_settle(struct vision *vision)
 {
+    enum { AHEAD = 6 };
+    struct vision_view *const *views = vision->dirty_views.items;
     for (size_t i = 0; i < vision->dirty_views.count && !vision->exhausted; i++) {
+        if (i + 2 * AHEAD < vision->dirty_views.count)
+            __builtin_prefetch(views[i + 2 * AHEAD], 1);
+        if (i + AHEAD < vision->dirty_views.count)
+            prefetch_active(vision, views[i + AHEAD]->active);
         if (vision->dirty_views.items[i]->active)
             settle_view(vision, vision->dirty_views.items[i]);
     }

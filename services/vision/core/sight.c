@@ -338,7 +338,7 @@ static void seat_step(struct vision *vision, struct vision_entity *entity, unsig
     vision->stats.steps++;
 }
 
-void vision_seat_update(struct vision *vision, struct vision_entity *entity)
+static void seat_update(struct vision *vision, struct vision_entity *entity)
 {
     bool wanted =
         entity->alive && entity->owner != 0 && entity->sight_enabled && entity->sight_hexes > 0;
@@ -359,6 +359,25 @@ void vision_seat_update(struct vision *vision, struct vision_entity *entity)
         seat_take(vision, entity, entity->sight_hexes, detects);
     if (old.view)
         seat_leave(vision, &old);
+}
+
+void vision_seats_update(struct vision *vision)
+{
+    enum { AHEAD = 8 };
+    const struct vision_change *changes = vision->changes.items;
+    const uint32_t *order = vision->order.items;
+    size_t count = vision->exhausted ? 0 : vision->changes.count;
+    for (size_t i = 0; i < count && !vision->exhausted; i++) {
+        if (i + AHEAD < count)
+            vision_entity_prefetch(vision, changes[order[i + AHEAD]].entity);
+        if (i + AHEAD / 2 < count) {
+            const struct vision_view *next =
+                vision->entities[changes[order[i + AHEAD / 2]].entity].seat.view;
+            if (next)
+                __builtin_prefetch(next);
+        }
+        seat_update(vision, &vision->entities[changes[order[i]].entity]);
+    }
 }
 
 static void clear_counts(struct vision *vision, struct vision_active *active)
@@ -385,6 +404,6 @@ void vision_sight_count_anew(struct vision *vision)
     vision->stats.observers = 0;
     for (uint32_t slot = 1; slot < vision->entity_capacity && !vision->exhausted; slot++) {
         vision->entities[slot].seat.view = NULL;
-        vision_seat_update(vision, &vision->entities[slot]);
+        seat_update(vision, &vision->entities[slot]);
     }
 }

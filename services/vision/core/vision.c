@@ -26,6 +26,8 @@ static void init_vectors(struct vision *vision)
 {
     mm_vec_init(&vision->chunks, vision->options.chunks_max);
     mm_vec_init(&vision->changes, vision->options.entities_max);
+    mm_vec_init(&vision->order, vision->options.entities_max);
+    mm_vec_init(&vision->order_scratch, vision->options.entities_max);
     mm_vec_init(&vision->dirty_views, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->flips, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->partings, TABLE_ENTRIES_MAX);
@@ -105,6 +107,8 @@ void vision_free(struct vision *vision)
     vision_output_free(&vision->output);
     mm_vec_free(&vision->chunks);
     mm_vec_free(&vision->changes);
+    mm_vec_free(&vision->order);
+    mm_vec_free(&vision->order_scratch);
     mm_vec_free(&vision->dirty_views);
     mm_vec_free(&vision->flips);
     mm_vec_free(&vision->partings);
@@ -169,8 +173,8 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     vision_share_apply_orders(vision);
     if (vision->counts_anew)
         vision_sight_count_anew(vision);
-    for (size_t i = 0; i < vision->changes.count && !vision->exhausted; i++)
-        vision_seat_update(vision, &vision->entities[vision->changes.items[i].entity]);
+    vision_order_changes(vision);
+    vision_seats_update(vision);
     vision_share_settle(vision);
     vision_settle(vision);
     vision_watch_changes(vision);

@@ -135,11 +135,28 @@ static void resight(struct vision *vision, struct vision_entity *entity)
     entity->viewer_count = (uint32_t)vision->sightings.count;
 }
 
+static void prefetch_viewers(const struct vision *vision, const struct vision_entity *entity)
+{
+    __builtin_prefetch(entity->viewers);
+    if (entity->chunk == UINT32_MAX)
+        return;
+    const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
+    __builtin_prefetch(chunk->seen_by + (size_t)entity->cell * chunk->seen_words);
+}
+
 void vision_watch_changes(struct vision *vision)
 {
-    for (size_t i = 0; i < vision->changes.count && !vision->exhausted; i++) {
-        if (vision->changes.items[i].resight)
-            resight(vision, &vision->entities[vision->changes.items[i].entity]);
+    enum { AHEAD = 8 };
+    const struct vision_change *changes = vision->changes.items;
+    const uint32_t *order = vision->order.items;
+    size_t count = vision->exhausted ? 0 : vision->changes.count;
+    for (size_t i = 0; i < count && !vision->exhausted; i++) {
+        if (i + AHEAD < count)
+            vision_entity_prefetch(vision, changes[order[i + AHEAD]].entity);
+        if (i + AHEAD / 2 < count)
+            prefetch_viewers(vision, &vision->entities[changes[order[i + AHEAD / 2]].entity]);
+        if (changes[order[i]].resight)
+            resight(vision, &vision->entities[changes[order[i]].entity]);
     }
 }
 

@@ -24,6 +24,7 @@ static enum vision_fault planted;
 #include "services/vision/core/footprint.c"
 #include "services/vision/core/memory.c"
 #include "services/vision/core/mirror.c"
+#include "services/vision/core/order.c"
 #include "services/vision/core/output.c"
 #include "services/vision/core/query.c"
 #include "services/vision/core/save.c"
