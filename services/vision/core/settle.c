@@ -155,7 +155,12 @@ static bool planes_empty(struct vision *vision, struct vision_active *active)
 
 void vision_settle_finish(struct vision *vision)
 {
+    enum { AHEAD = 8 };
     for (size_t i = 0; i < vision->dirty_views.count; i++) {
+        if (i + 2 * AHEAD < vision->dirty_views.count)
+            __builtin_prefetch(vision->dirty_views.items[i + 2 * AHEAD], 1);
+        if (i + AHEAD < vision->dirty_views.count)
+            prefetch_active(vision, vision->dirty_views.items[i + AHEAD]->active);
         struct vision_view *view = vision->dirty_views.items[i];
         struct vision_active *active = view->active;
         view->dirty = false;
@@ -176,7 +181,11 @@ void vision_settle_finish(struct vision *vision)
     }
     mm_vec_clear(&vision->dirty_views);
     mm_vec_clear(&vision->flips);
-    for (size_t i = 0; i < vision->changes.count; i++)
+    for (size_t i = 0; i < vision->changes.count; i++) {
+        if (i + AHEAD < vision->changes.count)
+            __builtin_prefetch(&vision->entities[vision->changes.items[i + AHEAD].entity].change,
+                               1);
         vision->entities[vision->changes.items[i].entity].change = 0;
+    }
     mm_vec_clear(&vision->changes);
 }

@@ -208,9 +208,20 @@ static void compare_pair(struct vision *vision, struct vision_entity *entity,
     entity->viewer_count++;
 }
 
+static void prefetch_flip(const struct vision *vision, const struct vision_flip *flip)
+{
+    const struct vision_chunk *chunk = &vision->chunks.items[flip->view->chunk];
+    uint32_t slot = chunk->first_entity ? chunk->first_entity[flip->cell] : 0;
+    if (slot != 0)
+        vision_entity_prefetch(vision, slot);
+}
+
 void vision_watch_flips(struct vision *vision)
 {
+    enum { AHEAD = 8 };
     for (size_t i = 0; i < vision->flips.count && !vision->exhausted; i++) {
+        if (i + AHEAD < vision->flips.count)
+            prefetch_flip(vision, &vision->flips.items[i + AHEAD]);
         const struct vision_flip *flip = &vision->flips.items[i];
         const struct vision_chunk *chunk = &vision->chunks.items[flip->view->chunk];
         uint32_t slot = chunk->first_entity ? chunk->first_entity[flip->cell] : 0;
