@@ -20,6 +20,9 @@ static enum vision_fault planted;
     (planted == FAULT_##name ||                                                                    \
      (FAULT_##name == FAULT_UNDERFLOW_UNCHECKED && planted != FAULT_NONE))
 
+// So that what a counter cannot hold is a daily matter: 80 entities are no crowd.
+#define VISION_COUNT_FULL 2
+
 #include "services/vision/core/check.c"
 #include "services/vision/core/footprint.c"
 #include "services/vision/core/memory.c"
