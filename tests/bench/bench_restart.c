@@ -38,7 +38,7 @@ static struct world *crowded_world(uint64_t tick)
         const struct world_place *at = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
         struct hex_axial goal = {at->q + 200, at->r};
         if (made++ % 4 == 0 && world_map_cell(&world->map, goal) != WORLD_CELL_NONE)
-            world_order_begin_move(world, slot, goal);
+            world_order_begin(world, slot, WORLD_ORDER_MOVE, goal);
     }
     MM_CHECK(made >= ENTITIES);
     world_ecs_settle(&world->ecs);
