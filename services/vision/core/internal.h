@@ -464,6 +464,7 @@ void vision_share_settle(struct vision *vision);
 // settle.c: from dirty cells to hexes told, flips and explored bits; and the end of the tick.
 void vision_settle(struct vision *vision);
 void vision_settle_finish(struct vision *vision);
+void vision_view_planes_put(struct vision *vision, struct vision_active *active);
 void vision_view_release(struct vision *vision, struct vision_view *view);
 
 // watch.c: who has which entity in sight.

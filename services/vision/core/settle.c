@@ -118,14 +118,19 @@ static void remove_watcher(struct vision *vision, const struct vision_active *ac
         chunk->watchers.count--;
 }
 
-void vision_view_release(struct vision *vision, struct vision_view *view)
+void vision_view_planes_put(struct vision *vision, struct vision_active *active)
 {
-    struct vision_active *active = view->active;
-    struct vision_empire *empire = vision->empires[view->empire];
     for (unsigned sense = 0; sense < SENSES; sense++) {
         for (unsigned source = 0; source < SOURCES; source++)
             vision_plane_put(vision, active->planes[sense][source]);
     }
+}
+
+void vision_view_release(struct vision *vision, struct vision_view *view)
+{
+    struct vision_active *active = view->active;
+    struct vision_empire *empire = vision->empires[view->empire];
+    vision_view_planes_put(vision, active);
     remove_watcher(vision, active);
     struct vision_active *last = empire->actives.items[empire->actives.count - 1];
     empire->actives.items[active->place_in_empire] = last;

@@ -81,6 +81,8 @@ static void free_tables(struct vision *vision)
         struct vision_empire *empire = vision->empires[i];
         if (!empire)
             continue;
+        for (size_t k = 0; k < empire->actives.count; k++)
+            vision_view_planes_put(vision, empire->actives.items[k]);
         mm_vec_free(&empire->actives);
         mm_vec_free(&empire->borrowers);
         mm_idmap_free(empire->memories);
