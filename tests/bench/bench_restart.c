@@ -118,6 +118,7 @@ int main(void)
         rig_stop(&rig);
     }
     bench_figure(bench, "world.restart.entities", world_entity_count(world), "entities");
+    bench_figure(bench, "world.restart.movers", world_mover_count(world), "entities");
     bench_figure(bench, "world.restart.state_mb", (double)bytes.len / 1e6, "MB");
     bench_figure(bench, "world.restart.journal_ticks", play_ticks, "ticks");
     bench_compare(bench, "world.restart_ms.100k", bench_median(orderly, RUNS), baseline, "ms");
