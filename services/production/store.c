@@ -68,8 +68,8 @@ static void count_events(struct production_app *app, const struct production_cha
         if (changes->items[i].kind != PRODUCTION_CHANGE_EVENT)
             continue;
         switch (changes->items[i].event) {
-        case PRODUCTION_STARTED:
-            mm_counter_add(app->jobs_started, 1);
+        case PRODUCTION_STARTED: // twice for a job that had to wait
+            mm_counter_add(app->jobs_started, changes->items[i].job.start_tick != 0);
             break;
         case PRODUCTION_COMPLETED:
             mm_counter_add(app->jobs_completed, 1);

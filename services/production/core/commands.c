@@ -152,7 +152,7 @@ enum production_reason production_start(struct production *production,
     if (building->job_count == 1)
         production_building_run(production, building, changes);
     else
-        production_note_job(changes, PRODUCTION_CHANGE_JOB, &job);
+        production_job_waits(changes, &job);
     answered(production, order->player_id, order->client_seq, job.id, changes);
     *job_out = slot->job;
     return PRODUCTION_OK;

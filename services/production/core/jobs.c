@@ -70,6 +70,12 @@ void production_note_event(struct production_changes *changes, enum production_e
     change->reason = reason;
 }
 
+void production_job_waits(struct production_changes *changes, const struct production_job *job)
+{
+    production_note_job(changes, PRODUCTION_CHANGE_JOB, job);
+    production_note_event(changes, PRODUCTION_STARTED, job, "");
+}
+
 static void calendar_add(struct production *production, struct production_slot *slot)
 {
     uint64_t index = (uint64_t)(slot - production->slots.items);

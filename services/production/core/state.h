@@ -99,6 +99,8 @@ void production_note_job(struct production_changes *changes, enum production_cha
                          const struct production_job *job);
 void production_note_event(struct production_changes *changes, enum production_event event,
                            const struct production_job *job, const char *reason);
+// A job was accepted that cannot start yet: told as started at tick 0, as a snapshot lists it.
+void production_job_waits(struct production_changes *changes, const struct production_job *job);
 // Starts the job at the head of the building's queue, if it waits.
 void production_building_run(struct production *production, struct production_building *building,
                              struct production_changes *changes);

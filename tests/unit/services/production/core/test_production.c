@@ -141,6 +141,9 @@ Test(production, a_building_does_one_job_at_a_time_in_order)
     order(100, "train_soldier", 1, 1, &first);
     order(100, "train_soldier", 1, 2, &second);
     cr_assert_eq(second.start_tick, 0);
+    cr_assert_eq(last_event()->event, PRODUCTION_STARTED, "who waits is told of too");
+    cr_assert_eq(last_event()->job.id, second.id);
+    cr_assert_eq(last_event()->job.start_tick, 0);
     cr_assert_eq(production_stock(core, 1, GOLD), 400, "waiting jobs have paid too");
     production_advance(core, 1000, &changes); // catches up over many ticks at once
     cr_assert_eq(count_kind(PRODUCTION_CHANGE_SPAWN), 2);
