@@ -111,6 +111,7 @@ struct sync_client {
     struct mm_rpc_client *call_peer;
     bool recheck;    // the token is to be verified again
     bool rechecking; // `call` does so
+    bool replaced;   // the player goes on with a newer connection
 
     // Known from the token, then from world.
     uint64_t player_id, permissions;

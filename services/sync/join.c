@@ -186,11 +186,13 @@ static void on_joined(void *arg, const struct mm_rpc_result *result)
     uint64_t by_clock = (uint64_t)mm_clock_wall_ms();
     client->next_seq = reply->last_client_seq >= by_clock ? reply->last_client_seq + 1 : by_clock;
 
-    // The new connection is online before the old one goes, so that nobody sees the player leave.
+    // The player stays online: nothing is said of the old connection's end, because social might
+    // hear that before it hears of the new one.
     sync_talk_online(client);
     struct sync_client *older = sync_client_of_player(app, client->player_id);
     if (older) {
         mm_counter_add(app->metrics.replaced, 1);
+        older->replaced = true;
         sync_client_close(older, 4409, "replaced", "You connected again elsewhere.");
     }
     client->seat = sync_seat_take(app, client->empire, client);
@@ -241,7 +243,7 @@ void sync_join_advance(struct sync_client *client)
 void sync_join_leave(struct sync_client *client)
 {
     struct sync_app *app = client->app;
-    if (client->empire)
+    if (client->empire && !client->replaced)
         sync_talk_offline(client);
     client->empire = 0;
     if (client->seat)

@@ -37,7 +37,7 @@ function unharmed() {
     for (const name of SERVICES) assert.equal(game.process(name).pid, pids[name], `${name} lives on`);
     assert.deepEqual(crowd.players.flatMap((player) => player.closes), []);
     assert.deepEqual(crowd.faults(), []);
-    const left = crowd.players.flatMap((player) => player.left).filter((name) => NAMES.includes(name));
+    const left = crowd.players.flatMap((player) => player.left).filter((one) => NAMES.includes(one.name));
     assert.deepEqual(left, [], 'nobody was said to have left who had not');
 }
 

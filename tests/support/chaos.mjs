@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { decode } from './rpc.mjs';
 import { ROOT, startProgram, tempDir, waitFor } from './servers.mjs';
 import { Watched } from './watched.mjs';
 
@@ -189,7 +190,7 @@ export function startBots(game, count) {
 // Everything that was acknowledged is there, once. Call it when nothing is under way any more.
 export async function audit(crowd) {
     const { game, players } = crowd;
-    await ordersCarriedOut(players);
+    await ordersCarriedOut(game, players);
     await waitFor('the end of all jobs', 90000, async () => {
         const [[jobs], [spawns]] = [await game.query('production', 'SELECT COUNT(*) FROM jobs'),
             await game.query('production', 'SELECT COUNT(*) FROM outbox')];
@@ -202,13 +203,27 @@ export async function audit(crowd) {
     }
 }
 
-// Each unit was seen on the way to where it was last sent, and there.
-async function ordersCarriedOut(players) {
-    for (const player of players) {
-        for (const [unit, order] of player.orders) {
-            await waitFor('the end of its way', 30000, () => order.arrived).catch((error) => assert.fail(`${error.message}: ${player.name}'s ` +
-                `${JSON.stringify(player.player.entities.get(unit))}, ordered ${JSON.stringify(order)}, home ${player.home}`));
+// Every acknowledged order was written down, once, with the tick it was acknowledged for; and the last
+// ones were seen carried out.
+async function ordersCarriedOut(game, players) {
+    const written = new Map();
+    // What lies behind the oldest snapshot is no longer kept.
+    const [[oldest]] = await game.query('world', 'SELECT COALESCE(MIN(tick), 0) FROM snapshots');
+    for (const [tick, inputs] of await game.query('world', 'SELECT tick, HEX(inputs) FROM journal')) {
+        for (const { command } of decode('mmorts.world.JournalEntry', Buffer.from(inputs, 'hex')).inputs ?? []) {
+            if (!command) continue;
+            const key = `${command.player_id} ${command.client_seq}`;
+            assert.ok(!written.has(key), `order ${key} was carried out twice`);
+            written.set(key, `${tick} ${command.move?.target.q ?? 0},${command.move?.target.r ?? 0}`);
         }
+    }
+    for (const player of players) {
+        const id = player.player.welcome.player_id;
+        const kept = player.moves.filter((move) => move.tick > Number(oldest));
+        assert.ok(kept.length > 0);
+        for (const { seq, target, tick } of kept)
+            assert.equal(written.get(`${id} ${seq}`), `${tick} ${target}`, `order ${seq} of ${player.name} in the journal`);
+        await waitFor(`${player.name}'s last orders seen`, 5000, () => [...player.orders.values()].every((order) => order.seen));
     }
 }
 

@@ -6,11 +6,11 @@ import WebSocket from 'ws';
 import { Player, hexDistance } from './game.mjs';
 import { pause } from './servers.mjs';
 
-// Hexes. Somebody may stand on the target or in the way, then a place near it is as good (world's
-// move.c); who has been there may be pushed aside later.
-const AT_TARGET = 2, NEAR_TARGET = 4;
+// Hexes: somebody may stand on the target, then a place near it is as good (world's move.c).
+const AT_TARGET = 2;
+// Ticks that nobody sees: a restart of world goes on behind all that it may have shown.
+const UNSEEN_TICKS = 20;
 
-const TRAIL_MAX = 40; // places of a unit on its way, for the reports
 const RETRY_MS = 100;
 const ANSWER_WITHIN_MS = 10000; // with an open connection, even when a service is away
 const COMMAND_WITHIN_MS = 60000;
@@ -31,11 +31,12 @@ export class Watched {
         this.explored = new Map(); // hex -> when it was first seen (performance.now())
         this.exploredUnsavedFrom = Infinity; // what was first seen since then may be shroud again
         this.recipes = new Map(); // name -> recipe
-        this.left = []; // who was said to have left
+        this.left = []; // { name, phase }: who was said to have left
         this.errors = new Map(); // code -> count, of answers to commands
         this.answers = new Map(); // seq -> the last ack or error
         this.statuses = []; // states of the session as they were told
-        this.orders = new Map(); // unit -> { target, tick, seen, arrived, trail }, the last acknowledged
+        this.orders = new Map(); // unit -> { target, tick, seen }, the last acknowledged
+        this.moves = []; // { seq, unit, target, tick }, all acknowledged ones
         this.jobs = new Map(); // job -> recipe, acknowledged
         this.slowestAnswerMs = 0;
         this.awayMs = [];
@@ -137,7 +138,7 @@ export class Watched {
             if (message.payload.seq) this.answers.set(message.payload.seq, message);
             break;
         case 'player_left':
-            this.left.push(message.payload.username);
+            this.left.push({ name: message.payload.username, phase: this.phase() });
             break;
         case 'session_status':
             this.statuses.push({ state: message.payload.state, phase: this.phase() });
@@ -193,16 +194,14 @@ export class Watched {
         return seenMs === undefined || (seenMs >= this.exploredUnsavedFrom && this.explored.delete(hex));
     }
 
-    // An order that was acknowledged shows: the unit is on its way to the target, and gets there.
+    // An order that was acknowledged shows: the unit is on its way to the target, or there.
     #checkOrders(player) {
         for (const [id, order] of this.orders) {
             const unit = player.entities.get(id);
-            if (order.arrived || this.tick < order.tick || !unit) continue;
-            const distance = hexDistance(unit.pos, order.target);
-            order.arrived = distance <= AT_TARGET || (distance <= NEAR_TARGET && unit.data.activity === 'idle');
-            const place = `${unit.pos} ${unit.data.activity} ${unit.data.target || ''}`;
-            if (order.trail.length < TRAIL_MAX && !order.trail.at(-1)?.endsWith(place)) order.trail.push(`${this.tick}: ${place}`);
-            order.seen ||= order.arrived || `${unit.data?.target}` === `${order.target}`;
+            if (order.seen || this.tick < order.tick || !unit) continue;
+            order.seen = `${unit.data?.target}` === `${order.target}` || hexDistance(unit.pos, order.target) <= AT_TARGET;
+            // It may have come and gone, or been pushed aside, in ticks that were skipped.
+            if (!order.seen && this.tick > order.tick + UNSEEN_TICKS) this.orders.delete(id);
         }
     }
 
@@ -257,7 +256,9 @@ export class Watched {
         this.orders.delete(unit);
         const answer = await this.command('move', { units: [unit], target, queued: false });
         if (answer.type !== 'ack') return answer.payload.code;
-        this.orders.set(unit, { target, tick: answer.payload.tick, seen: false, arrived: false, trail: [] });
+        const { seq, tick } = answer.payload;
+        this.moves.push({ seq, unit, target, tick });
+        this.orders.set(unit, { target, tick, seen: false });
         return 'ack';
     }
 
