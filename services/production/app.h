@@ -89,6 +89,7 @@ struct production_feed {
 struct production_feed_type {
     char name[PRODUCTION_NAME_BYTES];
     bool is_building;
+    int item; // what it yields, index into the book; -1: nothing that is counted
 };
 
 struct production_feed_building {

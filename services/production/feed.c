@@ -8,9 +8,10 @@
 #include "libcommon/io/pb.h"
 #include "services/production/app.h"
 
-// World's tick stream, read for four things: the time, whether it stands still, which empires there
-// are, and which buildings stand where. Everything is state, not events, so a snapshot after a
-// gap of any length leads to the same place as every frame of it would have.
+// World's tick stream, read for five things: the time, whether it stands still, which empires there
+// are, what their workers brought home, and which buildings stand where. Everything is state, not
+// events, so a snapshot after a gap of any length leads to the same place as every frame of it
+// would have.
 
 enum {
     FRAME_BYTES_MAX = 64 << 20,
@@ -45,6 +46,8 @@ static bool frame_is_sound(const struct production_app *app, const Mmorts__Frame
         types = frame->catalogue->types->n_name;
         if (frame->catalogue->types->n_kind != types || types > TYPES_MAX)
             return false;
+        if (frame->catalogue->types->n_yields != 0 && frame->catalogue->types->n_yields != types)
+            return false;
     }
     if (spawned) {
         size_t count = spawned->n_entity;
@@ -54,21 +57,50 @@ static bool frame_is_sound(const struct production_app *app, const Mmorts__Frame
             if (spawned->type[i] >= types)
                 return false;
     }
+    const Mmorts__Frame__DepositColumns *deposits = frame->deposits;
+    if (deposits) {
+        size_t count = deposits->n_empire;
+        if (deposits->n_type != count || deposits->n_total != count)
+            return false;
+        for (size_t i = 0; i < count; i++)
+            if (deposits->type[i] >= types)
+                return false;
+    }
     for (size_t i = 0; i < frame->n_columns; i++)
         if (frame->columns[i]->n_entity != frame->columns[i]->n_value)
             return false;
     return true;
 }
 
-static void apply_catalogue(struct production_feed *feed, const Mmorts__Frame__TypeColumns *types)
+static void apply_catalogue(struct production_app *app, const Mmorts__Frame__TypeColumns *types)
 {
+    struct production_feed *feed = &app->feed;
     mm_vec_clear(&feed->types);
     for (size_t i = 0; i < types->n_name; i++) {
         struct production_feed_type type = {
             .is_building = types->kind[i] == MMORTS__FRAME__KIND__KIND_BUILDING,
+            .item = -1,
         };
+        const char *yields = types->n_yields > 0 ? types->yields[i] : "";
+        if (*yields) {
+            type.item = production_book_item(&app->book, yields);
+            if (type.item < 0)
+                MM_LOG_WARN("what is gathered is no item of the book; it is not counted",
+                            "type=%s item=%s", types->name[i], yields);
+        }
         mm_str_copy(type.name, sizeof type.name, types->name[i]);
         MM_CHECK(mm_vec_push(&feed->types, type));
+    }
+}
+
+static void apply_deposits(struct production_app *app,
+                           const Mmorts__Frame__DepositColumns *deposits)
+{
+    for (size_t i = 0; deposits && i < deposits->n_empire; i++) {
+        const struct production_feed_type *type = &app->feed.types.items[deposits->type[i]];
+        if (type->item >= 0)
+            production_deposit(app->core, deposits->empire[i], type->name, (uint16_t)type->item,
+                               deposits->total[i], &app->pending.changes);
     }
 }
 
@@ -140,12 +172,13 @@ enum mm_err production_feed_apply(struct production_app *app, const Mmorts__Fram
         production_buildings_clear(app->core);
     }
     if (frame->catalogue && frame->catalogue->types)
-        apply_catalogue(feed, frame->catalogue->types);
+        apply_catalogue(app, frame->catalogue->types);
     production_pause(app->core,
                      frame->state != MMORTS__FRAME__SESSION_STATE__SESSION_STATE_RUNNING);
     for (size_t i = 0; frame->empires && i < frame->empires->n_empire; i++)
         if (production_found(app->core, frame->empires->empire[i], &app->pending.changes) != MM_OK)
             MM_LOG_ERROR("no room for another inventory", "empire=%u", frame->empires->empire[i]);
+    apply_deposits(app, frame->deposits);
     apply_despawned(app, frame);
     size_t first_new = feed->buildings.count;
     apply_spawned(app, frame->spawned);

@@ -111,6 +111,13 @@ static enum mm_err write_change(struct mm_db_conn *conn, const struct production
         return mm_db_exec(conn, "DELETE FROM outbox WHERE session = ? AND spawn_key = ?",
                           MM_DB_ARGS(mm_db_str(batch->session), mm_db_str(change->spawn.key)),
                           NULL);
+    case PRODUCTION_CHANGE_DEPOSIT:
+        return mm_db_exec(conn,
+                          "INSERT INTO deposits (session, empire, resource, total) "
+                          "VALUES (?, ?, ?, ?) ON DUPLICATE KEY UPDATE total = VALUES(total)",
+                          MM_DB_ARGS(mm_db_str(batch->session), mm_db_u64(change->empire),
+                                     mm_db_str(change->resource), mm_db_i64(change->amount)),
+                          NULL);
     case PRODUCTION_CHANGE_ANSWERED:
         return write_answered(conn, batch->session, change);
     case PRODUCTION_CHANGE_EVENT:
@@ -195,6 +202,12 @@ static enum mm_err take_stock(const struct load_context *load, struct mm_db_rows
                                     mm_db_get_i64(rows, 2));
 }
 
+static enum mm_err take_deposit(const struct load_context *load, struct mm_db_rows *rows)
+{
+    return production_restore_deposit(load->out->core, mm_db_get_u32(rows, 0),
+                                      mm_db_get_bytes(rows, 1).data, mm_db_get_u64(rows, 2));
+}
+
 static enum mm_err take_job(const struct load_context *load, struct mm_db_rows *rows)
 {
     const char *name = mm_db_get_bytes(rows, 3).data;
@@ -264,6 +277,9 @@ static enum mm_err load_transaction(struct mm_db_conn *conn, void *arg)
     if (err == MM_OK)
         err = each_row(load, "SELECT empire, item, amount FROM inventories WHERE session = ?",
                        take_stock);
+    if (err == MM_OK)
+        err = each_row(load, "SELECT empire, resource, total FROM deposits WHERE session = ?",
+                       take_deposit);
     if (err == MM_OK)
         err = each_row(load,
                        "SELECT job_id, empire, building, recipe, start_tick, end_tick, "

@@ -103,6 +103,22 @@ static uint32_t read_flags(struct mm_yaml_node *node)
     return flags;
 }
 
+// Of a worker, {amount, ticks, carry}.
+static void read_gathering(struct mm_yaml_node *node, const char *name, struct world_type *type)
+{
+    struct mm_yaml_node *gather = mm_yaml_get_map(node, "gather");
+    if (!gather)
+        return;
+    type->gather_amount = (uint32_t)mm_yaml_need_int(gather, "amount", 1, 1000000);
+    type->gather_ticks = (uint32_t)mm_yaml_need_int(gather, "ticks", 1, 10000);
+    type->carry = (uint32_t)mm_yaml_need_int(gather, "carry", 1, 1000000);
+    if (type->carry < type->gather_amount)
+        mm_yaml_fail(gather, "%s cannot carry what it gathers at once", name);
+    if (type->ticks_per_hex == 0)
+        mm_yaml_fail(gather, "%s does not move, so it cannot gather", name);
+    mm_yaml_end(gather);
+}
+
 static void read_type(struct mm_yaml_node *node, const char *name, struct world_type *type)
 {
     copy_name(node, name, type->name);
@@ -116,6 +132,13 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
     type->amount = get_u32(node, "amount", 1000000000, 0);
     type->flags = read_flags(node);
     type->blocks = mm_yaml_get_bool(node, "blocks", !walks);
+    const char *yields = mm_yaml_get_string(node, "yields", "");
+    if (!mm_str_copy(type->yields, WORLD_NAME_BYTES, yields))
+        mm_yaml_fail(node, "the name '%s' is longer than %d characters", yields,
+                     WORLD_NAME_BYTES - 1);
+    if (*yields && type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
+        mm_yaml_fail(mm_yaml_find(node, "yields"), "%s is no resource, so it yields nothing", name);
+    read_gathering(node, name, type);
     type->attack = get_u32(node, "attack", 1000000, 0);
     type->defence = get_u32(node, "defence", 1000000, 0);
     // Both belong to an attack and mean nothing without one.

@@ -12,6 +12,11 @@ const EMPIRE = 'empire_0000000000001';
 const UNITS = [
     { id: 'unit_0000000000001', type: 'scout', kind: 'unit', pos: [10, 5] },
     { id: 'unit_0000000000002', type: 'worker', kind: 'unit', pos: [11, 5] },
+    { id: 'unit_0000000000004', type: 'soldier', kind: 'unit', pos: [11, 6] },
+];
+const MINES = [
+    { id: 'resource_0000000000005', type: 'gold_mine', kind: 'resource', pos: [15, 5] },
+    { id: 'resource_0000000000006', type: 'gold_mine', kind: 'resource', pos: [13, 5] },
 ];
 const TOWN = { id: 'building_0000000000003', type: 'settlement', kind: 'building', pos: [10, 5] };
 
@@ -79,7 +84,7 @@ class Game {
         send({ type: 'explored_hexes', hexes: [{ hex: [10, 5], terrain: 'plains' }] });
         const own = [...UNITS, TOWN].map((unit) => ({ ...unit, owner: EMPIRE, health: 1, data: { activity: 'idle' } }));
         const other = { id: 'unit_0000000000009', type: 'soldier', kind: 'unit', pos: [12, 5], owner: 'empire_0000000000002' };
-        send({ type: 'update', tick: this.tick, full: true, appeared: [...own, other], resources: { gold: 100 } });
+        send({ type: 'update', tick: this.tick, full: true, appeared: [...own, other, ...MINES], resources: { gold: 100 } });
     }
 
     received(connection, message) {
@@ -117,9 +122,10 @@ afterEach(async () => {
     game = bots = undefined;
 });
 
-test('play: move idle units, train what they can pay where it is made, ping, leave', async () => {
+test('play: move idle units, gather, attack, train what they can pay where it is made, ping, leave', async () => {
     await start(3);
-    await waitFor('moves of every unit and a training', 30000, () => game.commands('train').length >= 2 && game.commands('move').length >= 6);
+    const enough = { train: 2, move: 4, gather: 2, attack: 2 };
+    await waitFor('all kinds of commands', 40000, () => Object.entries(enough).every(([kind, n]) => game.commands(kind).length >= n));
     assert.deepEqual([...game.logins].sort(), ['bot-000', 'bot-001', 'bot-002']);
     for (const connection of game.connections) {
         assert.match(connection.token, /^Bearer token-of-bot-00/);
@@ -137,6 +143,14 @@ test('play: move idle units, train what they can pay where it is made, ping, lea
             const [q, r] = [move.target[0] - 10, move.target[1] - 5];
             assert.ok((Math.abs(q) + Math.abs(r) + Math.abs(q + r)) / 2 >= 6, 'scouts go far');
         }
+    }
+    for (const gather of game.commands('gather')) {
+        assert.deepEqual(gather.units, [UNITS[1].id]);
+        assert.equal(gather.target, MINES[1].id, 'the nearest');
+    }
+    for (const attack of game.commands('attack')) {
+        assert.deepEqual(attack.units, [UNITS[2].id]);
+        assert.equal(attack.target, 'unit_0000000000009');
     }
     for (const train of game.commands('train')) {
         assert.equal(train.building, TOWN.id);

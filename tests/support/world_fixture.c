@@ -179,6 +179,19 @@ Mmorts__World__Command *fixture_attack(struct fixture_inputs *inputs, uint64_t p
     return command;
 }
 
+Mmorts__World__Command *fixture_gather(struct fixture_inputs *inputs, uint64_t player_id,
+                                       uint64_t client_seq, const uint64_t *units, size_t count,
+                                       uint64_t node, bool queued)
+{
+    Mmorts__World__Command *command = fixture_command(inputs, player_id, client_seq, units, count);
+    command->order_case = MMORTS__WORLD__COMMAND__ORDER_GATHER;
+    command->gather = mm_arena_calloc(inputs->arena, 1, sizeof *command->gather);
+    mmorts__world__gather_order__init(command->gather);
+    command->gather->node = node;
+    command->queued = queued;
+    return command;
+}
+
 Mmorts__World__Command *fixture_attack_move(struct fixture_inputs *inputs, uint64_t player_id,
                                             uint64_t client_seq, const uint64_t *units,
                                             size_t count, int32_t q, int32_t r, bool queued)

@@ -47,6 +47,9 @@ void fixture_stop(struct fixture_inputs *inputs, uint64_t player_id, uint64_t cl
 Mmorts__World__Command *fixture_attack(struct fixture_inputs *inputs, uint64_t player_id,
                                        uint64_t client_seq, const uint64_t *units, size_t count,
                                        uint64_t target, bool queued);
+Mmorts__World__Command *fixture_gather(struct fixture_inputs *inputs, uint64_t player_id,
+                                       uint64_t client_seq, const uint64_t *units, size_t count,
+                                       uint64_t node, bool queued);
 // A move that fights whom it meets.
 Mmorts__World__Command *fixture_attack_move(struct fixture_inputs *inputs, uint64_t player_id,
                                             uint64_t client_seq, const uint64_t *units,

@@ -109,6 +109,13 @@ static void send_command(struct bot *bot, const struct brain_decision *decision)
         mm_buf_json_cstr(&buf, decision->entity);
         mm_buf_printf(&buf, "],\"target\":[%d,%d],\"queued\":false}}", decision->target.q,
                       decision->target.r);
+    } else if (decision->kind == BRAIN_ATTACK || decision->kind == BRAIN_GATHER) {
+        mm_buf_printf(&buf, "\"command\":\"%s\",\"units\":[",
+                      decision->kind == BRAIN_ATTACK ? "attack" : "gather");
+        mm_buf_json_cstr(&buf, decision->entity);
+        MM_BUF_LIT(&buf, "],\"target\":");
+        mm_buf_json_cstr(&buf, decision->victim);
+        MM_BUF_LIT(&buf, "}}");
     } else {
         MM_BUF_LIT(&buf, "\"command\":\"train\",\"building\":");
         mm_buf_json_cstr(&buf, decision->entity);

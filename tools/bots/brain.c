@@ -10,6 +10,8 @@ enum {
     TARGET_TRIES = 12,      // places that are looked at for one that is not explored yet
     ORDER_LASTS_MS = 4000,  // a unit is left alone so long, whatever it reports
     ORDER_STALE_MS = 60000, // after that it gets another order even if it says it is busy
+    GATHER_RANGE = 12,      // a worker looks so far for something to gather
+    ATTACK_RANGE = 10,      // a soldier so far for enemies
     TRAIN_PERCENT = 25,     // how often it is training rather than moving that is thought of
 };
 
@@ -42,6 +44,21 @@ static struct hex_axial choose_target(const struct game *game, struct mm_rng *rn
     return target;
 }
 
+// Workers gather and soldiers attack, if there is something or somebody in sight.
+static void choose_work(const struct game *game, const struct game_own *unit,
+                        struct brain_decision *decision)
+{
+    bool is_worker = mm_str_equal(unit->type, "worker");
+    if (!is_worker && !mm_str_equal(unit->type, "soldier"))
+        return;
+    const struct game_seen *seen =
+        game_nearest(game, is_worker, unit->at, is_worker ? GATHER_RANGE : ATTACK_RANGE);
+    if (!seen)
+        return;
+    decision->kind = is_worker ? BRAIN_GATHER : BRAIN_ATTACK;
+    decision->victim = seen->id;
+}
+
 static bool wants_order(const struct game_own *unit, uint64_t now_ms)
 {
     uint64_t since = now_ms - unit->ordered_ms;
@@ -63,6 +80,7 @@ static struct brain_decision decide_move(struct game *game, struct mm_rng *rng, 
         decision.kind = BRAIN_MOVE;
         decision.entity = unit->id;
         decision.target = choose_target(game, rng, unit);
+        choose_work(game, unit, &decision);
         break;
     }
     return decision;

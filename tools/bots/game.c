@@ -9,6 +9,7 @@ bool game_init(struct game *game)
 {
     memset(game, 0, sizeof *game);
     mm_vec_init(&game->own, GAME_OWN_MAX);
+    mm_vec_init(&game->seen, GAME_SEEN_MAX);
     game->others = mm_strmap_new(GAME_OTHERS_MAX);
     game->explored = mm_idmap_new(GAME_EXPLORED_MAX);
     game->resources = mm_strmap_new(RESOURCES_MAX);
@@ -18,6 +19,7 @@ bool game_init(struct game *game)
 void game_free(struct game *game)
 {
     mm_vec_free(&game->own);
+    mm_vec_free(&game->seen);
     mm_strmap_free(game->others);
     mm_idmap_free(game->explored);
     mm_strmap_free(game->resources);
@@ -62,6 +64,7 @@ void game_on_welcome(struct game *game, const json_t *message)
 {
     const json_t *payload = json_object_get(message, "payload");
     mm_vec_clear(&game->own);
+    mm_vec_clear(&game->seen);
     mm_strmap_clear(game->others);
     mm_idmap_clear(game->explored);
     mm_strmap_clear(game->resources);
@@ -109,10 +112,37 @@ static void read_own(struct game_own *own, const json_t *entity)
         own->idle = mm_str_equal(json_string_value(activity), "idle");
 }
 
+static struct game_seen *find_seen(struct game *game, const char *id)
+{
+    for (size_t i = 0; i < game->seen.count; i++)
+        if (strcmp(game->seen.items[i].id, id) == 0)
+            return &game->seen.items[i];
+    return NULL;
+}
+
+// Beyond the limit it is merely not known where they are.
+static void remember_seen(struct game *game, const json_t *entity)
+{
+    const char *id = text_of(entity, "id");
+    struct game_seen fresh = {
+        .is_resource = mm_str_equal(text_of(entity, "kind"), "resource"),
+    };
+    if (!fresh.is_resource && *text_of(entity, "owner") == '\0')
+        return;
+    struct game_seen *seen = find_seen(game, id);
+    if (!seen) {
+        if (!mm_str_copy(fresh.id, sizeof fresh.id, id) || !mm_vec_push(&game->seen, fresh))
+            return;
+        seen = &game->seen.items[game->seen.count - 1];
+    }
+    hex_of(json_object_get(entity, "pos"), &seen->at);
+}
+
 static void appeared(struct game *game, const json_t *entity)
 {
     const char *id = text_of(entity, "id");
     if (*game->empire == '\0' || !mm_str_equal(text_of(entity, "owner"), game->empire)) {
+        remember_seen(game, entity);
         // Beyond the limit an entity is merely not known: a `changed` of it then proves nothing,
         // see game_on_update.
         if (mm_strmap_set(game->others, id, 1) != MM_OK)
@@ -137,6 +167,9 @@ static void disappeared(struct game *game, const char *id)
     struct game_own *own = find_own(game, id);
     if (own)
         mm_vec_remove_swap(&game->own, (size_t)(own - game->own.items));
+    struct game_seen *seen = find_seen(game, id);
+    if (seen)
+        mm_vec_remove_swap(&game->seen, (size_t)(seen - game->seen.items));
 }
 
 static void read_resources(struct game *game, const json_t *resources)
@@ -173,6 +206,9 @@ struct game_faults game_on_update(struct game *game, const json_t *message)
     {
         const char *id = text_of(entry, "id");
         struct game_own *own = find_own(game, id);
+        struct game_seen *seen = own ? NULL : find_seen(game, id);
+        if (seen)
+            hex_of(json_object_get(entry, "pos"), &seen->at);
         if (own)
             read_own(own, entry);
         else if (mm_strmap_count(game->others) < GAME_OTHERS_MAX &&
@@ -185,6 +221,21 @@ struct game_faults game_on_update(struct game *game, const json_t *message)
     }
     read_resources(game, json_object_get(message, "resources"));
     return faults;
+}
+
+const struct game_seen *game_nearest(const struct game *game, bool is_resource,
+                                     struct hex_axial about, int32_t radius)
+{
+    const struct game_seen *best = NULL;
+    for (size_t i = 0; i < game->seen.count; i++) {
+        const struct game_seen *seen = &game->seen.items[i];
+        int32_t distance = hex_distance(seen->at, about);
+        if (seen->is_resource != is_resource || distance > radius)
+            continue;
+        best = seen;
+        radius = distance - 1;
+    }
+    return best;
 }
 
 uint64_t game_resource(const struct game *game, const char *name)

@@ -17,6 +17,7 @@ enum {
     GAME_TYPE_BYTES = 24,
     GAME_OWN_MAX = 256,       // own entities that are remembered
     GAME_OTHERS_MAX = 4096,   // ids of others in sight
+    GAME_SEEN_MAX = 256,      // resources and enemies that are remembered with their places
     GAME_EXPLORED_MAX = 8192, // explored hexes that are remembered
 };
 
@@ -29,6 +30,13 @@ struct game_own {
     uint64_t ordered_ms; // when it last got an order
 };
 
+// Somebody else's, or a resource, in sight.
+struct game_seen {
+    char id[GAME_ID_BYTES];
+    bool is_resource; // else an enemy
+    struct hex_axial at;
+};
+
 struct game {
     char empire[GAME_ID_BYTES];
     struct hex_axial home;
@@ -38,6 +46,9 @@ struct game {
     struct {
         MM_VEC(struct game_own);
     } own;
+    struct {
+        MM_VEC(struct game_seen);
+    } seen;
     struct mm_strmap *others;    // id -> 1
     struct mm_idmap *explored;   // packed hex -> 1
     struct mm_strmap *resources; // name -> amount
@@ -60,6 +71,10 @@ struct game_faults {
     bool changed_unknown; // `changed` names an entity that never appeared
 };
 struct game_faults game_on_update(struct game *game, const json_t *message);
+
+// The nearest resource or enemy in sight within `radius` hexes, or NULL.
+const struct game_seen *game_nearest(const struct game *game, bool is_resource,
+                                     struct hex_axial about, int32_t radius);
 
 uint64_t game_resource(const struct game *game, const char *name);
 

@@ -1,6 +1,10 @@
 #include "services/production/core/production.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "libcommon/base/check.h"
+#include "libcommon/base/str.h"
 #include "services/production/core/state.h"
 
 // Empires, their stocks, and what changes them from outside of jobs.
@@ -49,6 +53,45 @@ enum mm_err production_found(struct production *production, uint32_t empire,
         production_move(production, empire, (uint16_t)i, production->book->starting_stock[i],
                         "founding", changes);
     return MM_OK;
+}
+
+// --- deposits ----------------------------------------------------------------------------------
+
+static size_t deposit_key(char key[PRODUCTION_CAUSE_BYTES], uint32_t empire, const char *resource)
+{
+    return (size_t)snprintf(key, PRODUCTION_CAUSE_BYTES, "%" PRIu32 " %.63s", empire, resource);
+}
+
+enum mm_err production_restore_deposit(struct production *production, uint32_t empire,
+                                       const char *resource, uint64_t total)
+{
+    char key[PRODUCTION_CAUSE_BYTES];
+    size_t len = deposit_key(key, empire, resource);
+    return mm_strmap_set_n(production->deposits, key, len, total);
+}
+
+void production_deposit(struct production *production, uint32_t empire, const char *resource,
+                        uint16_t item, uint64_t total, struct production_changes *changes)
+{
+    char key[PRODUCTION_CAUSE_BYTES];
+    uint64_t known = 0;
+    size_t len = deposit_key(key, empire, resource);
+    (void)mm_strmap_get_n(production->deposits, key, len, &known);
+    if (!production_has_empire(production, empire) || item >= production->book->item_count ||
+        total <= known)
+        return;
+    int64_t room = PRODUCTION_STOCK_MAX - production_stock(production, empire, item);
+    uint64_t more = total - known;
+    if (room <= 0 || more > (uint64_t)room ||
+        mm_strmap_set_n(production->deposits, key, len, total) != MM_OK)
+        return; // nothing is lost: the next total holds it as well
+    char cause[PRODUCTION_CAUSE_BYTES];
+    (void)snprintf(cause, sizeof cause, "gathered %.63s", resource);
+    production_move(production, empire, item, (int64_t)more, cause, changes);
+    struct production_change *change = production_note(changes, PRODUCTION_CHANGE_DEPOSIT);
+    change->empire = empire;
+    change->amount = (int64_t)total;
+    mm_str_copy(change->resource, sizeof change->resource, resource);
 }
 
 enum production_reason production_grant(struct production *production, uint32_t empire,

@@ -20,7 +20,8 @@ enum {
     PRODUCTION_EMPIRES_MAX = 1 << 20,
     PRODUCTION_JOBS_MAX = 1 << 21,
     PRODUCTION_PLAYERS_MAX = 1 << 20,
-    PRODUCTION_BUILDING_JOBS_MAX = 5, // running and waiting, per building
+    PRODUCTION_DEPOSITS_MAX = 1 << 20, // totals: empires times types of resource
+    PRODUCTION_BUILDING_JOBS_MAX = 5,  // running and waiting, per building
     PRODUCTION_CYCLES_MAX = 1000,
     PRODUCTION_SEQ_WINDOW = 64, // how far back a client sequence number may come out of order
     PRODUCTION_CAUSE_BYTES = 80,
@@ -72,6 +73,7 @@ enum production_change_kind {
     PRODUCTION_CHANGE_SPAWN,   // spawn: world is to be asked for units
     PRODUCTION_CHANGE_SPAWNED, // spawn.key: world has answered for good (noted by the shell)
     PRODUCTION_CHANGE_EVENT,   // event, job, reason: to be told
+    PRODUCTION_CHANGE_DEPOSIT, // empire, resource, amount: the total that is in the stock now
     PRODUCTION_CHANGE_ANSWERED // player, client_seq, answer_job: a command was carried out
 };
 
@@ -98,6 +100,7 @@ struct production_change {
     struct production_job job;
     struct production_spawn spawn;
     char cause[PRODUCTION_CAUSE_BYTES];
+    char resource[PRODUCTION_NAME_BYTES];
 };
 
 struct production_changes {
@@ -122,6 +125,10 @@ MM_MUST_USE enum mm_err production_restore_job(struct production *production,
 MM_MUST_USE enum mm_err production_restore_answer(struct production *production, uint64_t player_id,
                                                   uint64_t client_seq, uint64_t job_id);
 
+// The total of deposits that is in the stock already.
+MM_MUST_USE enum mm_err production_restore_deposit(struct production *production, uint32_t empire,
+                                                   const char *resource, uint64_t total);
+
 // --- what world tells --------------------------------------------------------------------------
 
 // Buildings are known by their public id. `type` is world's type name.
@@ -140,6 +147,12 @@ void production_buildings_complete(struct production *production,
 // The empire gets its starting stock unless it has an inventory already.
 MM_MUST_USE enum mm_err production_found(struct production *production, uint32_t empire,
                                          struct production_changes *changes);
+
+// All that the empire's workers have ever brought home of a type of resource, which counts as that
+// item: what is not in the stock yet is added. The total is kept with the stock, so hearing one
+// twice, or only every tenth, makes no difference. A total lower than before changes nothing.
+void production_deposit(struct production *production, uint32_t empire, const char *resource,
+                        uint16_t item, uint64_t total, struct production_changes *changes);
 
 // Game time. Everything due by `tick` completes, in the order of its end.
 void production_advance(struct production *production, uint64_t tick,

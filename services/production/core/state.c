@@ -21,12 +21,13 @@ struct production *production_new(const struct production_book *book, uint64_t s
     mm_vec_init(&production->free_slots, PRODUCTION_JOBS_MAX);
     mm_vec_init(&production->players, PRODUCTION_PLAYERS_MAX);
     production->empires = mm_idmap_new(PRODUCTION_EMPIRES_MAX);
+    production->deposits = mm_strmap_new(PRODUCTION_DEPOSITS_MAX);
     production->building_index = mm_idmap_new(PRODUCTION_JOBS_MAX);
     production->job_index = mm_idmap_new(PRODUCTION_JOBS_MAX);
     production->player_index = mm_idmap_new(PRODUCTION_PLAYERS_MAX);
     production->calendar = mm_heap_new(PRODUCTION_JOBS_MAX);
-    if (!production->empires || !production->building_index || !production->job_index ||
-        !production->player_index || !production->calendar) {
+    if (!production->empires || !production->deposits || !production->building_index ||
+        !production->job_index || !production->player_index || !production->calendar) {
         production_free(production);
         return NULL;
     }
@@ -41,6 +42,7 @@ void production_free(struct production *production)
     mm_idmap_free(production->player_index);
     mm_idmap_free(production->job_index);
     mm_idmap_free(production->building_index);
+    mm_strmap_free(production->deposits);
     mm_idmap_free(production->empires);
     mm_vec_free(&production->players);
     mm_vec_free(&production->free_slots);

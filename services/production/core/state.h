@@ -4,6 +4,7 @@
 #include "libcommon/base/heap.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/rng.h"
+#include "libcommon/base/strmap.h"
 #include "services/production/core/production.h"
 
 // How the state is laid out; for the files of this core only.
@@ -52,6 +53,8 @@ struct production {
     struct {
         MM_VEC(int64_t); // a row of item_count amounts per empire
     } stocks;
+
+    struct mm_strmap *deposits; // "empire resource" -> total in the stock
 
     struct mm_idmap *building_index; // id -> index
     struct {

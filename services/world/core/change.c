@@ -19,6 +19,22 @@ static enum mm_err refuse(char *problem, size_t problem_bytes, const char *what,
     return MM_FAILED_PRECONDITION;
 }
 
+// What was ever gathered keeps its meaning: production counts by these totals.
+static enum mm_err renumber_resources(const struct world *world, const struct world_rules *rules,
+                                      const struct renumbering *to, char *problem,
+                                      size_t problem_bytes)
+{
+    for (uint32_t i = 0; i < world->rules.type_count; i++) {
+        const struct world_type *old = &world->rules.types[i];
+        bool kept =
+            to->types[i] != GONE && strcmp(rules->types[to->types[i]].yields, old->yields) == 0;
+        if (old->yields[0] != '\0' && !kept)
+            return refuse(problem, problem_bytes,
+                          "a session cannot change what it yields:", old->name);
+    }
+    return MM_OK;
+}
+
 static enum mm_err renumber(const struct world *world, const struct world_rules *rules,
                             struct renumbering *to, char *problem, size_t problem_bytes)
 {
@@ -53,7 +69,7 @@ static enum mm_err renumber(const struct world *world, const struct world_rules 
             return refuse(problem, problem_bytes, "entities stand on what is now impassable",
                           rules->terrains[terrain].name);
     }
-    return MM_OK;
+    return renumber_resources(world, rules, to, problem, problem_bytes);
 }
 
 // The newest keys stay, numbered anew from 0 by age, so that key n lies at place n % kept again.
@@ -88,12 +104,40 @@ static void start_again(struct world *world)
          slot = world_ecs_next(&world->ecs, slot)) {
         const struct world_identity *identity =
             WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-        if (!WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot))
-            continue;
-        if (world->rules.types[identity->type].ticks_per_hex == 0)
+        bool stuck = world->rules.types[identity->type].ticks_per_hex == 0;
+        if (stuck && WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot))
             world_orders_clear(world, slot);
-        else
+        else if (WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot))
             world_mover_replan(world, slot, false);
+    }
+}
+
+static void renumber_gathering(struct world *world, const struct renumbering *to)
+{
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        if (WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot)) {
+            struct world_cargo *cargo = WORLD_TOUCH(&world->ecs, WORLD_CARGO, world_cargo, slot);
+            cargo->type = to->types[cargo->type];
+        }
+        if (WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot)) {
+            struct world_gather *gather =
+                WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+            gather->type = to->types[gather->type];
+        }
+        if (!WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot))
+            continue;
+        struct world_orders *orders = WORLD_TOUCH(&world->ecs, WORLD_ORDERS, world_orders, slot);
+        for (int i = 0; i < orders->count; i++)
+            if (orders->list[i].kind == WORLD_ORDER_GATHER)
+                orders->list[i].type = to->types[orders->list[i].type];
+    }
+    for (size_t e = 0; e < world->empires.count; e++) {
+        struct world_empire_row *row = &world->empires.items[e];
+        world->empires_hash -= world_empire_hash((uint32_t)e + 1, row);
+        for (uint32_t d = 0; d < row->deposit_count; d++)
+            row->deposits[d].type = to->types[row->deposits[d].type];
+        world->empires_hash += world_empire_hash((uint32_t)e + 1, row);
     }
 }
 
@@ -127,6 +171,7 @@ enum mm_err world_change_rules(struct world *world, const struct world_rules *ru
         if (health->value > (int32_t)rules->types[identity->type].health_max)
             health->value = (int32_t)rules->types[identity->type].health_max;
     }
+    renumber_gathering(world, &to);
     for (uint32_t cell = 0; cell < world_map_cell_count(&world->map); cell++)
         world->map.terrain[cell] = to.terrains[world->map.terrain[cell]];
     world->map.hash_sum = world_map_hash_full(&world->map);

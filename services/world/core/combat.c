@@ -103,10 +103,8 @@ bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial 
     return false;
 }
 
-// The free hex within range of the target that is nearest to the attacker; ties go by the order of
-// the rings. False: there is none that it can walk to.
-static bool place_to_stand(const struct world *world, uint32_t slot, struct hex_axial target,
-                           int32_t range, struct hex_axial *out)
+bool world_place_to_stand(const struct world *world, uint32_t slot, struct hex_axial target,
+                          int32_t range, struct hex_axial *out)
 {
     struct hex_axial ring[6 * WORLD_ATTACK_RANGE_MAX];
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
@@ -282,7 +280,7 @@ static bool follow(struct world *world, uint32_t slot, struct hex_axial target, 
         return true;
     }
     struct hex_axial goal;
-    if (!place_to_stand(world, slot, target, range, &goal)) {
+    if (!world_place_to_stand(world, slot, target, range, &goal)) {
         world_mover_stop(world, slot);
         world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
         return true; // others are in the way: perhaps not for long

@@ -75,3 +75,50 @@ bool world_command_attack(struct world *world, const struct world_player *player
     give_all(world, &able, &order, command->queued);
     return true;
 }
+
+bool world_command_gather(struct world *world, const struct world_player *player,
+                          const struct world_squad *squad, const Mmorts__World__Command *command,
+                          struct world_result *result)
+{
+    if (!command->gather) {
+        world_refuse(result, REASON(INVALID), "the node is missing");
+        return false;
+    }
+    uint32_t node = seen_target(world, player, command->gather->node, result);
+    if (node == WORLD_SLOT_NONE)
+        return false;
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, node);
+    if (type_of(world, node)->yields[0] == '\0') {
+        world_refuse(result, REASON(INVALID), "there is nothing to gather");
+        return false;
+    }
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, node);
+    struct hex_axial at = {place->q, place->r};
+    struct world_squad able = {.count = 0};
+    bool workers = false;
+    for (uint32_t i = 0; i < squad->count; i++) {
+        bool works = type_of(world, squad->slots[i])->gather_amount > 0;
+        workers |= works;
+        if (works && world_can_reach(world, squad->slots[i], at, 1))
+            able.slots[able.count++] = squad->slots[i];
+    }
+    if (able.count == 0) {
+        world_refuse(result, workers ? REASON(UNREACHABLE) : REASON(CANNOT),
+                     workers ? "there is no way" : "none of them can gather");
+        return false;
+    }
+    if (command->queued && world_squad_orders_full(world, &able)) {
+        world_refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
+        return false;
+    }
+    struct world_order order = {
+        .kind = WORLD_ORDER_GATHER,
+        .target = world_entity_handle(world_ecs_entity(&world->ecs, node)),
+        .q = at.q,
+        .r = at.r,
+        .type = identity->type,
+    };
+    give_all(world, &able, &order, command->queued);
+    return true;
+}

@@ -243,6 +243,9 @@ static bool carry_out(struct world *world, const struct world_player *player,
     case MMORTS__WORLD__COMMAND__ORDER_ATTACK:
         return squad_gather(world, player, command, &squad, result) &&
                world_command_attack(world, player, &squad, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_GATHER:
+        return squad_gather(world, player, command, &squad, result) &&
+               world_command_gather(world, player, &squad, command, result);
     case MMORTS__WORLD__COMMAND__ORDER_STOP:
         return squad_gather(world, player, command, &squad, result) && stop(world, &squad);
     default:

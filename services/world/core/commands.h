@@ -24,4 +24,8 @@ bool world_command_attack(struct world *world, const struct world_player *player
                           const struct world_squad *squad, const Mmorts__World__Command *command,
                           struct world_result *result);
 
+bool world_command_gather(struct world *world, const struct world_player *player,
+                          const struct world_squad *squad, const Mmorts__World__Command *command,
+                          struct world_result *result);
+
 #endif

@@ -40,6 +40,7 @@ static const struct world_field orders_fields[] = {
     EACH(world_orders, list, q, world_order, WORLD_ORDERS_MAX),
     EACH(world_orders, list, r, world_order, WORLD_ORDERS_MAX),
     EACH(world_orders, list, kind, world_order, WORLD_ORDERS_MAX),
+    EACH(world_orders, list, type, world_order, WORLD_ORDERS_MAX),
 };
 static const struct world_field mover_fields[] = {
     FIELD(world_mover, since),   FIELD(world_mover, due),   FIELD(world_mover, next),
@@ -54,6 +55,14 @@ static const struct world_field fight_fields[] = {
     FIELD(world_fight, target),   FIELD(world_fight, ready),    FIELD(world_fight, look),
     FIELD(world_fight, anchor_q), FIELD(world_fight, anchor_r), FIELD(world_fight, ordered),
     FIELD(world_fight, tries),
+};
+static const struct world_field gather_fields[] = {
+    FIELD(world_gather, node),  FIELD(world_gather, due),   FIELD(world_gather, type),
+    FIELD(world_gather, phase), FIELD(world_gather, tries), FIELD(world_gather, last),
+};
+static const struct world_field cargo_fields[] = {
+    FIELD(world_cargo, amount),
+    FIELD(world_cargo, type),
 };
 
 #define COMPONENT(name, storage, type, fields)                                                     \
@@ -71,6 +80,8 @@ const struct world_component world_components[WORLD_COMPONENTS] = {
     [WORLD_MOVER] = COMPONENT("mover", WORLD_SPARSE, world_mover, mover_fields),
     [WORLD_ROUTE] = COMPONENT("route", WORLD_SPARSE, world_route, route_fields),
     [WORLD_FIGHT] = COMPONENT("fight", WORLD_SPARSE, world_fight, fight_fields),
+    [WORLD_GATHER] = COMPONENT("gather", WORLD_SPARSE, world_gather, gather_fields),
+    [WORLD_CARGO] = COMPONENT("cargo", WORLD_SPARSE, world_cargo, cargo_fields),
 };
 
 static uint64_t field_value(const uint8_t *at, unsigned bytes)

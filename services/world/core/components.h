@@ -20,6 +20,8 @@ enum world_component_id {
     WORLD_MOVER,    // units under way: what changes with every step
     WORLD_ROUTE,    // units under way: what changes with every plan
     WORLD_FIGHT,    // those who fight somebody
+    WORLD_GATHER,   // workers at work on a node
+    WORLD_CARGO,    // workers that ever gathered: what they carry
     WORLD_COMPONENTS,
 };
 
@@ -57,6 +59,7 @@ enum world_order_kind {
     WORLD_ORDER_MOVE = 1,
     WORLD_ORDER_ATTACK = 2,      // target, until one of the two is no more or out of sight
     WORLD_ORDER_ATTACK_MOVE = 3, // a move that stops to fight whom it meets
+    WORLD_ORDER_GATHER = 4,      // target, and when it is dry those like it near its hex
     WORLD_ORDER_KINDS,
 };
 
@@ -64,7 +67,9 @@ struct world_order {
     uint64_t target; // entity handle, where the kind has one
     int32_t q, r;
     uint8_t kind; // enum world_order_kind
-    uint8_t spare[7];
+    uint8_t spare;
+    uint16_t type; // of the node to gather from, which may be gone by then
+    uint8_t spare2[4];
 };
 
 struct world_orders {
@@ -107,6 +112,28 @@ struct world_fight {
     uint8_t ordered;            // by an attack order: no leash, and the order ends with the fight
     uint8_t tries;              // looks in a row without getting there
     uint8_t spare[6];
+};
+
+enum world_gather_phase {
+    WORLD_GATHER_TO_NODE = 1,
+    WORLD_GATHER_DIGGING = 2,
+    WORLD_GATHER_TO_HOME = 3,
+};
+
+struct world_gather {
+    uint64_t node; // entity handle
+    uint64_t due;  // tick in which it is looked at next
+    uint16_t type; // of the node
+    uint8_t phase; // enum world_gather_phase
+    uint8_t tries; // looks in a row without getting there
+    uint8_t last;  // there is nothing left to gather: it brings home what it has, then is done
+    uint8_t spare[3];
+};
+
+struct world_cargo {
+    int32_t amount;
+    uint16_t type; // of the node it is from
+    uint16_t spare;
 };
 
 static inline unsigned world_route_direction(const struct world_route *route, uint32_t step)

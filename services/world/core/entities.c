@@ -45,6 +45,12 @@ enum mm_err world_reserve_entities(struct world *world, uint32_t more)
             return MM_RESOURCE_EXHAUSTED;
         memset(due, 0, words * sizeof *due);
         world->due = due;
+        size_t old = world->due_slots, slots = world->ecs.capacity;
+        uint32_t *next = mm_realloc(world->next_settlement, slots * sizeof *next);
+        if (!next)
+            return MM_RESOURCE_EXHAUSTED;
+        memset(next + old, 0, (slots - old) * sizeof *next);
+        world->next_settlement = next;
         world->due_slots = world->ecs.capacity;
     }
     return err;
@@ -58,6 +64,7 @@ void world_entity_enter(struct world *world, uint32_t slot, uint32_t cell)
                       world_counts_as(world, identity->type));
     if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         world_sides_add(&world->sides, cell / world->map.tiling.cells, identity->owner);
+    world_settlement_enter(world, slot);
 }
 
 uint32_t world_entity_create(struct world *world, uint32_t type, uint32_t owner, uint32_t cell)
@@ -92,6 +99,7 @@ void world_entity_destroy(struct world *world, uint32_t slot)
                       world_counts_as(world, identity->type));
     if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         world_sides_remove(&world->sides, place->cell / world->map.tiling.cells, identity->owner);
+    world_settlement_leave(world, slot);
     mm_idmap_remove(world->slot_of_serial, identity->serial, NULL);
     world_ecs_despawn(&world->ecs, slot);
 }

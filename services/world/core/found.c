@@ -182,7 +182,10 @@ uint64_t world_player_hash(const struct world_player *player)
 uint64_t world_empire_hash(uint32_t number, const struct world_empire_row *row)
 {
     uint64_t hash = mm_mix64(mm_mix64(number) ^ row->player_id);
-    return mm_mix64(mm_mix64(hash ^ hex_pack(row->home)) ^ row->site);
+    hash = mm_mix64(mm_mix64(hash ^ hex_pack(row->home)) ^ row->site);
+    for (uint32_t i = 0; i < row->deposit_count; i++)
+        hash = mm_mix64(mm_mix64(hash ^ row->deposits[i].type) ^ row->deposits[i].total);
+    return hash;
 }
 
 void world_player_changed(struct world *world, struct world_player *player)
@@ -261,7 +264,7 @@ void world_join(struct world *world, const Mmorts__World__JoinRequest *request,
         .allowance_tick = world->tick,
     };
     copy_name(player.name, request->username ? request->username : "");
-    struct world_empire_row empire = {request->player_id, home, site};
+    struct world_empire_row empire = {.player_id = request->player_id, .home = home, .site = site};
     MM_CHECK(mm_vec_push(&world->empires, empire));
     MM_CHECK(mm_vec_push(&world->players, player));
     MM_CHECK(mm_idmap_set(world->player_of_id, player.player_id, world->players.count - 1) ==

@@ -65,17 +65,19 @@ static Mmorts__Frame__Catalogue *gather_catalogue(struct gather *gather)
     TAKE(gather, types->health_max, n);
     TAKE(gather, types->ticks_per_hex, n);
     TAKE(gather, types->flags, n);
+    TAKE(gather, types->yields, n);
     TAKE(gather, terrains->name, m);
     TAKE(gather, terrains->move_cost_percent, m);
     TAKE(gather, terrains->sight_cost, m);
     if (gather->failed)
         return NULL;
     types->n_name = types->n_kind = types->n_sight_hexes = types->n_sight_type = n;
-    types->n_health_max = types->n_ticks_per_hex = types->n_flags = n;
+    types->n_health_max = types->n_ticks_per_hex = types->n_flags = types->n_yields = n;
     for (size_t i = 0; i < n; i++) {
         const struct world_type *t = &rules->types[i];
         types->name[i] = mm_arena_strndup(gather->arena, t->name, strlen(t->name));
-        gather->failed |= !types->name[i];
+        types->yields[i] = mm_arena_strndup(gather->arena, t->yields, strlen(t->yields));
+        gather->failed |= !types->name[i] || !types->yields[i];
         types->kind[i] = (Mmorts__Frame__Kind)t->kind;
         types->sight_hexes[i] = t->sight_hexes;
         types->sight_type[i] = (Mmorts__Frame__SightType)t->sight_type;
@@ -313,10 +315,16 @@ static int32_t value_target_r(const struct world *world, uint32_t slot)
     return WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot)->goal_r;
 }
 
+static int32_t value_carried(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot)->amount;
+}
+
 static const struct attribute attributes[] = {
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH, WORLD_HEALTH, value_health, fallback_health},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_ACTIVITY, WORLD_ACTIVITY, value_activity, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_AMOUNT, WORLD_AMOUNT, value_amount, NULL},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED, WORLD_CARGO, value_carried, NULL},
     // A target has no default: where there is one it is told, be it 0.
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_Q, WORLD_ROUTE, value_target_q, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_R, WORLD_ROUTE, value_target_r, NULL},
@@ -406,6 +414,43 @@ static void gather_events(struct gather *gather, tick_frame *frame)
     frame->events = columns;
 }
 
+// --- deposits ------------------------------------------------------------------------------------
+
+static void put_deposit(Mmorts__Frame__DepositColumns *columns, const struct world *world,
+                        uint32_t empire, uint32_t index)
+{
+    const struct world_deposit *deposit = &world->empires.items[empire - 1].deposits[index];
+    columns->empire[columns->n_empire++] = empire;
+    columns->type[columns->n_type++] = deposit->type;
+    columns->total[columns->n_total++] = deposit->total;
+}
+
+static void gather_deposits(struct gather *gather, tick_frame *frame)
+{
+    const struct world *world = gather->world;
+    size_t count = gather->full ? 0 : world->deposited.count;
+    for (size_t i = 0; gather->full && i < world->empires.count; i++)
+        count += world->empires.items[i].deposit_count;
+    if (count == 0)
+        return;
+    Mmorts__Frame__DepositColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return;
+    mmorts__frame__deposit_columns__init(columns);
+    TAKE(gather, columns->empire, count);
+    TAKE(gather, columns->type, count);
+    TAKE(gather, columns->total, count);
+    if (gather->failed)
+        return;
+    for (size_t i = 0; !gather->full && i < count; i++)
+        put_deposit(columns, world, world->deposited.items[i].empire,
+                    world->deposited.items[i].index);
+    for (uint32_t e = 0; gather->full && e < world->empires.count; e++)
+        for (uint32_t d = 0; d < world->empires.items[e].deposit_count; d++)
+            put_deposit(columns, world, e + 1, d);
+    frame->deposits = columns;
+}
+
 // --- the whole -----------------------------------------------------------------------------------
 
 static tick_frame *gather_frame(struct gather *gather)
@@ -429,6 +474,7 @@ static tick_frame *gather_frame(struct gather *gather)
     gather_moved(gather, frame);
     gather_attributes(gather, frame);
     gather_events(gather, frame);
+    gather_deposits(gather, frame);
     return gather->failed ? NULL : frame;
 }
 

@@ -22,6 +22,8 @@ enum {
     WORLD_SPREAD_RADIUS_MAX = 16,   // how far from a shared target a group spreads
     WORLD_ALERT_HEXES_MAX = 12,     // how far off an idle soldier takes notice, at most
     WORLD_ATTACK_RANGE_MAX = 12,    // hexes
+    WORLD_RESOURCES_MAX = 16,       // types that yield something; more: the rules are refused
+    WORLD_GATHER_RADIUS = 10,       // how far from a dry node a worker looks for another
     WORLD_STACK_MAX = 200,          // units on one hex, at most ever
     WORLD_EVENTS_MAX = 1 << 18,     // told in one tick
     WORLD_SYSTEMS_MAX = 32,

@@ -204,14 +204,33 @@ static enum mm_err place_entity(struct world *world, uint32_t slot)
 
 // --- players and spawn keys ----------------------------------------------------------------------
 
+static bool load_deposits(const struct world *world, struct reader *reader,
+                          struct world_empire_row *row)
+{
+    row->deposit_count = read_count(reader, 12, WORLD_RESOURCES_MAX);
+    for (uint32_t i = 0; i < row->deposit_count; i++) {
+        struct world_deposit *deposit = &row->deposits[i];
+        deposit->type = read_u32(reader);
+        deposit->total = read_u64(reader);
+        if (deposit->type >= world->rules.type_count || deposit->total > INT64_MAX ||
+            world->rules.types[deposit->type].yields[0] == '\0')
+            return false;
+        for (uint32_t j = 0; j < i; j++)
+            if (row->deposits[j].type == deposit->type)
+                return false;
+    }
+    return !reader->failed;
+}
+
 static enum mm_err load_empires(struct world *world, struct reader *reader)
 {
-    uint32_t count = read_count(reader, 20, WORLD_EMPIRES_MAX);
+    uint32_t count = read_count(reader, 24, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_empire_row row = {.player_id = read_u64(reader)};
         row.home = hex_unpack(read_u64(reader));
         row.site = read_u32(reader);
-        if (reader->failed || world_map_cell(&world->map, row.home) == WORLD_CELL_NONE)
+        if (!load_deposits(world, reader, &row) ||
+            world_map_cell(&world->map, row.home) == WORLD_CELL_NONE)
             return MM_DATA_LOSS;
         if (!mm_vec_push(&world->empires, row))
             return MM_RESOURCE_EXHAUSTED;

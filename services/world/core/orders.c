@@ -2,13 +2,20 @@
 
 #include <string.h>
 
+// What it is in the middle of, other than walking.
+static void drop_task(struct world *world, uint32_t slot)
+{
+    world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
+    world_ecs_remove(&world->ecs, WORLD_GATHER, slot);
+}
+
 bool world_order_give(struct world *world, uint32_t slot, const struct world_order *order,
                       bool queued)
 {
     struct world_orders *orders = world_ecs_add(&world->ecs, WORLD_ORDERS, slot);
     if (!queued) {
         memset(orders, 0, sizeof *orders);
-        world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
+        drop_task(world, slot);
     } else if (orders->count == WORLD_ORDERS_MAX) {
         return false;
     }
@@ -31,7 +38,7 @@ void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind
 void world_orders_clear(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_ORDERS, slot);
-    world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
+    drop_task(world, slot);
     world_mover_stop(world, slot);
     world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
 }
@@ -45,7 +52,7 @@ void world_set_activity(struct world *world, uint32_t slot, uint32_t activity)
 
 static void next_order(struct world *world, uint32_t slot, struct world_orders *orders)
 {
-    world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
+    drop_task(world, slot);
     if (orders->begun) {
         orders->count--;
         memmove(&orders->list[0], &orders->list[1], orders->count * sizeof orders->list[0]);
@@ -64,6 +71,10 @@ static void next_order(struct world *world, uint32_t slot, struct world_orders *
         world_fight_begin(world, slot, orders->list[0].target, true);
         return;
     }
+    if (orders->list[0].kind == WORLD_ORDER_GATHER) {
+        world_gather_begin(world, slot, orders->list[0].target, orders->list[0].type);
+        return;
+    }
     world_mover_start(world, slot, (struct hex_axial){orders->list[0].q, orders->list[0].r});
     world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
 }
@@ -73,7 +84,7 @@ void world_order_done(struct world *world, uint32_t slot)
     next_order(world, slot, WORLD_TOUCH(&world->ecs, WORLD_ORDERS, world_orders, slot));
 }
 
-// Whether the first order is over. Who fights on an order, or meanwhile, is not done with it.
+// Whether the first order is over. Who fights or gathers on an order, or meanwhile, says so itself.
 static bool order_over(const struct world *world, uint32_t slot)
 {
     const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
@@ -82,7 +93,8 @@ static bool order_over(const struct world *world, uint32_t slot)
         return false; // it goes after somebody by itself
     if (!orders->begun)
         return true;
-    if (WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot))
+    if (WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot) ||
+        WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot))
         return false;
     return !mover || mover->phase == WORLD_MOVE_ARRIVED;
 }

@@ -27,6 +27,10 @@ void world_mover_stop(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_MOVER, slot);
     world_ecs_remove(&world->ecs, WORLD_ROUTE, slot);
+    // What is seen moving has a target to be told of.
+    if (WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, slot)->value ==
+        MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING)
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
 }
 
 void world_mover_replan(struct world *world, uint32_t slot, bool avoid)

@@ -70,6 +70,7 @@ static bool name_sound(const char *name)
 
 static void check_types(struct checker *c, const struct world_rules *rules)
 {
+    uint32_t yielding = 0;
     for (uint32_t i = 0; i < rules->type_count; i++) {
         const struct world_type *t = &rules->types[i];
         require(c, name_sound(t->name), "type %u: a name is a-z, 0-9 and _, at most 31 of them", i);
@@ -100,9 +101,21 @@ static void check_types(struct checker *c, const struct world_rules *rules)
                 "type %s: attack_cooldown is not 1 to 10000 ticks", t->name);
         require(c, t->attack == 0 || t->kind != MMORTS__FRAME__KIND__KIND_RESOURCE,
                 "type %s: a resource does not fight", t->name);
+        bool is_resource = t->kind == MMORTS__FRAME__KIND__KIND_RESOURCE;
+        require(c, t->yields[0] == '\0' || (is_resource && name_sound(t->yields)),
+                "type %s: yields is the name of an item, of a resource", t->name);
+        yielding += t->yields[0] != '\0';
+        require(c,
+                t->gather_amount == 0 ||
+                    (t->gather_amount <= t->carry && t->carry <= 1000000 && t->gather_ticks >= 1 &&
+                     t->gather_ticks <= 10000 && t->ticks_per_hex > 0),
+                "type %s: it must move, carry at least gather_amount, and take 1 to 10000 ticks",
+                t->name);
         require(c, t->blocks <= 1 && !(t->blocks && t->ticks_per_hex),
                 "type %s: what moves cannot block", t->name);
     }
+    require(c, yielding <= WORLD_RESOURCES_MAX, "more than %d types yield something",
+            WORLD_RESOURCES_MAX);
 }
 
 static void check_terrains(struct checker *c, const struct world_rules *rules)
@@ -252,7 +265,7 @@ uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, 
 // --- as bytes ------------------------------------------------------------------------------------
 
 // Apart from names every member is a uint32_t, so structs go out as arrays of them.
-_Static_assert(sizeof(struct world_type) == WORLD_NAME_BYTES + 12 * 4, "uint32_t members only");
+_Static_assert(sizeof(struct world_type) == 2 * WORLD_NAME_BYTES + 15 * 4, "uint32_t members only");
 _Static_assert(sizeof(struct world_terrain) == WORLD_NAME_BYTES + 2 * 4, "uint32_t members only");
 _Static_assert(offsetof(struct world_rules, types) == 5 * 4, "uint32_t members only");
 _Static_assert(sizeof(struct world_map_rules) ==
@@ -274,7 +287,8 @@ void world_rules_encode(const struct world_rules *rules, struct mm_buf *out)
     for (uint32_t i = 0; i < rules->type_count; i++) {
         const struct world_type *t = &rules->types[i];
         mm_buf_append(out, t->name, WORLD_NAME_BYTES);
-        put_numbers(out, &t->kind, sizeof *t - WORLD_NAME_BYTES);
+        mm_buf_append(out, t->yields, WORLD_NAME_BYTES);
+        put_numbers(out, &t->kind, sizeof *t - 2 * WORLD_NAME_BYTES);
     }
     for (uint32_t i = 0; i < rules->terrain_count; i++) {
         const struct world_terrain *t = &rules->terrains[i];
@@ -326,7 +340,8 @@ enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, s
         return MM_DATA_LOSS;
     for (uint32_t i = 0; i < rules->type_count; i++) {
         get_bytes(&in, rules->types[i].name, WORLD_NAME_BYTES);
-        get_numbers(&in, &rules->types[i].kind, sizeof rules->types[i] - WORLD_NAME_BYTES);
+        get_bytes(&in, rules->types[i].yields, WORLD_NAME_BYTES);
+        get_numbers(&in, &rules->types[i].kind, sizeof rules->types[i] - 2 * WORLD_NAME_BYTES);
     }
     for (uint32_t i = 0; i < rules->terrain_count; i++) {
         get_bytes(&in, rules->terrains[i].name, WORLD_NAME_BYTES);

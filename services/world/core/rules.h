@@ -16,7 +16,8 @@
 
 struct world_type {
     char name[WORLD_NAME_BYTES];
-    uint32_t kind; // Mmorts__Frame__Kind
+    char yields[WORLD_NAME_BYTES]; // of a resource: the item that is gathered there, or ""
+    uint32_t kind;                 // Mmorts__Frame__Kind
     uint32_t sight_hexes;
     uint32_t sight_type;    // Mmorts__Frame__SightType
     uint32_t health_max;    // at least 1
@@ -28,6 +29,9 @@ struct world_type {
     uint32_t defence;       // what it takes off each strike; at least 1 always comes through
     uint32_t attack_range_hexes;
     uint32_t attack_cooldown_ticks;
+    uint32_t gather_amount; // of each portion; 0: does not gather
+    uint32_t gather_ticks;  // of work for a portion
+    uint32_t carry;         // at most so much at a time
 };
 
 struct world_terrain {

@@ -134,6 +134,11 @@ static void save_players(const struct world *world, struct mm_buf *out)
         mm_buf_u64le(out, row->player_id);
         mm_buf_u64le(out, hex_pack(row->home));
         mm_buf_u32le(out, row->site);
+        mm_buf_u32le(out, row->deposit_count);
+        for (uint32_t d = 0; d < row->deposit_count; d++) {
+            mm_buf_u32le(out, row->deposits[d].type);
+            mm_buf_u64le(out, row->deposits[d].total);
+        }
     }
     mm_buf_u32le(out, (uint32_t)world->players.count);
     for (size_t i = 0; i < world->players.count; i++) {

@@ -33,10 +33,21 @@ struct world_player {
     uint64_t hash; // as counted in players_hash
 };
 
+// What an empire's workers have ever brought home of one resource. Totals, so that production can
+// take over what it has not taken yet, however much it missed, and nothing twice.
+struct world_deposit {
+    uint64_t total;
+    uint64_t told; // derived: the tick in which it last changed
+    uint32_t type; // of the nodes
+};
+
 struct world_empire_row {
     uint64_t player_id;
     struct hex_axial home;
     uint32_t site; // home site number
+    uint32_t deposit_count;
+    struct world_deposit deposits[WORLD_RESOURCES_MAX];
+    uint32_t settlements; // derived: the first one's slot, 0 = none; next_settlement goes on
 };
 
 // A spawn that was carried out. Its entities have consecutive serials.
@@ -54,6 +65,11 @@ struct world_event {
     uint32_t entity, other;
     int32_t value;
     uint32_t detail;
+};
+
+// A total that changed: which empire's, and which of its deposits.
+struct world_deposit_news {
+    uint32_t empire, index;
 };
 
 struct world_path_request {
@@ -109,6 +125,9 @@ struct world {
     struct {
         MM_VEC(struct world_event);
     } events; // at most WORLD_EVENTS_MAX; further ones are not told
+    struct {
+        MM_VEC(struct world_deposit_news);
+    } deposited; // totals that changed, each once
 
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
@@ -116,6 +135,7 @@ struct world {
     struct mm_arena *scratch; // within one function
     uint64_t *due;            // bit per slot, all clear between systems
     uint32_t due_slots;
+    uint32_t *next_settlement; // by slot: the empire's next one, in slot order
     world_system_hook hook;
     void *hook_ctx;
 };
@@ -208,10 +228,23 @@ bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot
 // Whether a unit stands within range of a place or there is a way to a hex that is.
 bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial target,
                      int32_t range);
+// What is nearest to an attacker or worker: the free hex within range of the target; ties go by the
+// order of the rings. False: there is none that it can walk to.
+bool world_place_to_stand(const struct world *world, uint32_t slot, struct hex_axial target,
+                          int32_t range, struct hex_axial *out);
 // Sets upon an entity (by its handle); what it did before must be over.
 void world_fight_begin(struct world *world, uint32_t slot, uint64_t target, bool ordered);
 void world_system_guard(struct world *world);
 void world_system_fight(struct world *world);
+
+// --- gather.c ------------------------------------------------------------------------------------
+
+// Sets to work on a node (by its handle; gone is allowed: then on one like it near `about`).
+void world_gather_begin(struct world *world, uint32_t slot, uint64_t node, uint32_t node_type);
+void world_system_gather(struct world *world);
+// A settlement came into being or ends: its empire's list.
+void world_settlement_enter(struct world *world, uint32_t slot);
+void world_settlement_leave(struct world *world, uint32_t slot);
 
 // --- world.c -------------------------------------------------------------------------------------
 

@@ -16,11 +16,36 @@ static void fail(struct verifier *verifier, uint32_t slot, const char *what)
     verifier->failed = true;
 }
 
+static bool yields(const struct world *world, uint32_t type)
+{
+    return type < world->rules.type_count && world->rules.types[type].yields[0] != '\0';
+}
+
 // Of somebody who lives, or lived.
 static bool handle_sound(const struct world *world, uint64_t handle)
 {
     uint32_t slot = (uint32_t)handle;
     return slot > 0 && slot < world->ecs.slot_end && handle >> 32 <= world->ecs.generations[slot];
+}
+
+static void verify_gather(struct verifier *v, uint32_t slot, const struct world_orders *orders)
+{
+    const struct world *world = v->world;
+    const struct world_gather *gather = WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot);
+    const struct world_cargo *cargo = WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot);
+    bool told = orders && orders->begun && orders->list[0].kind == WORLD_ORDER_GATHER;
+    if (told != (gather != NULL))
+        fail(v, slot, "it gathers without the order, or has the order and does not gather");
+    else if (gather && (!yields(world, gather->type) || !handle_sound(world, gather->node) ||
+                        gather->phase < WORLD_GATHER_TO_NODE ||
+                        gather->phase > WORLD_GATHER_TO_HOME || gather->last > 1))
+        fail(v, slot, "its gathering is out of range");
+    else if (cargo && (cargo->amount < 0 || !yields(world, cargo->type)))
+        fail(v, slot, "what it carries is out of range");
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    if (gather && (identity->owner == 0 || world->rules.types[identity->type].ticks_per_hex == 0))
+        fail(v, slot, "it gathers and is nobody's, or cannot move");
 }
 
 static void verify_fight(struct verifier *v, uint32_t slot, const struct world_orders *orders)
@@ -57,11 +82,15 @@ static void verify_orders(struct verifier *v, uint32_t slot)
                 fail(v, slot, "an order is of an unknown kind");
             else if (given && world_map_cell(&v->world->map, at) == WORLD_CELL_NONE)
                 fail(v, slot, "an order leads off the map");
-            else if (order->kind == WORLD_ORDER_ATTACK && !handle_sound(v->world, order->target))
+            else if (order->kind == WORLD_ORDER_GATHER && !yields(v->world, order->type))
+                fail(v, slot, "an order is to gather what nothing yields");
+            else if (order->kind >= WORLD_ORDER_ATTACK && order->kind != WORLD_ORDER_ATTACK_MOVE &&
+                     !handle_sound(v->world, order->target))
                 fail(v, slot, "an order names whom there never was");
         }
     }
     verify_fight(v, slot, orders);
+    verify_gather(v, slot, orders);
     if (!mover || v->failed)
         return;
     if (mover->phase < WORLD_MOVE_WAITING_FOR_PATH || mover->phase > WORLD_MOVE_ARRIVED ||

@@ -17,8 +17,8 @@ const struct world_system world_systems[] = {
         .name = "orders",
         .run = world_system_orders,
         .reads = 0,
-        .writes =
-            WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) | WORLD_BIT(WORLD_FIGHT) | MOVING,
+        .writes = WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) | WORLD_BIT(WORLD_FIGHT) |
+                  WORLD_BIT(WORLD_GATHER) | MOVING,
         .stage = 0,
         .every = 1,
     },
@@ -27,7 +27,7 @@ const struct world_system world_systems[] = {
         .run = world_system_guard,
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_ORDERS) |
                  WORLD_BIT(WORLD_USES_GRID) | WORLD_BIT(WORLD_USES_MAP),
-        .writes = WORLD_BIT(WORLD_FIGHT) | MOVING,
+        .writes = WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_ACTIVITY) | MOVING,
         .stage = 1,
         .every = 1,
     },
@@ -37,8 +37,19 @@ const struct world_system world_systems[] = {
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
                  WORLD_BIT(WORLD_USES_MAP),
         .writes = WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_HEALTH) | WORLD_BIT(WORLD_ORDERS) |
-                  WORLD_BIT(WORLD_ACTIVITY) | MOVING,
+                  WORLD_BIT(WORLD_ACTIVITY) | WORLD_BIT(WORLD_GATHER) | MOVING,
         .stage = 2,
+        .every = 1,
+    },
+    {
+        .name = "gather",
+        .run = world_system_gather,
+        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
+                 WORLD_BIT(WORLD_USES_MAP),
+        .writes = WORLD_BIT(WORLD_GATHER) | WORLD_BIT(WORLD_CARGO) | WORLD_BIT(WORLD_AMOUNT) |
+                  WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) |
+                  MOVING,
+        .stage = 3,
         .every = 1,
     },
     {
@@ -47,7 +58,7 @@ const struct world_system world_systems[] = {
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
                  WORLD_BIT(WORLD_USES_MAP),
         .writes = MOVING,
-        .stage = 3,
+        .stage = 4,
         .every = 1,
     },
     {
@@ -56,7 +67,7 @@ const struct world_system world_systems[] = {
         .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_USES_MAP),
         .writes = WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) | MOVING |
                   WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY),
-        .stage = 4,
+        .stage = 5,
         .every = 1,
     },
 };
@@ -134,6 +145,7 @@ struct world *world_alloc(const struct world_rules *rules)
     mm_vec_init(&world->spawn_keys, WORLD_SPAWN_KEYS_MAX);
     mm_vec_init(&world->queue, SIZE_MAX / sizeof *world->queue.items);
     mm_vec_init(&world->events, WORLD_EVENTS_MAX);
+    mm_vec_init(&world->deposited, (size_t)WORLD_EMPIRES_MAX * WORLD_RESOURCES_MAX);
     world_grid_init(&world->grid);
     world->player_of_id = mm_idmap_new(WORLD_EMPIRES_MAX);
     world->slot_of_serial = mm_idmap_new(WORLD_ENTITIES_MAX);
@@ -194,6 +206,8 @@ void world_free(struct world *world)
     world_sides_free(&world->sides);
     world_grid_free(&world->grid);
     mm_vec_free(&world->events);
+    mm_vec_free(&world->deposited);
+    mm_free(world->next_settlement);
     mm_vec_free(&world->queue);
     mm_vec_free(&world->spawn_keys);
     mm_vec_free(&world->empires);
@@ -306,6 +320,7 @@ void world_step(struct world *world, const world_input *const *inputs, size_t co
     world->chunks_before = world->map.chunk_count;
     world->state_changed = false;
     mm_vec_clear(&world->events);
+    mm_vec_clear(&world->deposited);
     for (size_t i = 0; i < count; i++)
         take_input(world, inputs[i], arena, &results[i]);
     if (!world->paused)

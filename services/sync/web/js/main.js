@@ -47,9 +47,14 @@ function move(target, queued) {
 
 const isEnemy = entity => entity.owner && !state.isMine(entity) && entity.kind !== 'resource';
 
-/** What a click with units selected means there: setting upon an enemy, or going there. */
+/** What a click with units selected means there: setting upon an enemy, work for workers, or going there. */
 function order(entity, at, queued) {
   const units = selectedUnits();
+  const workers = units.filter(e => e.type === 'worker');
+  if (entity?.kind === 'resource' && workers.length) {
+    view.mark(entity.pos, '120,200,120');
+    return attempt(game.gather(ids(workers), entity.id, { queued }));
+  }
   if (!units.length || !entity || !isEnemy(entity)) return move(at, queued);
   view.mark(entity.pos, '224,88,64');
   attempt(game.attack(ids(units), entity.id, { queued }));

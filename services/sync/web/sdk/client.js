@@ -99,6 +99,11 @@ export class GameClient extends Emitter {
     return this.command('attack_move', { units, target, queued });
   }
 
+  /** Sets workers to work on a resource node in sight (an id). */
+  gather(units, target, { queued = false } = {}) {
+    return this.command('gather', { units, target, queued });
+  }
+
   stop(units) {
     return this.command('stop', { units });
   }

@@ -253,6 +253,7 @@ export class GameClient extends Emitter<ClientEvents> {
   move(units: string[], target: Hex, options?: { queued?: boolean }): Promise<Ack>;
   attack(units: string[], target: string, options?: { queued?: boolean }): Promise<Ack>;
   attackMove(units: string[], target: Hex, options?: { queued?: boolean }): Promise<Ack>;
+  gather(units: string[], target: string, options?: { queued?: boolean }): Promise<Ack>;
   stop(units: string[]): Promise<Ack>;
   train(building: string, recipe: string, cycles?: number): Promise<Ack>;
   cancel(job: string): Promise<Ack>;

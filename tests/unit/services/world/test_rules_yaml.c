@@ -92,6 +92,13 @@ Test(rules_yaml, errors_name_file_and_line)
           "types.yaml:5:", "");
     WRONG("ticks_per_hex: 5", "attack_range: 2", "types.yaml:5:", "has no attack");
     WRONG("ticks_per_hex: 5", "defence: -1", "types.yaml:5:", "");
+    WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, yields: gold", "types.yaml:5:", "no resource");
+    WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, gather: {amount: 3, ticks: 9, carry: 2}",
+          "types.yaml:5:", "carry");
+    WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, gather: {amount: 3, carry: 3}",
+          "types.yaml:5:", "ticks");
+    WRONG("ticks_per_hex: 5", "gather: {amount: 1, ticks: 9, carry: 2}",
+          "types.yaml:5:", "does not move");
     WRONG("start:\n", "combat: {leash: 101}\nstart:\n", "types.yaml:6:", "");
     WRONG("open_terrain: plains", "open_terrain: moss", "map.yaml:2:", "moss");
     WRONG("generator: blank", "generator: fractal", "map.yaml:1:", "fractal");

@@ -124,6 +124,43 @@ Test(production, inputs_go_at_once_and_the_unit_comes_at_its_tick)
     cr_assert_eq(production_job_count(core), 0);
 }
 
+// However often a total is heard, and whatever was missed: each portion is in the stock once.
+Test(production, deposits_count_once)
+{
+    production_deposit(core, 1, "gold_mine", GOLD, 10, &changes);
+    cr_assert_eq(production_stock(core, 1, GOLD), 510);
+    cr_assert_eq(count_kind(PRODUCTION_CHANGE_STOCK), 1);
+    cr_assert_eq(count_kind(PRODUCTION_CHANGE_DEPOSIT), 1);
+    mm_vec_clear(&changes);
+    production_deposit(core, 1, "gold_mine", GOLD, 10, &changes);
+    production_deposit(core, 1, "gold_mine", GOLD, 4, &changes);
+    cr_assert_eq(changes.count, 0, "heard before, or from an older state");
+    production_deposit(core, 1, "gold_mine", GOLD, 45, &changes);
+    production_deposit(core, 1, "nugget", GOLD, 5, &changes);
+    cr_assert_eq(production_stock(core, 1, GOLD), 550, "two types may yield the same");
+    cr_assert_str_eq(changes.items[0].cause, "gathered gold_mine");
+    cr_assert(changes.items[1].amount == 45 && changes.items[0].delta == 35);
+    mm_vec_clear(&changes);
+    production_deposit(core, 2, "gold_mine", GOLD, 10, &changes);
+    production_deposit(core, 1, "gold_mine", ITEMS, 99, &changes);
+    cr_assert_eq(changes.count, 0, "no such empire, no such item");
+}
+
+// A process that comes back knows what it had taken from what is stored beside the stock.
+Test(production, deposits_after_a_restart)
+{
+    production_deposit(core, 1, "gold_mine", GOLD, 10, &changes);
+    struct production *again = production_new(&book, 8);
+    cr_assert_eq(production_restore_empire(again, 1), MM_OK);
+    cr_assert_eq(production_restore_stock(again, 1, GOLD, 510), MM_OK);
+    cr_assert_eq(production_restore_deposit(again, 1, "gold_mine", 10), MM_OK);
+    production_deposit(again, 1, "gold_mine", GOLD, 10, &changes);
+    cr_assert_eq(production_stock(again, 1, GOLD), 510);
+    production_deposit(again, 1, "gold_mine", GOLD, 12, &changes);
+    cr_assert_eq(production_stock(again, 1, GOLD), 512);
+    production_free(again);
+}
+
 Test(production, modifiers_multiply_costs_round_up_yields_and_times_as_said)
 {
     struct production_job job;

@@ -112,7 +112,7 @@ Test(commands, orders_that_nobody_can_carry_out_yet)
 {
     struct pair p;
     pair_open(&p, NULL);
-    for (int order = MMORTS__WORLD__COMMAND__ORDER_PATROL;
+    for (int order = MMORTS__WORLD__COMMAND__ORDER_BUILD;
          order <= MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD; order++) {
         fixture_command(&p.inputs, 1, 1, p.mine, 1)->order_case =
             (Mmorts__World__Command__OrderCase)order;

@@ -16,7 +16,7 @@ struct play {
     struct fixture_inputs inputs;
     uint64_t seq[PLAYERS + 2];
     uint64_t spawns;
-    unsigned applied, refused, reasons, strikes, deaths;
+    unsigned applied, refused, reasons, strikes, deaths, deposits;
 };
 
 static struct hex_axial random_hex(struct play *play)
@@ -48,8 +48,8 @@ static size_t random_units(struct play *play, uint32_t player, uint64_t *units)
     return taken;
 }
 
-// Often somebody near one of the player's own, else anybody or nobody.
-static uint64_t random_target(struct play *play, uint32_t player)
+// Often one near one of the player's own, else anybody or nobody.
+static uint64_t random_near(struct play *play, uint32_t player, bool nodes)
 {
     struct world_entity_view own, view = {.id = mm_rng_u64(&play->rng)};
     uint64_t units[UNITS_MAX];
@@ -63,8 +63,8 @@ static uint64_t random_target(struct play *play, uint32_t player)
     world_find_entity(play->world, units[mm_rng_below(&play->rng, count)], &own);
     for (uint32_t cursor = 0; world_next_entity(play->world, &cursor, &view);) {
         int32_t distance = hex_distance(own.at, view.at);
-        bool fits =
-            view.owner != player && world_rules_of(play->world)->types[view.type].amount == 0;
+        bool is_node = world_rules_of(play->world)->types[view.type].amount > 0;
+        bool fits = view.owner != player && is_node == nodes;
         if (fits && distance < nearest) {
             nearest = distance;
             best = view.id;
@@ -84,7 +84,7 @@ static void random_command(struct play *play)
         seq -= mm_rng_below(&play->rng, 30); // repeated, old, or nonsense
     struct hex_axial to = random_hex(play);
     bool queued = mm_rng_chance(&play->rng, 1, 3);
-    switch (mm_rng_below(&play->rng, 18)) {
+    switch (mm_rng_below(&play->rng, 26)) {
     case 0:
         fixture_stop(&play->inputs, player, seq, units, count);
         break;
@@ -102,7 +102,7 @@ static void random_command(struct play *play)
     case 4:
     case 5:
     case 6:
-        fixture_attack(&play->inputs, player, seq, units, count, random_target(play, player),
+        fixture_attack(&play->inputs, player, seq, units, count, random_near(play, player, false),
                        queued);
         break;
     case 7:
@@ -112,6 +112,18 @@ static void random_command(struct play *play)
         break;
     case 10:
         fixture_attack(&play->inputs, player, seq, units, count, 0, queued)->attack = NULL;
+        break;
+    case 11:
+        fixture_gather(&play->inputs, player, seq, units, count, 0, queued)->gather = NULL;
+        break;
+    case 12:
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+    case 17:
+        fixture_gather(&play->inputs, player, seq, units, count, random_near(play, player, true),
+                       queued);
         break;
     default:
         fixture_move(&play->inputs, player, seq, units, count, to.q, to.r, queued);
@@ -234,12 +246,70 @@ static void check_events(struct play *play)
         if (event->kind == MMORTS__FRAME__EVENT_KIND__EVENT_ATTACK) {
             play->strikes++;
             cr_assert_geq(event->value, 1);
+        } else if (event->kind == MMORTS__FRAME__EVENT_KIND__EVENT_DEPOSIT) {
+            play->deposits++;
+            cr_assert_geq(event->value, 1);
         } else {
             play->deaths++;
             cr_assert_eq(event->kind, MMORTS__FRAME__EVENT_KIND__EVENT_DEATH);
             cr_assert_not(world_ecs_alive(&world->ecs, event->entity));
         }
     }
+}
+
+// What there is of goods: in nodes, carried, and brought home.
+struct goods {
+    int64_t *held; // by slot: in the node, or carried by the worker
+    uint64_t *ids; // by slot: whose
+    uint32_t slot_end;
+    int64_t sum, deposited;
+};
+
+static struct goods count_goods(const struct world *world)
+{
+    struct goods goods = {.slot_end = world->ecs.slot_end};
+    goods.held = calloc(goods.slot_end, sizeof *goods.held);
+    goods.ids = calloc(goods.slot_end, sizeof *goods.ids);
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        const struct world_amount *amount =
+            WORLD_GET(&world->ecs, WORLD_AMOUNT, world_amount, slot);
+        const struct world_cargo *cargo = WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot);
+        goods.held[slot] = (amount ? amount->value : 0) + (cargo ? cargo->amount : 0);
+        goods.ids[slot] = world_entity_public_id(world, slot);
+        goods.sum += goods.held[slot];
+        cr_assert_geq(goods.held[slot], 0);
+    }
+    for (size_t e = 0; e < world->empires.count; e++)
+        for (uint32_t d = 0; d < world->empires.items[e].deposit_count; d++)
+            goods.deposited += (int64_t)world->empires.items[e].deposits[d].total;
+    return goods;
+}
+
+static void goods_free(struct goods *goods)
+{
+    free(goods->held);
+    free(goods->ids);
+}
+
+// Nothing comes from nowhere and nothing is lost but with those who die: what was in nodes, carried
+// and brought home before the tick is so after it, less what went and plus what came with them.
+static void check_goods(const struct play *play, const struct goods *before)
+{
+    struct goods after = count_goods(play->world);
+    int64_t went = 0, came = 0;
+    for (uint32_t slot = 0; slot < before->slot_end; slot++)
+        if (before->ids[slot] && before->ids[slot] != after.ids[slot])
+            went += before->held[slot];
+    for (uint32_t slot = 0; slot < after.slot_end; slot++)
+        if (after.ids[slot] && (slot >= before->slot_end || before->ids[slot] != after.ids[slot]))
+            came += after.held[slot];
+    // A node that ran dry in this tick is among those that went, but what it held is carried now.
+    int64_t left = before->sum + before->deposited + came - (after.sum + after.deposited);
+    cr_assert(left >= 0 && left <= went, "tick %llu: %lld of %lld are gone",
+              (unsigned long long)world_tick(play->world), (long long)left, (long long)went);
+    cr_assert_geq(after.deposited, before->deposited);
+    goods_free(&after);
 }
 
 // Plays `ticks` and returns the last hash. The shadow gets only what was applied, and every now
@@ -257,7 +327,10 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
     mirror_apply(mirror, world_snapshot_frame(play.world, arena));
     for (unsigned i = 0; i < ticks; i++) {
         random_inputs(&play);
+        struct goods before = count_goods(play.world);
         fixture_step(play.world, &play.inputs);
+        check_goods(&play, &before);
+        goods_free(&before);
         count_results(&play);
         check_events(&play);
         if (!check)
@@ -280,8 +353,9 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
         cr_assert_gt(play.refused, ticks / 20);
         // Not all reasons can be met in random play, but most.
         cr_assert_geq(__builtin_popcount(play.reasons), 7, "reasons %x", play.reasons);
-        cr_assert(play.strikes > 20 && play.deaths > 0, "%u strikes, %u deaths", play.strikes,
-                  play.deaths);
+        cr_assert((play.deposits > 0 || rules->movement.path_nodes_per_tick < 1000) &&
+                      play.strikes > 20 && play.deaths > 0,
+                  "%u strikes, %u deaths", play.strikes, play.deaths);
     }
     fixture_inputs_free(&play.inputs);
     mm_arena_free(arena);

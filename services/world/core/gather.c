@@ -1,0 +1,310 @@
+#include "services/world/core/state.h"
+
+#include "libcommon/base/hash.h"
+
+// Workers on a node: there, portion by portion until they carry all they can, home, and back. What
+// a node loses, a worker carries; what a worker brings home is counted in its empire's totals.
+
+// How often a worker under way looks where it is, and one in a crowd whether there is room.
+#define LOOK_TICKS 4
+#define TRIES_MAX  60
+
+static const struct world_type *type_of(const struct world *world, uint32_t slot)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return &world->rules.types[identity->type];
+}
+
+static struct hex_axial place_of(const struct world *world, uint32_t slot)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    return (struct hex_axial){place->q, place->r};
+}
+
+// --- settlements ---------------------------------------------------------------------------------
+
+static uint32_t *settlements_of(struct world *world, uint32_t slot)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    bool counts = (type_of(world, slot)->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_SETTLEMENT) &&
+                  identity->kind == MMORTS__FRAME__KIND__KIND_BUILDING && identity->owner > 0;
+    return counts ? &world->empires.items[identity->owner - 1].settlements : NULL;
+}
+
+void world_settlement_enter(struct world *world, uint32_t slot)
+{
+    uint32_t *link = settlements_of(world, slot);
+    if (!link)
+        return;
+    while (*link != 0 && *link < slot)
+        link = &world->next_settlement[*link];
+    world->next_settlement[slot] = *link;
+    *link = slot;
+}
+
+void world_settlement_leave(struct world *world, uint32_t slot)
+{
+    uint32_t *link = settlements_of(world, slot);
+    if (!link)
+        return;
+    while (*link != slot) {
+        MM_CHECK(*link != 0);
+        link = &world->next_settlement[*link];
+    }
+    *link = world->next_settlement[slot];
+    world->next_settlement[slot] = 0;
+}
+
+// The nearest of its empire's that it can walk to; of equally near ones the lowest slot.
+static uint32_t nearest_settlement(const struct world *world, uint32_t slot)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    if (identity->owner == 0)
+        return WORLD_SLOT_NONE;
+    struct hex_axial at = place_of(world, slot);
+    uint32_t best = WORLD_SLOT_NONE;
+    int32_t nearest = INT32_MAX;
+    for (uint32_t home = world->empires.items[identity->owner - 1].settlements; home != 0;
+         home = world->next_settlement[home]) {
+        int32_t distance = hex_distance(at, place_of(world, home));
+        if (distance < nearest && world_can_reach(world, slot, place_of(world, home), 1)) {
+            nearest = distance;
+            best = home;
+        }
+    }
+    return best;
+}
+
+// --- nodes ---------------------------------------------------------------------------------------
+
+static bool is_node_of(const struct world *world, uint32_t slot, uint32_t type)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return identity->type == type &&
+           WORLD_GET(&world->ecs, WORLD_AMOUNT, world_amount, slot)->value > 0;
+}
+
+// The nearest node of the type about a hex that the worker's empire sees and the worker can reach.
+static uint32_t node_near(const struct world *world, uint32_t slot, struct hex_axial about,
+                          uint32_t type)
+{
+    struct hex_axial ring[6 * WORLD_GATHER_RADIUS];
+    const struct world_identity *mine =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    for (int32_t radius = 0; radius <= WORLD_GATHER_RADIUS; radius++) {
+        size_t count = hex_ring(about, radius, ring);
+        for (size_t i = 0; i < count; i++) {
+            uint32_t cell = world_map_cell(&world->map, ring[i]);
+            uint32_t other = cell == WORLD_CELL_NONE ? 0 : world_grid_first(&world->grid, cell);
+            for (; other != 0; other = world_grid_next(&world->grid, other))
+                if (is_node_of(world, other, type) &&
+                    world_empire_sees(world, mine->owner, other) &&
+                    world_can_reach(world, slot, ring[i], 1))
+                    return other;
+        }
+    }
+    return WORLD_SLOT_NONE;
+}
+
+// --- carrying ------------------------------------------------------------------------------------
+
+static int32_t carried(const struct world *world, uint32_t slot)
+{
+    const struct world_cargo *cargo = WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot);
+    return cargo ? cargo->amount : 0;
+}
+
+static void deposit(struct world *world, uint32_t slot, uint32_t settlement)
+{
+    struct world_cargo *cargo = WORLD_TOUCH(&world->ecs, WORLD_CARGO, world_cargo, slot);
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    struct world_empire_row *row = &world->empires.items[identity->owner - 1];
+    uint32_t index = 0;
+    while (index < row->deposit_count && row->deposits[index].type != cargo->type)
+        index++;
+    // As many kinds as the rules allow, and no rules remove one in which there are deposits.
+    MM_CHECK(index < WORLD_RESOURCES_MAX);
+    world->empires_hash -= world_empire_hash(identity->owner, row);
+    if (index == row->deposit_count)
+        row->deposits[row->deposit_count++] = (struct world_deposit){.type = cargo->type};
+    struct world_deposit *total = &row->deposits[index];
+    total->total += (uint64_t)cargo->amount;
+    world->empires_hash += world_empire_hash(identity->owner, row);
+    if (total->told != world->tick) {
+        total->told = world->tick;
+        struct world_deposit_news news = {identity->owner, index};
+        MM_CHECK(mm_vec_push(&world->deposited, news));
+    }
+    world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_DEPOSIT, slot, settlement, cargo->amount,
+               cargo->type);
+    cargo->amount = 0;
+}
+
+// --- the work ------------------------------------------------------------------------------------
+
+void world_gather_begin(struct world *world, uint32_t slot, uint64_t node, uint32_t node_type)
+{
+    world_mover_stop(world, slot);
+    struct world_gather *gather = world_ecs_add(&world->ecs, WORLD_GATHER, slot);
+    const struct world_cargo *cargo = WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot);
+    // It cannot carry two kinds: what it has of another it brings home first.
+    bool laden =
+        cargo && cargo->amount > 0 &&
+        (cargo->type != node_type || cargo->amount >= (int32_t)type_of(world, slot)->carry);
+    *gather = (struct world_gather){
+        .node = node,
+        .due = world->tick,
+        .type = (uint16_t)node_type,
+        .phase = laden ? WORLD_GATHER_TO_HOME : WORLD_GATHER_TO_NODE,
+    };
+}
+
+static void end_gather(struct world *world, uint32_t slot)
+{
+    world_ecs_remove(&world->ecs, WORLD_GATHER, slot);
+    world_mover_stop(world, slot);
+    world_order_done(world, slot);
+}
+
+// Towards a hex beside the target. False: it is no use.
+static bool walk(struct world *world, uint32_t slot, struct hex_axial target)
+{
+    struct world_gather *gather = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+    gather->due = world->tick + LOOK_TICKS;
+    const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
+    const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
+    if (mover && mover->phase != WORLD_MOVE_ARRIVED &&
+        hex_distance((struct hex_axial){route->goal_q, route->goal_r}, target) <= 1)
+        return true;
+    if (++gather->tries > TRIES_MAX)
+        return false;
+    struct hex_axial goal;
+    if (!world_place_to_stand(world, slot, target, 1, &goal)) {
+        world_mover_stop(world, slot);
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+        return true; // others stand about it: perhaps not for long
+    }
+    world_mover_start(world, slot, goal);
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+    return true;
+}
+
+static void turn_home(struct world *world, uint32_t slot, bool last)
+{
+    struct world_gather *gather = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+    gather->phase = WORLD_GATHER_TO_HOME;
+    gather->last = last;
+    gather->tries = 0;
+    gather->due = world->tick + 1;
+}
+
+static void to_node(struct world *world, uint32_t slot)
+{
+    const struct world_gather *gather = WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot);
+    const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
+    uint32_t node = world_ecs_slot_of_handle(&world->ecs, gather->node);
+    if (node == WORLD_SLOT_NONE || !is_node_of(world, node, gather->type)) {
+        struct hex_axial about = {orders->list[0].q, orders->list[0].r};
+        node = node_near(world, slot, about, gather->type);
+        if (node == WORLD_SLOT_NONE) {
+            if (carried(world, slot) > 0)
+                turn_home(world, slot, true);
+            else
+                end_gather(world, slot);
+            return;
+        }
+        struct world_gather *changed = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+        changed->node = world_entity_handle(world_ecs_entity(&world->ecs, node));
+        changed->tries = 0;
+    }
+    if (hex_distance(place_of(world, slot), place_of(world, node)) > 1) {
+        if (!walk(world, slot, place_of(world, node)))
+            end_gather(world, slot);
+        return;
+    }
+    struct world_gather *digging = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+    digging->phase = WORLD_GATHER_DIGGING;
+    digging->tries = 0;
+    digging->due = world->tick + type_of(world, slot)->gather_ticks;
+    world_mover_stop(world, slot);
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_GATHERING);
+}
+
+static void dig(struct world *world, uint32_t slot)
+{
+    struct world_gather *gather = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+    const struct world_type *type = type_of(world, slot);
+    uint32_t node = world_ecs_slot_of_handle(&world->ecs, gather->node);
+    gather->due = world->tick + type->gather_ticks;
+    if (node == WORLD_SLOT_NONE || !is_node_of(world, node, gather->type)) {
+        gather->phase = WORLD_GATHER_TO_NODE;
+        gather->due = world->tick + 1;
+        return;
+    }
+    struct world_amount *amount = WORLD_TOUCH(&world->ecs, WORLD_AMOUNT, world_amount, node);
+    struct world_cargo *cargo = world_ecs_add(&world->ecs, WORLD_CARGO, slot);
+    int32_t portion = (int32_t)type->gather_amount, room = (int32_t)type->carry - cargo->amount;
+    portion = portion < room ? portion : room;
+    portion = portion < amount->value ? portion : amount->value;
+    if (portion > 0) {
+        amount->value -= portion;
+        cargo->amount += portion;
+        cargo->type = gather->type;
+    }
+    if (amount->value == 0)
+        world_ecs_defer_despawn(&world->ecs, node);
+    if (cargo->amount >= (int32_t)type->carry)
+        turn_home(world, slot, false);
+}
+
+static void to_home(struct world *world, uint32_t slot)
+{
+    uint32_t home = nearest_settlement(world, slot);
+    if (home == WORLD_SLOT_NONE) {
+        end_gather(world, slot);
+    } else if (hex_distance(place_of(world, slot), place_of(world, home)) > 1) {
+        if (!walk(world, slot, place_of(world, home)))
+            end_gather(world, slot);
+    } else {
+        if (carried(world, slot) > 0)
+            deposit(world, slot, home);
+        struct world_gather *gather = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
+        gather->phase = WORLD_GATHER_TO_NODE;
+        gather->tries = 0;
+        gather->due = world->tick + 1;
+        world_mover_stop(world, slot);
+        if (gather->last)
+            end_gather(world, slot);
+    }
+}
+
+void world_system_gather(struct world *world)
+{
+    const struct world_column *gathers = &world->ecs.columns[WORLD_GATHER];
+    if (gathers->row_count == 0)
+        return;
+    for (uint32_t row = 0; row < gathers->row_count; row++) {
+        const struct world_gather *gather =
+            (const void *)(gathers->rows + (size_t)row * gathers->row_bytes);
+        if (gather->due <= world->tick)
+            mm_bitset_set(world->due, gathers->slot_of_row[row]);
+    }
+    size_t end = world->ecs.slot_end;
+    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
+         slot = mm_bitset_next(world->due, end, slot + 1)) {
+        mm_bitset_clear(world->due, slot);
+        const struct world_gather *gather =
+            WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot);
+        if (gather->phase == WORLD_GATHER_TO_NODE)
+            to_node(world, (uint32_t)slot);
+        else if (gather->phase == WORLD_GATHER_DIGGING)
+            dig(world, (uint32_t)slot);
+        else
+            to_home(world, (uint32_t)slot);
+    }
+}
