@@ -121,6 +121,9 @@ soak-world: all $(B)/tests/integration/test_world_crash ## 120 kills of world un
 clean: ## remove everything that was built
 	rm -rf build
 
+# The compilers that test_determinism.c compares; how each is called stands below.
+VARIANTS := gcc-O0 gcc-O2 clang-O2 sanitize
+
 gen: $(GEN_H)
 cflags:
 	@echo "$(CFLAGS_ALL) $(PKG_CFLAGS)"
@@ -211,7 +214,6 @@ VARIANT_gcc-O0   := gcc -O0
 VARIANT_gcc-O2   := gcc -O2
 VARIANT_clang-O2 := clang -O2
 VARIANT_sanitize := gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-VARIANTS         := gcc-O0 gcc-O2 clang-O2 sanitize
 FAULTS_WRAP      := world_step world_system_plan world_order_give
 variant-obj       = $(patsubst %.c,$(B)/determinism/$(1)/%.o,$(2))
 $(B)/determinism/flags: FORCE

@@ -1,11 +1,13 @@
 #include "tools/launcher/plan.h"
 
 #include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
 #include "tools/launcher/database.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libgen.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,7 +282,11 @@ void plan_free(struct plan *plan)
 
 // --- ports ---------------------------------------------------------------------------------------
 
-static void check_port(const char *use, uint16_t port, const char *option)
+// A launcher that was killed leaves children that the kernel is still ending: their ports are free
+// in a moment.
+enum { PORT_PATIENCE_MS = 3000, PORT_PAUSE_MS = 20 };
+
+static bool can_listen(uint16_t port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
@@ -289,11 +295,24 @@ static void check_port(const char *use, uint16_t port, const char *option)
     // Connections of an earlier run that linger must not count.
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
         launcher_die("cannot make a socket: %s", strerror(errno));
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1) != 0)
-        launcher_die("port %u, for %s, cannot be used: %s\n"
-                     "    end the program that uses it, or choose another with %s",
-                     port, use, strerror(errno), option);
+    bool can = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0;
+    int error = errno;
     close(fd);
+    errno = error;
+    return can;
+}
+
+static void check_port(const char *use, uint16_t port, const char *option)
+{
+    uint64_t deadline_ms = mm_clock_ms() + PORT_PATIENCE_MS;
+    while (!can_listen(port)) {
+        int error = errno;
+        if (error != EADDRINUSE || mm_clock_ms() >= deadline_ms)
+            launcher_die("port %u, for %s, cannot be used: %s\n"
+                         "    end the program that uses it, or choose another with %s",
+                         port, use, strerror(error), option);
+        poll(NULL, 0, PORT_PAUSE_MS);
+    }
 }
 
 void plan_check_ports(const struct plan *plan)
