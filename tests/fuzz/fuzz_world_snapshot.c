@@ -11,33 +11,53 @@
 static uint8_t *base;
 static size_t base_len;
 
-static void order_march(struct world *world, struct mm_arena *arena)
+static void order(struct world *world, Mmorts__World__Command *command, struct mm_arena *arena)
 {
-    uint64_t units[8];
-    size_t count = 0;
-    uint32_t cursor = 0;
-    struct world_entity_view view;
-    while (count < 4 && world_next_entity(world, &cursor, &view))
-        if (view.owner == 1 && world_rules_of(world)->types[view.type].ticks_per_hex > 0)
-            units[count++] = view.id;
-    Mmorts__World__Hex hex = MMORTS__WORLD__HEX__INIT;
-    hex.q = 9;
-    Mmorts__World__MoveOrder move = MMORTS__WORLD__MOVE_ORDER__INIT;
-    move.target = &hex;
-    Mmorts__World__Command command = MMORTS__WORLD__COMMAND__INIT;
-    command.player_id = 1;
-    command.client_seq = 1;
-    command.units = units;
-    command.n_units = count;
-    command.order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
-    command.move = &move;
     world_input input = MMORTS__WORLD__INPUT__INIT;
     input.input_case = MMORTS__WORLD__INPUT__INPUT_COMMAND;
-    input.command = &command;
+    input.command = command;
     const world_input *inputs[] = {&input};
     struct world_result result;
     world_step(world, inputs, 1, arena, &result);
     MM_CHECK(result.applied);
+}
+
+// Two units march, two gather.
+static void order_units(struct world *world, struct mm_arena *arena)
+{
+    uint64_t units[4], node = 0;
+    size_t count = 0;
+    uint32_t cursor = 0;
+    struct world_empire_view home;
+    struct world_entity_view view;
+    MM_CHECK(world_empire(world, 1, &home));
+    while (world_next_entity(world, &cursor, &view)) {
+        const struct world_type *type = &world_rules_of(world)->types[view.type];
+        if (count < 4 && view.owner == 1 && type->ticks_per_hex > 0)
+            units[count++] = view.id;
+        if (type->amount > 0 && hex_distance(view.at, home.home) <= 4)
+            node = view.id;
+    }
+    MM_CHECK(count == 4 && node != 0);
+    Mmorts__World__Hex hex = MMORTS__WORLD__HEX__INIT;
+    hex.q = 9;
+    Mmorts__World__MoveOrder move = MMORTS__WORLD__MOVE_ORDER__INIT;
+    move.target = &hex;
+    Mmorts__World__GatherOrder gather = MMORTS__WORLD__GATHER_ORDER__INIT;
+    gather.node = node;
+    Mmorts__World__Command command = MMORTS__WORLD__COMMAND__INIT;
+    command.player_id = 1;
+    command.client_seq = 1;
+    command.units = units;
+    command.n_units = 2;
+    command.order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
+    command.move = &move;
+    order(world, &command, arena);
+    command.client_seq = 2;
+    command.units = units + 2;
+    command.order_case = MMORTS__WORLD__COMMAND__ORDER_GATHER;
+    command.gather = &gather;
+    order(world, &command, arena);
 }
 
 static void fill_rules(struct world_rules *rules)
@@ -46,11 +66,20 @@ static void fill_rules(struct world_rules *rules)
     rules->terrain_count = 2;
     memcpy(rules->terrains[1].name, "plains", 7);
     rules->terrains[1].move_cost_percent = 100;
-    rules->type_count = 2;
+    rules->type_count = 3;
     memcpy(rules->types[0].name, "home", 5);
     rules->types[0] = (struct world_type){.name = "home", .kind = 2, .health_max = 9, .blocks = 1};
     rules->types[1] =
         (struct world_type){.name = "unit", .kind = 1, .health_max = 9, .ticks_per_hex = 3};
+    rules->types[0].sight_hexes = rules->types[1].sight_hexes = 6;
+    rules->types[0].flags = MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_SETTLEMENT;
+    rules->types[1].attack = rules->types[1].attack_range_hexes = 2;
+    rules->types[1].attack_cooldown_ticks = rules->types[1].gather_ticks = 2;
+    rules->types[1].gather_amount = rules->types[1].carry = 3;
+    rules->types[2] = (struct world_type){
+        .name = "ore", .yields = "iron", .kind = 3, .health_max = 1, .amount = 50, .blocks = 1};
+    rules->map.home_node_count = 1;
+    rules->map.home_nodes[0] = (struct world_home_node){2, 2, 2, 3};
     rules->start_count = 2;
     rules->start[0] = (struct world_start){0, 1};
     rules->start[1] = (struct world_start){1, 4};
@@ -82,8 +111,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     struct world_result result;
     for (join.player_id = 1; join.player_id <= 2; join.player_id++)
         world_step(world, inputs, 1, arena, &result);
-    order_march(world, arena);
-    for (int i = 0; i < 4; i++)
+    order_units(world, arena);
+    for (int i = 0; i < 12; i++)
         world_step(world, NULL, 0, arena, NULL);
     struct mm_buf bytes;
     mm_buf_init(&bytes, 1 << 24);

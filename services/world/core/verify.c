@@ -155,6 +155,15 @@ static void verify_entity(struct verifier *v, uint32_t slot)
     if (WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, slot)->value >
         MMORTS__FRAME__ACTIVITY__ACTIVITY_REPAIRING)
         fail(v, slot, "its activity is unknown");
+    const struct world_amount *amount = WORLD_GET(&world->ecs, WORLD_AMOUNT, world_amount, slot);
+    if ((amount != NULL) != (identity->kind == MMORTS__FRAME__KIND__KIND_RESOURCE) ||
+        (amount && amount->value < 0))
+        fail(v, slot, "it is a resource without an amount, or the other way round");
+    if (WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, slot)->value < 1)
+        fail(v, slot, "it is dead and still there");
+    if (WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot) &&
+        world->rules.types[identity->type].ticks_per_hex == 0)
+        fail(v, slot, "it has orders and cannot move");
     verify_orders(v, slot);
     verify_route(v, slot);
 }

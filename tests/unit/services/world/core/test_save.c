@@ -236,7 +236,7 @@ Test(rules, spawn_keys_survive)
 
 // --- the checker itself -------------------------------------------------------------------------
 
-enum { FAULTS = 11 };
+enum { FAULTS = 21 };
 
 // Breaks one invariant behind everybody's back.
 static const char *plant(struct world *world, int fault)
@@ -250,6 +250,9 @@ static const char *plant(struct world *world, int fault)
     struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, view.slot);
     struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, view.slot);
     cr_assert(mover && route && orders && mover->phase == WORLD_MOVE_WALKING);
+    uint64_t settlement;
+    cr_assert_eq(fixture_units(world, 1, "settlement", &settlement, 1), 1);
+    uint32_t home = world_slot_of_id(world, settlement);
     switch (fault) {
     case 0:
         place->q++;
@@ -282,6 +285,39 @@ static const char *plant(struct world *world, int fault)
     case 9:
         mm_idmap_clear(world->slot_of_serial);
         return "nobody can be found";
+    case 10:
+        ((struct world_fight *)world_ecs_add(&world->ecs, WORLD_FIGHT, view.slot))->target =
+            world->ecs.slot_end;
+        return "a fight with nobody";
+    case 11:
+        world_fight_begin(world, view.slot, home, true);
+        world_mover_start(world, view.slot, view.at);
+        return "a fight on an order that was not given";
+    case 12:
+        orders->list[0].kind = WORLD_ORDER_ATTACK;
+        return "an attack without a fight";
+    case 13:
+        world->sides.chunks[place->cell / world->map.tiling.cells].same++;
+        return "a side is counted wrong";
+    case 14:
+        world_gather_begin(world, view.slot, home,
+                           (uint32_t)world_rules_type(&world->rules, "gold_mine"));
+        return "work that was not ordered";
+    case 15:
+        ((struct world_cargo *)world_ecs_add(&world->ecs, WORLD_CARGO, view.slot))->amount = 1;
+        return "a load of nothing that is gathered";
+    case 16:
+        world_ecs_add(&world->ecs, WORLD_AMOUNT, view.slot);
+        return "an amount in a unit";
+    case 17:
+        WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, home)->value = 0;
+        return "a dead building";
+    case 18:
+        *(struct world_orders *)world_ecs_add(&world->ecs, WORLD_ORDERS, home) = *orders;
+        return "a building under orders";
+    case 19:
+        orders->list[0].kind = WORLD_ORDER_KINDS;
+        return "an unknown kind of order";
     default:
         WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, view.slot)->value = 77;
         return "an unknown activity";
