@@ -16,6 +16,15 @@
 
 enum { CALLS_OUTSTANDING = 200, KILLS = 8 };
 
+// LeakSanitizer asks for this. nng 1.5.2 takes a reply over and, when its pipe dies in the middle
+// of the send, now and then loses it: half a kilobyte for one killed caller. What we keep ourselves
+// is freed when the send fails (on_sent in rpc_server.c).
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:mm_envelope_to_msg\n";
+}
+
 static void must(enum mm_err err, const char *what)
 {
     if (err != MM_OK)
