@@ -38,6 +38,8 @@ enum {
 
 struct vision_settings {
     bool fog_of_war;
+    int64_t update_interval_ticks;
+    bool alliances_share;
     int64_t entities_max, empires_max, chunks_max;
     bool memory_enabled, buildings, npcs, heroes, endgame;
     int64_t settlement_ticks, building_ticks, npc_ticks, hero_ticks, endgame_ticks;

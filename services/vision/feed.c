@@ -24,6 +24,8 @@ static struct vision_options core_options(const struct vision_app *app, uint32_t
     return (struct vision_options){
         .chunk_radius = (int32_t)chunk_radius,
         .fog_of_war = settings->fog_of_war,
+        .update_interval_ticks = (uint32_t)settings->update_interval_ticks,
+        .alliances_share = settings->alliances_share,
         .entities_max = (uint32_t)settings->entities_max,
         .empires_max = (uint32_t)settings->empires_max,
         .chunks_max = (uint32_t)settings->chunks_max,

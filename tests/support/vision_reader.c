@@ -295,6 +295,10 @@ size_t vision_world_compare_answers(struct vision_world *world, const struct vis
             if (vision_shares(core, empire, to) != world->ordered[empire][to])
                 differ(world, "empires %u, %u: sharing", empire, to);
         }
+        for (uint32_t alliance = 1; alliance < ALLIANCES; alliance++) {
+            if (vision_is_ally(core, alliance, empire) != world->allied_ordered[alliance][empire])
+                differ(world, "empire %u, alliance %u: membership", empire, alliance);
+        }
     }
     return world->differences - before;
 }

@@ -5,9 +5,17 @@
 // The truth, from raw positions and from scratch; in the plainest way, so that it can be seen to be
 // right.
 
-static bool lends_to(const struct vision_world *world, uint32_t from, uint32_t to)
+static bool lends_to(const struct vision_world *world, const struct truth_entity *entity,
+                     uint32_t to)
 {
-    return from == to || (from != 0 && world->shares[from][to]);
+    uint32_t from = entity->owner;
+    if (from == to || world->shares[from][to])
+        return true;
+    bool allied = false;
+    for (int a = 0; a < ALLIANCES; a++)
+        allied |= world->allied[a][from] && world->allied[a][to];
+    return allied && (!world->options.beacons_only || vision_world_types[entity->type].sense ==
+                                                          MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
 }
 
 static void look(const struct vision_world *world, uint32_t empire, bool *visible, bool *detected)
@@ -16,14 +24,14 @@ static void look(const struct vision_world *world, uint32_t empire, bool *visibl
     memset(detected, 0, HEXES);
     for (uint32_t slot = 1; slot < SLOTS; slot++) {
         const struct truth_entity *entity = &world->now[slot];
-        if (!entity->alive || entity->owner == 0 || !entity->enabled || entity->sight <= 0 ||
-            !lends_to(world, entity->owner, empire))
+        int range = entity->looks_sight;
+        if (range == 0 || !lends_to(world, entity, empire))
             continue;
-        int range = entity->sight;
-        for (int q = entity->q - range; q <= entity->q + range; q++) {
-            for (int r = entity->r - range; r <= entity->r + range; r++) {
+        for (int q = entity->looks_q - range; q <= entity->looks_q + range; q++) {
+            for (int r = entity->looks_r - range; r <= entity->looks_r + range; r++) {
                 int hex = hex_at(q, r);
-                if (steps(q - entity->q, r - entity->r) > range || !world->hex_known[hex])
+                if (steps(q - entity->looks_q, r - entity->looks_r) > range ||
+                    !world->hex_known[hex])
                     continue;
                 visible[hex] = true;
                 if (vision_world_types[entity->type].sense ==

@@ -14,6 +14,8 @@ const struct truth_type vision_world_types[TYPES] = {
     {"shade", MMORTS__FRAME__KIND__KIND_BUILDING, 1, 0, 8, 60},
     {"seer", MMORTS__FRAME__KIND__KIND_UNIT, 3, MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR, 0, -1},
     {"bear", MMORTS__FRAME__KIND__KIND_NPC, 2, 0, 0, 0},
+    {"beacon", MMORTS__FRAME__KIND__KIND_BUILDING, 4, MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED, 0,
+     60},
     {"gold", MMORTS__FRAME__KIND__KIND_RESOURCE, 0, 0, 0, -1},
 };
 
@@ -154,6 +156,41 @@ static void change_attribute(struct vision_world *world, uint32_t slot)
     add_attribute(world, which, slot, value);
 }
 
+// An order about a subject takes effect no sooner than the earlier ones about it.
+static void add_order(struct vision_world *world, uint32_t alliance, uint32_t from, uint32_t to,
+                      bool share, uint64_t at_tick)
+{
+    for (size_t i = 0; i < world->order_count; i++) {
+        if (world->orders[i].alliance == alliance && world->orders[i].from == from &&
+            world->orders[i].to == to && world->orders[i].at_tick > at_tick)
+            at_tick = world->orders[i].at_tick;
+    }
+    world->orders[world->order_count].alliance = alliance;
+    world->orders[world->order_count].from = from;
+    world->orders[world->order_count].to = to;
+    world->orders[world->order_count].share = share;
+    world->orders[world->order_count++].at_tick = at_tick;
+}
+
+static void change_alliance(struct vision_world *world, struct vision *core)
+{
+    uint32_t alliance = 1 + below(world, ALLIANCES - 1);
+    uint32_t empire = 1 + below(world, world->options.empires);
+    bool join = chance(world, 55);
+    uint64_t at_tick = world->tick + below(world, 6);
+    if (world->order_count == ORDERS)
+        return;
+    enum mm_err err = join ? vision_ally(core, alliance, empire, at_tick)
+                           : vision_unally(core, alliance, empire, at_tick);
+    bool *ordered = &world->allied_ordered[alliance][empire];
+    if (err != MM_OK && !(err == MM_NOT_FOUND && !*ordered))
+        abort();
+    if (*ordered == join)
+        return;
+    *ordered = join;
+    add_order(world, alliance, empire, 0, join, at_tick);
+}
+
 static void change_sharing(struct vision_world *world, struct vision *core)
 {
     uint32_t from = 1 + below(world, world->options.empires);
@@ -171,15 +208,7 @@ static void change_sharing(struct vision_world *world, struct vision *core)
     if (world->ordered[from][to] == share)
         return;
     world->ordered[from][to] = share;
-    for (size_t i = 0; i < world->order_count; i++) {
-        if (world->orders[i].from == from && world->orders[i].to == to &&
-            world->orders[i].at_tick > at_tick)
-            at_tick = world->orders[i].at_tick;
-    }
-    world->orders[world->order_count].from = from;
-    world->orders[world->order_count].to = to;
-    world->orders[world->order_count].share = share;
-    world->orders[world->order_count++].at_tick = at_tick;
+    add_order(world, 0, from, to, share, at_tick);
 }
 
 static void carry_out_orders(struct vision_world *world)
@@ -188,8 +217,11 @@ static void carry_out_orders(struct vision_world *world)
     for (size_t i = 0; i < world->order_count; i++) {
         if (world->orders[i].at_tick > world->tick)
             world->orders[kept++] = world->orders[i];
-        else
+        else if (world->orders[i].alliance == 0)
             world->shares[world->orders[i].from][world->orders[i].to] = world->orders[i].share;
+        else
+            world->allied[world->orders[i].alliance][world->orders[i].from] =
+                world->orders[i].share;
     }
     world->order_count = kept;
 }
@@ -352,6 +384,33 @@ static void random_changes(struct vision_world *world, struct vision *core)
     }
     if (chance(world, 6) && !world->shares_kept)
         change_sharing(world, core);
+    if (chance(world, 8) && !world->shares_kept)
+        change_alliance(world, core);
+}
+
+static uint32_t interval(const struct vision_world *world)
+{
+    return world->options.interval ? world->options.interval : 1;
+}
+
+static void look_around(struct vision_world *world, bool snapshot)
+{
+    for (uint32_t slot = 1; slot < SLOTS; slot++) {
+        struct truth_entity *entity = &world->now[slot];
+        if (!entity->alive || entity->owner == 0 || !entity->enabled || entity->sight <= 0) {
+            entity->looks_sight = 0;
+            continue;
+        }
+        bool is_new = entity->looks_sight == 0 || entity->looks_id != entity->id ||
+                      entity->looks_for != entity->owner;
+        if (!is_new && !snapshot && world->tick % interval(world) != 0)
+            continue;
+        entity->looks_id = entity->id;
+        entity->looks_for = entity->owner;
+        entity->looks_q = entity->q;
+        entity->looks_r = entity->r;
+        entity->looks_sight = entity->sight;
+    }
 }
 
 const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bool snapshot,
@@ -363,6 +422,7 @@ const Mmorts__Frame__TickFrame *vision_world_tick(struct vision_world *world, bo
     if (!chance(world, 5))
         random_changes(world, core);
     carry_out_orders(world);
+    look_around(world, snapshot);
     if (snapshot)
         fill_snapshot(world);
     for (uint32_t empire = 1; empire <= world->options.empires; empire++)
@@ -429,6 +489,8 @@ struct vision_options vision_world_core_options(const struct vision_world *world
     struct vision_options options = vision_options_default();
     options.chunk_radius = world->options.chunk_radius;
     options.fog_of_war = world->options.fog_of_war;
+    options.update_interval_ticks = interval(world);
+    options.alliances_share = !world->options.beacons_only;
     options.entities_max = SLOTS;
     options.memory.building_ticks = 60;
     options.memory.hero_ticks = 35;

@@ -23,6 +23,8 @@ struct vision_world_options {
     int32_t chunk_radius;
     uint32_t memories_max;
     bool fog_of_war;
+    bool beacons_only; // allies lend only what their beacons see
+    uint32_t interval; // in ticks, at which moves of observers count; 0 is 1
 };
 
 struct vision_world *vision_world_new(const struct vision_world_options *options);

@@ -20,6 +20,7 @@ enum {
     CHUNKS = 1024,
     FRAME_ROWS = 4 * SLOTS,
     ORDERS = 16,
+    ALLIANCES = 4, // numbered from 1
 };
 
 struct truth_type {
@@ -31,7 +32,7 @@ struct truth_type {
     int memory; // ticks, 0 = permanent, -1 = not remembered
 };
 
-enum { TYPES = 12, TERRAINS = 5 };
+enum { TYPES = 13, TERRAINS = 5 };
 extern const struct truth_type vision_world_types[TYPES];
 
 struct truth_entity {
@@ -42,6 +43,10 @@ struct truth_entity {
     int32_t health, sight;
     bool enabled, stealthed;
     uint64_t died; // tick in which the slot was given up
+    // As an observer: from where, how far and for whom it looks; sight 0: not at all.
+    uint64_t looks_id;
+    int looks_q, looks_r, looks_sight;
+    uint32_t looks_for;
 };
 
 struct truth_memory {
@@ -67,9 +72,12 @@ struct vision_world {
     uint64_t tick;
     uint64_t next_id;
     struct truth_entity now[SLOTS], before[SLOTS];
-    bool shares[EMPIRES][EMPIRES];  // in effect
-    bool ordered[EMPIRES][EMPIRES]; // as it will be when all orders are
+    bool shares[EMPIRES][EMPIRES];   // in effect
+    bool ordered[EMPIRES][EMPIRES];  // as it will be when all orders are
+    bool allied[ALLIANCES][EMPIRES]; // members, in effect
+    bool allied_ordered[ALLIANCES][EMPIRES];
     struct {
+        uint32_t alliance; // 0: from shares with to; else `from` is to be a member
         uint32_t from, to;
         bool share;
         uint64_t at_tick;

@@ -33,7 +33,9 @@
 #define VISION_TYPES_MAX       4096
 #define VISION_REFUSAL_BYTES   160
 
-enum vision_sense { SENSE_SIGHT, SENSE_DETECT, SENSES };
+// SENSE_BEACON counts only the observers of SIGHT_SHARED types: what allies see of an empire that
+// does not lend them everything. It is lent as sight and has no lent plane of its own.
+enum vision_sense { SENSE_SIGHT, SENSE_DETECT, SENSE_BEACON, SENSES };
 enum vision_source { SOURCE_OWN, SOURCE_LENT, SOURCES };
 
 // How many observers (own) or lending empires (lent) see each cell. The counts are bytes, for a
@@ -66,9 +68,10 @@ enum vision_bits {
     BITS_DETECTED, // likewise for the second sense
     BITS_OWN_VISIBLE,
     BITS_OWN_DETECTED, // of the own planes alone; kept only while the empire lends its sight
-    BITS_CHANGED,      // after settling, until the tick's end: BITS_VISIBLE became another
-    BITS_DISCOVERED,   // likewise: of these, seen for the first time
-    BITS_COUNT         // CHANGED and DISCOVERED lie side by side: they are wiped together
+    BITS_OWN_BEACON,
+    BITS_CHANGED,    // after settling, until the tick's end: BITS_VISIBLE became another
+    BITS_DISCOVERED, // likewise: of these, seen for the first time
+    BITS_COUNT       // CHANGED and DISCOVERED lie side by side: they are wiped together
 };
 
 struct vision_view {
@@ -118,6 +121,7 @@ struct vision_seat {
     uint32_t cell;
     int32_t radius;
     bool detects;
+    bool beacon;
     struct hex_axial at;
 };
 
@@ -136,6 +140,7 @@ struct vision_entity {
     bool alive;
     bool sight_enabled;
     bool stealthed;
+    bool postponed; // in vision->postponed
     struct vision_seat seat;
     // Who has it in sight, its owner included; by empire. Kept by a dead one until the tick's end.
     struct vision_viewer *viewers;
@@ -161,6 +166,7 @@ struct vision_type {
     uint32_t kind;
     int32_t sight_hexes;
     bool detects;
+    bool beacon; // SIGHT_SHARED
     int32_t health_max;
     uint32_t flags;
 };
@@ -181,6 +187,24 @@ struct vision_memory_slot {
     mm_heap_handle expiry; // MM_HEAP_NONE: permanent
 };
 
+// What an empire lends to one other: everything (it wants to, or allies do), or what its beacons
+// see (allies that do not share everything).
+enum vision_lends { LENDS_NOTHING, LENDS_BEACONS, LENDS_ALL };
+
+struct vision_relation {
+    uint32_t to;
+    uint32_t alliances; // that both are members of
+    bool by_order;      // vision_share
+    enum vision_lends lends;
+};
+
+struct vision_alliance {
+    uint64_t id;
+    struct {
+        MM_VEC(uint32_t);
+    } members; // ascending
+};
+
 struct vision_empire {
     uint32_t number;
     bool known;             // world has told of it
@@ -192,7 +216,7 @@ struct vision_empire {
         MM_VEC(struct vision_active *);
     } actives;
     struct {
-        MM_VEC(uint32_t);
+        MM_VEC(struct vision_relation);
     } borrowers;                        // who sees what this one sees; ascending
     struct mm_idmap *memories;          // public id -> slot; NULL until the first
     uint32_t first_memory, last_memory; // in the order of storing
@@ -216,7 +240,9 @@ struct vision_parting {
     bool was_in_sight; // its place, before the snapshot that is being applied
 };
 
+// An alliance's order has its id, the member in `from`, and nobody in `to`.
 struct vision_share_order {
+    uint64_t alliance; // 0: one empire to another
     uint32_t from, to;
     uint64_t at_tick;
     bool begin;
@@ -312,6 +338,11 @@ struct vision {
     struct mm_idmap *chunk_by_at;
     uint32_t chunks_known;
 
+    struct {
+        MM_VEC(struct vision_alliance);
+    } alliances; // one without members is used again
+    struct mm_idmap *alliance_by_id;
+
     struct mm_idmap *view_by_key; // empire << 32 | chunk -> struct vision_view *
     struct mm_pool *view_pool;
     struct mm_pool *active_pool;
@@ -326,6 +357,10 @@ struct vision {
     struct {
         MM_VEC(uint32_t);
     } order, order_scratch;
+    // Observers that moved since the last tick in which that counts.
+    struct {
+        MM_VEC(uint32_t);
+    } postponed;
     struct {
         MM_VEC(struct vision_view *);
     } dirty_views;
@@ -460,6 +495,11 @@ void vision_order_changes(struct vision *vision);
 void vision_share_apply_orders(struct vision *vision);
 // Passes on to the borrowers what the lenders' own sight gained and lost.
 void vision_share_settle(struct vision *vision);
+void vision_alliances_free(struct vision *vision);
+// What the one lends to the other, or NULL.
+const struct vision_relation *vision_relation_find(const struct vision *vision, uint32_t from,
+                                                   uint32_t to);
+bool vision_is_member(const struct vision_alliance *alliance, uint32_t empire);
 
 // settle.c: from dirty cells to hexes told, flips and explored bits; and the end of the tick.
 void vision_settle(struct vision *vision);

@@ -321,6 +321,7 @@ static void apply_catalogue(struct vision *vision, const Mmorts__Frame__Catalogu
             .kind = columns->kind[i],
             .sight_hexes = (int32_t)columns->sight_hexes[i],
             .detects = columns->sight_type[i] == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR,
+            .beacon = columns->sight_type[i] == MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED,
             .health_max = (int32_t)columns->health_max[i],
             .flags = columns->flags[i],
         };

@@ -5,41 +5,101 @@
 // Sharing: an empire that borrows sees a hex if it sees it itself or a lender does by its own sight
 // (what is borrowed is not lent on). Only where a lender's own sight begins or ends is the borrower
 // touched: it counts lenders, not their observers.
+//
+// An empire lends to another because it was ordered to, or because both are members of an alliance,
+// or of several. The relation counts the reasons; what is lent changes only with the first and the
+// last of them.
 
-static size_t borrower_place(const struct vision_empire *lender, uint32_t to)
+static size_t relation_place(const struct vision_empire *lender, uint32_t to)
 {
-    size_t i = 0;
-    while (i < lender->borrowers.count && lender->borrowers.items[i] < to)
-        i++;
-    return i;
+    size_t low = 0, high = lender->borrowers.count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (lender->borrowers.items[middle].to < to)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct vision_relation *vision_relation_find(const struct vision *vision, uint32_t from,
+                                                   uint32_t to)
+{
+    const struct vision_empire *lender = vision_empire_find(vision, from);
+    if (!lender)
+        return NULL;
+    size_t place = relation_place(lender, to);
+    bool found = place < lender->borrowers.count && lender->borrowers.items[place].to == to;
+    return found ? &lender->borrowers.items[place] : NULL;
+}
+
+static size_t member_place(const struct vision_alliance *alliance, uint32_t empire)
+{
+    size_t low = 0, high = alliance->members.count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (alliance->members.items[middle] < empire)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool vision_is_member(const struct vision_alliance *alliance, uint32_t empire)
+{
+    size_t place = member_place(alliance, empire);
+    return place < alliance->members.count && alliance->members.items[place] == empire;
+}
+
+static struct vision_alliance *find_alliance(const struct vision *vision, uint64_t id)
+{
+    uint64_t index;
+    return mm_idmap_get(vision->alliance_by_id, id, &index) ? &vision->alliances.items[index]
+                                                            : NULL;
+}
+
+// --- orders ----------------------------------------------------------------------------------
+
+static bool same_subject(const struct vision_share_order *x, const struct vision_share_order *y)
+{
+    return x->alliance == y->alliance && x->from == y->from && x->to == y->to;
+}
+
+// What the last order about the subject says; `now` if there is none.
+static bool as_ordered(const struct vision *vision, const struct vision_share_order *subject,
+                       bool now)
+{
+    for (size_t i = 0; i < vision->share_orders.count; i++) {
+        if (same_subject(&vision->share_orders.items[i], subject))
+            now = vision->share_orders.items[i].begin;
+    }
+    return now;
 }
 
 bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to)
 {
-    bool shares = false;
-    const struct vision_empire *lender = vision_empire_find(vision, from);
-    if (lender) {
-        size_t i = borrower_place(lender, to);
-        shares = i < lender->borrowers.count && lender->borrowers.items[i] == to;
-    }
-    for (size_t i = 0; i < vision->share_orders.count; i++) {
-        const struct vision_share_order *order = &vision->share_orders.items[i];
-        if (order->from == from && order->to == to)
-            shares = order->begin;
-    }
-    return shares;
+    const struct vision_relation *relation = vision_relation_find(vision, from, to);
+    struct vision_share_order subject = {.from = from, .to = to};
+    return as_ordered(vision, &subject, relation && relation->by_order);
 }
 
-static enum mm_err add_order(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick,
-                             bool begin)
+bool vision_is_ally(const struct vision *vision, uint64_t id, uint32_t empire)
 {
-    // Two orders about the same pair keep their order, whatever their ticks.
+    const struct vision_alliance *alliance = find_alliance(vision, id);
+    struct vision_share_order subject = {.alliance = id, .from = empire};
+    return as_ordered(vision, &subject, alliance && vision_is_member(alliance, empire));
+}
+
+static enum mm_err add_order(struct vision *vision, struct vision_share_order order)
+{
+    // Two orders about the same subject keep their order, whatever their ticks.
     for (size_t i = 0; i < vision->share_orders.count; i++) {
         const struct vision_share_order *earlier = &vision->share_orders.items[i];
-        if (earlier->from == from && earlier->to == to && earlier->at_tick > at_tick)
-            at_tick = earlier->at_tick;
+        if (same_subject(earlier, &order) && earlier->at_tick > order.at_tick)
+            order.at_tick = earlier->at_tick;
     }
-    struct vision_share_order order = {.from = from, .to = to, .at_tick = at_tick, .begin = begin};
     return mm_vec_push(&vision->share_orders, order) ? MM_OK : MM_RESOURCE_EXHAUSTED;
 }
 
@@ -50,37 +110,83 @@ enum mm_err vision_share(struct vision *vision, uint32_t from, uint32_t to, uint
         return MM_INVALID_ARGUMENT;
     if (vision_shares(vision, from, to))
         return MM_OK;
-    return add_order(vision, from, to, at_tick, true);
+    return add_order(vision, (struct vision_share_order){
+                                 .from = from, .to = to, .at_tick = at_tick, .begin = true});
 }
 
 enum mm_err vision_unshare(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick)
 {
     if (!vision_shares(vision, from, to))
         return MM_NOT_FOUND;
-    return add_order(vision, from, to, at_tick, false);
+    return add_order(vision,
+                     (struct vision_share_order){.from = from, .to = to, .at_tick = at_tick});
+}
+
+enum mm_err vision_ally(struct vision *vision, uint64_t alliance, uint32_t empire, uint64_t at_tick)
+{
+    if (alliance == 0 || empire == 0 || empire > vision->options.empires_max)
+        return MM_INVALID_ARGUMENT;
+    if (vision_is_ally(vision, alliance, empire))
+        return MM_OK;
+    return add_order(vision,
+                     (struct vision_share_order){
+                         .alliance = alliance, .from = empire, .at_tick = at_tick, .begin = true});
+}
+
+enum mm_err vision_unally(struct vision *vision, uint64_t alliance, uint32_t empire,
+                          uint64_t at_tick)
+{
+    if (!vision_is_ally(vision, alliance, empire))
+        return MM_NOT_FOUND;
+    return add_order(vision, (struct vision_share_order){
+                                 .alliance = alliance, .from = empire, .at_tick = at_tick});
 }
 
 // --- what is lent ----------------------------------------------------------------------------
 
-static const enum vision_bits own_bits[SENSES] = {BITS_OWN_VISIBLE, BITS_OWN_DETECTED};
+static const enum vision_bits own_bits[SENSES] = {BITS_OWN_VISIBLE, BITS_OWN_DETECTED,
+                                                  BITS_OWN_BEACON};
+
+static bool is_lent(enum vision_lends lends, enum vision_sense sense)
+{
+    if (VISION_FAULT(BEACONS_UNLENT) && lends == LENDS_BEACONS)
+        return false;
+    return sense == SENSE_BEACON ? lends == LENDS_BEACONS : lends == LENDS_ALL;
+}
+
+// What the borrower has of it: what a beacon sees, it sees.
+static enum vision_sense sense_lent(enum vision_sense sense)
+{
+    return sense == SENSE_BEACON ? SENSE_SIGHT : sense;
+}
 
 // The lender's own sight in one active view as of the last settling, counted for one borrower.
-static void lend_view(struct vision *vision, struct vision_active *active, uint32_t to, bool up)
+static void lend_view(struct vision *vision, struct vision_active *active,
+                      const struct vision_relation *relation, bool up)
 {
     for (unsigned sense = 0; sense < SENSES; sense++) {
+        if (!is_lent(relation->lends, (enum vision_sense)sense))
+            continue;
         const uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
         struct vision_view *view = NULL;
         for (size_t cell = mm_bitset_next(bits, vision->tiling.cells, 0);
              cell < vision->tiling.cells;
              cell = mm_bitset_next(bits, vision->tiling.cells, cell + 1)) {
             if (!view)
-                view = vision_view_get(vision, to, active->view->chunk);
+                view = vision_view_get(vision, relation->to, active->view->chunk);
             if (!view)
                 return;
-            vision_count_cell(vision, view, (enum vision_sense)sense, SOURCE_LENT, (uint32_t)cell,
-                              up);
+            vision_count_cell(vision, view, sense_lent((enum vision_sense)sense), SOURCE_LENT,
+                              (uint32_t)cell, up);
         }
     }
+}
+
+static void lend_all_views(struct vision *vision, const struct vision_empire *lender,
+                           const struct vision_relation *relation, bool up)
+{
+    for (size_t i = 0; i < lender->actives.count; i++)
+        lend_view(vision, lender->actives.items[i], relation, up);
 }
 
 // An empire that begins to lend has its own sight noted from here on.
@@ -96,42 +202,124 @@ static void note_own_sight(struct vision *vision, struct vision_empire *lender)
     }
 }
 
-static void begin_share(struct vision *vision, uint32_t from, uint32_t to)
+// The relation at that place, made if it is not there; NULL when out of memory.
+static struct vision_relation *relation_make(struct vision *vision, struct vision_empire *lender,
+                                             size_t place, uint32_t to)
+{
+    struct vision_relation relation = {.to = to};
+    if (place < lender->borrowers.count && lender->borrowers.items[place].to == to)
+        return &lender->borrowers.items[place];
+    if (lender->borrowers.count == 0)
+        note_own_sight(vision, lender);
+    if (!mm_vec_push(&lender->borrowers, relation)) {
+        vision->exhausted = true;
+        return NULL;
+    }
+    memmove(&lender->borrowers.items[place + 1], &lender->borrowers.items[place],
+            (lender->borrowers.count - 1 - place) * sizeof relation);
+    lender->borrowers.items[place] = relation;
+    return &lender->borrowers.items[place];
+}
+
+// One reason more or less for `from` to lend to `to`.
+static void relate(struct vision *vision, uint32_t from, uint32_t to, bool by_alliance, bool begin)
 {
     struct vision_empire *lender = vision_empire_get(vision, from);
     if (!lender || !vision_empire_get(vision, to))
         return;
-    size_t place = borrower_place(lender, to);
-    if (place < lender->borrowers.count && lender->borrowers.items[place] == to)
+    size_t place = relation_place(lender, to);
+    struct vision_relation *relation = relation_make(vision, lender, place, to);
+    if (!relation)
         return;
-    if (lender->borrowers.count == 0)
-        note_own_sight(vision, lender);
-    if (!mm_vec_push(&lender->borrowers, to)) {
+    if (by_alliance)
+        relation->alliances += begin ? 1 : UINT32_MAX;
+    else
+        relation->by_order = begin;
+    struct vision_relation before = *relation;
+    bool allied = relation->alliances > 0;
+    relation->lends = relation->by_order || (allied && vision->options.alliances_share) ? LENDS_ALL
+                      : allied ? LENDS_BEACONS
+                               : LENDS_NOTHING;
+    struct vision_relation now = *relation;
+    if (now.alliances == 0 && !now.by_order) {
+        lender->borrowers.count--;
+        memmove(relation, relation + 1,
+                (lender->borrowers.count - place) * sizeof *lender->borrowers.items);
+    }
+    if (now.lends == before.lends)
+        return;
+    // What is gained is counted before what is lost is uncounted, so that nothing in between is
+    // empty.
+    lend_all_views(vision, lender, &now, true);
+    if (!VISION_FAULT(STALE_SHARE))
+        lend_all_views(vision, lender, &before, false);
+}
+
+// --- alliances -------------------------------------------------------------------------------
+
+static struct vision_alliance *alliance_get(struct vision *vision, uint64_t id)
+{
+    struct vision_alliance *known = find_alliance(vision, id);
+    if (known)
+        return known;
+    size_t index = 0;
+    while (index < vision->alliances.count && vision->alliances.items[index].id != 0)
+        index++;
+    struct vision_alliance made = {0};
+    mm_vec_init(&made.members, vision->options.empires_max);
+    if ((index == vision->alliances.count && !mm_vec_push(&vision->alliances, made)) ||
+        mm_idmap_set(vision->alliance_by_id, id, index) != MM_OK) {
+        vision->exhausted = true;
+        return NULL;
+    }
+    vision->alliances.items[index].id = id;
+    return &vision->alliances.items[index];
+}
+
+static void join_alliance(struct vision *vision, uint64_t id, uint32_t empire)
+{
+    struct vision_alliance *alliance = alliance_get(vision, id);
+    if (!alliance || !vision_empire_get(vision, empire) || vision_is_member(alliance, empire))
+        return;
+    for (size_t i = 0; i < alliance->members.count; i++) {
+        relate(vision, empire, alliance->members.items[i], true, true);
+        relate(vision, alliance->members.items[i], empire, true, true);
+    }
+    size_t place = member_place(alliance, empire);
+    if (!mm_vec_push(&alliance->members, empire)) {
         vision->exhausted = true;
         return;
     }
-    memmove(&lender->borrowers.items[place + 1], &lender->borrowers.items[place],
-            (lender->borrowers.count - 1 - place) * sizeof *lender->borrowers.items);
-    lender->borrowers.items[place] = to;
-    for (size_t i = 0; i < lender->actives.count; i++)
-        lend_view(vision, lender->actives.items[i], to, true);
+    memmove(&alliance->members.items[place + 1], &alliance->members.items[place],
+            (alliance->members.count - 1 - place) * sizeof *alliance->members.items);
+    alliance->members.items[place] = empire;
 }
 
-static void end_share(struct vision *vision, uint32_t from, uint32_t to)
+static void leave_alliance(struct vision *vision, uint64_t id, uint32_t empire)
 {
-    struct vision_empire *lender = vision_empire_find(vision, from);
-    if (!lender)
+    struct vision_alliance *alliance = find_alliance(vision, id);
+    if (!alliance || !vision_is_member(alliance, empire))
         return;
-    size_t place = borrower_place(lender, to);
-    if (place == lender->borrowers.count || lender->borrowers.items[place] != to)
+    size_t place = member_place(alliance, empire);
+    alliance->members.count--;
+    memmove(&alliance->members.items[place], &alliance->members.items[place + 1],
+            (alliance->members.count - place) * sizeof *alliance->members.items);
+    for (size_t i = 0; i < alliance->members.count && !VISION_FAULT(ALLY_STAYS); i++) {
+        relate(vision, empire, alliance->members.items[i], true, false);
+        relate(vision, alliance->members.items[i], empire, true, false);
+    }
+    if (alliance->members.count > 0)
         return;
-    lender->borrowers.count--;
-    memmove(&lender->borrowers.items[place], &lender->borrowers.items[place + 1],
-            (lender->borrowers.count - place) * sizeof *lender->borrowers.items);
-    if (VISION_FAULT(STALE_SHARE))
-        return;
-    for (size_t i = 0; i < lender->actives.count; i++)
-        lend_view(vision, lender->actives.items[i], to, false);
+    mm_idmap_remove(vision->alliance_by_id, id, NULL);
+    alliance->id = 0;
+}
+
+void vision_alliances_free(struct vision *vision)
+{
+    for (size_t i = 0; i < vision->alliances.count; i++)
+        mm_vec_free(&vision->alliances.items[i].members);
+    mm_vec_free(&vision->alliances);
+    mm_idmap_free(vision->alliance_by_id);
 }
 
 void vision_share_apply_orders(struct vision *vision)
@@ -141,25 +329,33 @@ void vision_share_apply_orders(struct vision *vision)
         struct vision_share_order order = vision->share_orders.items[i];
         if (order.at_tick > vision->tick || vision->exhausted)
             vision->share_orders.items[kept++] = order;
+        else if (order.alliance == 0)
+            relate(vision, order.from, order.to, false, order.begin);
         else if (order.begin)
-            begin_share(vision, order.from, order.to);
+            join_alliance(vision, order.alliance, order.from);
         else
-            end_share(vision, order.from, order.to);
+            leave_alliance(vision, order.alliance, order.from);
     }
     vision->share_orders.count = kept;
 }
+
+// --- a tick ----------------------------------------------------------------------------------
 
 // Counts up or down for all borrowers what the lender gained or lost in one word of a view.
 static void lend_word(struct vision *vision, const struct vision_empire *lender, uint32_t chunk,
                       enum vision_sense sense, uint32_t word, uint64_t changed, uint64_t now)
 {
     for (size_t b = 0; b < lender->borrowers.count; b++) {
-        struct vision_view *lent = vision_view_get(vision, lender->borrowers.items[b], chunk);
+        const struct vision_relation *relation = &lender->borrowers.items[b];
+        if (!is_lent(relation->lends, sense))
+            continue;
+        struct vision_view *lent = vision_view_get(vision, relation->to, chunk);
         if (!lent)
             return;
         for (uint64_t rest = changed; rest != 0; rest &= rest - 1) {
             uint32_t bit = (uint32_t)__builtin_ctzll(rest);
-            vision_count_cell(vision, lent, sense, SOURCE_LENT, word * 64 + bit, now >> bit & 1);
+            vision_count_cell(vision, lent, sense_lent(sense), SOURCE_LENT, word * 64 + bit,
+                              now >> bit & 1);
         }
     }
 }

@@ -271,9 +271,9 @@ static struct vision_view *group_view(struct vision *vision, struct vision_view 
 }
 
 static void count_shape(struct vision *vision, struct vision_view *center, uint32_t cell,
-                        int32_t radius, unsigned shape, bool detects, bool up)
+                        const struct vision_seat *seat, unsigned shape, bool up)
 {
-    const struct vision_footprint *footprint = vision->footprints[radius];
+    const struct vision_footprint *footprint = vision->footprints[seat->radius];
     uint32_t index = cell * SHAPES + shape;
     for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
         const struct vision_group *group = &footprint->groups[g];
@@ -282,8 +282,10 @@ static void count_shape(struct vision *vision, struct vision_view *center, uint3
             return;
         const uint16_t *cells = footprint->cells + group->first;
         count_cells(vision, view, SENSE_SIGHT, SOURCE_OWN, cells, group->count, up);
-        if (detects)
+        if (seat->detects)
             count_cells(vision, view, SENSE_DETECT, SOURCE_OWN, cells, group->count, up);
+        if (seat->beacon)
+            count_cells(vision, view, SENSE_BEACON, SOURCE_OWN, cells, group->count, up);
     }
 }
 
@@ -297,22 +299,26 @@ static bool footprint_ready(struct vision *vision, int32_t radius)
 
 static void seat_leave(struct vision *vision, const struct vision_seat *seat)
 {
-    count_shape(vision, seat->view, seat->cell, seat->radius, SHAPE_DISC, seat->detects, false);
+    count_shape(vision, seat->view, seat->cell, seat, SHAPE_DISC, false);
     vision->stats.observers--;
     vision->stats.discs++;
 }
 
-static void seat_take(struct vision *vision, struct vision_entity *entity, int32_t radius,
-                      bool detects)
+static void seat_take(struct vision *vision, struct vision_entity *entity)
 {
-    if (entity->chunk == UINT32_MAX || !footprint_ready(vision, radius))
+    const struct vision_type *type = &vision->types[entity->type];
+    if (entity->chunk == UINT32_MAX || !footprint_ready(vision, entity->sight_hexes))
         return;
     struct vision_view *view = vision_view_get(vision, entity->owner, entity->chunk);
     if (!view)
         return;
-    count_shape(vision, view, entity->cell, radius, SHAPE_DISC, detects, true);
-    entity->seat = (struct vision_seat){
-        .view = view, .cell = entity->cell, .radius = radius, .detects = detects, .at = entity->at};
+    entity->seat = (struct vision_seat){.view = view,
+                                        .cell = entity->cell,
+                                        .radius = entity->sight_hexes,
+                                        .detects = type->detects,
+                                        .beacon = type->beacon,
+                                        .at = entity->at};
+    count_shape(vision, view, entity->cell, &entity->seat, SHAPE_DISC, true);
     vision->stats.observers++;
     vision->stats.discs++;
 }
@@ -328,24 +334,38 @@ static void seat_step(struct vision *vision, struct vision_entity *entity, unsig
                                            : vision_view_get(vision, entity->owner, entity->chunk);
     if (!view)
         return;
-    count_shape(vision, view, entity->cell, seat->radius, SHAPE_ENTER + direction, seat->detects,
-                true);
-    count_shape(vision, seat->view, seat->cell, seat->radius, SHAPE_LEAVE + direction,
-                seat->detects, false);
+    count_shape(vision, view, entity->cell, seat, SHAPE_ENTER + direction, true);
+    count_shape(vision, seat->view, seat->cell, seat, SHAPE_LEAVE + direction, false);
     seat->view = view;
     seat->cell = entity->cell;
     seat->at = entity->at;
     vision->stats.steps++;
 }
 
+static bool moves_count(const struct vision *vision)
+{
+    return vision->tick % vision->options.update_interval_ticks == 0;
+}
+
+static void postpone(struct vision *vision, struct vision_entity *entity)
+{
+    if (entity->postponed)
+        return;
+    entity->postponed = true;
+    vision->exhausted |= !mm_vec_push(&vision->postponed, (uint32_t)(entity - vision->entities));
+}
+
 static void seat_update(struct vision *vision, struct vision_entity *entity)
 {
     bool wanted =
         entity->alive && entity->owner != 0 && entity->sight_enabled && entity->sight_hexes > 0;
-    bool detects = wanted && vision->types[entity->type].detects;
     struct vision_seat old = entity->seat;
-    if (old.view && wanted && old.view->empire == entity->owner &&
-        old.radius == entity->sight_hexes && old.detects == detects) {
+    bool stays = old.view && wanted && old.view->empire == entity->owner;
+    if (stays && !moves_count(vision)) {
+        postpone(vision, entity);
+        return;
+    }
+    if (stays && old.radius == entity->sight_hexes) {
         int32_t distance = hex_distance(old.at, entity->at);
         if (distance == 0)
             return;
@@ -356,7 +376,7 @@ static void seat_update(struct vision *vision, struct vision_entity *entity)
     }
     entity->seat.view = NULL;
     if (wanted)
-        seat_take(vision, entity, entity->sight_hexes, detects);
+        seat_take(vision, entity);
     if (old.view)
         seat_leave(vision, &old);
 }
@@ -403,6 +423,14 @@ void vision_seats_update(struct vision *vision)
             vision_entity_prefetch(vision, changes[order[i + AHEAD]].entity);
         seat_update(vision, &vision->entities[changes[order[i]].entity]);
     }
+    if (vision->postponed.count == 0 || !moves_count(vision))
+        return;
+    for (size_t i = 0; i < vision->postponed.count && !vision->exhausted; i++) {
+        struct vision_entity *entity = &vision->entities[vision->postponed.items[i]];
+        entity->postponed = false;
+        seat_update(vision, entity);
+    }
+    mm_vec_clear(&vision->postponed);
 }
 
 static void clear_counts(struct vision *vision, struct vision_active *active)

@@ -15,9 +15,11 @@ struct vision_options vision_options_default(void)
     return (struct vision_options){
         .chunk_radius = HEX_CHUNK_RADIUS_DEFAULT,
         .fog_of_war = true,
+        .update_interval_ticks = 1,
         .entities_max = UINT32_C(1) << 20,
         .empires_max = UINT32_C(1) << 16,
         .chunks_max = UINT32_C(1) << 20,
+        .alliances_share = true,
         .memory = vision_memory_policy_default(),
     };
 }
@@ -26,6 +28,8 @@ static void init_vectors(struct vision *vision)
 {
     mm_vec_init(&vision->chunks, vision->options.chunks_max);
     mm_vec_init(&vision->changes, vision->options.entities_max);
+    mm_vec_init(&vision->alliances, TABLE_ENTRIES_MAX);
+    mm_vec_init(&vision->postponed, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->order, vision->options.entities_max);
     mm_vec_init(&vision->order_scratch, vision->options.entities_max);
     mm_vec_init(&vision->dirty_views, TABLE_ENTRIES_MAX);
@@ -40,7 +44,8 @@ static void init_vectors(struct vision *vision)
 enum mm_err vision_new(const struct vision_options *options, struct vision **out)
 {
     if (options->entities_max == 0 || options->empires_max == 0 || options->chunks_max == 0 ||
-        options->entities_max == UINT32_MAX || options->empires_max == UINT32_MAX)
+        options->update_interval_ticks == 0 || options->entities_max == UINT32_MAX ||
+        options->empires_max == UINT32_MAX)
         return MM_INVALID_ARGUMENT;
     struct vision *vision = mm_calloc(1, sizeof *vision);
     if (!vision)
@@ -60,10 +65,12 @@ enum mm_err vision_new(const struct vision_options *options, struct vision **out
         sizeof(struct vision_plane) + word_bytes + vision->tiling.cells, TABLE_ENTRIES_MAX);
     vision->view_by_key = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->chunk_by_at = mm_idmap_new(options->chunks_max);
+    vision->alliance_by_id = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->entity_by_id = mm_idmap_new(options->entities_max);
     vision->expiries = mm_heap_new(TABLE_ENTRIES_MAX);
     if (!vision->view_pool || !vision->active_pool || !vision->plane_pool || !vision->view_by_key ||
-        !vision->chunk_by_at || !vision->entity_by_id || !vision->expiries) {
+        !vision->chunk_by_at || !vision->alliance_by_id || !vision->entity_by_id ||
+        !vision->expiries) {
         vision_free(vision);
         return MM_RESOURCE_EXHAUSTED;
     }
@@ -107,9 +114,11 @@ void vision_free(struct vision *vision)
     for (int32_t radius = 0; radius <= VISION_SIGHT_HEXES_MAX; radius++)
         vision_footprint_free(vision->footprints[radius]);
     vision_output_free(&vision->output);
+    vision_alliances_free(vision);
     mm_vec_free(&vision->chunks);
     mm_vec_free(&vision->changes);
     mm_vec_free(&vision->order);
+    mm_vec_free(&vision->postponed);
     mm_vec_free(&vision->order_scratch);
     mm_vec_free(&vision->dirty_views);
     mm_vec_free(&vision->flips);
@@ -137,6 +146,7 @@ static void clear_sight(struct vision *vision)
     mm_vec_clear(&vision->dirty_views);
     mm_vec_clear(&vision->flips);
     mm_vec_clear(&vision->changes);
+    mm_vec_clear(&vision->postponed);
     for (uint32_t e = 0; e < vision->empire_capacity; e++) {
         struct vision_empire *empire = vision->empires[e];
         while (empire && empire->actives.count > 0) {

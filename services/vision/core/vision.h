@@ -46,17 +46,24 @@ struct vision_memory_policy {
 struct vision_memory_policy vision_memory_policy_default(void);
 
 struct vision_options {
-    int32_t chunk_radius;  // of world's tessellation
-    bool fog_of_war;       // false: everybody sees every hex (but stealth still hides)
+    int32_t chunk_radius; // of world's tessellation
+    bool fog_of_war;      // false: everybody sees every hex (but stealth still hides)
+    // Where an observer stands and how far it sees is taken over in ticks divisible by this; that
+    // it appears, ends, changes hands or ceases to see, at once. At least 1.
+    uint32_t update_interval_ticks;
     uint32_t entities_max; // highest entity index accepted
     uint32_t empires_max;  // highest empire number accepted
     uint32_t chunks_max;   // chunks known at most
+    // Members of an alliance lend each other everything; false: only what their observers of
+    // SIGHT_SHARED types see.
+    bool alliances_share;
     struct vision_memory_policy memory;
 };
 
 struct vision_options vision_options_default(void);
 
-// MM_INVALID_ARGUMENT: a chunk radius out of range or a limit of 0. MM_RESOURCE_EXHAUSTED: memory.
+// MM_INVALID_ARGUMENT: a chunk radius out of range, a limit or an interval of 0.
+// MM_RESOURCE_EXHAUSTED: memory.
 enum mm_err MM_MUST_USE vision_new(const struct vision_options *options, struct vision **out);
 void vision_free(struct vision *vision);
 
@@ -95,8 +102,20 @@ enum mm_err MM_MUST_USE vision_share(struct vision *vision, uint32_t from, uint3
 // MM_NOT_FOUND: there is no such relation.
 enum mm_err MM_MUST_USE vision_unshare(struct vision *vision, uint32_t from, uint32_t to,
                                        uint64_t at_tick);
-// Whether it does, orders that wait for their tick included.
+// Whether it was ordered to, orders that wait for their tick included; allies need no order.
 bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to);
+
+// From tick `at_tick` on the empire is a member of the alliance, or no longer: all its members lend
+// each other their sight (options.alliances_share). The same rules as for orders about a pair. An
+// alliance has any number but 0; it comes with its first member and goes with its last.
+// MM_INVALID_ARGUMENT: a number of 0 or above the limit. MM_RESOURCE_EXHAUSTED: memory.
+enum mm_err MM_MUST_USE vision_ally(struct vision *vision, uint64_t alliance, uint32_t empire,
+                                    uint64_t at_tick);
+// MM_NOT_FOUND: it is no member.
+enum mm_err MM_MUST_USE vision_unally(struct vision *vision, uint64_t alliance, uint32_t empire,
+                                      uint64_t at_tick);
+// Whether it is, orders that wait for their tick included.
+bool vision_is_ally(const struct vision *vision, uint64_t alliance, uint32_t empire);
 
 // --- questions -------------------------------------------------------------------------------
 

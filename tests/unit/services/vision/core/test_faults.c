@@ -8,6 +8,8 @@ enum vision_fault {
     FAULT_MISSED_LEAVE_UNDER_FOG,  // fog moves over a standing entity, nobody is told
     FAULT_LEAKED_ID_AFTER_DESPAWN, // who could not see it is told of an end
     FAULT_SLOT_KEEPS_VIEWERS,      // a slot's next holder inherits who saw the last one
+    FAULT_ALLY_STAYS,              // who left an alliance goes on lending and borrowing
+    FAULT_BEACONS_UNLENT,          // allies do not see what beacons see
     FAULT_STALE_SHARE,             // what was lent stays when sharing ends
     FAULT_STEALTH_IGNORED,         // stealthed entities are seen by everybody
     FAULT_MEMORY_KNOWS_TOO_MUCH,   // remembered as it is, not as it was seen
@@ -50,7 +52,8 @@ static const char *play(uint64_t seed, uint32_t ticks)
                                                  .entities = 80,
                                                  .chunk_radius = 5,
                                                  .memories_max = 1000,
-                                                 .fog_of_war = true};
+                                                 .fog_of_war = true,
+                                                 .beacons_only = planted == FAULT_BEACONS_UNLENT};
     struct vision_world *world = vision_world_new(&world_options);
     vision_world_set_quiet(world, true);
     struct vision_options options = vision_world_core_options(world);
@@ -117,6 +120,16 @@ Test(vision_faults, slot_keeps_viewers, .timeout = 30)
 Test(vision_faults, stale_share, .timeout = 30)
 {
     must_be_found(FAULT_STALE_SHARE, "is 2, not");
+}
+
+Test(vision_faults, ally_stays, .timeout = 30)
+{
+    must_be_found(FAULT_ALLY_STAYS, "is 2, not");
+}
+
+Test(vision_faults, beacons_unlent, .timeout = 30)
+{
+    must_be_found(FAULT_BEACONS_UNLENT, ", not 2");
 }
 
 Test(vision_faults, stealth_ignored, .timeout = 30)

@@ -32,7 +32,7 @@ static void play(const struct run *run)
     }
     struct vision_stats stats;
     vision_stats(core, &stats);
-    cr_assert(stats.steps > run->ticks || run->world.entities < 10);
+    cr_assert(stats.steps > run->ticks || run->world.interval > 1);
     vision_free(core);
     vision_world_free(world);
 }
@@ -88,6 +88,38 @@ Test(vision_oracle, snapshots_in_between, .timeout = 60)
                                     .fog_of_war = true},
                           .ticks = 500,
                           .snapshot_every = 23};
+        play(&run);
+    }
+}
+
+Test(vision_oracle, allies_that_share_their_beacons_only, .timeout = 60)
+{
+    for (uint64_t seed = 60; seed < 64; seed++) {
+        struct run run = {.world = {.seed = seed,
+                                    .empires = 5,
+                                    .entities = 90,
+                                    .chunk_radius = 5,
+                                    .memories_max = 1000,
+                                    .fog_of_war = true,
+                                    .beacons_only = true},
+                          .ticks = 500,
+                          .snapshot_every = 117};
+        play(&run);
+    }
+}
+
+Test(vision_oracle, moves_count_every_few_ticks, .timeout = 60)
+{
+    for (uint64_t seed = 70; seed < 74; seed++) {
+        struct run run = {.world = {.seed = seed,
+                                    .empires = 4,
+                                    .entities = 80,
+                                    .chunk_radius = 6,
+                                    .memories_max = 1000,
+                                    .fog_of_war = true,
+                                    .interval = 2 + (uint32_t)(seed % 4) * 3},
+                          .ticks = 500,
+                          .snapshot_every = 101};
         play(&run);
     }
 }

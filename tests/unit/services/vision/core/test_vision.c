@@ -115,6 +115,12 @@ static struct vision *load(const struct vision_world *world, const struct databa
 
 static void copy_shares(const struct vision *from, struct vision *to)
 {
+    for (uint64_t alliance = 1; alliance < 4; alliance++) {
+        for (uint32_t empire = 1; empire <= 5; empire++) {
+            if (vision_is_ally(from, alliance, empire))
+                cr_assert_eq(vision_ally(to, alliance, empire, 0), MM_OK);
+        }
+    }
     for (uint32_t a = 1; a <= 5; a++) {
         for (uint32_t b = 1; b <= 5; b++) {
             if (a != b && vision_shares(from, a, b))
