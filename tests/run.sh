@@ -192,8 +192,10 @@ start_shared() { # VARIABLE READY-LINE server.sh-ARGUMENT-BEFORE DIRECTORY ARGUM
 
 start_shared_servers() {
     local db_port redis_port password=shared-by-the-tests
-    start_shared db_port 'ready for connections' mariadb "$TMPDIR/mariadb" mmorts "$password"
-    start_shared redis_port 'Ready to accept connections' redis "$TMPDIR/redis" '' volatile
+    start_shared db_port 'ready for connections' mariadb "$TMPDIR/mariadb" mmorts "$password" ||
+        return 1
+    start_shared redis_port 'Ready to accept connections' redis "$TMPDIR/redis" '' volatile ||
+        return 1
     export MM_TEST_DB_HOST=127.0.0.1 MM_TEST_DB_PORT=$db_port MM_TEST_DB_USER=mmorts
     export MM_TEST_DB_PASSWORD=$password
     export MM_TEST_REDIS_HOST=127.0.0.1 MM_TEST_REDIS_PORT=$redis_port MM_TEST_REDIS_PASSWORD=
@@ -232,7 +234,11 @@ for kind in "${all_kinds[@]}"; do
     [ -n "${of_kind[$kind]:-}" ] || continue
     case $kind in
     integration | e2e | chaos)
-        [ -n "${MM_TEST_DB_HOST:-}" ] || start_shared_servers
+        if [ -z "${MM_TEST_DB_HOST:-}" ] && ! start_shared_servers; then
+            echo "FAIL the servers that the $kind tests share do not start"
+            echo "0 1" >>"$TMPDIR/counts"
+            continue
+        fi
         ;;
     esac
     at_once=1

@@ -26,11 +26,12 @@ make_template() {
         flock 9
         if [ ! -d "$template" ]; then
             rm -rf "$template.new"
-            # What mariadb-install-db says matters only when it fails.
+            # What mariadb-install-db says matters only when it fails. Without --skip-name-resolve
+            # it refuses a machine whose own name has no address.
             mkdir -p "$root/build/mariadb-template/tmp"
             mariadb-install-db --no-defaults "${as_user[@]}" --datadir="$template.new" \
                 --tmpdir="$root/build/mariadb-template/tmp" \
-                --auth-root-authentication-method=normal --skip-test-db \
+                --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
                 --innodb-log-file-size=8M >"$template.log" 2>&1 || {
                 cat "$template.log" >&2
                 exit 1

@@ -61,8 +61,10 @@ static void install_mariadb(const char *data, const char *directory)
             _exit(127);
         dup2(log_fd, STDOUT_FILENO);
         dup2(log_fd, STDERR_FILENO);
+        // Without --skip-name-resolve it refuses a machine whose own name has no address.
         execl(program, program, "--no-defaults", datadir, tmpdir, "--skip-test-db",
-              "--innodb-log-file-size=8M", getuid() == 0 ? "--user=root" : NULL, (char *)NULL);
+              "--skip-name-resolve", "--innodb-log-file-size=8M",
+              getuid() == 0 ? "--user=root" : NULL, (char *)NULL);
         _exit(127);
     }
     int status = -1;
