@@ -208,13 +208,13 @@ $(FUZZ_BIN): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(call lib,fuzz)
 # The world's simulation alone, as several compilers see it and with faults planted:
 # test_determinism.c replays one journal by all of them and holds their hashes side by side.
 CORE_REPLAY_C := tests/determinism/core_replay.c tools/replay/source.c tools/replay/source_dir.c \
-                 services/world/stored.c libcommon/io/pb.c $(wildcard services/world/core/*.c) \
+                 services/world/stored.c services/world/pool.c libcommon/io/pb.c $(wildcard services/world/core/*.c) \
                  $(wildcard libcommon/base/*.c libcommon/hex/*.c) $(GEN_C)
 VARIANT_gcc-O0   := gcc -O0
 VARIANT_gcc-O2   := gcc -O2
 VARIANT_clang-O2 := clang -O2
 VARIANT_sanitize := gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-FAULTS_WRAP      := world_step world_system_plan world_order_give
+FAULTS_WRAP      := world_step world_system_plan world_order_give world_ecs_settle_words
 variant-obj       = $(patsubst %.c,$(B)/determinism/$(1)/%.o,$(2))
 $(B)/determinism/flags: FORCE
 	$(call remember,$(foreach v,$(VARIANTS),$(VARIANT_$(v))) $(PKG_CFLAGS))

@@ -66,6 +66,13 @@ static const struct mm_config_field fields[] = {
      .min = 1,
      .max = 100,
      .help = "snapshots that are kept"},
+    {.path = "world.threads",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(threads),
+     .fallback = "0",
+     .min = 0,
+     .max = WORLD_THREADS_MAX,
+     .help = "that make a tick together; 0 = one for each core, at most 4. The game is the same"},
 };
 
 // --- settings -----------------------------------------------------------------------------------
@@ -135,6 +142,8 @@ static void begin_session(struct world_shell *shell)
                 restored->rows_replayed, restored->ticks_forwarded, shell->published_hash, took_us);
     mm_service_condition_set(shell->service, shell->restored_condition, true);
     mm_service_condition_set(shell->service, shell->running_condition, true);
+    struct world_workers workers = world_pool_workers(shell->pool);
+    world_set_workers(shell->world, &workers);
     world_ticker_start(shell);
     world_saves_start(shell);
 }
@@ -208,7 +217,10 @@ static enum mm_err start(struct mm_service *service, void *state)
     shell->loop = mm_service_loop(service);
     shell->calls_tail = &shell->calls;
     shell->started_ns = shell->restore_began_ns = mm_clock_ns();
-    if (!make_tables(shell))
+    int64_t threads = shell->settings.threads;
+    if (!make_tables(shell) ||
+        world_pool_open(threads > 0 ? (uint32_t)threads : world_pool_threads_default(),
+                        &shell->pool) != MM_OK)
         return MM_RESOURCE_EXHAUSTED;
     shell->restored_condition = mm_service_condition_add(service, "session restored");
     shell->running_condition = mm_service_condition_add(service, "ticks are made");
@@ -266,6 +278,7 @@ static void stop(struct mm_service *service, void *state)
     mm_free(shell->pending);
     world_free(shell->restored.world);
     world_free(shell->world);
+    world_pool_close(shell->pool);
 }
 
 const struct mm_service_spec world_service_spec = {

@@ -17,6 +17,7 @@
 #include "libcommon/io/stream_publisher.h"
 #include "libcommon/service/service.h"
 #include "services/world/core/world.h"
+#include "services/world/pool.h"
 #include "services/world/store.h"
 
 enum {
@@ -40,6 +41,7 @@ struct world_settings {
     int64_t seed;
     int64_t reserve_ms, window_ms, retry_ms;
     int64_t save_interval_ms, save_keep;
+    int64_t threads; // 0: by the number of cores
 };
 
 // An input and what becomes of it. The input is first, so that its place is found from it.
@@ -96,6 +98,7 @@ struct world_shell {
     struct mm_service *service;
     struct mm_loop *loop;
     struct world *world; // NULL until it is restored
+    struct world_pool *pool;
     uint64_t epoch;
     struct mm_stream_publisher *publisher;
     int restored_condition, running_condition;
@@ -114,7 +117,7 @@ struct world_shell {
     struct world_pending *pending;
     size_t pending_capacity, pending_first, pending_count;
     uint64_t published_tick, published_hash, committed_tick;
-    uint64_t system_began_ns;
+    uint64_t system_began_ns[WORLD_SYSTEMS_MAX]; // each by the thread that runs it
 
     // Journal.
     bool commit_running, journal_failing;

@@ -31,16 +31,17 @@ struct world_pending *world_pending_newest(struct world_shell *shell)
 
 // --- one tick -----------------------------------------------------------------------------------
 
+// On the thread that runs the system; several may at once.
 static void time_system(void *ctx, size_t system, const char *name, bool begins)
 {
     (void)name;
     struct world_shell *shell = ctx;
     uint64_t now = mm_clock_ns();
     if (begins)
-        shell->system_began_ns = now;
+        shell->system_began_ns[system] = now;
     else
         mm_metrics_observe(shell->figures.system_seconds[system],
-                           (now - shell->system_began_ns) / 1000);
+                           (now - shell->system_began_ns[system]) / 1000);
 }
 
 static size_t gather_inputs(struct world_shell *shell)

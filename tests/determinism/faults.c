@@ -5,11 +5,12 @@
 
 #include "libcommon/base/hash.h"
 #include "services/world/core/state.h"
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-static enum { NONE, CLOCK, UNINITIALISED, ADDRESS_ORDER } fault;
+static enum { NONE, CLOCK, UNINITIALISED, ADDRESS_ORDER, RACE } fault;
 
 bool fault_choose(const char *name)
 {
@@ -21,6 +22,8 @@ bool fault_choose(const char *name)
         fault = UNINITIALISED;
     else if (strcmp(name, "address-order") == 0)
         fault = ADDRESS_ORDER;
+    else if (strcmp(name, "race") == 0)
+        fault = RACE;
     else
         return false;
     return true;
@@ -72,4 +75,27 @@ void __wrap_world_step(struct world *world, const world_input *const *inputs, si
     if (fault == ADDRESS_ORDER && count > 1)
         qsort((void *)(uintptr_t)inputs, count, sizeof *inputs, by_address);
     __real_world_step(world, inputs, count, arena, results);
+}
+
+// Parts add to one sum instead of each to its own: what another adds meanwhile is lost.
+void __real_world_ecs_settle_words(struct world_ecs *ecs, size_t from, size_t to,
+                                   uint64_t sums[WORLD_COMPONENTS]);
+void __wrap_world_ecs_settle_words(struct world_ecs *ecs, size_t from, size_t to,
+                                   uint64_t sums[WORLD_COMPONENTS]);
+void __wrap_world_ecs_settle_words(struct world_ecs *ecs, size_t from, size_t to,
+                                   uint64_t sums[WORLD_COMPONENTS])
+{
+    if (fault != RACE) {
+        __real_world_ecs_settle_words(ecs, from, to, sums);
+        return;
+    }
+    uint64_t seen[WORLD_COMPONENTS];
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        seen[id] = ecs->columns[id].hash_sum;
+    __real_world_ecs_settle_words(ecs, from, to, sums);
+    sched_yield();
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        ecs->columns[id].hash_sum = seen[id] + sums[id];
+        sums[id] = 0;
+    }
 }

@@ -1,5 +1,5 @@
-// The same journal gives the same hash at every tick, whoever compiled the simulation; and a
-// simulation that depends on anything else is caught.
+// The same journal gives the same hash at every tick, whoever compiled the simulation and however
+// many threads it runs on; and a simulation that depends on anything else is caught.
 //
 // A journal of random play is recorded by this program, exported, and replayed by itself and by
 // the programs of tests/determinism, which the Makefile builds with several compilers.
@@ -17,7 +17,13 @@
 
 enum { PLAYERS = 4, TICKS = 3000, TICKS_PLANTED = 400, RUN_MS = 120000 };
 
-static const char *const variants[] = {"gcc-O0", "gcc-O2", "clang-O2", "sanitize"};
+// Every compiler, and every number of threads; not each with each.
+static const struct variant {
+    const char *name, *threads;
+} variants[] = {
+    {"gcc-O0", "1"}, {"gcc-O2", "1"},   {"gcc-O2", "2"},   {"gcc-O2", "4"},
+    {"gcc-O0", "3"}, {"clang-O2", "4"}, {"sanitize", "1"}, {"sanitize", "2"},
+};
 #define VARIANT_COUNT (sizeof variants / sizeof variants[0])
 
 // A build under a sanitizer has no programs of other compilers beside it: there this program's own
@@ -47,7 +53,8 @@ static char *export_random_play(uint64_t seed, unsigned ticks)
 }
 
 // What core-replay-NAME prints.
-static char *replay_by(const char *name, const char *directory, const char *fault)
+static char *replay_by(const char *name, const char *directory, const char *threads,
+                       const char *fault)
 {
     char *world = test_binary_path("mmorts-world"), program[512];
     const char *build_end = strstr(world, "/bin/mmorts-world");
@@ -55,7 +62,7 @@ static char *replay_by(const char *name, const char *directory, const char *faul
     snprintf(program, sizeof program, "%.*s/determinism/core-replay-%s", (int)(build_end - world),
              world, name);
     free(world);
-    const char *const argv[] = {program, directory, fault, NULL};
+    const char *const argv[] = {program, directory, threads, fault, NULL};
     struct test_process *process = test_process_start(argv, NULL);
     int status = test_process_wait(process, RUN_MS);
     char *text = test_process_log(process);
@@ -105,12 +112,13 @@ static uint64_t first_difference(const char *a, const char *b, char words[160])
     return same_end ? 0 : tick;
 }
 
-Test(determinism, every_compiler_comes_to_the_same_hash_at_every_tick, .timeout = 300)
+Test(determinism, every_compiler_and_number_of_threads_comes_to_the_same_hash, .timeout = 300)
 {
     char *directory = export_random_play(1, TICKS), *here = replay_here(directory), words[160];
     for (size_t i = 0; i < VARIANT_COUNT && variants_are_built(); i++) {
-        char *text = replay_by(variants[i], directory, NULL);
-        cr_assert_eq(first_difference(here, text, words), 0, "%s: %s", variants[i], words);
+        char *text = replay_by(variants[i].name, directory, variants[i].threads, NULL);
+        cr_assert_eq(first_difference(here, text, words), 0, "%s, %s threads: %s", variants[i].name,
+                     variants[i].threads, words);
         free(text);
     }
     free(here);
@@ -148,8 +156,9 @@ Test(determinism, the_journal_of_a_real_process_too, .timeout = 300)
     rig_replay(&rig, (const char *const[]){"--export", directory, NULL}, 0, NULL);
     char *here = replay_here(directory), words[160];
     for (size_t i = 0; i < VARIANT_COUNT && variants_are_built(); i++) {
-        char *text = replay_by(variants[i], directory, NULL);
-        cr_assert_eq(first_difference(here, text, words), 0, "%s: %s", variants[i], words);
+        char *text = replay_by(variants[i].name, directory, variants[i].threads, NULL);
+        cr_assert_eq(first_difference(here, text, words), 0, "%s, %s threads: %s", variants[i].name,
+                     variants[i].threads, words);
         free(text);
     }
     free(here);
@@ -166,9 +175,9 @@ static void must_be_caught(const char *fault)
     char *directory = export_random_play(3, TICKS_PLANTED), *here = replay_here(directory),
          words[160];
     // The program with the faults in it, but none of them chosen, is a good one.
-    char *good = replay_by("planted", directory, NULL);
+    char *good = replay_by("planted", directory, "4", NULL);
     cr_assert_eq(first_difference(here, good, words), 0, "%s", words);
-    char *bad = replay_by("planted", directory, fault);
+    char *bad = replay_by("planted", directory, "4", fault);
     cr_assert_gt(first_difference(here, bad, words), 0, "the fault '%s' was not caught", fault);
     cr_log_info("%s: caught at %s", fault, words);
     free(bad);
@@ -190,4 +199,9 @@ Test(determinism, planted_uninitialised_memory_is_caught, .timeout = 120)
 Test(determinism, planted_address_order_is_caught, .timeout = 120)
 {
     must_be_caught("address-order");
+}
+
+Test(determinism, a_planted_race_is_caught, .timeout = 120)
+{
+    must_be_caught("race");
 }

@@ -341,15 +341,11 @@ static void fight_on(struct world *world, uint32_t slot)
 
 void world_system_fight(struct world *world)
 {
-    const struct world_column *fights = &world->ecs.columns[WORLD_FIGHT];
-    if (fights->row_count == 0)
-        return;
-    for (uint32_t row = 0; row < fights->row_count; row++)
-        mm_bitset_set(world->due, fights->slot_of_row[row]);
+    const uint64_t *fighting = world_ecs_query(&world->ecs, WORLD_QUERY_FIGHTING);
     size_t end = world->ecs.slot_end;
-    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
-         slot = mm_bitset_next(world->due, end, slot + 1)) {
-        mm_bitset_clear(world->due, slot);
+    if (world_ecs_query_count(&world->ecs, WORLD_QUERY_FIGHTING) == 0)
+        return;
+    for (size_t slot = mm_bitset_next(fighting, end, 0); slot < end;
+         slot = mm_bitset_next(fighting, end, slot + 1))
         fight_on(world, (uint32_t)slot);
-    }
 }

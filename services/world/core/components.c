@@ -104,22 +104,54 @@ static uint64_t field_value(const uint8_t *at, unsigned bytes)
     }
 }
 
-// Fields are mixed each with a constant of its own and summed, so that they do not wait for one
-// another; the row's place closes it.
-uint64_t world_component_hash(enum world_component_id id, uint32_t slot, const void *row)
+// Every word is mixed with a constant of its own and they are summed, so that they do not wait for
+// one another; the row's place closes it.
+static inline uint64_t hash_words(enum world_component_id id, uint32_t slot, const uint8_t *row,
+                                  size_t bytes)
 {
-    const struct world_component *component = &world_components[id];
-    uint64_t sum = 0, salt = 0;
-    for (unsigned f = 0; f < component->field_count; f++) {
-        const struct world_field *field = &component->fields[f];
-        const uint8_t *at = (const uint8_t *)row + field->offset;
-        salt += GOLDEN;
-        if (field->raw) {
-            sum += mm_hash64(at, field->raw, salt);
-            continue;
-        }
-        for (unsigned i = 0; i < field->count; i++, at += field->stride, salt += GOLDEN)
-            sum += mm_mix64(field_value(at, field->bytes) + salt);
+    uint64_t sum = 0, salt = 0, word;
+    for (; bytes >= 8; bytes -= 8, row += 8) {
+        memcpy(&word, row, 8);
+        sum += mm_mix64(word + (salt += GOLDEN));
+    }
+    if (bytes > 0) {
+        word = 0;
+        memcpy(&word, row, bytes);
+        sum += mm_mix64(word + (salt += GOLDEN));
     }
     return mm_mix64(sum ^ mm_mix64((uint64_t)id << 32 | slot));
+}
+
+static void put_field(uint8_t *image, const uint8_t *row, size_t offset, unsigned bytes)
+{
+    uint64_t value = field_value(row + offset, bytes);
+    for (unsigned i = 0; i < bytes; i++)
+        image[offset + i] = (uint8_t)(value >> (8 * i));
+}
+
+uint64_t world_component_hash_fields(enum world_component_id id, uint32_t slot, const void *row)
+{
+    const struct world_component *component = &world_components[id];
+    uint8_t image[WORLD_ROW_BYTES_MAX] = {0};
+    uint64_t words[WORLD_ROW_BYTES_MAX / 8] = {0};
+    for (unsigned f = 0; f < component->field_count; f++) {
+        const struct world_field *field = &component->fields[f];
+        if (field->raw)
+            memcpy(image + field->offset, (const uint8_t *)row + field->offset, field->raw);
+        for (unsigned i = 0; !field->raw && i < field->count; i++)
+            put_field(image, row, field->offset + (size_t)i * field->stride, field->bytes);
+    }
+    // hash_words takes words as the machine has them.
+    for (size_t i = 0; i < component->bytes; i++)
+        words[i / 8] |= (uint64_t)image[i] << (i % 8 * 8);
+    return hash_words(id, slot, (const uint8_t *)words, (component->bytes + 7u) / 8 * 8);
+}
+
+uint64_t world_component_hash(enum world_component_id id, uint32_t slot, const void *row)
+{
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    return world_component_hash_fields(id, slot, row);
+#else
+    return hash_words(id, slot, row, world_components[id].bytes);
+#endif
 }

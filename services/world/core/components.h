@@ -26,8 +26,17 @@ enum world_component_id {
 };
 
 // What systems use besides components, as further bits of their declarations.
-enum { WORLD_USES_GRID = 24, WORLD_USES_MAP, WORLD_USES_PATHS };
-#define WORLD_BIT(id) (UINT32_C(1) << (id))
+enum world_use {
+    WORLD_USES_GRID = 48, // who stands where, and on whose side
+    WORLD_USES_MAP,
+    WORLD_USES_PATHS,   // the queue of those who wait for a path, and the search for one
+    WORLD_USES_LIVES,   // entities die of it
+    WORLD_USES_EVENTS,  // it tells players what happened
+    WORLD_USES_EMPIRES, // their totals and settlements
+    WORLD_USES_DUE,     // struct world's `due`
+    WORLD_USES_ALARMS,  // who has seen an enemy
+};
+#define WORLD_BIT(id) (UINT64_C(1) << (id))
 
 struct world_identity {
     uint64_t serial; // from 1, never used twice; public ids are made of it
@@ -167,7 +176,11 @@ struct world_component {
 
 extern const struct world_component world_components[WORLD_COMPONENTS];
 
-// Hash of one row: every field by value, whatever the machine.
+// Bytes that are in no field of a component are 0, always: so a row is its own image (the fields
+// in place, little-endian), and hashing goes by words instead of fields.
 uint64_t world_component_hash(enum world_component_id id, uint32_t slot, const void *row);
+// The same hash from nothing but the fields' values: what the above must be.
+uint64_t world_component_hash_fields(enum world_component_id id, uint32_t slot, const void *row);
+enum { WORLD_ROW_BYTES_MAX = 512 };
 
 #endif

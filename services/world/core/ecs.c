@@ -2,7 +2,19 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/hash.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+void world_ecs_undeclared(const struct world_ecs *ecs, const char *what, unsigned bit)
+{
+    const char *name = bit < WORLD_COMPONENTS ? world_components[bit].name : "something shared";
+    fprintf(stderr,
+            "level=fatal msg=\"a system %s what it did not declare\" system=\"%s\" "
+            "component=\"%s\" bit=%u\n",
+            what, ecs->running ? ecs->running : "", name, bit);
+    abort();
+}
 
 // Generations are hashed as a component of their own, one that dead slots have too.
 static uint64_t generation_hash(uint32_t slot, uint32_t generation)
@@ -22,11 +34,14 @@ static bool grow(void **memory, size_t old_bytes, size_t new_bytes)
 
 static bool column_grow_slots(struct world_column *column, size_t old_slots, size_t slots)
 {
-    size_t old_words = MM_BITSET_WORDS(old_slots), words = MM_BITSET_WORDS(slots);
-    if (!grow((void **)&column->dirty, old_words * 8, words * 8))
+    size_t old_bytes = MM_BITSET_WORDS(old_slots) * 8, bytes = MM_BITSET_WORDS(slots) * 8;
+    if (!grow((void **)&column->dirty, old_bytes, bytes))
         return false;
     if (column->row_of_slot)
-        return grow((void **)&column->row_of_slot, old_slots * 4, slots * 4);
+        return grow((void **)&column->has, old_bytes, bytes) &&
+               grow((void **)&column->leaving.bits, old_bytes, bytes) &&
+               grow((void **)&column->changed.bits, old_bytes, bytes) &&
+               grow((void **)&column->row_of_slot, old_slots * 4, slots * 4);
     return grow((void **)&column->rows, old_slots * column->row_bytes, slots * column->row_bytes) &&
            grow((void **)&column->hashes, old_slots * 8, slots * 8);
 }
@@ -42,10 +57,15 @@ static bool ecs_grow(struct world_ecs *ecs, uint32_t wanted)
     if (!grow((void **)&ecs->alive, old_words * 8, words * 8) ||
         !grow((void **)&ecs->taken, old_words * 8, words * 8) ||
         !grow((void **)&ecs->spawned, old_words * 8, words * 8) ||
+        !grow((void **)&ecs->dying.bits, old_words * 8, words * 8) ||
+        !grow((void **)&ecs->lives.bits, old_words * 8, words * 8) ||
         !grow((void **)&ecs->generations, old * 4, slots * 4))
         return false;
     for (int id = 0; id < WORLD_COMPONENTS; id++)
         if (!column_grow_slots(&ecs->columns[id], old, slots))
+            return false;
+    for (int id = 0; id < WORLD_QUERIES; id++)
+        if (!grow((void **)&ecs->queries[id].slots, old_words * 8, words * 8))
             return false;
     if (!mm_vec_reserve(&ecs->despawned, slots))
         return false;
@@ -57,11 +77,11 @@ enum mm_err world_ecs_init(struct world_ecs *ecs, uint32_t entities_max)
 {
     memset(ecs, 0, sizeof *ecs);
     mm_vec_init(&ecs->despawned, (size_t)WORLD_ENTITIES_MAX * 2);
-    mm_vec_init(&ecs->deferred, WORLD_DEFERRED_MAX);
     ecs->entities_max = entities_max;
     ecs->slot_end = 1;
     ecs->free_hint = 1;
-    ecs->writable = UINT32_MAX;
+    ecs->readable = ecs->writable = UINT64_MAX;
+    world_ecs_queries_init(ecs);
     for (int id = 0; id < WORLD_COMPONENTS; id++) {
         struct world_column *column = &ecs->columns[id];
         column->row_bytes = world_components[id].bytes;
@@ -83,8 +103,14 @@ void world_ecs_free(struct world_ecs *ecs)
         mm_free(ecs->columns[id].dirty);
         mm_free(ecs->columns[id].row_of_slot);
         mm_free(ecs->columns[id].slot_of_row);
+        mm_free(ecs->columns[id].has);
+        mm_free(ecs->columns[id].leaving.bits);
+        mm_free(ecs->columns[id].changed.bits);
     }
-    mm_vec_free(&ecs->deferred);
+    for (int id = 0; id < WORLD_QUERIES; id++)
+        mm_free(ecs->queries[id].slots);
+    mm_free(ecs->lives.bits);
+    mm_free(ecs->dying.bits);
     mm_vec_free(&ecs->despawned);
     mm_free(ecs->generations);
     mm_free(ecs->spawned);
@@ -137,6 +163,7 @@ uint32_t world_ecs_spawn(struct world_ecs *ecs)
     mm_bitset_set(ecs->taken, slot);
     mm_bitset_set(ecs->alive, slot);
     mm_bitset_set(ecs->spawned, slot);
+    world_marks_add(&ecs->lives, (uint32_t)slot);
     ecs->alive_count++;
     for (int id = 0; id < WORLD_COMPONENTS; id++) {
         if (ecs->columns[id].row_of_slot)
@@ -165,17 +192,18 @@ void world_ecs_despawn(struct world_ecs *ecs, uint32_t slot)
             world_ecs_remove(ecs, (enum world_component_id)id, slot);
             continue;
         }
-        ecs->hash_sum -= column->hashes[slot];
+        column->hash_sum -= column->hashes[slot];
         column->hashes[slot] = 0;
         column_unmark(column, slot);
     }
     uint32_t entry = mm_bitset_get(ecs->spawned, slot) ? slot | WORLD_NEVER_SEEN : slot;
     mm_bitset_clear(ecs->alive, slot);
     mm_bitset_clear(ecs->spawned, slot);
+    world_marks_add(&ecs->lives, slot);
     ecs->alive_count--;
-    ecs->hash_sum -= generation_hash(slot, ecs->generations[slot]);
+    ecs->generation_sum -= generation_hash(slot, ecs->generations[slot]);
     ecs->generations[slot]++;
-    ecs->hash_sum += generation_hash(slot, ecs->generations[slot]);
+    ecs->generation_sum += generation_hash(slot, ecs->generations[slot]);
     MM_CHECK(mm_vec_push(&ecs->despawned, entry));
 }
 
@@ -192,11 +220,12 @@ void world_ecs_restore(struct world_ecs *ecs, uint32_t slot, uint32_t generation
     if (slot >= ecs->slot_end)
         ecs->slot_end = slot + 1;
     ecs->generations[slot] = generation;
-    ecs->hash_sum += generation_hash(slot, generation);
+    ecs->generation_sum += generation_hash(slot, generation);
     if (!alive)
         return;
     mm_bitset_set(ecs->taken, slot);
     mm_bitset_set(ecs->alive, slot);
+    world_marks_add(&ecs->lives, slot);
     ecs->alive_count++;
     for (int id = 0; id < WORLD_COMPONENTS; id++)
         if (!ecs->columns[id].row_of_slot)
@@ -227,6 +256,7 @@ void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t 
 {
     struct world_column *column = &ecs->columns[id];
     MM_CHECK(column->row_of_slot && world_ecs_alive(ecs, slot));
+    world_ecs_writes(ecs, id);
     if (column->row_of_slot[slot] == 0) {
         // Out of memory within a tick: see world.h.
         MM_CHECK(world_ecs_reserve_rows(ecs, id, column->row_count + 1) == MM_OK);
@@ -234,6 +264,8 @@ void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t 
         column->row_of_slot[slot] = row + 1;
         column->slot_of_row[row] = slot;
         column->hashes[row] = 0;
+        mm_bitset_set(column->has, slot);
+        world_marks_add(&column->changed, slot);
         memset(column->rows + (size_t)row * column->row_bytes, 0, column->row_bytes);
     }
     return world_ecs_touch(ecs, id, slot);
@@ -242,10 +274,11 @@ void *world_ecs_add(struct world_ecs *ecs, enum world_component_id id, uint32_t 
 void world_ecs_remove(struct world_ecs *ecs, enum world_component_id id, uint32_t slot)
 {
     struct world_column *column = &ecs->columns[id];
+    world_ecs_writes(ecs, id);
     if (column->row_of_slot[slot] == 0)
         return;
     uint32_t row = column->row_of_slot[slot] - 1, last = --column->row_count;
-    ecs->hash_sum -= column->hashes[row];
+    column->hash_sum -= column->hashes[row];
     if (row != last) {
         memcpy(column->rows + (size_t)row * column->row_bytes,
                column->rows + (size_t)last * column->row_bytes, column->row_bytes);
@@ -254,6 +287,8 @@ void world_ecs_remove(struct world_ecs *ecs, enum world_component_id id, uint32_
         column->row_of_slot[column->slot_of_row[row]] = row + 1;
     }
     column->row_of_slot[slot] = 0;
+    mm_bitset_clear(column->has, slot);
+    world_marks_add(&column->changed, slot);
     column_unmark(column, slot);
 }
 
@@ -261,33 +296,101 @@ void world_ecs_remove(struct world_ecs *ecs, enum world_component_id id, uint32_
 
 void world_ecs_defer_remove(struct world_ecs *ecs, enum world_component_id id, uint32_t slot)
 {
-    struct world_deferred deferred = {slot, WORLD_DEFER_REMOVE, (uint8_t)id};
-    MM_CHECK(mm_vec_push(&ecs->deferred, deferred));
+    world_ecs_writes(ecs, id);
+    world_marks_add(&ecs->columns[id].leaving, slot);
 }
 
 void world_ecs_defer_despawn(struct world_ecs *ecs, uint32_t slot)
 {
-    struct world_deferred deferred = {slot, WORLD_DEFER_DESPAWN, 0};
-    MM_CHECK(mm_vec_push(&ecs->deferred, deferred));
+    world_ecs_writes(ecs, WORLD_USES_LIVES);
+    world_marks_add(&ecs->dying, slot);
+}
+
+void world_ecs_flush_removals(struct world_ecs *ecs)
+{
+    for (int id = 0; id < WORLD_COMPONENTS; id++) {
+        struct world_marks *leaving = &ecs->columns[id].leaving;
+        if (leaving->count == 0)
+            continue;
+        for (size_t slot = mm_bitset_next(leaving->bits, ecs->slot_end, 0); slot < ecs->slot_end;
+             slot = mm_bitset_next(leaving->bits, ecs->slot_end, slot + 1))
+            world_ecs_remove(ecs, (enum world_component_id)id, (uint32_t)slot);
+        world_marks_clear(leaving, MM_BITSET_WORDS(ecs->slot_end));
+    }
 }
 
 // --- hashes --------------------------------------------------------------------------------------
 
+size_t world_ecs_marked(const struct world_ecs *ecs)
+{
+    size_t count = 0;
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        count += ecs->columns[id].dirty_count;
+    return count;
+}
+
+// Rows of marked entities lie anywhere in memory: a batch of them is on its way to the cache while
+// their places are still being looked up.
+enum { SETTLE_BATCH = 32 };
+
+static uint64_t settle_batch(struct world_column *column, enum world_component_id id,
+                             const uint32_t *slots, const uint32_t *rows, unsigned count)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t hash =
+            world_component_hash(id, slots[i], column->rows + (size_t)rows[i] * column->row_bytes);
+        sum += hash - column->hashes[rows[i]];
+        column->hashes[rows[i]] = hash;
+    }
+    return sum;
+}
+
+static uint64_t settle_column(struct world_column *column, enum world_component_id id, size_t from,
+                              size_t to)
+{
+    uint32_t slots[SETTLE_BATCH], rows[SETTLE_BATCH];
+    unsigned count = 0;
+    uint64_t sum = 0;
+    for (size_t word = from; word < to; word++)
+        for (uint64_t bits = column->dirty[word]; bits != 0; bits &= bits - 1) {
+            uint32_t slot = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+            uint32_t row = column->row_of_slot ? column->row_of_slot[slot] - 1 : slot;
+            __builtin_prefetch(column->rows + (size_t)row * column->row_bytes);
+            __builtin_prefetch(&column->hashes[row], 1);
+            slots[count] = slot;
+            rows[count++] = row;
+            if (count == SETTLE_BATCH) {
+                sum += settle_batch(column, id, slots, rows, count);
+                count = 0;
+            }
+        }
+    return sum + settle_batch(column, id, slots, rows, count);
+}
+
+void world_ecs_settle_words(struct world_ecs *ecs, size_t from, size_t to,
+                            uint64_t sums[WORLD_COMPONENTS])
+{
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        sums[id] = ecs->columns[id].dirty_count == 0
+                       ? 0
+                       : settle_column(&ecs->columns[id], (enum world_component_id)id, from, to);
+}
+
 void world_ecs_settle(struct world_ecs *ecs)
 {
-    for (int id = 0; id < WORLD_COMPONENTS; id++) {
-        struct world_column *column = &ecs->columns[id];
-        if (column->dirty_count == 0)
-            continue;
-        for (size_t slot = mm_bitset_next(column->dirty, ecs->slot_end, 0); slot < ecs->slot_end;
-             slot = mm_bitset_next(column->dirty, ecs->slot_end, slot + 1)) {
-            size_t row = column->row_of_slot ? column->row_of_slot[slot] - 1 : slot;
-            uint64_t hash = world_component_hash((enum world_component_id)id, (uint32_t)slot,
-                                                 column->rows + row * column->row_bytes);
-            ecs->hash_sum += hash - column->hashes[row];
-            column->hashes[row] = hash;
-        }
-    }
+    uint64_t sums[WORLD_COMPONENTS];
+    world_ecs_settle_words(ecs, 0, MM_BITSET_WORDS(ecs->slot_end), sums);
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        ecs->columns[id].hash_sum += sums[id];
+}
+
+uint64_t world_ecs_hash(const struct world_ecs *ecs)
+{
+    uint64_t sum = ecs->generation_sum;
+    for (int id = 0; id < WORLD_COMPONENTS; id++)
+        sum += ecs->columns[id].hash_sum;
+    return sum;
 }
 
 uint64_t world_ecs_hash_full(const struct world_ecs *ecs)
@@ -300,7 +403,7 @@ uint64_t world_ecs_hash_full(const struct world_ecs *ecs)
         for (int id = 0; id < WORLD_COMPONENTS; id++) {
             const void *row = world_ecs_row(ecs, (enum world_component_id)id, slot);
             if (row)
-                sum += world_component_hash((enum world_component_id)id, slot, row);
+                sum += world_component_hash_fields((enum world_component_id)id, slot, row);
         }
     }
     return sum;

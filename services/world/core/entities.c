@@ -109,6 +109,7 @@ void world_entity_move(struct world *world, uint32_t slot, uint32_t cell, struct
     const struct world_identity *identity =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
     unsigned counts_as = world_counts_as(world, identity->type);
+    world_ecs_writes(&world->ecs, WORLD_USES_GRID);
     struct world_place *place = WORLD_TOUCH(&world->ecs, WORLD_PLACE, world_place, slot);
     uint32_t from = place->cell / world->map.tiling.cells, to = cell / world->map.tiling.cells;
     if (from != to && identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE) {
@@ -154,15 +155,13 @@ uint32_t world_nearest_free(const struct world *world, struct hex_axial at, int3
 
 void world_flush(struct world *world)
 {
-    for (size_t i = 0; i < world->ecs.deferred.count; i++) {
-        struct world_deferred deferred = world->ecs.deferred.items[i];
-        if (!world_ecs_alive(&world->ecs, deferred.slot))
-            continue;
-        if (deferred.kind == WORLD_DEFER_DESPAWN)
-            world_entity_destroy(world, deferred.slot);
-        else
-            world_ecs_remove(&world->ecs, (enum world_component_id)deferred.component,
-                             deferred.slot);
+    struct world_ecs *ecs = &world->ecs;
+    world_ecs_flush_removals(ecs);
+    for (size_t slot = 0; ecs->dying.count > 0 && slot < ecs->slot_end; slot++) {
+        slot = mm_bitset_next(ecs->dying.bits, ecs->slot_end, slot);
+        if (slot < ecs->slot_end && world_ecs_alive(ecs, (uint32_t)slot))
+            world_entity_destroy(world, (uint32_t)slot);
     }
-    mm_vec_clear(&world->ecs.deferred);
+    world_marks_clear(&ecs->dying, MM_BITSET_WORDS(ecs->slot_end));
+    world_ecs_refresh(ecs);
 }

@@ -123,6 +123,7 @@ static void deposit(struct world *world, uint32_t slot, uint32_t settlement)
     struct world_cargo *cargo = WORLD_TOUCH(&world->ecs, WORLD_CARGO, world_cargo, slot);
     const struct world_identity *identity =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    world_ecs_writes(&world->ecs, WORLD_USES_EMPIRES);
     struct world_empire_row *row = &world->empires.items[identity->owner - 1];
     uint32_t index = 0;
     while (index < row->deposit_count && row->deposits[index].type != cargo->type)
@@ -285,21 +286,16 @@ static void to_home(struct world *world, uint32_t slot)
 
 void world_system_gather(struct world *world)
 {
-    const struct world_column *gathers = &world->ecs.columns[WORLD_GATHER];
-    if (gathers->row_count == 0)
-        return;
-    for (uint32_t row = 0; row < gathers->row_count; row++) {
-        const struct world_gather *gather =
-            (const void *)(gathers->rows + (size_t)row * gathers->row_bytes);
-        if (gather->due <= world->tick)
-            mm_bitset_set(world->due, gathers->slot_of_row[row]);
-    }
+    const uint64_t *gathering = world_ecs_query(&world->ecs, WORLD_QUERY_GATHERING);
     size_t end = world->ecs.slot_end;
-    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
-         slot = mm_bitset_next(world->due, end, slot + 1)) {
-        mm_bitset_clear(world->due, slot);
+    if (world_ecs_query_count(&world->ecs, WORLD_QUERY_GATHERING) == 0)
+        return;
+    for (size_t slot = mm_bitset_next(gathering, end, 0); slot < end;
+         slot = mm_bitset_next(gathering, end, slot + 1)) {
         const struct world_gather *gather =
             WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot);
+        if (gather->due > world->tick)
+            continue;
         if (gather->phase == WORLD_GATHER_TO_NODE)
             to_node(world, (uint32_t)slot);
         else if (gather->phase == WORLD_GATHER_DIGGING)

@@ -36,6 +36,7 @@ void world_mover_stop(struct world *world, uint32_t slot)
 void world_mover_replan(struct world *world, uint32_t slot, bool avoid)
 {
     struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);
+    world_ecs_writes(&world->ecs, WORLD_USES_PATHS);
     mover->phase = WORLD_MOVE_WAITING_FOR_PATH;
     mover->due = world->ticket_next++;
     mover->next = 0;

@@ -31,8 +31,8 @@ uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t en
 
 uint64_t world_state_hash(const struct world *world)
 {
-    return world_hash_combine(world, world->map.hash_sum, world->ecs.hash_sum, world->players_hash,
-                              world->empires_hash, world->spawn_keys_hash);
+    return world_hash_combine(world, world->map.hash_sum, world_ecs_hash(&world->ecs),
+                              world->players_hash, world->empires_hash, world->spawn_keys_hash);
 }
 
 uint64_t world_state_hash_full(const struct world *world)

@@ -38,20 +38,89 @@ enum mm_err world_schedule_check(const struct world_system *systems, size_t coun
     return MM_OK;
 }
 
+// --- running -------------------------------------------------------------------------------------
+
+void world_parallel(struct world *world, void (*part)(void *arg, uint32_t i), void *arg,
+                    uint32_t parts)
+{
+    if (world->workers.threads < 2 || world->side_by_side || parts < 2) {
+        for (uint32_t i = 0; i < parts; i++)
+            part(arg, i);
+        return;
+    }
+    world->side_by_side = true;
+    world->workers.run(world->workers.ctx, part, arg, parts);
+    world->side_by_side = false;
+}
+
+uint32_t world_parts(const struct world *world, size_t items, size_t items_per_part)
+{
+    // More parts than threads, so that one that turns out to be long holds nobody up.
+    size_t most = (size_t)world->workers.threads * 4;
+    size_t parts = items / (world->workers.grain > 0 ? world->workers.grain : items_per_part);
+    if (world->workers.threads < 2 || world->side_by_side || parts < 2)
+        return 1;
+    return (uint32_t)(parts < most ? parts : most);
+}
+
+struct stage {
+    struct world *world;
+    const struct world_system *systems; // the table
+    uint32_t due[WORLD_SYSTEMS_MAX];    // indexes of those that run now
+    uint32_t due_count;
+};
+
+static void run_system(void *arg, uint32_t i)
+{
+    struct stage *stage = arg;
+    struct world *world = stage->world;
+    const struct world_system *system = &stage->systems[stage->due[i]];
+    if (world->hook)
+        world->hook(world->hook_ctx, stage->due[i], system->name, true);
+    system->run(world);
+    if (world->hook)
+        world->hook(world->hook_ctx, stage->due[i], system->name, false);
+}
+
+static void permit(struct world_ecs *ecs, const char *name, uint64_t reads, uint64_t writes)
+{
+    ecs->running = name;
+    ecs->readable = reads | writes;
+    ecs->writable = writes;
+}
+
+static void run_stage(struct stage *stage)
+{
+    struct world *world = stage->world;
+    bool together = stage->due_count > 1 && world->workers.threads > 1;
+    uint64_t reads = 0, writes = 0;
+    for (uint32_t i = 0; i < stage->due_count; i++) {
+        const struct world_system *system = &stage->systems[stage->due[i]];
+        reads |= system->reads;
+        writes |= system->writes;
+        if (!together) {
+            permit(&world->ecs, system->name, system->reads, system->writes);
+            run_system(stage, i);
+        }
+    }
+    if (together) {
+        permit(&world->ecs, "one of several", reads, writes);
+        world_parallel(world, run_system, stage, stage->due_count);
+    }
+    permit(&world->ecs, NULL, UINT64_MAX, UINT64_MAX);
+    world_flush(world);
+}
+
 void world_schedule_run(struct world *world, const struct world_system *systems, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct world_system *system = &systems[i];
-        if (world->tick % system->every == system->offset) {
-            if (world->hook)
-                world->hook(world->hook_ctx, i, system->name, true);
-            world->ecs.writable = system->writes;
-            system->run(world);
-            world->ecs.writable = UINT32_MAX;
-            if (world->hook)
-                world->hook(world->hook_ctx, i, system->name, false);
+    struct stage stage = {.world = world, .systems = systems};
+    world_ecs_refresh(&world->ecs);
+    for (uint32_t i = 0; i < count; i++) {
+        if (world->tick % systems[i].every == systems[i].offset)
+            stage.due[stage.due_count++] = i;
+        if (i + 1 == count || systems[i + 1].stage != systems[i].stage) {
+            run_stage(&stage);
+            stage.due_count = 0;
         }
-        if (i + 1 == count || systems[i + 1].stage != system->stage)
-            world_flush(world);
     }
 }

@@ -13,6 +13,7 @@
 #include "services/world/core/map.h"
 #include "services/world/core/schedule.h"
 #include "services/world/core/sides.h"
+#include "services/world/core/workers.h"
 #include "services/world/core/world.h"
 
 // The last results of one player, oldest overwritten first.
@@ -136,6 +137,8 @@ struct world {
     uint64_t *due;            // bit per slot, all clear between systems
     uint32_t due_slots;
     uint32_t *next_settlement; // by slot: the empire's next one, in slot order
+    struct world_workers workers;
+    bool side_by_side; // parts run at this moment
     world_system_hook hook;
     void *hook_ctx;
 };

@@ -10,53 +10,50 @@
 
 // --- the order of a tick -------------------------------------------------------------------------
 
-#define MOVING (WORLD_BIT(WORLD_MOVER) | WORLD_BIT(WORLD_ROUTE) | WORLD_BIT(WORLD_USES_PATHS))
+#define HAS(name)  WORLD_BIT(WORLD_##name)
+#define USES(name) WORLD_BIT(WORLD_USES_##name)
+// What sending units on their way, or taking them off it, changes.
+#define MOVING (HAS(MOVER) | HAS(ROUTE) | USES(PATHS))
 
 const struct world_system world_systems[] = {
     {
         .name = "orders",
         .run = world_system_orders,
-        .reads = 0,
-        .writes = WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) | WORLD_BIT(WORLD_FIGHT) |
-                  WORLD_BIT(WORLD_GATHER) | MOVING,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(CARGO) | USES(GRID) | USES(MAP) | USES(EMPIRES),
+        .writes = HAS(ORDERS) | HAS(ACTIVITY) | HAS(FIGHT) | HAS(GATHER) | MOVING | USES(DUE),
         .stage = 0,
         .every = 1,
     },
     {
         .name = "guard",
         .run = world_system_guard,
-        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_ORDERS) |
-                 WORLD_BIT(WORLD_USES_GRID) | WORLD_BIT(WORLD_USES_MAP),
-        .writes = WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_ACTIVITY) | MOVING,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(ORDERS) | USES(GRID) | USES(MAP),
+        .writes = HAS(FIGHT) | HAS(ACTIVITY) | MOVING,
         .stage = 1,
         .every = 1,
     },
     {
         .name = "fight",
         .run = world_system_fight,
-        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
-                 WORLD_BIT(WORLD_USES_MAP),
-        .writes = WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_HEALTH) | WORLD_BIT(WORLD_ORDERS) |
-                  WORLD_BIT(WORLD_ACTIVITY) | WORLD_BIT(WORLD_GATHER) | MOVING,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
+        .writes = HAS(FIGHT) | HAS(HEALTH) | HAS(ORDERS) | HAS(ACTIVITY) | HAS(GATHER) | MOVING |
+                  USES(LIVES) | USES(EVENTS),
         .stage = 2,
         .every = 1,
     },
     {
         .name = "gather",
         .run = world_system_gather,
-        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
-                 WORLD_BIT(WORLD_USES_MAP),
-        .writes = WORLD_BIT(WORLD_GATHER) | WORLD_BIT(WORLD_CARGO) | WORLD_BIT(WORLD_AMOUNT) |
-                  WORLD_BIT(WORLD_FIGHT) | WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY) |
-                  MOVING,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
+        .writes = HAS(GATHER) | HAS(CARGO) | HAS(AMOUNT) | HAS(FIGHT) | HAS(ORDERS) |
+                  HAS(ACTIVITY) | MOVING | USES(LIVES) | USES(EVENTS) | USES(EMPIRES),
         .stage = 3,
         .every = 1,
     },
     {
         .name = "plan",
         .run = world_system_plan,
-        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) |
-                 WORLD_BIT(WORLD_USES_MAP),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
         .writes = MOVING,
         .stage = 4,
         .every = 1,
@@ -64,9 +61,8 @@ const struct world_system world_systems[] = {
     {
         .name = "move",
         .run = world_system_move,
-        .reads = WORLD_BIT(WORLD_IDENTITY) | WORLD_BIT(WORLD_USES_MAP),
-        .writes = WORLD_BIT(WORLD_PLACE) | WORLD_BIT(WORLD_USES_GRID) | MOVING |
-                  WORLD_BIT(WORLD_ORDERS) | WORLD_BIT(WORLD_ACTIVITY),
+        .reads = HAS(IDENTITY) | HAS(FIGHT) | USES(MAP),
+        .writes = HAS(PLACE) | USES(GRID) | MOVING | HAS(ORDERS) | HAS(ACTIVITY) | USES(DUE),
         .stage = 5,
         .every = 1,
     },
@@ -87,6 +83,12 @@ void world_set_system_hook(struct world *world, world_system_hook hook, void *ct
 {
     world->hook = hook;
     world->hook_ctx = ctx;
+}
+
+void world_set_workers(struct world *world, const struct world_workers *workers)
+{
+    world->workers = workers ? *workers : (struct world_workers){.threads = 1};
+    MM_CHECK(world->workers.threads >= 1 && world->workers.threads <= WORLD_THREADS_MAX);
 }
 
 // --- life ----------------------------------------------------------------------------------------
@@ -127,6 +129,7 @@ void world_tell(struct world *world, uint32_t kind, uint32_t entity, uint32_t ot
                 uint32_t detail)
 {
     struct world_event event = {kind, entity, other, value, detail};
+    world_ecs_writes(&world->ecs, WORLD_USES_EVENTS);
     if (world->events.count < WORLD_EVENTS_MAX)
         MM_CHECK(mm_vec_push(&world->events, event));
 }
@@ -140,6 +143,7 @@ struct world *world_alloc(const struct world_rules *rules)
     world_derive(world);
     world->serial_next = 1;
     world->ticket_next = 1;
+    world->workers.threads = 1;
     mm_vec_init(&world->players, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->empires, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->spawn_keys, WORLD_SPAWN_KEYS_MAX);
@@ -311,6 +315,44 @@ static void take_input(struct world *world, const world_input *input, struct mm_
     }
 }
 
+// --- hashing what a step changed -----------------------------------------------------------------
+
+// Below this many marks one thread is done before another is awake.
+enum { SETTLE_MARKS_PER_PART = 2048 };
+
+struct settling {
+    struct world_ecs *ecs;
+    size_t words, words_per_part;
+    uint64_t sums[WORLD_THREADS_MAX * 4][WORLD_COMPONENTS];
+};
+
+static void settle_part(void *arg, uint32_t i)
+{
+    struct settling *settling = arg;
+    size_t from = i * settling->words_per_part, to = from + settling->words_per_part;
+    from = from < settling->words ? from : settling->words;
+    to = to < settling->words ? to : settling->words;
+    world_ecs_settle_words(settling->ecs, from, to, settling->sums[i]);
+}
+
+static void settle(struct world *world)
+{
+    struct world_ecs *ecs = &world->ecs;
+    uint32_t parts = world_parts(world, world_ecs_marked(ecs), SETTLE_MARKS_PER_PART);
+    if (parts == 1) {
+        world_ecs_settle(ecs);
+        return;
+    }
+    struct settling settling = {.ecs = ecs, .words = MM_BITSET_WORDS(ecs->slot_end)};
+    settling.words_per_part = (settling.words + parts - 1) / parts;
+    world_parallel(world, settle_part, &settling, parts);
+    for (uint32_t i = 0; i < parts; i++)
+        for (int id = 0; id < WORLD_COMPONENTS; id++)
+            ecs->columns[id].hash_sum += settling.sums[i][id];
+}
+
+// --- a step --------------------------------------------------------------------------------------
+
 void world_step(struct world *world, const world_input *const *inputs, size_t count,
                 struct mm_arena *arena, struct world_result *results)
 {
@@ -325,5 +367,5 @@ void world_step(struct world *world, const world_input *const *inputs, size_t co
         take_input(world, inputs[i], arena, &results[i]);
     if (!world->paused)
         world_schedule_run(world, world_systems, world_systems_count);
-    world_ecs_settle(&world->ecs);
+    settle(world);
 }

@@ -8,13 +8,15 @@
 #include "libcommon/base/err.h"
 #include "libcommon/hex/hex.h"
 #include "services/world/core/rules.h"
+#include "services/world/core/workers.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 // The authoritative simulation of one session: a value that steps from tick to tick. The same
 // creation and the same inputs give the same states on every machine. No I/O, no clock, no
-// threads; integers only. Not thread-safe, but any one thread at a time may use it.
+// threads but those it is lent; integers only. Not thread-safe, but any one thread at a time may
+// use it.
 //
 // Out of memory within a step cannot be undone and is treated as a bug (the process ends and comes
 // back from its journal); every bound that players or services can reach is an error value.
@@ -67,7 +69,12 @@ void world_inputs_sort(const world_input **inputs, size_t count);
 void world_step(struct world *world, const world_input *const *inputs, size_t count,
                 struct mm_arena *arena, struct world_result *results);
 
-// Told before (begins) and after each system, so that a shell can time them. NULL: nobody.
+// Lends the world threads from the next step on; copied. NULL: takes them back. States and frames
+// are the same with any number of them.
+void world_set_workers(struct world *world, const struct world_workers *workers);
+
+// Told before (begins) and after each system, so that a shell can time them: on the thread that
+// runs the system, which with workers is any, several at once. NULL: nobody.
 typedef void (*world_system_hook)(void *ctx, size_t system, const char *name, bool begins);
 void world_set_system_hook(struct world *world, world_system_hook hook, void *ctx);
 size_t world_system_count(void);

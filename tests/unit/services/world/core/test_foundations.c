@@ -50,25 +50,60 @@ Test(ecs, room_has_a_limit)
     world_ecs_free(&ecs);
 }
 
+static void settle_in_parts(struct world_ecs *ecs)
+{
+    uint64_t sums[WORLD_COMPONENTS];
+    size_t words = MM_BITSET_WORDS(ecs->slot_end);
+    for (size_t word = 0; word < words; word += 2) {
+        world_ecs_settle_words(ecs, word, word + 2 < words ? word + 2 : words, sums);
+        for (int id = 0; id < WORLD_COMPONENTS; id++)
+            ecs->columns[id].hash_sum += sums[id];
+    }
+}
+
 // Random additions, removals, changes and deaths against a plain model.
 Test(ecs, sparse_components_against_a_model)
 {
     enum { SLOTS = 300 };
     struct world_ecs ecs;
     bool alive[SLOTS] = {false}, has[SLOTS] = {false};
+    bool works[SLOTS] = {false}, fights[SLOTS] = {false};
     int32_t value[SLOTS] = {0};
     struct mm_rng rng;
     mm_rng_seed(&rng, 5);
     cr_assert_eq(world_ecs_init(&ecs, SLOTS - 1), MM_OK);
     for (int round = 0; round < 20000; round++) {
         uint32_t slot = (uint32_t)mm_rng_between(&rng, 1, SLOTS - 1);
-        switch (mm_rng_below(&rng, 6)) {
+        switch (mm_rng_below(&rng, 9)) {
+        case 6:
+            if (alive[slot]) {
+                if (!works[slot])
+                    world_ecs_add(&ecs, WORLD_GATHER, slot);
+                else
+                    world_ecs_remove(&ecs, WORLD_GATHER, slot);
+                works[slot] = !works[slot];
+            }
+            break;
+        case 7:
+            if (alive[slot]) {
+                world_ecs_add(&ecs, WORLD_FIGHT, slot);
+                fights[slot] = true;
+            }
+            break;
+        case 8:
+            if (alive[slot]) {
+                world_ecs_defer_remove(&ecs, WORLD_FIGHT, slot);
+                cr_assert_eq(WORLD_GET(&ecs, WORLD_FIGHT, world_fight, slot) != NULL, fights[slot]);
+                world_ecs_flush_removals(&ecs);
+                fights[slot] = false;
+            }
+            break;
         case 0:
             if (world_ecs_reserve(&ecs, 1) == MM_OK) {
                 slot = world_ecs_spawn(&ecs);
                 cr_assert(slot < SLOTS && !alive[slot]);
                 alive[slot] = true;
-                has[slot] = false;
+                has[slot] = works[slot] = fights[slot] = false;
             }
             break;
         case 1:
@@ -107,9 +142,26 @@ Test(ecs, sparse_components_against_a_model)
             }
             break;
         }
+        if (round % 100 == 0) {
+            world_ecs_refresh(&ecs);
+            const uint64_t *all = world_ecs_query(&ecs, WORLD_QUERY_GATHERING);
+            const uint64_t *idle = world_ecs_query(&ecs, WORLD_QUERY_IDLE);
+            uint32_t count[2] = {0, 0};
+            for (uint32_t s = 1; s < ecs.slot_end; s++) {
+                cr_assert_eq(mm_bitset_get(all, s), alive[s] && works[s]);
+                cr_assert_eq(mm_bitset_get(idle, s), alive[s] && !fights[s]);
+                count[0] += mm_bitset_get(all, s);
+                count[1] += mm_bitset_get(idle, s);
+            }
+            cr_assert_eq(count[0], world_ecs_query_count(&ecs, WORLD_QUERY_GATHERING));
+            cr_assert_eq(count[1], world_ecs_query_count(&ecs, WORLD_QUERY_IDLE));
+        }
         if (round % 500 == 0) {
-            world_ecs_settle(&ecs);
-            cr_assert_eq(ecs.hash_sum, world_ecs_hash_full(&ecs), "round %d", round);
+            if (round % 1000 == 0)
+                world_ecs_settle(&ecs);
+            else
+                settle_in_parts(&ecs);
+            cr_assert_eq(world_ecs_hash(&ecs), world_ecs_hash_full(&ecs), "round %d", round);
         }
     }
     world_ecs_free(&ecs);
@@ -200,7 +252,11 @@ Test(schedule, periods_offsets_and_stages)
     struct world *world = fixture_world(NULL, 1);
     fixture_found(world, 1);
     const struct world_system systems[] = {
-        {.name = "first", .run = run_first, .writes = 1, .every = 5, .offset = 2},
+        {.name = "first",
+         .run = run_first,
+         .writes = WORLD_BIT(WORLD_USES_LIVES),
+         .every = 5,
+         .offset = 2},
         {.name = "second", .run = run_second, .stage = 1, .every = 5, .offset = 2},
     };
     for (world->tick = 0; world->tick < 20; world->tick++)
@@ -221,6 +277,33 @@ Test(schedule, writing_what_was_not_declared_ends_the_process, .signal = 6)
     fixture_found(world, 1);
     const struct world_system system = {
         .name = "liar", .run = write_undeclared, .writes = WORLD_BIT(WORLD_PLACE), .every = 1};
+    world_schedule_run(world, &system, 1);
+}
+
+static void read_undeclared(struct world *world)
+{
+    (void)WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, world_ecs_next(&world->ecs, 0));
+}
+
+Test(schedule, reading_what_was_not_declared_ends_the_process, .signal = 6)
+{
+    struct world *world = fixture_world(NULL, 1);
+    fixture_found(world, 1);
+    const struct world_system system = {
+        .name = "liar", .run = read_undeclared, .reads = WORLD_BIT(WORLD_PLACE), .every = 1};
+    world_schedule_run(world, &system, 1);
+}
+
+static void ask_undeclared(struct world *world)
+{
+    (void)world_ecs_query(&world->ecs, WORLD_QUERY_IDLE);
+}
+
+Test(schedule, a_query_over_what_was_not_declared_ends_the_process, .signal = 6)
+{
+    struct world *world = fixture_world(NULL, 1);
+    const struct world_system system = {
+        .name = "liar", .run = ask_undeclared, .reads = WORLD_BIT(WORLD_FIGHT), .every = 1};
     world_schedule_run(world, &system, 1);
 }
 
