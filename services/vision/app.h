@@ -175,6 +175,19 @@ enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *se
 // --- rpc.c -----------------------------------------------------------------------------------
 
 void vision_rpc_register(struct vision_app *app);
+// The app, if it can answer for the session now; else the call has been failed.
+struct vision_app *vision_rpc_app(struct mm_rpc_call *call, const char *session);
+// Whether there is the empire; else the call has been failed.
+bool vision_rpc_empire_known(struct mm_rpc_call *call, const struct vision_app *app,
+                             uint32_t empire);
+
+// ask.c
+void vision_rpc_explain(Mmorts__Vision__Vision_Service *service,
+                        const Mmorts__Vision__ExplainRequest *input,
+                        Mmorts__Vision__ExplainReply_Closure closure, void *closure_data);
+void vision_rpc_get_cache(Mmorts__Vision__Vision_Service *service,
+                          const Mmorts__Vision__GetCacheRequest *input,
+                          Mmorts__Vision__GetCacheReply_Closure closure, void *closure_data);
 
 // --- lifecycle.c: the hooks of libcommon/service/service.h -----------------------------------
 

@@ -13,8 +13,7 @@ typedef Mmorts__Vision__Vision_Service Service;
 
 enum { AREA_RADIUS_MAX = 64 };
 
-// The app, if it can answer for the session now; else the call has been failed.
-static struct vision_app *ready_app(struct mm_rpc_call *call, const char *session)
+struct vision_app *vision_rpc_app(struct mm_rpc_call *call, const char *session)
 {
     struct vision_app *app = mm_rpc_call_context(call);
     if (strcmp(session, app->session) != 0) {
@@ -29,7 +28,8 @@ static struct vision_app *ready_app(struct mm_rpc_call *call, const char *sessio
     return app;
 }
 
-static bool empire_known(struct mm_rpc_call *call, const struct vision_app *app, uint32_t empire)
+bool vision_rpc_empire_known(struct mm_rpc_call *call, const struct vision_app *app,
+                             uint32_t empire)
 {
     bool known = vision_knows_empire(app->core, empire);
     if (!known)
@@ -42,8 +42,8 @@ static void vision_rpc_get_view(Service *service, const Mmorts__Vision__GetViewR
 {
     (void)service;
     struct mm_rpc_call *call = closure_data;
-    struct vision_app *app = ready_app(call, input->session);
-    if (!app || !empire_known(call, app, input->empire))
+    struct vision_app *app = vision_rpc_app(call, input->session);
+    if (!app || !vision_rpc_empire_known(call, app, input->empire))
         return;
     Mmorts__Vision__GetViewReply reply = MMORTS__VISION__GET_VIEW_REPLY__INIT;
     enum mm_err err = vision_view(app->core, input->empire, &reply.view);
@@ -64,8 +64,8 @@ static void vision_rpc_get_visible_area(Service *service,
 {
     (void)service;
     struct mm_rpc_call *call = closure_data;
-    struct vision_app *app = ready_app(call, input->session);
-    if (!app || !empire_known(call, app, input->empire))
+    struct vision_app *app = vision_rpc_app(call, input->session);
+    if (!app || !vision_rpc_empire_known(call, app, input->empire))
         return;
     struct hex_axial center = {input->q, input->r};
     if (input->radius_hexes > AREA_RADIUS_MAX || !hex_in_bounds(center)) {
@@ -106,8 +106,8 @@ static void vision_rpc_can_see(Service *service, const Mmorts__Vision__CanSeeReq
 {
     (void)service;
     struct mm_rpc_call *call = closure_data;
-    struct vision_app *app = ready_app(call, input->session);
-    if (!app || !empire_known(call, app, input->empire))
+    struct vision_app *app = vision_rpc_app(call, input->session);
+    if (!app || !vision_rpc_empire_known(call, app, input->empire))
         return;
     Mmorts__Vision__CanSeeReply reply = MMORTS__VISION__CAN_SEE_REPLY__INIT;
     struct hex_axial at = {input->q, input->r};
@@ -193,8 +193,9 @@ static void change_sharing(struct mm_rpc_call *call, const char *session,
                            const struct share_change *wanted)
 {
     enum { SHARE_LANE = 2 };
-    struct vision_app *app = ready_app(call, session);
-    if (!app || !empire_known(call, app, wanted->from) || !empire_known(call, app, wanted->to))
+    struct vision_app *app = vision_rpc_app(call, session);
+    if (!app || !vision_rpc_empire_known(call, app, wanted->from) ||
+        !vision_rpc_empire_known(call, app, wanted->to))
         return;
     if (wanted->from == wanted->to) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT, "an empire sees what it sees");
@@ -252,6 +253,12 @@ void vision_rpc_register(struct vision_app *app)
          .permission = MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE,
          .idempotent = true},
         {.method = "CanSee",
+         .permission = MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE,
+         .idempotent = true},
+        {.method = "Explain",
+         .permission = MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE,
+         .idempotent = true},
+        {.method = "GetCache",
          .permission = MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE,
          .idempotent = true},
         {.method = "ShareVision",

@@ -211,6 +211,64 @@ test('questions about hexes, areas and entities', async () => {
     await assert.rejects(ask('CanSee', { session: 'other' }), { code: 'NOT_FOUND' });
 });
 
+test('explanations say by which observer, and why not', async () => {
+    const [ada, bob] = players;
+    const explain = (fields) => visionRpc.call('mmorts.vision.Vision/Explain', { session: SESSION, empire: ada.empire, ...fields });
+    const settlement = own(ada, 'settlement')[0], hidden = own(bob, 'settlement')[0];
+    const mine = await explain({ entity: settlement.raw });
+    assert.deepEqual([mine.visible, mine.reason, mine.owner], [true, 'SEEN_OWN_ENTITY', ada.empire]);
+    const hex = await explain({ q: settlement.q, r: settlement.r });
+    assert.equal(hex.reason, 'SEEN_OWN_SIGHT');
+    assert.equal(hex.sources.length, hex.source_count);
+    const itself = hex.sources.find((source) => String(source.entity) === settlement.raw);
+    assert.deepEqual([itself.empire, itself.q, itself.r, itself.distance_hexes, itself.share], [ada.empire, settlement.q, settlement.r, 0, 'SIGHT_SHARE_OWN']);
+    const unseen = await explain({ entity: hidden.raw });
+    assert.equal(unseen.visible, false);
+    assert.deepEqual([unseen.q, unseen.r, unseen.source_count], [hidden.q, hidden.r, 0]);
+    const known = remembered.get(ada.empire).has(hidden.id);
+    assert.equal(unseen.reason, known ? 'UNSEEN_FOG' : 'UNSEEN_SHROUD');
+    assert.deepEqual((unseen.remembered?.id ?? []).map(String), known ? [hidden.raw] : []);
+    assert.equal((await explain({ entity: '12345' })).reason, 'UNSEEN_NO_ENTITY');
+    assert.equal((await explain({ q: 30000, r: -20000 })).reason, 'UNSEEN_NO_MAP');
+    await assert.rejects(explain({ q: 2000000000, r: 2000000000 }), { code: 'INVALID_ARGUMENT' });
+    await assert.rejects(explain({ empire: 999 }), { code: 'NOT_FOUND' });
+    const http = await fetch(`${vision.http}/rpc/Vision/Explain`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
+    assert.equal(http.status, 401, 'not for everybody');
+});
+
+test('what is explored and remembered, page by page', async () => {
+    const [ada] = players;
+    const page = (fields) => visionRpc.call('mmorts.vision.Vision/GetCache', { session: SESSION, empire: ada.empire, ...fields });
+    const hexes = [], memories = [], rows = [];
+    for (let page_token = ''; ;) {
+        const reply = await page({ page_token, page_size: 3 });
+        for (const chunk of reply.chunks) {
+            assert.ok(chunk.hex_q.length > 0 && Number(chunk.first_seen) <= Number(chunk.last_seen));
+            chunk.hex_q.forEach((q, i) => {
+                hexes.push(`${q},${chunk.hex_r[i]}`);
+                assert.equal(chunk.hex_terrain[i] - 1, truth.terrain.get(hexes.at(-1)));
+            });
+        }
+        reply.remembered?.id.forEach((id, i) => memories.push(`${id} ${reply.remembered_type[i]}`));
+        rows.push(reply.chunks.length + (reply.remembered?.id.length ?? 0));
+        page_token = reply.next_page_token;
+        if (!page_token) break;
+    }
+    assert.ok(rows.slice(0, -1).every((n) => n === 3) && rows.length > 1, `pages of ${rows}`);
+    assert.equal(new Set(hexes).size, hexes.length, 'no hex twice');
+    const { view, tick } = await agree(ada); // who explores on has explored more by now
+    const explored = view.hex_q.map((q, i) => `${q},${view.hex_r[i]}`);
+    const late = explored.filter((hex) => !hexes.includes(hex));
+    assert.ok(hexes.every((hex) => explored.includes(hex)), `a hex that was never seen, at ${tick}`);
+    assert.ok(late.length < explored.length / 2);
+    const typeOf = (raw) => [...remembered.get(ada.empire).values()].find((e) => e.raw === raw)?.type.name;
+    assert.deepEqual(memories.sort(), view.remembered.id.map((id) => `${id} ${typeOf(String(id))}`).sort());
+    await assert.rejects(page({ page_size: 501 }), { code: 'INVALID_ARGUMENT' });
+    for (const page_token of ['x', 'c', 'c12', 'cffffffffffffffffff', 'mFFFFFFFFFFFFFFFF'])
+        await assert.rejects(page({ page_token }), { code: 'INVALID_ARGUMENT' });
+    await assert.rejects(page({ empire: 999 }), { code: 'NOT_FOUND' });
+});
+
 test('the vision stream has a frame for every tick and leads from view to view', async () => {
     const [ada, bob] = players;
     const frames = [];

@@ -5,8 +5,8 @@
 // The truth, from raw positions and from scratch; in the plainest way, so that it can be seen to be
 // right.
 
-static bool lends_to(const struct vision_world *world, const struct truth_entity *entity,
-                     uint32_t to)
+bool vision_truth_lends(const struct vision_world *world, const struct truth_entity *entity,
+                        uint32_t to)
 {
     uint32_t from = entity->owner;
     if (from == to || world->shares[from][to])
@@ -18,6 +18,14 @@ static bool lends_to(const struct vision_world *world, const struct truth_entity
                                                           MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
 }
 
+bool vision_truth_reaches(const struct vision_world *world, const struct truth_entity *observer,
+                          int q, int r)
+{
+    int hex = hex_at(q, r);
+    return observer->looks_sight > 0 && hex >= 0 && world->hex_known[hex] &&
+           steps(q - observer->looks_q, r - observer->looks_r) <= observer->looks_sight;
+}
+
 static void look(const struct vision_world *world, uint32_t empire, bool *visible, bool *detected)
 {
     memset(visible, 0, HEXES);
@@ -25,13 +33,12 @@ static void look(const struct vision_world *world, uint32_t empire, bool *visibl
     for (uint32_t slot = 1; slot < SLOTS; slot++) {
         const struct truth_entity *entity = &world->now[slot];
         int range = entity->looks_sight;
-        if (range == 0 || !lends_to(world, entity, empire))
+        if (range == 0 || !vision_truth_lends(world, entity, empire))
             continue;
         for (int q = entity->looks_q - range; q <= entity->looks_q + range; q++) {
             for (int r = entity->looks_r - range; r <= entity->looks_r + range; r++) {
                 int hex = hex_at(q, r);
-                if (steps(q - entity->looks_q, r - entity->looks_r) > range ||
-                    !world->hex_known[hex])
+                if (!vision_truth_reaches(world, entity, q, r))
                     continue;
                 visible[hex] = true;
                 if (vision_world_types[entity->type].sense ==

@@ -164,7 +164,21 @@ static inline struct truth_memory *memory_slot(struct knowledge *knowledge)
     abort();
 }
 
-// vision_truth.c: what the empire knows after this tick.
+// vision_reader.c
+__attribute__((format(printf, 2, 3))) void vision_world_differ(struct vision_world *world,
+                                                               const char *format, ...);
+void vision_world_compare_empire(struct vision_world *world, uint32_t empire,
+                                 struct knowledge *told);
+// Everything a whole view tells, as a reader would have it.
+void vision_world_read_view(struct vision_world *world, const struct vision *core, uint32_t empire,
+                            struct knowledge *told);
+
+// vision_truth.c: whether the observer sees the hex, whether the empire has its sight, and what the
+// empire knows after this tick.
+bool vision_truth_reaches(const struct vision_world *world, const struct truth_entity *observer,
+                          int q, int r);
+bool vision_truth_lends(const struct vision_world *world, const struct truth_entity *observer,
+                        uint32_t to);
 void vision_truth_update(struct vision_world *world, uint32_t empire);
 
 #endif

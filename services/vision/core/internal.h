@@ -475,6 +475,9 @@ void vision_count_cell(struct vision *vision, struct vision_view *view, enum vis
                        enum vision_source source, uint32_t cell, bool up);
 // Counts the discs of the entities that changed as they are to be now.
 void vision_seats_update(struct vision *vision);
+// Whether the seat's observer sees the hex, as it is counted now; world must have made the hex.
+bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
+                         struct hex_axial at);
 // Benchmark only: the own counters of everybody from nothing.
 void vision_sight_count_anew(struct vision *vision);
 // Without fog: one count everywhere in the chunk for the empire.
@@ -542,8 +545,5 @@ void vision_output_remembered(struct vision *vision, uint32_t empire, uint32_t s
 bool vision_output_view(struct vision *vision, uint32_t empire);
 // Sorts what was noted by empire into the frame's columns.
 const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision);
-// Fills memory columns of `count` rows; the arrays are there already.
-void vision_output_memory_row(Mmorts__Frame__MemoryColumns *columns, size_t row,
-                              const struct vision_memory *memory);
 
 #endif

@@ -224,7 +224,7 @@ static void fill_entities(struct column_fill *fill, Mmorts__Frame__VisionFrame *
     }
 }
 
-void vision_output_memory_row(Mmorts__Frame__MemoryColumns *columns, size_t row,
+void vision_memory_to_columns(Mmorts__Frame__MemoryColumns *columns, size_t row,
                               const struct vision_memory *memory)
 {
     columns->id[row] = memory->id;
@@ -247,7 +247,7 @@ static void fill_memories(struct column_fill *fill, Mmorts__Frame__VisionFrame *
     counts_to_places(frame->remembered_count, fill->places, fill->n);
     for (size_t i = 0; i < output->remembered.count; i++) {
         const struct vision_out_number *note = &output->remembered.items[i];
-        vision_output_memory_row(frame->remembered, place_of(fill, note->empire),
+        vision_memory_to_columns(frame->remembered, place_of(fill, note->empire),
                                  &vision->memories[note->value].row);
     }
     counts_to_places(frame->forgotten_count, fill->places, fill->n);

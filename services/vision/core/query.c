@@ -166,7 +166,7 @@ enum mm_err vision_view(const struct vision *vision, uint32_t number,
     list_entities(vision, empire, frame->entered);
     size_t row = 0;
     for (uint32_t slot = empire->first_memory; slot; slot = vision->memories[slot].next_in_empire)
-        vision_output_memory_row(frame->remembered, row++, &vision->memories[slot].row);
+        vision_memory_to_columns(frame->remembered, row++, &vision->memories[slot].row);
     *out = frame;
     return MM_OK;
 }

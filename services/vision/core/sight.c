@@ -342,6 +342,13 @@ static void seat_step(struct vision *vision, struct vision_entity *entity, unsig
     vision->stats.steps++;
 }
 
+bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
+                         struct hex_axial at)
+{
+    (void)vision;
+    return hex_distance(seat->at, at) <= seat->radius;
+}
+
 static bool moves_count(const struct vision *vision)
 {
     return vision->tick % vision->options.update_interval_ticks == 0;

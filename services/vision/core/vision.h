@@ -128,11 +128,98 @@ Mmorts__Frame__Visibility vision_hex_state(const struct vision *vision, uint32_t
 bool vision_sees_entity(const struct vision *vision, uint32_t empire, uint64_t id,
                         struct hex_axial *at_out);
 
+// Why an empire sees a hex or an entity, or why it does not: the question of whoever may know
+// everything. Values as in mmorts.vision.SightReason and SightShare.
+enum vision_reason {
+    VISION_SEEN_OWN_ENTITY = 1,
+    VISION_SEEN_OWN_SIGHT,
+    VISION_SEEN_LENT,
+    VISION_SEEN_WITHOUT_FOG,
+    VISION_UNSEEN_SHROUD,
+    VISION_UNSEEN_FOG,
+    VISION_UNSEEN_STEALTH,
+    VISION_UNSEEN_NO_ENTITY,
+    VISION_UNSEEN_NO_MAP,
+};
+
+enum vision_share_kind {
+    VISION_SHARE_OWN,
+    VISION_SHARE_ORDERED,
+    VISION_SHARE_ALLIANCE,
+    VISION_SHARE_BEACON,
+};
+
+// An observer whose sight reaches the hex.
+struct vision_source_of {
+    uint64_t id;
+    uint32_t empire;
+    struct hex_axial at; // from where it looks
+    int32_t range_hexes;
+    int32_t distance_hexes;
+    bool detects;
+    enum vision_share_kind share;
+    uint64_t alliance; // 0: none
+};
+
+enum { VISION_SOURCES_MAX = 32 };
+
+struct vision_explanation {
+    enum vision_reason reason;
+    bool visible;
+    Mmorts__Frame__Visibility state; // of the hex
+    struct hex_axial at;             // the hex; {0, 0} without entity
+    uint32_t owner;
+    bool stealthed;
+    struct vision_source_of sources[VISION_SOURCES_MAX]; // own first, then by empire and entity
+    size_t source_count;                                 // how many there are in all
+};
+
+// The entity with that public id, or the hex if it is 0. Costs a look at every observer of those
+// whose sight the empire has. MM_NOT_FOUND: no such empire.
+enum mm_err MM_MUST_USE vision_explain(const struct vision *vision, uint32_t empire, uint64_t id,
+                                       struct hex_axial at, struct vision_explanation *out);
+
 // Everything one empire sees, has explored and remembers. Free with vision_view_free().
 // MM_NOT_FOUND: no such empire.
 enum mm_err MM_MUST_USE vision_view(const struct vision *vision, uint32_t empire,
                                     Mmorts__Frame__VisionFrame **out);
 void vision_view_free(Mmorts__Frame__VisionFrame *view);
+
+// What the empire remembers of the entity; false: nothing.
+struct vision_memory;
+bool vision_recall(const struct vision *vision, uint32_t empire, uint64_t id,
+                   struct vision_memory *out);
+
+// Writes the memory into row `row` of columns whose arrays are there already.
+void vision_memory_to_columns(Mmorts__Frame__MemoryColumns *columns, size_t row,
+                              const struct vision_memory *memory);
+
+// What an empire has explored and remembers, in pages: chunks by (b, a) of their coordinates, then
+// memories by id.
+struct vision_page_place {
+    bool memories; // chunks are done
+    bool begun;    // there is a last one: `after` is its hex_chunk_pack or id
+    uint64_t after;
+};
+
+struct vision_page {
+    struct vision_explored *chunks; // cells: borrowed from the core, until the next frame
+    size_t chunk_count;
+    struct vision_memory *memories;
+    size_t memory_count;
+    bool more;
+    struct vision_page_place next; // if there is more
+};
+
+// At most `size` (> 0) chunks and memories together. Costs a look at all that the empire has of the
+// kind. Free with vision_page_free(). MM_NOT_FOUND: no such empire. MM_RESOURCE_EXHAUSTED: memory.
+enum mm_err MM_MUST_USE vision_page(const struct vision *vision, uint32_t empire,
+                                    struct vision_page_place from, size_t size,
+                                    struct vision_page *out);
+void vision_page_free(struct vision_page *page);
+
+// The terrain of a cell that world has made; 0 if it has not.
+uint8_t vision_terrain(const struct vision *vision, struct hex_axial at);
 
 // --- what is kept in a database --------------------------------------------------------------
 

@@ -26,10 +26,12 @@ static enum vision_fault planted;
 #define VISION_COUNT_FULL 2
 
 #include "services/vision/core/check.c"
+#include "services/vision/core/explain.c"
 #include "services/vision/core/footprint.c"
 #include "services/vision/core/memory.c"
 #include "services/vision/core/mirror.c"
 #include "services/vision/core/order.c"
+#include "services/vision/core/page.c"
 #include "services/vision/core/output.c"
 #include "services/vision/core/query.c"
 #include "services/vision/core/save.c"
