@@ -19,6 +19,7 @@
 #include "services/world/core/world.h"
 #include "services/world/pool.h"
 #include "services/world/store.h"
+#include <stdatomic.h>
 
 enum {
     WORLD_TICK_MS = 1000 / WORLD_TICK_RATE_HZ,
@@ -117,7 +118,7 @@ struct world_shell {
     struct world_pending *pending;
     size_t pending_capacity, pending_first, pending_count;
     uint64_t published_tick, published_hash, committed_tick;
-    uint64_t system_began_ns[WORLD_SYSTEMS_MAX]; // each by the thread that runs it
+    atomic_uint_fast64_t system_spent_ns[WORLD_SYSTEMS_MAX]; // in this tick
 
     // Journal.
     bool commit_running, journal_failing;

@@ -3,11 +3,13 @@
 #include <string.h>
 
 // Who fights whom. A fight is a component of the attacker: it names the target and lives until one
-// of the two is gone, out of sight, or (unless it was ordered) off its leash. `guard` begins fights
-// of those who have nothing better to do; `fight` strikes and follows.
+// of the two is gone, out of sight, or (unless it was ordered) off its leash. `watch` looks for
+// enemies of those who have nothing better to do, `guard` begins their fights; `fight` strikes and
+// follows.
 
 // Each chunk is looked over once in so many ticks.
-#define GUARD_PERIOD 10
+#define WATCH_PERIOD          10
+#define WATCH_CHUNKS_PER_PART 16
 // A fighter looks anew where its target went; and gives up when so many looks led nowhere.
 #define LOOK_TICKS 8
 #define TRIES_MAX  20
@@ -206,38 +208,75 @@ static void end_fight(struct world *world, uint32_t slot, const struct world_fig
     }
 }
 
-// --- guard ---------------------------------------------------------------------------------------
+// --- watch and guard -----------------------------------------------------------------------------
 
 // Idle, or on a march that fights whom it meets.
-static bool on_guard(const struct world *world, uint32_t slot)
+static bool on_guard(const struct world *world, uint32_t slot, const uint64_t *idle,
+                     const uint64_t *ordered)
 {
-    if (type_of(world, slot)->attack == 0 || WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot))
+    if (type_of(world, slot)->attack == 0)
         return false;
-    const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
-    if (!orders)
+    if (mm_bitset_get(idle, slot))
         return world->rules.combat.guard != 0;
+    if (!mm_bitset_get(ordered, slot))
+        return false; // it fights already
+    const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
     return orders->begun && orders->list[0].kind == WORLD_ORDER_ATTACK_MOVE;
 }
 
-void world_system_guard(struct world *world)
+// The chunks that are looked over in this tick: first, first + WATCH_PERIOD, ...
+static uint32_t chunks_watched(const struct world *world)
 {
-    uint32_t cells = world->map.tiling.cells;
-    if (world->alert_max == 0)
-        return;
-    for (uint32_t chunk = (uint32_t)(world->tick % GUARD_PERIOD); chunk < world->map.chunk_count;
-         chunk += GUARD_PERIOD) {
+    uint32_t first = (uint32_t)(world->tick % WATCH_PERIOD);
+    uint32_t chunks = world->map.chunk_count;
+    return chunks > first ? (chunks - first + WATCH_PERIOD - 1) / WATCH_PERIOD : 0;
+}
+
+uint32_t world_divide_watch(struct world *world)
+{
+    uint32_t chunks = world->alert_max > 0 ? chunks_watched(world) : 0;
+    uint32_t parts = world_parts(world, chunks, WATCH_CHUNKS_PER_PART);
+    world->alarm_parts = chunks > 0 ? parts : 0;
+    return world->alarm_parts;
+}
+
+// Only looks, and so may run beside whatever does not move anybody: each part writes down by itself
+// whom its chunks' soldiers see.
+void world_watch_part(struct world *world, uint32_t part)
+{
+    struct world_alarms *alarms = &world->alarms[part];
+    const uint64_t *idle = world_ecs_query(&world->ecs, WORLD_QUERY_IDLE);
+    const uint64_t *ordered = world_ecs_query(&world->ecs, WORLD_QUERY_ORDERED);
+    uint32_t cells = world->map.tiling.cells, watched = chunks_watched(world);
+    uint32_t each = (watched + world->alarm_parts - 1) / world->alarm_parts;
+    uint32_t end = (part + 1) * each < watched ? (part + 1) * each : watched;
+    mm_vec_clear(alarms);
+    for (uint32_t i = part * each; i < end; i++) {
+        uint32_t chunk = (uint32_t)(world->tick % WATCH_PERIOD) + i * WATCH_PERIOD;
         if (!world_sides_meet(&world->sides, &world->map, chunk, world->alert_max))
             continue;
         for (uint32_t cell = chunk * cells; cell < (chunk + 1) * cells; cell++)
             for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
                  slot = world_grid_next(&world->grid, slot)) {
-                uint32_t enemy = on_guard(world, slot) ? nearest_enemy(world, slot) : 0;
-                if (enemy != WORLD_SLOT_NONE)
-                    world_fight_begin(world, slot,
-                                      world_entity_handle(world_ecs_entity(&world->ecs, enemy)),
-                                      false);
+                struct world_alarm alarm = {slot, WORLD_SLOT_NONE};
+                if (on_guard(world, slot, idle, ordered))
+                    alarm.enemy = nearest_enemy(world, slot);
+                if (alarm.enemy != WORLD_SLOT_NONE)
+                    MM_CHECK(mm_vec_push(alarms, alarm));
             }
     }
+}
+
+// Sets upon them, in the order of the parts: as if one had looked at everything.
+void world_system_guard(struct world *world)
+{
+    for (uint32_t part = 0; part < world->alarm_parts; part++)
+        for (size_t i = 0; i < world->alarms[part].count; i++) {
+            struct world_alarm alarm = world->alarms[part].items[i];
+            uint64_t enemy = world_entity_handle(world_ecs_entity(&world->ecs, alarm.enemy));
+            world_fight_begin(world, alarm.slot, enemy, false);
+        }
+    world->alarm_parts = 0;
 }
 
 // --- fight ---------------------------------------------------------------------------------------

@@ -28,9 +28,10 @@ enum {
     WORLD_EVENTS_MAX = 1 << 18,     // told in one tick
     WORLD_SYSTEMS_MAX = 32,
     WORLD_STAGES_MAX = 8,
-    WORLD_THREADS_MAX = 64,      // that a world is lent
-    WORLD_CHUNKS_MAX = 1 << 17,  // then no empire can be founded: RESOURCE_EXHAUSTED
-    WORLD_EMPIRES_MAX = 1 << 16, // then Join says RESOURCE_EXHAUSTED
+    WORLD_THREADS_MAX = 64,                  // that a world is lent
+    WORLD_PARTS_MAX = 4 * WORLD_THREADS_MAX, // of one system, or of one piece of work
+    WORLD_CHUNKS_MAX = 1 << 17,              // then no empire can be founded: RESOURCE_EXHAUSTED
+    WORLD_EMPIRES_MAX = 1 << 16,             // then Join says RESOURCE_EXHAUSTED
     WORLD_SPAWN_KEYS_MAX = 1 << 20,
     WORLD_SAVE_BYTES_MAX = 1 << 30, // a saved state is never larger
 };

@@ -20,7 +20,7 @@ enum mm_err world_schedule_check(const struct world_system *systems, size_t coun
     }
     for (size_t i = 0; i < count; i++) {
         const struct world_system *a = &systems[i];
-        if (!a->name || !a->run)
+        if (!a->name || !a->run == !a->run_part || !a->divide != !a->run_part)
             return refuse(problem, problem_bytes, a, "lacks a name or", "a function");
         if (a->every == 0 || a->offset >= a->every)
             return refuse(problem, problem_bytes, a, "has no period above its", "offset");
@@ -63,23 +63,46 @@ uint32_t world_parts(const struct world *world, size_t items, size_t items_per_p
     return (uint32_t)(parts < most ? parts : most);
 }
 
+struct job {
+    uint32_t system, part;
+};
+
 struct stage {
     struct world *world;
     const struct world_system *systems; // the table
     uint32_t due[WORLD_SYSTEMS_MAX];    // indexes of those that run now
     uint32_t due_count;
+    struct job jobs[WORLD_SYSTEMS_MAX + WORLD_PARTS_MAX];
+    uint32_t job_count;
 };
 
-static void run_system(void *arg, uint32_t i)
+static void run_job(void *arg, uint32_t i)
 {
-    struct stage *stage = arg;
+    const struct stage *stage = arg;
     struct world *world = stage->world;
-    const struct world_system *system = &stage->systems[stage->due[i]];
+    struct job job = stage->jobs[i];
+    const struct world_system *system = &stage->systems[job.system];
     if (world->hook)
-        world->hook(world->hook_ctx, stage->due[i], system->name, true);
-    system->run(world);
+        world->hook(world->hook_ctx, job.system, system->name, true);
+    if (system->run)
+        system->run(world);
+    else
+        system->run_part(world, job.part);
     if (world->hook)
-        world->hook(world->hook_ctx, stage->due[i], system->name, false);
+        world->hook(world->hook_ctx, job.system, system->name, false);
+}
+
+// Those that are not divided come first: they are as long as they are.
+static void add_jobs(struct stage *stage, uint32_t index, bool divided)
+{
+    const struct world_system *system = &stage->systems[index];
+    if (divided != !system->run)
+        return;
+    uint32_t parts = divided ? system->divide(stage->world) : 1;
+    MM_CHECK(parts <= WORLD_PARTS_MAX &&
+             stage->job_count + parts <= sizeof stage->jobs / sizeof stage->jobs[0]);
+    for (uint32_t part = 0; part < parts; part++)
+        stage->jobs[stage->job_count++] = (struct job){index, part};
 }
 
 static void permit(struct world_ecs *ecs, const char *name, uint64_t reads, uint64_t writes)
@@ -89,24 +112,39 @@ static void permit(struct world_ecs *ecs, const char *name, uint64_t reads, uint
     ecs->writable = writes;
 }
 
+// One after the other, each held to what it declared itself.
+static void run_alone(struct stage *stage)
+{
+    for (uint32_t i = 0; i < stage->job_count; i++) {
+        const struct world_system *system = &stage->systems[stage->jobs[i].system];
+        permit(&stage->world->ecs, system->name, system->reads, system->writes);
+        run_job(stage, i);
+    }
+}
+
+static void run_together(struct stage *stage)
+{
+    uint64_t reads = 0, writes = 0;
+    for (uint32_t i = 0; i < stage->due_count; i++) {
+        reads |= stage->systems[stage->due[i]].reads;
+        writes |= stage->systems[stage->due[i]].writes;
+    }
+    permit(&stage->world->ecs, "one of several", reads, writes);
+    world_parallel(stage->world, run_job, stage, stage->job_count);
+}
+
 static void run_stage(struct stage *stage)
 {
     struct world *world = stage->world;
-    bool together = stage->due_count > 1 && world->workers.threads > 1;
-    uint64_t reads = 0, writes = 0;
-    for (uint32_t i = 0; i < stage->due_count; i++) {
-        const struct world_system *system = &stage->systems[stage->due[i]];
-        reads |= system->reads;
-        writes |= system->writes;
-        if (!together) {
-            permit(&world->ecs, system->name, system->reads, system->writes);
-            run_system(stage, i);
-        }
-    }
-    if (together) {
-        permit(&world->ecs, "one of several", reads, writes);
-        world_parallel(world, run_system, stage, stage->due_count);
-    }
+    stage->job_count = 0;
+    for (uint32_t i = 0; i < stage->due_count; i++)
+        add_jobs(stage, stage->due[i], false);
+    for (uint32_t i = 0; i < stage->due_count; i++)
+        add_jobs(stage, stage->due[i], true);
+    if (world->workers.threads < 2 || stage->job_count < 2)
+        run_alone(stage);
+    else
+        run_together(stage);
     permit(&world->ecs, NULL, UINT64_MAX, UINT64_MAX);
     world_flush(world);
 }

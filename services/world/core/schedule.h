@@ -14,9 +14,15 @@ struct world;
 // Where workers are lent (world_set_workers), the systems of a stage that are due do run side by
 // side. A declaration that is not true ends the process when the system is alone in running, so
 // it is found with one thread and not only when two get in each other's way.
+//
+// A system that is divided has no `run`: `divide` says, before anything of the stage runs, into how
+// many parts (up to WORLD_PARTS_MAX, none included), and each is run by itself. Parts must not
+// depend on one another, nor write what another reads.
 struct world_system {
     const char *name;
     void (*run)(struct world *world);
+    uint32_t (*divide)(struct world *world);
+    void (*run_part)(struct world *world, uint32_t part);
     uint64_t reads, writes; // bits of enum world_component_id and WORLD_USES_*
     uint32_t stage;         // ascending in the table, below WORLD_STAGES_MAX
     uint32_t every, offset; // runs in ticks where tick % every == offset

@@ -73,6 +73,11 @@ struct world_deposit_news {
     uint32_t empire, index;
 };
 
+// An idle soldier has seen an enemy.
+struct world_alarm {
+    uint32_t slot, enemy;
+};
+
 struct world_path_request {
     uint64_t ticket;
     uint32_t slot;
@@ -129,6 +134,11 @@ struct world {
     struct {
         MM_VEC(struct world_deposit_news);
     } deposited; // totals that changed, each once
+
+    struct world_alarms {
+        MM_VEC(struct world_alarm);
+    } alarms[WORLD_PARTS_MAX]; // of the present tick's watch, by part
+    uint32_t alarm_parts;
 
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
@@ -237,6 +247,8 @@ bool world_place_to_stand(const struct world *world, uint32_t slot, struct hex_a
                           int32_t range, struct hex_axial *out);
 // Sets upon an entity (by its handle); what it did before must be over.
 void world_fight_begin(struct world *world, uint32_t slot, uint64_t target, bool ordered);
+uint32_t world_divide_watch(struct world *world);
+void world_watch_part(struct world *world, uint32_t part);
 void world_system_guard(struct world *world);
 void world_system_fight(struct world *world);
 

@@ -25,20 +25,12 @@ const struct world_system world_systems[] = {
         .every = 1,
     },
     {
-        .name = "guard",
-        .run = world_system_guard,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(ORDERS) | USES(GRID) | USES(MAP),
-        .writes = HAS(FIGHT) | HAS(ACTIVITY) | MOVING,
-        .stage = 1,
-        .every = 1,
-    },
-    {
         .name = "fight",
         .run = world_system_fight,
         .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
         .writes = HAS(FIGHT) | HAS(HEALTH) | HAS(ORDERS) | HAS(ACTIVITY) | HAS(GATHER) | MOVING |
                   USES(LIVES) | USES(EVENTS),
-        .stage = 2,
+        .stage = 1,
         .every = 1,
     },
     {
@@ -47,7 +39,7 @@ const struct world_system world_systems[] = {
         .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
         .writes = HAS(GATHER) | HAS(CARGO) | HAS(AMOUNT) | HAS(FIGHT) | HAS(ORDERS) |
                   HAS(ACTIVITY) | MOVING | USES(LIVES) | USES(EVENTS) | USES(EMPIRES),
-        .stage = 3,
+        .stage = 2,
         .every = 1,
     },
     {
@@ -55,6 +47,23 @@ const struct world_system world_systems[] = {
         .run = world_system_plan,
         .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
         .writes = MOVING,
+        .stage = 3,
+        .every = 1,
+    },
+    {
+        .name = "watch",
+        .divide = world_divide_watch,
+        .run_part = world_watch_part,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(FIGHT) | HAS(ORDERS) | USES(GRID) | USES(MAP),
+        .writes = USES(ALARMS),
+        .stage = 3,
+        .every = 1,
+    },
+    {
+        .name = "guard",
+        .run = world_system_guard,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | USES(ALARMS),
+        .writes = HAS(FIGHT) | HAS(ACTIVITY) | MOVING,
         .stage = 4,
         .every = 1,
     },
@@ -150,6 +159,8 @@ struct world *world_alloc(const struct world_rules *rules)
     mm_vec_init(&world->queue, SIZE_MAX / sizeof *world->queue.items);
     mm_vec_init(&world->events, WORLD_EVENTS_MAX);
     mm_vec_init(&world->deposited, (size_t)WORLD_EMPIRES_MAX * WORLD_RESOURCES_MAX);
+    for (int i = 0; i < WORLD_PARTS_MAX; i++)
+        mm_vec_init(&world->alarms[i], WORLD_ENTITIES_MAX);
     world_grid_init(&world->grid);
     world->player_of_id = mm_idmap_new(WORLD_EMPIRES_MAX);
     world->slot_of_serial = mm_idmap_new(WORLD_ENTITIES_MAX);
@@ -209,6 +220,8 @@ void world_free(struct world *world)
     mm_idmap_free(world->player_of_id);
     world_sides_free(&world->sides);
     world_grid_free(&world->grid);
+    for (int i = 0; i < WORLD_PARTS_MAX; i++)
+        mm_vec_free(&world->alarms[i]);
     mm_vec_free(&world->events);
     mm_vec_free(&world->deposited);
     mm_free(world->next_settlement);
@@ -323,7 +336,7 @@ enum { SETTLE_MARKS_PER_PART = 2048 };
 struct settling {
     struct world_ecs *ecs;
     size_t words, words_per_part;
-    uint64_t sums[WORLD_THREADS_MAX * 4][WORLD_COMPONENTS];
+    uint64_t sums[WORLD_PARTS_MAX][WORLD_COMPONENTS];
 };
 
 static void settle_part(void *arg, uint32_t i)

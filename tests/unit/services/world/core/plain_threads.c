@@ -60,7 +60,7 @@ static void every_part_is_run_once(uint32_t threads)
 // --- play ----------------------------------------------------------------------------------------
 
 struct tick_trace {
-    uint64_t hash, frame_hash;
+    uint64_t hash, frame_hash, strikes;
 };
 
 static void trace_tick(struct world *world, struct mm_arena *arena, struct tick_trace *trace)
@@ -72,6 +72,8 @@ static void trace_tick(struct world *world, struct mm_arena *arena, struct tick_
     trace->hash = world_state_hash(world);
     trace->frame_hash = mm_hash64(bytes, len, 0);
     mm_free(bytes);
+    for (size_t i = 0; frame->events && i < frame->events->n_kind; i++)
+        trace->strikes += frame->events->kind[i] == MMORTS__FRAME__EVENT_KIND__EVENT_ATTACK;
 }
 
 static void play(struct replay_source *source, uint32_t threads, struct tick_trace *traces)
@@ -113,6 +115,10 @@ static void play_is_the_same(void)
     struct tick_trace *alone = calloc(TICKS + 1, sizeof *alone);
     struct tick_trace *traces = calloc(TICKS + 1, sizeof *traces);
     play(source, 1, alone);
+    uint64_t strikes = 0;
+    for (uint32_t tick = 0; tick <= TICKS; tick++)
+        strikes += alone[tick].strikes;
+    EXPECT(strikes > TICKS / 10); // there is something to watch for
     for (uint32_t threads = 2; threads <= 4; threads += 2) {
         memset(traces, 0, (TICKS + 1) * sizeof *traces);
         play(source, threads, traces);

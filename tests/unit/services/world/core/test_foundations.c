@@ -307,6 +307,71 @@ Test(schedule, a_query_over_what_was_not_declared_ends_the_process, .signal = 6)
     world_schedule_run(world, &system, 1);
 }
 
+// Workers that do what real ones are allowed to do: the last part first.
+static void run_backwards(void *ctx, void (*part)(void *arg, uint32_t i), void *arg, uint32_t parts)
+{
+    *(unsigned *)ctx += parts;
+    while (parts > 0)
+        part(arg, --parts);
+}
+
+static unsigned part_runs[5], beside_runs, hooked[2];
+static uint32_t divide_in_five(struct world *world)
+{
+    (void)world;
+    return 5;
+}
+static void run_part(struct world *world, uint32_t part)
+{
+    cr_assert_eq(world_parts(world, 1000000, 1), 1, "what runs beside others is not divided again");
+    part_runs[part]++;
+}
+static void run_beside(struct world *world)
+{
+    (void)world;
+    beside_runs++;
+}
+static void count_hook(void *ctx, size_t system, const char *name, bool begins)
+{
+    (void)ctx;
+    (void)name;
+    hooked[system] += begins;
+}
+
+Test(schedule, what_is_divided_runs_beside_the_others_of_its_stage)
+{
+    char problem[128];
+    struct world *world = fixture_world(NULL, 1);
+    struct world_system systems[] = {
+        {.name = "divided",
+         .divide = divide_in_five,
+         .run_part = run_part,
+         .writes = 1,
+         .every = 2},
+        {.name = "beside", .run = run_beside, .writes = 2, .every = 1},
+    };
+    cr_assert_eq(world_schedule_check(systems, 2, problem, sizeof problem), MM_OK, "%s", problem);
+    unsigned lent = 0;
+    struct world_workers workers = {.threads = 2, .run = run_backwards, .ctx = &lent};
+    world_set_system_hook(world, count_hook, NULL);
+    for (world->tick = 0; world->tick < 8; world->tick++) {
+        world_set_workers(world, world->tick < 4 ? &workers : NULL);
+        world_schedule_run(world, systems, 2);
+    }
+    for (int part = 0; part < 5; part++)
+        cr_assert_eq(part_runs[part], 4);
+    cr_assert_eq(beside_runs, 8);
+    cr_assert_eq(hooked[0], 20);
+    cr_assert_eq(hooked[1], 8);
+    cr_assert_eq(lent, 2 * 6, "two ticks with both; alone, and without workers, nothing is lent");
+    world_free(world);
+    systems[0].run = run_beside;
+    cr_assert_eq(world_schedule_check(systems, 2, problem, sizeof problem), MM_FAILED_PRECONDITION);
+    systems[0].run = NULL;
+    systems[0].divide = NULL;
+    cr_assert_eq(world_schedule_check(systems, 2, problem, sizeof problem), MM_FAILED_PRECONDITION);
+}
+
 // --- map ----------------------------------------------------------------------------------------
 
 Test(map, cells_hexes_and_steps_agree)
