@@ -1,512 +1,337 @@
-// What sync costs for 50 and 500 clients at 20 Hz: frames as world and vision pack them are
-// unpacked, joined, applied, encoded and sent over loopback TCP, in real time. Every client owns 20
-// entities and sees 10 of its neighbour's; a quarter of them takes a step in every tick, and each
-// own step changes ten hexes. The baseline, in the same run, sends as many bytes in as many
-// messages from a buffer: the floor that the kernel sets. Another process reads everything, checks
-// it and takes the times.
+// What thousands of players cost: the whole game with the scenario `patrol-v1`
+// (docs/performance.md) and real WebSocket clients, all in this process, who decode every message.
+// Afterwards every client's picture is held against an independent count of what its empire saw,
+// tick by tick: a figure of a wrong game is worth nothing. `--help` for other sizes.
 
 #include "libcommon/base/check.h"
-#include "libcommon/base/histogram.h"
-#include "libcommon/base/rng.h"
-#include "services/sync/core/core.h"
-#include "services/sync/core/update.h"
-#include "services/sync/outbox.h"
 #include "tests/support/bench.h"
+#include "tests/support/load_clients.h"
+#include "tests/support/load_floor.h"
+#include "tests/support/load_game.h"
+#include "tests/support/load_truth.h"
+#include "tests/support/process.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+
+static const char help[] =
+    "bench_sync: what thousands of players cost world, vision and sync\n"
+    "\n"
+    "usage: bench_sync [options]      (from the repository's top; make bench-sync builds all)\n"
+    "\n"
+    "  --players N    only so many, instead of 50, 500, 1000, 2000, 5000 and what is held\n"
+    "  --seconds S    measured for each size (default 8)\n"
+    "  --seed N       of the scenario (default 1)\n"
+    "  --stall        also: what 5% of clients who do not read do to the others\n"
+    "  --storm N      also: N clients are cut off at once and come back\n"
+    "  --no-floor     without the bare loop that sends as many bytes\n"
+    "  --help         shows this\n"
+    "\n"
+    "Starts a game of its own (launcher, MariaDB, Redis, six services) in a private directory.\n"
+    "Figures go to build/bench/sync.json. Exit status: 0 measured, else something was wrong:\n"
+    "a client whose picture differs from the truth is.\n";
 
 enum {
-    OWN = 20,
-    FOREIGN = 10,
-    MOVERS = 5,
-    HEXES = 10,
-    SEEN_HEXES = 200,
-    TICKS = 60,
-    CLIENTS_MAX = 500
-};
-#define TICK_NS UINT64_C(50000000)
-#define LIMIT   65536
-
-struct packed {
-    uint8_t *bytes;
-    size_t len;
+    ENTER_MS = 120000,
+    SETTLE_MS = 1500,
+    SLICE_MS = 100,   // commands are given so often
+    STALL_EVERY = 20, // 5% of the clients
+    FLOOR_TICKS = 60,
+    CATCH_UP_MS = 20000,
+    STORM_MS = 60000,
+    HELD_P99_US = 55000,
 };
 
-// What the reading process found.
-struct readings {
-    struct mm_histogram interval_us;
-    uint64_t messages, bytes;
+struct arguments {
+    uint32_t players, storm;
+    unsigned seconds;
+    uint64_t seed;
+    bool stall, no_floor;
 };
 
-struct scene {
-    uint32_t clients;
-    struct mm_rng rng;
-    int32_t q[CLIENTS_MAX * OWN + 1], r[CLIENTS_MAX * OWN + 1];
-    struct packed ticks[TICKS], visions[TICKS];
-    int sockets[CLIENTS_MAX];
-    struct sync_outbox outboxes[CLIENTS_MAX];
-    struct readings *readings; // shared with the reader
-    pid_t reader;
-    int stop; // closing it ends the reader
+// One game with its clients.
+struct run {
+    struct bench *bench;
+    const struct arguments *arguments;
+    uint32_t players;
+    struct load_game *game;
+    struct load_truth *truth;
+    struct load_clients *clients;
 };
 
-static void *zeroed(size_t bytes)
+static double ms(const struct mm_histogram *histogram, uint32_t per_million)
 {
-    void *memory = calloc(1, bytes + 1);
-    MM_CHECK(memory);
-    return memory;
+    return (double)mm_histogram_quantile(histogram, per_million) / 1000;
 }
 
-static uint32_t slot_of(uint32_t client, uint32_t i)
+static void figure(const struct run *run, const char *name, double value, const char *unit)
 {
-    return client * OWN + i + 1;
+    char full[96];
+    (void)snprintf(full, sizeof full, "sync.n%u.%s", run->players, name);
+    bench_figure(run->bench, full, value, unit);
 }
 
-// --- frames --------------------------------------------------------------------------------------
-
-static Mmorts__Frame__TickFrame *copy_tick(const Mmorts__Frame__TickFrame *frame)
+static void quantiles(const struct run *run, const char *name, const struct mm_histogram *histogram)
 {
-    size_t len = mmorts__frame__tick_frame__get_packed_size(frame);
-    uint8_t *bytes = zeroed(len);
-    mmorts__frame__tick_frame__pack(frame, bytes);
-    Mmorts__Frame__TickFrame *copy = mmorts__frame__tick_frame__unpack(NULL, len, bytes);
-    MM_CHECK(copy);
-    free(bytes);
-    return copy;
+    char full[64];
+    (void)snprintf(full, sizeof full, "%s_p50", name);
+    figure(run, full, ms(histogram, 500000), "ms");
+    (void)snprintf(full, sizeof full, "%s_p99", name);
+    figure(run, full, ms(histogram, 990000), "ms");
 }
 
-static Mmorts__Frame__TickFrame *snapshot(struct scene *scene)
+// --- phases --------------------------------------------------------------------------------------
+
+static void must_play(struct run *run, uint32_t count, int timeout_ms, const char *when)
 {
-    static char *type_names[] = {"soldier"}, *terrain_names[] = {"dead", "plains"};
-    static Mmorts__Frame__Kind kinds[] = {MMORTS__FRAME__KIND__KIND_UNIT};
-    static uint32_t one[] = {5, 100}, health[] = {120};
-    uint32_t n = scene->clients * OWN, e = scene->clients;
-    uint32_t *slot = zeroed(n * 4), *type = zeroed(n * 4), *owner = zeroed(n * 4);
-    uint64_t *id = zeroed(n * 8), *empire_id = zeroed(e * 8);
-    uint32_t *number = zeroed(e * 4);
-    int32_t *home = zeroed(e * 4);
-    char **name = zeroed(e * sizeof *name);
-    for (uint32_t i = 0; i < n; i++) {
-        slot[i] = i + 1;
-        id[i] = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-        owner[i] = i / OWN + 1;
-        scene->q[i + 1] = (int32_t)(i / OWN) * 40 + (int32_t)(i % OWN);
-        scene->r[i + 1] = (int32_t)(i % 7);
-    }
-    for (uint32_t i = 0; i < e; i++) {
-        number[i] = i + 1;
-        empire_id[i] = (i + 1) * UINT64_C(0x2545f4914f6cdd1d);
-        name[i] = "player";
-    }
-    Mmorts__Frame__TypeColumns types = MMORTS__FRAME__TYPE_COLUMNS__INIT;
-    types.n_name = types.n_kind = types.n_sight_hexes = types.n_health_max = 1;
-    types.n_ticks_per_hex = types.n_flags = 1;
-    types.name = type_names;
-    types.kind = kinds;
-    types.sight_hexes = types.ticks_per_hex = types.flags = one;
-    types.health_max = health;
-    Mmorts__Frame__TerrainColumns terrains = MMORTS__FRAME__TERRAIN_COLUMNS__INIT;
-    terrains.n_name = terrains.n_move_cost_percent = 2;
-    terrains.name = terrain_names;
-    terrains.move_cost_percent = one;
-    Mmorts__Frame__Catalogue catalogue = MMORTS__FRAME__CATALOGUE__INIT;
-    catalogue.types = &types;
-    catalogue.terrains = &terrains;
-    Mmorts__Frame__SpawnColumns spawned = MMORTS__FRAME__SPAWN_COLUMNS__INIT;
-    spawned.n_entity = spawned.n_id = spawned.n_type = spawned.n_owner = n;
-    spawned.n_q = spawned.n_r = n;
-    spawned.entity = slot;
-    spawned.id = id;
-    spawned.type = type;
-    spawned.owner = owner;
-    spawned.q = scene->q + 1;
-    spawned.r = scene->r + 1;
-    Mmorts__Frame__EmpireColumns empires = MMORTS__FRAME__EMPIRE_COLUMNS__INIT;
-    empires.n_empire = empires.n_id = empires.n_player_id = empires.n_name = e;
-    empires.n_home_q = empires.n_home_r = e;
-    empires.empire = number;
-    empires.id = empires.player_id = empire_id;
-    empires.name = name;
-    empires.home_q = empires.home_r = home;
-    Mmorts__Frame__TickFrame frame = MMORTS__FRAME__TICK_FRAME__INIT;
-    frame.tick = 1;
-    frame.snapshot = true;
-    frame.catalogue = &catalogue;
-    frame.spawned = &spawned;
-    frame.empires = &empires;
-    Mmorts__Frame__TickFrame *copy = copy_tick(&frame);
-    void *all[] = {slot, type, owner, id, empire_id, number, home, name};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-    return copy;
+    if (!load_clients_wait_playing(run->clients, count, timeout_ms))
+        test_fail("%s: %u of %u clients are in the game; the last lost: %s", when,
+                  load_clients_playing(run->clients), count,
+                  load_clients_figures(run->clients)->loss);
 }
 
-static void hex_at(uint32_t client, uint32_t i, int32_t *q, int32_t *r)
+static void open_run(struct run *run)
 {
-    *q = (int32_t)client * 40 + (int32_t)(i % 20);
-    *r = (int32_t)(i / 20);
-}
-
-static Mmorts__Frame__VisionFrame *view_of(struct scene *scene, uint32_t client)
-{
-    uint32_t empire = client + 1, hexes = SEEN_HEXES, entities = OWN + FOREIGN, none = 0;
-    int32_t q[SEEN_HEXES], r[SEEN_HEXES];
-    Mmorts__Frame__Visibility state[SEEN_HEXES];
-    uint32_t terrain[SEEN_HEXES], entered[OWN + FOREIGN];
-    for (uint32_t i = 0; i < SEEN_HEXES; i++) {
-        hex_at(client, i, &q[i], &r[i]);
-        state[i] = MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE;
-        terrain[i] = 2;
-    }
-    for (uint32_t i = 0; i < OWN; i++)
-        entered[i] = slot_of(client, i);
-    for (uint32_t i = 0; i < FOREIGN; i++)
-        entered[OWN + i] = slot_of((client + 1) % scene->clients, i);
-    Mmorts__Frame__VisionFrame f = MMORTS__FRAME__VISION_FRAME__INIT;
-    f.tick = 1;
-    f.snapshot = true;
-    f.n_empire = f.n_hex_count = f.n_entered_count = f.n_left_count = 1;
-    f.n_remembered_count = f.n_forgotten_count = 1;
-    f.empire = &empire;
-    f.hex_count = &hexes;
-    f.entered_count = &entities;
-    f.left_count = f.remembered_count = f.forgotten_count = &none;
-    f.n_hex_q = f.n_hex_r = f.n_hex_state = f.n_hex_terrain = SEEN_HEXES;
-    f.hex_q = q;
-    f.hex_r = r;
-    f.hex_state = state;
-    f.hex_terrain = terrain;
-    f.n_entered = OWN + FOREIGN;
-    f.entered = entered;
-    size_t len = mmorts__frame__vision_frame__get_packed_size(&f);
-    uint8_t *bytes = zeroed(len);
-    mmorts__frame__vision_frame__pack(&f, bytes);
-    Mmorts__Frame__VisionFrame *copy = mmorts__frame__vision_frame__unpack(NULL, len, bytes);
-    free(bytes);
-    return copy;
-}
-
-static void make_tick(struct scene *scene, uint32_t t)
-{
-    uint32_t n = scene->clients * MOVERS;
-    uint32_t *slot = zeroed(n * 4);
-    int32_t *q = zeroed(n * 4), *r = zeroed(n * 4);
-    for (uint32_t i = 0; i < n; i++) {
-        slot[i] = slot_of(i / MOVERS, (t * MOVERS + i % MOVERS) % OWN);
-        q[i] = scene->q[slot[i]] += (int32_t)(t % 2) * 2 - 1;
-        r[i] = scene->r[slot[i]];
-    }
-    Mmorts__Frame__PositionColumns moved = MMORTS__FRAME__POSITION_COLUMNS__INIT;
-    moved.n_entity = moved.n_q = moved.n_r = n;
-    moved.entity = slot;
-    moved.q = q;
-    moved.r = r;
-    Mmorts__Frame__TickFrame frame = MMORTS__FRAME__TICK_FRAME__INIT;
-    frame.tick = 2 + t;
-    frame.moved = &moved;
-    struct packed *out = &scene->ticks[t];
-    out->len = mmorts__frame__tick_frame__get_packed_size(&frame);
-    out->bytes = zeroed(out->len);
-    mmorts__frame__tick_frame__pack(&frame, out->bytes);
-    free(slot);
-    free(q);
-    free(r);
-}
-
-static void make_vision(struct scene *scene, uint32_t t)
-{
-    uint32_t e = scene->clients, n = e * MOVERS * HEXES;
-    uint32_t *empire = zeroed(e * 4), *count = zeroed(e * 4), *none = zeroed(e * 4);
-    int32_t *q = zeroed(n * 4), *r = zeroed(n * 4);
-    uint32_t *terrain = zeroed(n * 4);
-    Mmorts__Frame__Visibility *state = zeroed(n * sizeof *state);
-    for (uint32_t i = 0; i < n; i++) {
-        hex_at(i / (MOVERS * HEXES), i % (MOVERS * HEXES), &q[i], &r[i]);
-        state[i] = t % 2 ? MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE
-                         : MMORTS__FRAME__VISIBILITY__VISIBILITY_FOG;
-    }
-    for (uint32_t i = 0; i < e; i++) {
-        empire[i] = i + 1;
-        count[i] = MOVERS * HEXES;
-    }
-    Mmorts__Frame__VisionFrame f = MMORTS__FRAME__VISION_FRAME__INIT;
-    f.tick = 2 + t;
-    f.n_empire = f.n_hex_count = f.n_entered_count = f.n_left_count = e;
-    f.n_remembered_count = f.n_forgotten_count = e;
-    f.empire = empire;
-    f.hex_count = count;
-    f.entered_count = f.left_count = f.remembered_count = f.forgotten_count = none;
-    f.n_hex_q = f.n_hex_r = f.n_hex_state = f.n_hex_terrain = n;
-    f.hex_q = q;
-    f.hex_r = r;
-    f.hex_state = state;
-    f.hex_terrain = terrain;
-    struct packed *out = &scene->visions[t];
-    out->len = mmorts__frame__vision_frame__get_packed_size(&f);
-    out->bytes = zeroed(out->len);
-    mmorts__frame__vision_frame__pack(&f, out->bytes);
-    void *all[] = {empire, count, none, q, r, terrain, state};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-}
-
-// --- the reading process -------------------------------------------------------------------------
-
-struct stream {
-    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-    size_t have, need; // of the header
-    uint64_t left;     // of the payload
-    uint64_t last_ns;
-};
-
-static void take(struct stream *s, struct readings *readings, const uint8_t *data, size_t len)
-{
-    while (len > 0) {
-        if (s->left > 0) {
-            size_t n = s->left < len ? (size_t)s->left : len;
-            s->left -= n;
-            data += n;
-            len -= n;
-        } else {
-            s->header[s->have++] = *data++;
-            len--;
-            s->need = s->have < 2 ? 2 : s->header[1] < 126 ? 2 : s->header[1] == 126 ? 4 : 10;
-            if (s->have < s->need)
-                continue;
-            MM_CHECK(s->header[0] == 0x81);
-            s->left = s->need == 2 ? s->header[1] : 0;
-            for (size_t i = 2; i < s->need; i++)
-                s->left = s->left << 8 | s->header[i];
-            s->have = 0;
-        }
-        if (s->left > 0 || s->have > 0)
-            continue;
-        uint64_t now = bench_now_ns();
-        if (s->last_ns)
-            mm_histogram_record(&readings->interval_us, (now - s->last_ns) / 1000);
-        s->last_ns = now;
-        readings->messages++;
-    }
-}
-
-static void read_all(struct readings *readings, const int *sockets, uint32_t count, int stop)
-{
-    int epoll = epoll_create1(0);
-    struct stream *streams = zeroed(count * sizeof *streams);
-    for (uint32_t i = 0; i <= count; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-        MM_CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, i < count ? sockets[i] : stop, &event) == 0);
-    }
-    static uint8_t buf[65536];
-    for (;;) {
-        struct epoll_event events[64];
-        int n = epoll_wait(epoll, events, 64, -1);
-        for (int i = 0; i < n; i++) {
-            uint32_t which = events[i].data.u32;
-            if (which == count && n == 1)
-                return; // told to stop, and nothing else is left to read
-            if (which == count)
-                continue;
-            ssize_t got = recv(sockets[which], buf, sizeof buf, MSG_DONTWAIT);
-            if (got <= 0)
-                continue;
-            readings->bytes += (uint64_t)got;
-            take(&streams[which], readings, buf, (size_t)got);
-        }
-    }
-}
-
-static void start_reader(struct scene *scene)
-{
-    scene->readings = mmap(NULL, sizeof *scene->readings, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    MM_CHECK(scene->readings != MAP_FAILED);
-    int listener = socket(AF_INET, SOCK_STREAM, 0), peers[CLIENTS_MAX], stop[2], on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    MM_CHECK(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 512) == 0);
-    MM_CHECK(getsockname(listener, (struct sockaddr *)&address, &len) == 0 && pipe(stop) == 0);
-    for (uint32_t i = 0; i < scene->clients; i++) {
-        peers[i] = socket(AF_INET, SOCK_STREAM, 0);
-        MM_CHECK(connect(peers[i], (struct sockaddr *)&address, len) == 0);
-        scene->sockets[i] = accept(listener, NULL, NULL);
-        MM_CHECK(scene->sockets[i] >= 0);
-        setsockopt(scene->sockets[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        sync_outbox_init(&scene->outboxes[i], (size_t)1 << 20);
-    }
-    close(listener);
-    scene->reader = fork();
-    MM_CHECK(scene->reader >= 0);
-    if (scene->reader == 0) {
-        close(stop[1]);
-        read_all(scene->readings, peers, scene->clients, stop[0]);
-        _exit(0);
-    }
-    close(stop[0]);
-    scene->stop = stop[1];
-    for (uint32_t i = 0; i < scene->clients; i++)
-        close(peers[i]);
-}
-
-static void end_reader(struct scene *scene)
-{
-    close(scene->stop);
-    int status;
-    MM_CHECK(waitpid(scene->reader, &status, 0) == scene->reader && status == 0);
-    for (uint32_t i = 0; i < scene->clients; i++) {
-        close(scene->sockets[i]);
-        sync_outbox_free(&scene->outboxes[i]);
-    }
-}
-
-// --- the two ways --------------------------------------------------------------------------------
-
-static void wait_until(uint64_t ns)
-{
-    struct timespec when = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR) {
-    }
-}
-
-struct result {
-    double cpu_s, bytes, p50_ms, p99_ms;
-};
-
-static struct result result_of(struct scene *scene, uint64_t cpu_ns)
-{
-    end_reader(scene);
-    const struct readings *readings = scene->readings;
-    MM_CHECK(readings->messages == (uint64_t)scene->clients * TICKS);
-    struct result result = {
-        .cpu_s = (double)cpu_ns / 1e9 / ((double)TICKS * (double)TICK_NS / 1e9),
-        .bytes = (double)readings->bytes / scene->clients / TICKS,
-        .p50_ms = (double)mm_histogram_quantile(&readings->interval_us, 500000) / 1000,
-        .p99_ms = (double)mm_histogram_quantile(&readings->interval_us, 990000) / 1000,
+    load_raise_limits(2 * run->players);
+    run->game = load_game_start(run->players, run->arguments->seed);
+    run->truth =
+        load_truth_start(load_game_world_rpc(run->game), load_game_world_stream(run->game));
+    struct load_options options = {
+        .port = load_game_port(run->game),
+        .count = run->players,
+        .narrow_every = run->arguments->stall ? STALL_EVERY : 0,
+        .token = load_game_token,
+        .arg = run->game,
     };
-    munmap(scene->readings, sizeof *scene->readings);
-    return result;
+    run->clients = load_clients_new(&options);
+    uint64_t before = load_game_rss_bytes(run->game, "sync");
+    load_clients_open(run->clients, 0, run->players);
+    must_play(run, run->players, ENTER_MS, "at the beginning");
+    load_clients_run(run->clients, bench_now_ns() + (uint64_t)SETTLE_MS * 1000000);
+    uint64_t after = load_game_rss_bytes(run->game, "sync");
+    figure(run, "memory_per_client", ((double)after - (double)before) / run->players, "bytes");
+    quantiles(run, "enter", &load_clients_figures(run->clients)->enter_us);
 }
 
-static void open_core(struct scene *scene, struct sync_core *core)
+// Plays for so long; about one client in a thousand gives a command in each slice.
+static void play(struct run *run, unsigned milliseconds)
 {
-    MM_CHECK(sync_core_init(core) == MM_OK);
-    MM_CHECK(sync_core_world_snapshot(core, snapshot(scene)) == MM_OK);
-    for (uint32_t i = 0; i < scene->clients; i++) {
-        struct sync_view *view = sync_core_view_open(core, i + 1);
-        MM_CHECK(view);
-        view->user = (void *)(uintptr_t)(i + 1);
-        Mmorts__Frame__VisionFrame *answer = view_of(scene, i);
-        MM_CHECK(sync_core_view_load(core, view, 7, answer) == MM_OK);
-        mmorts__frame__vision_frame__free_unpacked(answer, NULL);
-    }
-    MM_CHECK(sync_core_step(core) == SYNC_STEP_DELTAS && core->live_count == scene->clients);
-}
-
-static void tick_core(struct scene *scene, struct sync_core *core, struct sync_encoder *encoder,
-                      uint32_t t)
-{
-    const struct packed *tick = &scene->ticks[t], *vision = &scene->visions[t];
-    sync_core_push_tick(core, mmorts__frame__tick_frame__unpack(NULL, tick->len, tick->bytes));
-    sync_core_push_vision(core, 7,
-                          mmorts__frame__vision_frame__unpack(NULL, vision->len, vision->bytes));
-    MM_CHECK(sync_core_step(core) == SYNC_STEP_DELTAS);
-    MM_CHECK(core->touched.count == scene->clients);
-    for (size_t i = 0; i < core->touched.count; i++) {
-        struct sync_view *view = core->touched.items[i];
-        uint32_t client = (uint32_t)(uintptr_t)view->user - 1;
-        MM_CHECK(sync_encode_view(encoder, core, view) && encoder->messages.count == 1);
-        MM_CHECK(sync_outbox_send_messages(&scene->outboxes[client], scene->sockets[client],
-                                           encoder, LIMIT) == SYNC_SENT);
-        if (sync_outbox_waiting(&scene->outboxes[client]) > 0)
-            MM_CHECK(sync_outbox_flush(&scene->outboxes[client], scene->sockets[client]) ==
-                     SYNC_SENT);
+    static uint32_t turn;
+    uint64_t now = bench_now_ns(), end = now + (uint64_t)milliseconds * 1000000;
+    while (now < end) {
+        now += (uint64_t)SLICE_MS * 1000000;
+        for (uint32_t i = 0; i <= run->players / 1000; i++)
+            (void)load_clients_command(run->clients, (turn += 37) % run->players);
+        load_clients_run(run->clients, now);
     }
 }
 
-static struct result run_core(struct scene *scene, struct sync_core *core)
+static double measure_cpu(struct run *run)
 {
-    struct sync_encoder encoder;
-    sync_encoder_init(&encoder);
-    start_reader(scene);
-    uint64_t begin = bench_now_ns(), cpu = bench_cpu_ns();
-    for (uint32_t t = 0; t < TICKS; t++) {
-        wait_until(begin + t * TICK_NS);
-        tick_core(scene, core, &encoder, t);
-    }
-    cpu = bench_cpu_ns() - cpu;
-    sync_encoder_free(&encoder);
-    return result_of(scene, cpu);
-}
-
-static struct result run_bare(struct scene *scene, size_t bytes)
-{
-    start_reader(scene);
-    uint8_t *buffer = zeroed(bytes + SYNC_WS_HEADER_BYTES_MAX);
-    size_t header = sync_ws_header(buffer, SYNC_WS_TEXT, bytes);
-    uint64_t begin = bench_now_ns(), cpu = bench_cpu_ns();
-    for (uint32_t t = 0; t < TICKS; t++) {
-        wait_until(begin + t * TICK_NS);
-        for (uint32_t i = 0; i < scene->clients; i++)
-            MM_CHECK(send(scene->sockets[i], buffer, header + bytes, MSG_NOSIGNAL) ==
-                     (ssize_t)(header + bytes));
-    }
-    cpu = bench_cpu_ns() - cpu;
-    free(buffer);
-    return result_of(scene, cpu);
-}
-
-static void measure(struct bench *bench, uint32_t clients)
-{
-    struct scene *scene = zeroed(sizeof *scene);
-    scene->clients = clients;
-    mm_rng_seed(&scene->rng, 1);
-    struct sync_core *core = zeroed(sizeof *core);
-    open_core(scene, core);
-    for (uint32_t t = 0; t < TICKS; t++) {
-        make_tick(scene, t);
-        make_vision(scene, t);
-    }
-    struct result sync = run_core(scene, core);
-    struct result bare = run_bare(scene, (size_t)sync.bytes - 4);
+    static const char *const services[] = {"world", "vision", "sync"};
+    uint64_t cpu[3], begin_ns = bench_now_ns(), own = bench_cpu_ns();
+    double total = 0, sync = 0;
     char name[64];
-    (void)snprintf(name, sizeof name, "clients_%u.cpu", clients);
-    bench_compare(bench, name, sync.cpu_s, bare.cpu_s, "s/s");
-    (void)snprintf(name, sizeof name, "clients_%u.update", clients);
-    bench_figure(bench, name, sync.bytes, "bytes");
-    (void)snprintf(name, sizeof name, "clients_%u.interval_p50", clients);
-    bench_compare(bench, name, sync.p50_ms, bare.p50_ms, "ms");
-    (void)snprintf(name, sizeof name, "clients_%u.interval_p99", clients);
-    bench_compare(bench, name, sync.p99_ms, bare.p99_ms, "ms");
-    for (uint32_t t = 0; t < TICKS; t++) {
-        free(scene->ticks[t].bytes);
-        free(scene->visions[t].bytes);
+    for (int i = 0; i < 3; i++)
+        cpu[i] = load_game_cpu_ns(run->game, services[i]);
+    load_clients_reset(run->clients);
+    play(run, run->arguments->seconds * 1000);
+    double seconds = (double)(bench_now_ns() - begin_ns) / 1e9;
+    for (int i = 0; i < 3; i++) {
+        sync = (double)(load_game_cpu_ns(run->game, services[i]) - cpu[i]) / 1e9 / seconds;
+        total += sync;
+        (void)snprintf(name, sizeof name, "sync.cpu.n%u.%s", run->players, services[i]);
+        bench_figure(run->bench, name, sync, "s/s");
     }
-    sync_core_free(core);
-    free(core);
-    free(scene);
+    (void)snprintf(name, sizeof name, "sync.cpu.n%u.total", run->players);
+    bench_figure(run->bench, name, total, "s/s");
+    figure(run, "cpu_of_the_clients", (double)(bench_cpu_ns() - own) / 1e9 / seconds, "s/s");
+    const struct load_figures *figures = load_clients_figures(run->clients);
+    (void)snprintf(name, sizeof name, "sync.bytes.n%u.json", run->players);
+    bench_figure(run->bench, name, (double)figures->bytes / run->players / seconds, "bytes/s");
+    figure(run, "updates", (double)figures->updates / run->players / seconds, "1/s");
+    figure(run, "entity_updates", (double)figures->entities / run->players / seconds, "1/s");
+    quantiles(run, "interval", &figures->interval_us);
+    quantiles(run, "ack", &figures->ack_us);
+    quantiles(run, "visible", &figures->visible_us);
+    if (figures->lost || figures->refused)
+        test_fail("%llu clients lost (%s), %llu commands refused (%s)",
+                  (unsigned long long)figures->lost, figures->loss,
+                  (unsigned long long)figures->refused, figures->refusal);
+    if (!run->arguments->no_floor) {
+        double floor = load_floor(
+            run->players, (size_t)((double)figures->bytes / (double)figures->updates), FLOOR_TICKS);
+        figure(run, "floor", floor, "s/s");
+        (void)snprintf(name, sizeof name, "sync.floor.ratio.n%u", run->players);
+        bench_figure(run->bench, name, sync / floor, "x");
+    }
+    return total;
 }
 
-int main(void)
+// The others' intervals, and sync's memory, before and while a twentieth does not read.
+static void measure_stall(struct run *run)
 {
+    double before_mib = (double)load_game_rss_bytes(run->game, "sync") / 1048576;
+    load_clients_reset(run->clients);
+    play(run, run->arguments->seconds * 1000);
+    figure(run, "stall.interval_p99_before",
+           ms(&load_clients_figures(run->clients)->interval_us, 990000), "ms");
+    for (uint32_t i = 0; i < run->players; i += STALL_EVERY)
+        load_clients_stall(run->clients, i, true);
+    load_clients_reset(run->clients);
+    play(run, run->arguments->seconds * 1000);
+    figure(run, "stall.interval_p99_during",
+           ms(&load_clients_figures(run->clients)->interval_us, 990000), "ms");
+    double after_mib = (double)load_game_rss_bytes(run->game, "sync") / 1048576;
+    figure(run, "stall.memory_before", before_mib, "MiB");
+    figure(run, "stall.memory_during", after_mib, "MiB");
+    for (uint32_t i = 0; i < run->players; i += STALL_EVERY)
+        load_clients_stall(run->clients, i, false);
+    must_play(run, run->players, CATCH_UP_MS, "after they read again");
+}
+
+static void measure_storm(struct run *run, uint32_t count)
+{
+    load_clients_close(run->clients, 0, count);
+    load_clients_run(run->clients, bench_now_ns() + 100 * UINT64_C(1000000));
+    load_clients_reset(run->clients);
+    uint64_t begin = bench_now_ns();
+    load_clients_open(run->clients, 0, count);
+    must_play(run, run->players, STORM_MS, "after the storm");
+    figure(run, "storm_clients", count, "");
+    figure(run, "storm", (double)(bench_now_ns() - begin) / 1e9, "s");
+}
+
+static void judge(struct run *run)
+{
+    // All must be told of one more tick: who missed the last ones would not be noticed otherwise.
+    uint64_t tick = load_truth_tick(run->truth) + 1;
+    if (!load_clients_wait_tick(run->clients, tick, CATCH_UP_MS))
+        test_fail("not every client was told of tick %llu", (unsigned long long)tick);
+    struct load_witness *witnesses = calloc(run->players, sizeof *witnesses);
+    MM_CHECK(witnesses);
+    for (uint32_t i = 0; i < run->players; i++)
+        witnesses[i] = (struct load_witness){load_game_empire(run->game, i),
+                                             load_clients_view(run->clients, i)};
+    uint32_t whose = 0;
+    const char *fault = load_clients_fault(run->clients, &whose);
+    load_game_stop(run->game);
+    struct load_verdict verdict = load_truth_judge(run->truth, witnesses, run->players);
+    figure(run, "checked", (double)verdict.checked, "pictures");
+    figure(run, "in_sight", (double)verdict.seen / (double)verdict.checked, "entities");
+    if (fault)
+        test_fail("client %u: %s", whose, fault);
+    if (verdict.wrong || verdict.unknown || verdict.checked < run->players)
+        test_fail("%llu of %llu pictures are wrong, %llu of unknown ticks; %s",
+                  (unsigned long long)verdict.wrong, (unsigned long long)verdict.checked,
+                  (unsigned long long)verdict.unknown, verdict.first);
+    free(witnesses);
+    load_truth_free(run->truth);
+    load_clients_free(run->clients);
+}
+
+struct measured {
+    uint32_t players;
+    double cpu;
+    bool held; // 20 Hz
+};
+
+static struct measured measure(struct bench *bench, const struct arguments *arguments,
+                               uint32_t players)
+{
+    struct run run = {.bench = bench, .arguments = arguments, .players = players};
+    open_run(&run);
+    struct measured measured = {.players = players, .cpu = measure_cpu(&run)};
+    const struct load_figures *figures = load_clients_figures(run.clients);
+    double wanted = 20.0 * arguments->seconds * players;
+    measured.held = mm_histogram_quantile(&figures->interval_us, 990000) <= HELD_P99_US &&
+                    (double)figures->ticks > 0.98 * wanted;
+    if (arguments->stall)
+        measure_stall(&run);
+    if (arguments->storm)
+        measure_storm(&run, arguments->storm < players ? arguments->storm : players);
+    judge(&run);
+    return measured;
+}
+
+// --- all sizes -----------------------------------------------------------------------------------
+
+static void measure_all(struct bench *bench, struct arguments *arguments)
+{
+    static const uint32_t sizes[] = {50, 500, 1000, 2000, 5000};
+    struct measured of[5];
+    uint32_t held = 0;
+    for (int i = 0; i < 5; i++) {
+        arguments->stall = sizes[i] == 500;
+        arguments->storm = sizes[i] == 2000 ? 2000 : 0;
+        of[i] = measure(bench, arguments, sizes[i]);
+        held = of[i].held ? sizes[i] : held;
+    }
+    arguments->stall = false;
+    arguments->storm = 0;
+    arguments->no_floor = true;
+    // Where it ends between the last two sizes.
+    for (uint32_t players = 4000; held == 2000 && players > 2000; players -= 1000)
+        if (measure(bench, arguments, players).held)
+            held = players;
+    bench_figure(bench, "sync.clients_held", held, "");
+    bench_figure(bench, "sync.exponent",
+                 log(of[3].cpu / of[1].cpu) / log((double)of[3].players / of[1].players), "");
+}
+
+static bool parse(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option options[] = {
+        {"players", required_argument, NULL, 'p'}, {"seconds", required_argument, NULL, 's'},
+        {"seed", required_argument, NULL, 'e'},    {"stall", no_argument, NULL, 't'},
+        {"storm", required_argument, NULL, 'm'},   {"no-floor", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+    };
+    *arguments = (struct arguments){.seconds = 8, .seed = 1};
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        switch (option) {
+        case 'p':
+            arguments->players = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            arguments->seconds = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'e':
+            arguments->seed = strtoull(optarg, NULL, 10);
+            break;
+        case 't':
+            arguments->stall = true;
+            break;
+        case 'm':
+            arguments->storm = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'f':
+            arguments->no_floor = true;
+            break;
+        default:
+            (void)fputs(help, option == 'h' ? stdout : stderr);
+            exit(option == 'h' ? 0 : 2);
+        }
+    }
+    return optind == argc && arguments->seconds > 0 && arguments->players <= 20000;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments;
+    if (!parse(argc, argv, &arguments)) {
+        (void)fputs(help, stderr);
+        return 2;
+    }
     struct bench *bench = bench_open(
-        "sync",
-        "50 and 500 clients at 20 Hz over loopback TCP, 3 s each: 20 own entities and 10 of "
-        "a neighbour's in sight, a quarter steps and 50 hexes change every tick; baseline: "
-        "sending as many bytes from a buffer");
-    measure(bench, 50);
-    measure(bench, 500);
+        "sync", "patrol-v1: empires of 5 watchers (sight 8) and 15 walkers, one unit per 40 hexes, "
+                "each steps once in 5 ticks; one real client each, on the same machine");
+    if (arguments.players)
+        (void)measure(bench, &arguments, arguments.players);
+    else
+        measure_all(bench, &arguments);
     return bench_close(bench);
 }

@@ -1,0 +1,165 @@
+// Every client sees exactly what its empire sees, at every tick: the whole game with the scenario
+// `patrol-v1`, real clients of whom 5% read too slowly, services that are killed and clients that
+// come back; afterwards every picture is held against an independent count (load_truth.h). The
+// argument is the number of players; 120 without one.
+
+#include "libcommon/base/check.h"
+#include "tests/support/bench.h"
+#include "tests/support/load_clients.h"
+#include "tests/support/load_game.h"
+#include "tests/support/load_truth.h"
+#include "tests/support/plain.h"
+#include "tests/support/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PLAYERS = 120,
+    ENTER_MS = 60000,
+    BACK_MS = 60000,
+    CATCH_UP_MS = 30000,
+    PLAY_MS = 2500,
+    SLOW_EVERY = 20,
+    SLOW_BYTES = 6000, // a second, of some 16,000
+};
+
+struct scene {
+    uint32_t players;
+    struct load_game *game;
+    struct load_truth *truth;
+    struct load_clients *clients;
+};
+
+static void play(struct scene *scene, unsigned milliseconds)
+{
+    load_clients_run(scene->clients, bench_now_ns() + (uint64_t)milliseconds * 1000000);
+}
+
+static void wait_playing(struct scene *scene, int timeout_ms, const char *after)
+{
+    if (!load_clients_wait_playing(scene->clients, scene->players, timeout_ms))
+        test_fail("after %s: %u of %u clients are in the game; the last lost: %s", after,
+                  load_clients_playing(scene->clients), scene->players,
+                  load_clients_figures(scene->clients)->loss);
+}
+
+static void slow_down(struct scene *scene, uint32_t bytes_per_second)
+{
+    for (uint32_t i = 0; i < scene->players; i += SLOW_EVERY)
+        load_clients_slow(scene->clients, i, bytes_per_second);
+}
+
+static void open_scene(struct scene *scene)
+{
+    load_raise_limits(2 * scene->players);
+    scene->game = load_game_start(scene->players, 7);
+    scene->truth =
+        load_truth_start(load_game_world_rpc(scene->game), load_game_world_stream(scene->game));
+    struct load_options options = {
+        .port = load_game_port(scene->game),
+        .count = scene->players,
+        .narrow_every = SLOW_EVERY,
+        .come_back = true,
+        .token = load_game_token,
+        .arg = scene->game,
+    };
+    scene->clients = load_clients_new(&options);
+    load_clients_open(scene->clients, 0, scene->players);
+    wait_playing(scene, ENTER_MS, "the start");
+}
+
+// Kills a service and plays on until it is back and everybody is told of what is true now.
+static void survive(struct scene *scene, const char *service)
+{
+    int64_t until = test_now_ms() + BACK_MS;
+    uint64_t from = load_truth_tick(scene->truth);
+    load_game_kill(scene->game, service);
+    while (!load_game_is_ready(scene->game)) {
+        play(scene, 20);
+        if (test_now_ms() > until)
+            test_fail("%s does not come back", service);
+    }
+    // What was on its way when it died does not count.
+    play(scene, 200);
+    wait_playing(scene, BACK_MS, service);
+    uint64_t tick = load_truth_tick(scene->truth) + 1;
+    if (!load_clients_wait_tick(scene->clients, tick, CATCH_UP_MS))
+        test_fail("after the end of %s not everybody is told of tick %llu", service,
+                  (unsigned long long)tick);
+    load_truth_excuse(scene->truth, from, tick);
+    play(scene, PLAY_MS);
+}
+
+static void reconnect(struct scene *scene)
+{
+    load_clients_close(scene->clients, 0, scene->players / 2);
+    play(scene, 100);
+    load_clients_open(scene->clients, 0, scene->players / 2);
+    wait_playing(scene, BACK_MS, "reconnecting");
+    play(scene, PLAY_MS);
+}
+
+// How often the slow ones were told everything again because they could not follow.
+static size_t times_behind(const struct scene *scene)
+{
+    size_t times = 0;
+    for (uint32_t i = 0; i < scene->players; i += SLOW_EVERY) {
+        const struct load_view *view = load_clients_view(scene->clients, i);
+        for (size_t n = 1; n < view->log_count; n++)
+            times += view->log[n].began_anew;
+    }
+    return times;
+}
+
+static void judge(struct scene *scene)
+{
+    uint64_t tick = load_truth_tick(scene->truth) + 1;
+    EXPECT(load_clients_wait_tick(scene->clients, tick, CATCH_UP_MS));
+    struct load_witness *witnesses = calloc(scene->players, sizeof *witnesses);
+    MM_CHECK(witnesses);
+    for (uint32_t i = 0; i < scene->players; i++)
+        witnesses[i] = (struct load_witness){load_game_empire(scene->game, i),
+                                             load_clients_view(scene->clients, i)};
+    uint32_t whose = 0;
+    const char *fault = load_clients_fault(scene->clients, &whose);
+    if (fault)
+        printf("client %u: %s\n", whose, fault);
+    EXPECT(!fault);
+    load_game_stop(scene->game);
+    struct load_verdict verdict = load_truth_judge(scene->truth, witnesses, scene->players);
+    printf("%llu pictures of %.1f entities checked, %llu wrong, %llu of ticks that were not "
+           "recorded; the slow fell behind %zu times\n",
+           (unsigned long long)verdict.checked, (double)verdict.seen / (double)verdict.checked,
+           (unsigned long long)verdict.wrong, (unsigned long long)verdict.unknown,
+           times_behind(scene));
+    if (verdict.wrong)
+        printf("%s\n", verdict.first);
+    EXPECT(verdict.wrong == 0);
+    // Most of the time was played, and almost all that was told could be checked.
+    EXPECT(verdict.checked > (uint64_t)scene->players * 150);
+    EXPECT(verdict.unknown * 20 < verdict.checked);
+    EXPECT(verdict.seen > 25 * verdict.checked);
+    free(witnesses);
+    load_truth_free(scene->truth);
+}
+
+int main(int argc, char **argv)
+{
+    struct scene scene = {.players = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : PLAYERS};
+    if (scene.players < SLOW_EVERY)
+        test_fail("at least %d players", SLOW_EVERY);
+    open_scene(&scene);
+    play(&scene, PLAY_MS);
+    slow_down(&scene, SLOW_BYTES);
+    play(&scene, 2 * PLAY_MS);
+    survive(&scene, "sync");
+    survive(&scene, "vision");
+    survive(&scene, "world");
+    reconnect(&scene);
+    slow_down(&scene, 0);
+    judge(&scene);
+    load_clients_free(scene.clients);
+    return plain_finish();
+}

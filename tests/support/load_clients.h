@@ -1,0 +1,77 @@
+#ifndef TESTS_SUPPORT_LOAD_CLIENTS_H
+#define TESTS_SUPPORT_LOAD_CLIENTS_H
+
+#include "libcommon/base/histogram.h"
+#include "tests/support/load_view.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Thousands of real WebSocket clients in one thread, on an epoll loop of their own. Each keeps its
+// picture of the game (load_view.h); every message is decoded. A client that is closed without
+// having been told to counts as lost, and says why.
+
+enum load_state {
+    LOAD_CLOSED,
+    LOAD_CONNECTING, // TCP
+    LOAD_SHAKING,    // the handshake is on its way
+    LOAD_ENTERING,   // connected; the first full state is awaited
+    LOAD_PLAYING,
+};
+
+struct load_options {
+    uint16_t port; // of sync, on 127.0.0.1
+    uint32_t count;
+    uint32_t entering_max; // clients on their way in at once; 0: 200
+    uint32_t narrow_every; // each so-many-th client has a small receive buffer; 0: none
+    // Token of client `index`; valid until the next call.
+    const char *(*token)(void *arg, uint32_t index);
+    void *arg;
+    bool come_back; // who is sent away or cut off connects again, with the last tick
+};
+
+struct load_figures {
+    struct mm_histogram interval_us; // between a client's updates, less 50 ms for each tick between
+                                     // them in which nothing changed for it
+    struct mm_histogram ack_us;      // from a command to its acknowledgement
+    struct mm_histogram visible_us;  // from a command to the update that shows it obeyed
+    struct mm_histogram enter_us;    // from connect() to the first full state
+    uint64_t bytes, messages, updates, entities;
+    uint64_t ticks; // that the intervals cover
+    uint64_t commands, refused, lost, entered;
+    char refusal[32]; // the last refusal's code
+    char loss[96];    // how the last one was lost
+};
+
+struct load_clients;
+
+struct load_clients *load_clients_new(const struct load_options *options);
+void load_clients_free(struct load_clients *clients);
+
+// Has all clients from `from` to before `to` connect, no more than entering_max at once.
+void load_clients_open(struct load_clients *clients, uint32_t from, uint32_t to);
+// Closes them, at once and without a word.
+void load_clients_close(struct load_clients *clients, uint32_t from, uint32_t to);
+// From now on the client reads nothing, or reads again.
+void load_clients_stall(struct load_clients *clients, uint32_t index, bool stalled);
+// Has it read at most so many bytes a second; 0: as fast as it can.
+void load_clients_slow(struct load_clients *clients, uint32_t index, uint32_t bytes_per_second);
+
+// Handles what happens until that time (monotonic nanoseconds).
+void load_clients_run(struct load_clients *clients, uint64_t until_ns);
+// Runs until so many play, or the time is over. True if they do.
+bool load_clients_wait_playing(struct load_clients *clients, uint32_t count, int timeout_ms);
+// Runs until every playing client has been told of that tick or a later one.
+bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int timeout_ms);
+
+uint32_t load_clients_playing(const struct load_clients *clients);
+// Sends one of its own units elsewhere; false if it knows none or a command is unanswered.
+bool load_clients_command(struct load_clients *clients, uint32_t index);
+
+struct load_figures *load_clients_figures(struct load_clients *clients);
+void load_clients_reset(struct load_clients *clients);
+struct load_view *load_clients_view(struct load_clients *clients, uint32_t index);
+// The first fault that any client found, or NULL; *index says whose.
+const char *load_clients_fault(const struct load_clients *clients, uint32_t *index);
+
+#endif

@@ -1,0 +1,144 @@
+#include "tests/support/load_view.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+// The reader of the load tool: a checker must be known to see what is wrong.
+
+#define UNIT_1 "unit_0000000000001"
+#define UNIT_2 "unit_0000000000002"
+#define WELCOME                                                                                    \
+    "{\"type\":\"welcome\",\"payload\":{\"empire_id\":\"empire_0000000000007\",\"next_seq\":9}}"
+#define FULL                                                                                       \
+    "{\"type\":\"update\",\"tick\":5,\"full\":true,\"appeared\":[{\"id\":\"" UNIT_1                \
+    "\",\"pos\":[3,-4],\"owner\":\"empire_0000000000007\",\"data\":{\"target\":null}},"            \
+    "{\"id\":\"" UNIT_2                                                                            \
+    "\",\"pos\":[0,1],\"health\":7}],\"vision\":[{\"hex\":[3,-4],\"state\":2}]}"
+
+static struct load_view view;
+static struct load_message message;
+
+static bool take(const char *text)
+{
+    return load_view_take_text(&view, text, strlen(text), &message);
+}
+
+static void begin(void)
+{
+    load_view_init(&view);
+    cr_assert(take(WELCOME) && message.news == LOAD_NEWS_WELCOME && message.next_seq == 9);
+    cr_assert(take(FULL) && message.news == LOAD_NEWS_UPDATE && message.full && message.complete);
+}
+
+static void finish(void)
+{
+    load_view_free(&view);
+}
+
+TestSuite(load_view, .init = begin, .fini = finish);
+
+Test(load_view, a_full_state_is_the_sum_of_its_entities)
+{
+    cr_assert_eq(view.count, 2u);
+    cr_assert_eq(view.hash, load_hash(1, 3, -4) + load_hash(2, 0, 1));
+    cr_assert(view.own_id == 1 && view.own_q == 3 && view.own_r == -4);
+    cr_assert(view.log_count == 1 && view.log[0].tick == 5 && view.log[0].began_anew);
+}
+
+Test(load_view, changes_and_departures_move_the_hash)
+{
+    cr_assert(take("{\"type\":\"update\",\"tick\":6,\"changed\":[{\"id\":\"" UNIT_1
+                   "\",\"pos\":[4,-4]}],\"disappeared\":[\"" UNIT_2 "\"]}"));
+    cr_assert_eq(message.entities, 2u);
+    cr_assert(view.count == 1 && view.hash == load_hash(1, 4, -4));
+    cr_assert(view.log_count == 2 && view.log[1].tick == 6 && !view.log[1].began_anew);
+    cr_assert(take("{\"type\":\"update\",\"tick\":6,\"changed\":[{\"id\":\"" UNIT_1
+                   "\",\"pos\":[5,-4]}]}"));
+    cr_assert(view.log_count == 2 && view.log[1].hash == load_hash(1, 5, -4),
+              "the last word of a tick counts");
+}
+
+Test(load_view, many_entities_come_and_go)
+{
+    char text[160];
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 500; i++) {
+            (void)snprintf(text, sizeof text,
+                           "{\"type\":\"update\",\"tick\":7,\"appeared\":[{\"id\":"
+                           "\"unit_%013u\",\"pos\":[%u,%u]}]}",
+                           1000 + 7 * i, i, round);
+            cr_assert(take(text), "%s", view.fault);
+        }
+        cr_assert_eq(view.count, 502u);
+        for (unsigned i = 0; i < 500; i++) {
+            (void)snprintf(text, sizeof text,
+                           "{\"type\":\"update\",\"tick\":7,\"disappeared\":[\"unit_%013u\"]}",
+                           1000 + 7 * ((i * 133 + 50) % 500));
+            cr_assert(take(text));
+        }
+        cr_assert_eq(view.count, 2u);
+        cr_assert_eq(view.hash, load_hash(1, 3, -4) + load_hash(2, 0, 1));
+    }
+}
+
+Test(load_view, the_watched_order_is_noticed)
+{
+    view.watch_id = 1;
+    view.watch_q = 9;
+    view.watch_r = -4;
+    cr_assert(take("{\"type\":\"update\",\"tick\":6,\"changed\":[{\"id\":\"" UNIT_1
+                   "\",\"data\":{\"target\":[8,-4]}}]}"));
+    cr_assert_not(message.watched);
+    cr_assert(take("{\"type\":\"update\",\"tick\":7,\"changed\":[{\"id\":\"" UNIT_1
+                   "\",\"data\":{\"activity\":\"moving\",\"target\":[9,-4]}}]}"));
+    cr_assert(message.watched);
+}
+
+Test(load_view, everything_told_again_begins_with_nothing)
+{
+    cr_assert(take("{\"type\":\"explored_hexes\",\"reset\":true,\"hexes\":[]}"));
+    cr_assert(view.count == 0 && view.hash == 0 && !view.complete);
+    cr_assert(
+        take("{\"type\":\"update\",\"tick\":8,\"empires\":[{\"id\":\"e\",\"name\":\"\\\"\"}]}"));
+    cr_assert(!message.complete && view.log_count == 1, "not before the full state");
+}
+
+Test(load_view, answers)
+{
+    cr_assert(take("{\"type\":\"ack\",\"payload\":{\"seq\":12,\"tick\":6}}"));
+    cr_assert(message.news == LOAD_NEWS_ACK && message.seq == 12);
+    cr_assert(take("{\"type\":\"error\",\"payload\":{\"code\":\"cooldown\",\"message\":\"No.\","
+                   "\"seq\":13}}"));
+    cr_assert(message.news == LOAD_NEWS_ERROR && message.seq == 13);
+    cr_assert_str_eq(message.code, "cooldown");
+    cr_assert(
+        take("{\"type\":\"roster\",\"payload\":{\"players\":[{\"a\":[1.5,{}],\"b\":{}},[]]}}"));
+    cr_assert_eq(message.news, LOAD_NEWS_OTHER);
+}
+
+Test(load_view, what_is_wrong_is_said)
+{
+    static const char *const wrong[] = {
+        "{\"type\":\"update\",\"tick\":4}",
+        "{\"type\":\"update\",\"tick\":6,\"changed\":[{\"id\":\"unit_0000000000003\"}]}",
+        "{\"type\":\"update\",\"tick\":6,\"changed\":[{\"pos\":[1,2]}]}",
+        "{\"type\":\"update\",\"tick\":6,\"appeared\":[{\"id\":\"" UNIT_1 "\"}]}",
+        "{\"type\":\"update\",\"tick\":6,\"appeared\":[{\"id\":\"unit_1\",\"pos\":[1,2]}]}",
+        "{\"type\":\"update\",\"full\":true}",
+        "{\"type\":\"update\",\"tick\":6",
+        "{\"type\":\"update\",\"tick\":6}}",
+        "{\"type\":\"update\",\"tick\":6,\"jobs\":[1,2}}",
+        "{\"type\":\"update\",\"tick\":6,}",
+        "{\"type\":\"update\" \"tick\":6}",
+        "{\"type\":\"chat\",\"payload\":{\"message\":\"a\n\"}}",
+        "{\"tick\":6}",
+        "{\"type\":\"chat",
+        "",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        view.fault[0] = '\0';
+        cr_assert_not(take(wrong[i]), "%s", wrong[i]);
+        cr_assert(view.fault[0] != '\0');
+    }
+}
