@@ -16,9 +16,14 @@ struct header {
 #define STATE_FREE UINT64_C(0xf4ee0b1ec7f4ee0b)
 #define STATE_USED UINT64_C(0x05ed0b1ec705ed0b)
 
+enum { LINE_BYTES = 64 };
+
 struct slab {
-    alignas(max_align_t) struct slab *next;
+    alignas(LINE_BYTES) struct slab *next;
 };
+
+// From here on objects with their headers fill whole cache lines, so as to touch no line more.
+enum { LARGE_BYTES = 256 };
 
 enum { SLAB_OBJECTS_FIRST = 16, SLAB_OBJECTS_MAX = 4096 };
 
@@ -43,7 +48,8 @@ struct mm_pool *mm_pool_new(size_t object_bytes, size_t objects_max)
     if (!pool)
         return NULL;
     pool->object_bytes = object_bytes;
-    pool->stride = sizeof(struct header) + (object_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t align = object_bytes >= LARGE_BYTES ? LINE_BYTES : ALIGN;
+    pool->stride = (sizeof(struct header) + object_bytes + align - 1) / align * align;
     pool->objects_max = objects_max;
     pool->fail_countdown = -1;
     return pool;
@@ -71,7 +77,7 @@ static bool grow(struct mm_pool *pool)
         count = left;
     if (count == 0)
         return false;
-    struct slab *slab = mm_malloc(sizeof *slab + count * pool->stride);
+    struct slab *slab = mm_calloc_aligned(LINE_BYTES, sizeof *slab + count * pool->stride);
     if (!slab)
         return false;
     slab->next = pool->slabs;

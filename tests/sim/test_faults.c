@@ -13,6 +13,8 @@ enum vision_fault {
     FAULT_STEALTH_IGNORED,         // stealthed entities are seen by everybody
     FAULT_MEMORY_KNOWS_TOO_MUCH,   // remembered as it is, not as it was seen
     FAULT_MEMORY_OUTLIVES_REVEAL,  // its place is seen again without it, the memory stays
+    FAULT_BEACONS_UNLENT,          // allies do not see what beacons see
+    FAULT_ALLY_STAYS,              // who left an alliance goes on lending and borrowing
     FAULT_UNDERFLOW_UNCHECKED,     // with any fault: goes on where the core would abort
 };
 static enum vision_fault planted;

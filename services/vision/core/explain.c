@@ -74,7 +74,7 @@ static void look_through(struct search *search, uint32_t from)
     for (uint32_t slot = lender->first_owned; slot; slot = vision->entities[slot].next_owned) {
         const struct vision_entity *entity = &vision->entities[slot];
         const struct vision_seat *seat = &entity->seat;
-        if (!seat->view || (search->detectors_only && !seat->detects) ||
+        if (!seat->active || (search->detectors_only && !seat->detects) ||
             !vision_seat_reaches(vision, seat, search->at))
             continue;
         struct vision_source_of source = {

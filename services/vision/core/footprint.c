@@ -1,19 +1,21 @@
 #include "libcommon/base/alloc.h"
 #include "services/vision/core/internal.h"
 
+#include <string.h>
+
 // Where an observer stands within its chunk decides which cells of which chunks its disc covers;
 // that does not depend on the chunk, so it is worked out once per radius and cell. Counting a disc
-// or a step is then a run through arrays of cell numbers, chunk by chunk, without any coordinate
-// arithmetic.
+// or a step is then a run through words of bits, chunk by chunk, without any coordinate arithmetic.
 
 struct footprint_builder {
     const struct hex_tiling *tiling;
+    uint64_t *chunk; // scratch: one chunk's bits
     struct {
         MM_VEC(struct vision_group);
     } groups;
     struct {
-        MM_VEC(uint16_t);
-    } cells;
+        MM_VEC(uint64_t);
+    } masks;
     bool exhausted;
 };
 
@@ -28,34 +30,46 @@ static uint8_t near_of(struct hex_chunk at)
     return FOOTPRINT_FAR;
 }
 
-// Appends the groups of one shape: the offsets around `from`, a cell of chunk (0, 0). Two passes
-// per chunk met, so that a group's cells lie side by side.
+// The cells of the shape that lie in the chunk, as bits; what is 0 before and behind is left out.
+static void add_group(struct footprint_builder *builder, struct hex_chunk chunk,
+                      struct hex_axial from, struct hex_offsets offsets)
+{
+    size_t words = MM_BITSET_WORDS(builder->tiling->cells);
+    memset(builder->chunk, 0, words * sizeof *builder->chunk);
+    for (size_t i = 0; i < offsets.count; i++) {
+        struct hex_chunk of;
+        uint32_t cell = hex_chunk_cell(builder->tiling, hex_add(from, offsets.items[i]), &of);
+        if (hex_chunk_equal(of, chunk))
+            mm_bitset_set(builder->chunk, cell);
+    }
+    size_t first = 0;
+    while (builder->chunk[first] == 0)
+        first++;
+    while (builder->chunk[words - 1] == 0)
+        words--;
+    struct vision_group group = {.a = (int16_t)chunk.a,
+                                 .b = (int16_t)chunk.b,
+                                 .near = near_of(chunk),
+                                 .first_word = (uint8_t)first,
+                                 .words = (uint8_t)(words - first),
+                                 .first = (uint32_t)builder->masks.count};
+    for (size_t w = first; w < words; w++)
+        builder->exhausted |= !mm_vec_push(&builder->masks, builder->chunk[w]);
+    builder->exhausted |= !mm_vec_push(&builder->groups, group);
+}
+
+// Appends the groups of one shape: the offsets around `from`, a cell of chunk (0, 0).
 static void add_shape(struct footprint_builder *builder, struct hex_axial from,
                       struct hex_offsets offsets)
 {
     size_t first_group = builder->groups.count;
-    for (size_t i = 0; i < offsets.count; i++) {
+    for (size_t i = 0; i < offsets.count && !builder->exhausted; i++) {
         struct hex_chunk chunk = hex_chunk_of(builder->tiling, hex_add(from, offsets.items[i]));
         bool known = false;
         for (size_t g = first_group; g < builder->groups.count && !known; g++)
             known = builder->groups.items[g].a == chunk.a && builder->groups.items[g].b == chunk.b;
-        if (known)
-            continue;
-        struct vision_group group = {.a = (int16_t)chunk.a,
-                                     .b = (int16_t)chunk.b,
-                                     .near = near_of(chunk),
-                                     .first = (uint32_t)builder->cells.count};
-        for (size_t k = i; k < offsets.count; k++) {
-            struct hex_chunk of;
-            uint32_t cell = hex_chunk_cell(builder->tiling, hex_add(from, offsets.items[k]), &of);
-            if (!hex_chunk_equal(of, chunk))
-                continue;
-            builder->exhausted |= !mm_vec_push(&builder->cells, (uint16_t)cell);
-            group.count++;
-        }
-        builder->exhausted |= !mm_vec_push(&builder->groups, group);
-        if (builder->exhausted)
-            return;
+        if (!known)
+            add_group(builder, chunk, from, offsets);
     }
 }
 
@@ -63,37 +77,32 @@ struct vision_footprint *vision_footprint_new(const struct hex_tiling *tiling, i
 {
     struct footprint_builder builder = {.tiling = tiling};
     mm_vec_init(&builder.groups, UINT32_MAX / 2);
-    mm_vec_init(&builder.cells, UINT32_MAX / 2);
+    mm_vec_init(&builder.masks, UINT32_MAX / 2);
+    builder.chunk = mm_calloc(MM_BITSET_WORDS(tiling->cells), sizeof *builder.chunk);
     struct vision_footprint *footprint = mm_calloc(1, sizeof *footprint);
     uint32_t *first_group = mm_calloc((size_t)tiling->cells * SHAPES + 1, sizeof *first_group);
-    if (!footprint || !first_group)
-        goto fail;
-    for (uint32_t cell = 0; cell < tiling->cells; cell++) {
+    builder.exhausted = !builder.chunk || !footprint || !first_group;
+    for (uint32_t cell = 0; cell < tiling->cells && !builder.exhausted; cell++) {
         struct hex_axial from = tiling->offsets[cell];
-        for (unsigned shape = 0; shape < SHAPES; shape++) {
+        for (unsigned shape = 0; shape < SHAPES && !builder.exhausted; shape++) {
             first_group[cell * SHAPES + shape] = (uint32_t)builder.groups.count;
-            struct hex_offsets offsets = shape == SHAPE_DISC ? hex_disc_offsets(radius)
-                                         : shape < SHAPE_LEAVE
-                                             ? hex_disc_enter(radius, shape - SHAPE_ENTER)
-                                             : hex_disc_leave(radius, shape - SHAPE_LEAVE);
-            if (VISION_FAULT(RING_OFF_BY_ONE) && shape >= SHAPE_LEAVE)
-                offsets = hex_disc_leave(radius - 1, shape - SHAPE_LEAVE);
-            add_shape(&builder, from, offsets);
-            if (builder.exhausted)
-                goto fail;
+            add_shape(&builder, from,
+                      shape == SHAPE_DISC ? hex_disc_offsets(radius)
+                                          : hex_disc_enter(radius, shape - SHAPE_RING));
         }
+    }
+    mm_free(builder.chunk);
+    if (builder.exhausted) {
+        mm_vec_free(&builder.groups);
+        mm_vec_free(&builder.masks);
+        mm_free(first_group);
+        mm_free(footprint);
+        return NULL;
     }
     first_group[(size_t)tiling->cells * SHAPES] = (uint32_t)builder.groups.count;
     *footprint = (struct vision_footprint){
-        .groups = builder.groups.items, .first_group = first_group, .cells = builder.cells.items};
+        .groups = builder.groups.items, .first_group = first_group, .masks = builder.masks.items};
     return footprint;
-
-fail:
-    mm_vec_free(&builder.groups);
-    mm_vec_free(&builder.cells);
-    mm_free(first_group);
-    mm_free(footprint);
-    return NULL;
 }
 
 void vision_footprint_free(struct vision_footprint *footprint)
@@ -102,6 +111,6 @@ void vision_footprint_free(struct vision_footprint *footprint)
         return;
     mm_free(footprint->groups);
     mm_free(footprint->first_group);
-    mm_free(footprint->cells);
+    mm_free(footprint->masks);
     mm_free(footprint);
 }

@@ -38,40 +38,57 @@
 enum vision_sense { SENSE_SIGHT, SENSE_DETECT, SENSE_BEACON, SENSES };
 enum vision_source { SOURCE_OWN, SOURCE_LENT, SOURCES };
 
-// How many observers (own) or lending empires (lent) see each cell. The counts are bytes, for a
-// chunk's to lie in five cache lines; what a byte cannot hold is counted in `excess`.
-struct vision_plane {
-    uint32_t nonzero;    // cells whose count is not 0
-    uint32_t *excess;    // per cell, beyond VISION_COUNT_FULL; NULL: nowhere
-    uint64_t occupied[]; // a bit for each cell whose count is not 0; then the counts
-};
-#ifndef VISION_COUNT_FULL // tests compile the core with less
-#define VISION_COUNT_FULL 255
+// Counts are bits of 64 cells side by side: so 64 counters are added to at once, and those of a
+// chunk lie in three cache lines. A count is its bits' number, and VISION_COUNT_FULL times its
+// count in the next plane; that is not 0 only where the bits are not all 0, so that they tell what
+// is counted at all.
+#ifndef VISION_COUNT_BITS // tests compile the core with less
+#define VISION_COUNT_BITS 4
 #endif
+#define VISION_COUNT_FULL ((1U << VISION_COUNT_BITS) - 1)
 
-struct vision_view;
-
-struct vision_active {
-    struct vision_view *view;
-    // The same empire's views of the six neighbour chunks; NULL until first asked for.
-    struct vision_view *neighbors[HEX_DIRECTIONS];
-    struct vision_plane *planes[SENSES][SOURCES]; // NULL: all zero
-    uint32_t place_in_empire;                     // in empire->actives
-    uint32_t watcher;                             // slot in the chunk's watchers
-    uint32_t told;                                // hexes in BITS_CHANGED
-    // BITS_COUNT bitsets of vision->words words each, see vision_bits().
-    uint64_t bits[];
+// How many observers (own) or lending empires (lent) see each cell.
+struct vision_plane {
+    struct vision_plane *next; // NULL: all 0
+    uint64_t digits[]
+                   [VISION_COUNT_BITS]; // of each word's cells the lowest bits, the next ones, ...
 };
 
 enum vision_bits {
     BITS_VISIBLE,  // as told in the last frame: by own or lent sight
-    BITS_DETECTED, // likewise for the second sense
-    BITS_OWN_VISIBLE,
-    BITS_OWN_DETECTED, // of the own planes alone; kept only while the empire lends its sight
-    BITS_OWN_BEACON,
-    BITS_CHANGED,    // after settling, until the tick's end: BITS_VISIBLE became another
-    BITS_DISCOVERED, // likewise: of these, seen for the first time
-    BITS_COUNT       // CHANGED and DISCOVERED lie side by side: they are wiped together
+    BITS_EXPLORED, // as the view's
+    BITS_CHANGED,  // BITS_VISIBLE became another, if dirty_round is this one
+    BITS_COUNT
+};
+enum vision_seldom_bits {
+    SELDOM_DETECTED, // as BITS_VISIBLE for the second sense
+    // Of the own planes alone; kept only while the empire lends its sight.
+    SELDOM_OWN_VISIBLE,
+    SELDOM_OWN_DETECTED,
+    SELDOM_OWN_BEACON,
+    SELDOM_COUNT
+};
+
+struct vision_view;
+
+// What few actives have.
+struct vision_seldom {
+    struct vision_plane *planes[SENSES][SOURCES]; // NULL: all zero; own sight's is the active's
+    uint64_t bits[];                              // SELDOM_COUNT bitsets of vision->words words
+};
+
+// An empire's view of a chunk while anything of it is visible. At the default chunk radius this is,
+// with its pool's header, six cache lines: nearly all that a step touches.
+struct vision_active {
+    struct vision_view *view;
+    struct vision_seldom *seldom; // NULL: nothing of it
+    // The same empire's in the six neighbour chunks, both ways; NULL: not active.
+    struct vision_active *neighbors[HEX_DIRECTIONS];
+    uint32_t empire;
+    uint32_t chunk;
+    uint32_t watcher;     // slot in the chunk's watchers
+    uint32_t dirty_round; // == vision->round: counted in this tick
+    uint64_t bits[];      // BITS_COUNT bitsets of vision->words words, then the plane of own sight
 };
 
 struct vision_view {
@@ -81,7 +98,6 @@ struct vision_view {
     struct vision_view *next_of_empire;
     struct vision_view *next_unsaved;
     uint32_t first_memory; // whose place is in this chunk; 0 = none
-    bool dirty;            // in vision->dirty_views
     bool unsaved;          // in the unsaved queue
     uint64_t first_seen;
     uint64_t last_seen; // when the last visible cell was lost; meaningless while active
@@ -100,7 +116,6 @@ struct vision_chunk {
     uint32_t *first_entity; // per cell, 0 = none; NULL until something stands in the chunk
     uint64_t *occupied;     // a bit for each cell where something stands; made with first_entity
     uint32_t entities;
-    uint32_t neighbors[HEX_DIRECTIONS]; // chunk index + 1, 0 = not looked up
     struct {
         MM_VEC(struct vision_watcher);
     } watchers;
@@ -117,7 +132,7 @@ struct vision_viewer {
 
 // An observer's disc as it is counted now.
 struct vision_seat {
-    struct vision_view *view; // where it stands; NULL: nothing is counted
+    struct vision_active *active; // where it stands; NULL: nothing is counted
     uint32_t cell;
     int32_t radius;
     bool detects;
@@ -155,12 +170,21 @@ struct vision_change {
     bool spawned;
     bool gone;
     bool resight; // its viewers may have changed
+    bool foreign; // its owner is another than it was
     uint32_t owner;
     uint32_t chunk;
     uint32_t cell;
     int32_t health;
     struct hex_axial at;
 };
+
+// An observer's turn, and its place in vision->changes; to be sorted.
+struct vision_ordered {
+    uint32_t owner;
+    uint32_t entity;
+    uint32_t change; // ORDERED_POSTPONED: none, it moved before
+};
+#define ORDERED_POSTPONED UINT32_MAX
 
 struct vision_type {
     uint32_t kind;
@@ -218,6 +242,7 @@ struct vision_empire {
     struct {
         MM_VEC(struct vision_relation);
     } borrowers;                        // who sees what this one sees; ascending
+    uint32_t lenders;                   // of how many it is a borrower
     struct mm_idmap *memories;          // public id -> slot; NULL until the first
     uint32_t first_memory, last_memory; // in the order of storing
     uint32_t memory_count;
@@ -226,7 +251,7 @@ struct vision_empire {
 
 // A cell that an empire began or ceased to see (or to detect) in this tick.
 struct vision_flip {
-    struct vision_view *view;
+    struct vision_active *active;
     uint32_t cell;
     bool revealed; // visible now and not before
 };
@@ -250,24 +275,25 @@ struct vision_share_order {
 
 // --- footprints: what an observer sees, by chunk ---------------------------------------------
 
-// The cells of one shape that lie in one chunk. near: 0 = the shape's own chunk, 1..6 = its
-// neighbour in direction near - 1, FOOTPRINT_FAR = only (a, b) tells.
+// The cells of one shape that lie in one chunk, as bits. near: 0 = the shape's own chunk, 1..6 =
+// its neighbour in direction near - 1, FOOTPRINT_FAR = only (a, b) tells.
 struct vision_group {
     int16_t a, b; // chunk relative to the shape's
     uint8_t near;
-    uint32_t first; // in cells
-    uint32_t count;
+    uint8_t first_word; // of the chunk's bitset; there are `words` from here on, the others are 0
+    uint8_t words;
+    uint32_t first; // in masks
 };
 #define FOOTPRINT_FAR 255
 
-// Shapes of one cell as the observer's place: the disc, and per direction of a step the hexes that
-// enter (for the new place) and leave (for the old one).
-enum { SHAPE_DISC = 0, SHAPE_ENTER = 1, SHAPE_LEAVE = 7, SHAPES = 13 };
+// Shapes of one cell as the observer's place: the disc, and the hexes that enter with a step in
+// each direction to this place. They are those that leave with a step back from here.
+enum { SHAPE_DISC = 0, SHAPE_RING = 1, SHAPES = SHAPE_RING + HEX_DIRECTIONS };
 
 struct vision_footprint {
     struct vision_group *groups;
     uint32_t *first_group; // [cells * SHAPES + 1]
-    uint16_t *cells;
+    uint64_t *masks;
 };
 
 // Tables for one radius; NULL when out of memory. Free with vision_footprint_free.
@@ -276,11 +302,19 @@ void vision_footprint_free(struct vision_footprint *footprint);
 
 // --- the frame being built -------------------------------------------------------------------
 
-struct vision_out_hex {
+// So many of the hexes told are one empire's.
+struct vision_out_run {
     uint32_t empire;
-    struct hex_axial at;
-    uint32_t state;
-    uint32_t terrain;
+    uint32_t first;
+    uint32_t count;
+};
+
+// Hexes told, in the order in which they were found; most often that of the empires already.
+struct vision_out_hexes {
+    int32_t *q, *r;
+    Mmorts__Frame__Visibility *state;
+    uint32_t *terrain;
+    size_t count, capacity;
 };
 
 struct vision_out_number {
@@ -289,9 +323,10 @@ struct vision_out_number {
 };
 
 struct vision_output {
+    struct vision_out_hexes hexes;
     struct {
-        MM_VEC(struct vision_out_hex);
-    } hexes;
+        MM_VEC(struct vision_out_run);
+    } runs;
     struct {
         MM_VEC(struct vision_out_number);
     } entered, left, forgotten, remembered; // remembered: memory slots
@@ -312,7 +347,9 @@ struct vision {
     uint32_t words; // of a chunk's bitset
     uint64_t tick;
     uint64_t previous_tick; // of the frame before
+    uint32_t round;         // frames applied: what happened in this one is stamped with it
     bool live;
+    bool quiet;       // the frame is a snapshot: what follows from it is not told
     bool exhausted;   // memory or a limit ran out in this frame
     bool whole_discs; // benchmark only: never use step differences
     bool counts_anew; // benchmark only: every tick counts all discs of all observers
@@ -347,23 +384,27 @@ struct vision {
     struct mm_pool *view_pool;
     struct mm_pool *active_pool;
     struct mm_pool *plane_pool;
+    struct mm_pool *seldom_pool;
     struct vision_footprint *footprints[VISION_SIGHT_HEXES_MAX + 1];
 
     struct {
         MM_VEC(struct vision_change);
     } changes;
-    // The changes' places, by the owner they had: what one empire's observers touch is small
-    // enough for the processor's cache, what all touch is not.
+    // The changes by the owner they had: an empire's are settled at once, while what they touch is
+    // in the processor's cache, where all that is touched in a tick has no room.
     struct {
-        MM_VEC(uint32_t);
+        MM_VEC(struct vision_ordered);
     } order, order_scratch;
     // Observers that moved since the last tick in which that counts.
     struct {
         MM_VEC(uint32_t);
     } postponed;
     struct {
-        MM_VEC(struct vision_view *);
-    } dirty_views;
+        MM_VEC(struct vision_active *);
+    } dirty; // counted and not settled
+    struct {
+        MM_VEC(struct vision_active *);
+    } vacated; // nothing is visible any more
     struct {
         MM_VEC(struct vision_flip);
     } flips;
@@ -397,21 +438,62 @@ struct vision {
     uint8_t *frame_marks; // per slot, scratch of the frame check
 };
 
+static inline size_t vision_plane_bytes(const struct vision *vision)
+{
+    return sizeof(struct vision_plane) +
+           vision->words * sizeof(((struct vision_plane *)NULL)->digits[0]);
+}
+
+static inline size_t vision_active_bytes(const struct vision *vision)
+{
+    return sizeof(struct vision_active) + BITS_COUNT * vision->words * sizeof(uint64_t) +
+           vision_plane_bytes(vision);
+}
+
+static inline size_t vision_seldom_bytes(const struct vision *vision)
+{
+    return sizeof(struct vision_seldom) + SELDOM_COUNT * vision->words * sizeof(uint64_t);
+}
+
 static inline uint64_t *vision_bits(const struct vision *vision, struct vision_active *active,
                                     enum vision_bits which)
 {
     return active->bits + (size_t)which * vision->words;
 }
 
-static inline uint8_t *vision_counts(const struct vision *vision, struct vision_plane *plane)
+static inline uint64_t *vision_seldom_bits(const struct vision *vision,
+                                           struct vision_seldom *seldom,
+                                           enum vision_seldom_bits which)
 {
-    return (uint8_t *)(plane->occupied + vision->words);
+    return seldom->bits + (size_t)which * vision->words;
+}
+
+static inline struct vision_plane *vision_own_plane(const struct vision *vision,
+                                                    struct vision_active *active)
+{
+    return (struct vision_plane *)(active->bits + (size_t)BITS_COUNT * vision->words);
+}
+
+// NULL: all zero.
+static inline struct vision_plane *vision_active_plane(const struct vision *vision,
+                                                       struct vision_active *active,
+                                                       enum vision_sense sense,
+                                                       enum vision_source source)
+{
+    if (sense == SENSE_SIGHT && source == SOURCE_OWN)
+        return vision_own_plane(vision, active);
+    return active->seldom ? active->seldom->planes[sense][source] : NULL;
 }
 
 // Where a plane says that something is seen; NULL plane: nowhere.
 static inline uint64_t vision_plane_word(const struct vision_plane *plane, uint32_t word)
 {
-    return plane ? plane->occupied[word] : 0;
+    if (!plane)
+        return 0;
+    uint64_t occupied = 0;
+    for (unsigned bit = 0; bit < VISION_COUNT_BITS; bit++)
+        occupied |= plane->digits[word][bit];
+    return occupied;
 }
 
 static inline bool vision_active_bit(const struct vision *vision,
@@ -419,6 +501,13 @@ static inline bool vision_active_bit(const struct vision *vision,
                                      uint32_t cell)
 {
     return mm_bitset_get(active->bits + (size_t)which * vision->words, cell);
+}
+
+static inline bool vision_active_detects(const struct vision *vision,
+                                         const struct vision_active *active, uint32_t cell)
+{
+    return active->seldom &&
+           mm_bitset_get(active->seldom->bits + (size_t)SELDOM_DETECTED * vision->words, cell);
 }
 
 static inline bool vision_view_sees(const struct vision *vision, const struct vision_view *view,
@@ -434,7 +523,7 @@ static inline bool vision_active_sees(const struct vision *vision,
 {
     return vision_active_bit(vision, active, BITS_VISIBLE, entity->cell) &&
            (!entity->stealthed || VISION_FAULT(STEALTH_IGNORED) ||
-            vision_active_bit(vision, active, BITS_DETECTED, entity->cell));
+            vision_active_detects(vision, active, entity->cell));
 }
 
 static inline void vision_seen_set(struct vision_chunk *chunk, size_t cell, uint32_t watcher,
@@ -468,12 +557,19 @@ bool vision_chunk_find(const struct vision *vision, struct hex_chunk at, uint32_
 struct vision_view *vision_view_find(const struct vision *vision, uint32_t empire, uint32_t chunk);
 struct vision_view *vision_view_get(struct vision *vision, uint32_t empire, uint32_t chunk);
 struct vision_active *vision_view_activate(struct vision *vision, struct vision_view *view);
-void vision_plane_put(struct vision *vision, struct vision_plane *plane); // NULL is allowed
-void vision_view_mark_dirty(struct vision *vision, struct vision_view *view);
+void vision_active_unlink(struct vision_active *active); // from its neighbours
+void vision_active_mark_dirty(struct vision *vision, struct vision_active *active);
 void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view);
-void vision_count_cell(struct vision *vision, struct vision_view *view, enum vision_sense sense,
-                       enum vision_source source, uint32_t cell, bool up);
-// Counts the discs of the entities that changed as they are to be now.
+// What few actives have, made if it is not there; NULL when out of memory.
+struct vision_seldom *vision_active_seldom(struct vision *vision, struct vision_active *active);
+void vision_plane_put(struct vision *vision, struct vision_plane *plane); // NULL is allowed
+// Counts cells of one plane up or down by one: those whose bits are set in `words` words of the
+// chunk's bitset, from word first_word on. The view becomes active.
+void vision_count_cells(struct vision *vision, struct vision_active *active,
+                        enum vision_sense sense, enum vision_source source, uint32_t first_word,
+                        const uint64_t *masks, uint32_t words, bool up);
+// Counts the discs of the entities that changed as they are to be now, and settles the views of
+// empires that borrow nothing.
 void vision_seats_update(struct vision *vision);
 // Whether the seat's observer sees the hex, as it is counted now; world must have made the hex.
 bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
@@ -482,6 +578,12 @@ bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *
 void vision_sight_count_anew(struct vision *vision);
 // Without fog: one count everywhere in the chunk for the empire.
 void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk);
+
+// Whether observers that moved are counted anew in this tick.
+static inline bool vision_moves_count(const struct vision *vision)
+{
+    return vision->tick % vision->options.update_interval_ticks == 0;
+}
 
 // Asks for an entity's cache lines some iterations before they are needed.
 static inline void vision_entity_prefetch(const struct vision *vision, uint32_t slot)
@@ -493,10 +595,15 @@ static inline void vision_entity_prefetch(const struct vision *vision, uint32_t 
 
 // order.c: fills vision->order.
 void vision_order_changes(struct vision *vision);
+// Sorts numbers below `limit`.
+void vision_sort_numbers(uint32_t *numbers, uint32_t *scratch, size_t count, uint32_t limit);
 
 // share.c
 void vision_share_apply_orders(struct vision *vision);
-// Passes on to the borrowers what the lenders' own sight gained and lost.
+// Passes on to the borrowers what the empire's own sight of a chunk gained and lost.
+void vision_share_pass_on(struct vision *vision, const struct vision_empire *lender,
+                          struct vision_active *active);
+// Likewise for everything that is dirty.
 void vision_share_settle(struct vision *vision);
 void vision_alliances_free(struct vision *vision);
 // What the one lends to the other, or NULL.
@@ -504,10 +611,14 @@ const struct vision_relation *vision_relation_find(const struct vision *vision, 
                                                    uint32_t to);
 bool vision_is_member(const struct vision_alliance *alliance, uint32_t empire);
 
-// settle.c: from dirty cells to hexes told, flips and explored bits; and the end of the tick.
-void vision_settle(struct vision *vision);
+// settle.c: from counters to hexes told, flips and explored bits; and the end of the tick.
+//
+// Of what is dirty from place `first` on, the empire's own; it is not to be counted again in this
+// tick. An empire that borrows waits for vision_settle().
+void vision_settle_empire(struct vision *vision, uint32_t empire, size_t first);
+void vision_settle(struct vision *vision); // everything that is dirty
 void vision_settle_finish(struct vision *vision);
-void vision_view_planes_put(struct vision *vision, struct vision_active *active);
+void vision_active_planes_put(struct vision *vision, struct vision_active *active);
 void vision_view_release(struct vision *vision, struct vision_view *view);
 
 // watch.c: who has which entity in sight.
@@ -540,9 +651,10 @@ void vision_output_entered(struct vision *vision, uint32_t empire, uint32_t enti
 void vision_output_left(struct vision *vision, uint32_t empire, uint64_t id);
 void vision_output_forgotten(struct vision *vision, uint32_t empire, uint64_t id);
 void vision_output_remembered(struct vision *vision, uint32_t empire, uint32_t slot);
-// Of the empire's view so many hexes will be told, from its bits, when the frame is built. False if
-// that cannot be noted.
-bool vision_output_view(struct vision *vision, uint32_t empire);
+// Room for `count` hexes of an empire; false if there is none.
+bool vision_output_reserve(struct vision *vision, size_t count);
+// Notes that the hexes from place `first` on are the empire's.
+void vision_output_run(struct vision *vision, uint32_t empire, size_t first);
 // Sorts what was noted by empire into the frame's columns.
 const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision);
 

@@ -297,7 +297,8 @@ static void store_parting(struct vision *vision, const struct vision_parting *pa
     const struct vision_view *view = vision_view_find(vision, parting->row.empire, parting->chunk);
     if (vision_view_sees(vision, view, parting->cell)) {
         // Its end was seen; or its place came into sight in this very tick, without it.
-        bool revealed = vision_active_bit(vision, view->active, BITS_CHANGED, parting->cell) &&
+        bool revealed = view->active->dirty_round == vision->round &&
+                        vision_active_bit(vision, view->active, BITS_CHANGED, parting->cell) &&
                         !parting->was_in_sight;
         if (parting->gone || revealed)
             return;
@@ -313,7 +314,7 @@ static void reveal(struct vision *vision, const struct vision_flip *flip)
 {
     if (VISION_FAULT(MEMORY_OUTLIVES_REVEAL))
         return;
-    uint32_t slot = flip->view->first_memory;
+    uint32_t slot = flip->active->view->first_memory;
     while (slot != 0) {
         uint32_t next = vision->memories[slot].next_in_view;
         if (vision->memories[slot].cell == flip->cell && !vision->memories[slot].was_in_sight)

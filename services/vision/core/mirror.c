@@ -227,7 +227,7 @@ static void spawn(struct vision *vision, const Mmorts__Frame__SpawnColumns *spaw
     struct vision_viewer *viewers = entity->viewers;
     uint32_t viewer_capacity = entity->viewer_capacity;
     MM_CHECK(VISION_FAULT(SLOT_KEEPS_VIEWERS) || entity->viewer_count == 0);
-    MM_CHECK(!entity->seat.view);
+    MM_CHECK(!entity->seat.active);
     *entity = (struct vision_entity){
         .id = spawned->id[i],
         .type = spawned->type[i],
@@ -246,8 +246,10 @@ static void spawn(struct vision *vision, const Mmorts__Frame__SpawnColumns *spaw
     if (mm_idmap_set(vision->entity_by_id, entity->id, slot) != MM_OK)
         vision->exhausted = true;
     struct vision_change *change = change_of(vision, slot);
-    if (change)
-        change->spawned = change->resight = true;
+    if (!change)
+        return;
+    change->spawned = change->resight = true;
+    change->foreign |= change->owner != entity->owner;
 }
 
 static void move(struct vision *vision, uint32_t slot, struct hex_axial to)
@@ -274,7 +276,7 @@ static void set_attribute(struct vision *vision, Mmorts__Frame__Attribute attrib
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER:
         disown(vision, slot);
         own(vision, slot, (uint32_t)value);
-        change->resight = true;
+        change->resight = change->foreign = true;
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES:
         entity->sight_hexes = value;
@@ -381,10 +383,8 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
         return;
     // Counters may stand there already: now they count.
     for (size_t w = 0; w < chunk->watchers.count; w++) {
-        struct vision_active *active = chunk->watchers.items[w].active;
-        if (!active)
-            continue;
-        vision_view_mark_dirty(vision, active->view);
+        if (chunk->watchers.items[w].active)
+            vision_active_mark_dirty(vision, chunk->watchers.items[w].active);
     }
     for (uint32_t e = 1; !vision->options.fog_of_war && e < vision->empire_capacity; e++) {
         if (vision->empires[e] && vision->empires[e]->known)

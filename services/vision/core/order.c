@@ -2,46 +2,99 @@
 
 #include <string.h>
 
-// A radix sort: the cost of the tick follows the changes, not the number of empires.
+// Radix sorts: the cost of the tick follows what changed, not the number of empires.
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, FEW = 64 };
 
-static void sort_by_digit(const struct vision *vision, const uint32_t *from, uint32_t *to,
-                          unsigned shift)
+static void digit_places(uint32_t places[DIGITS])
 {
-    uint32_t places[DIGITS] = {0};
-    size_t count = vision->changes.count;
-    const struct vision_change *changes = vision->changes.items;
-    for (size_t i = 0; i < count; i++)
-        places[changes[i].owner >> shift & (DIGITS - 1)]++;
     uint32_t sum = 0;
     for (uint32_t digit = 0; digit < DIGITS; digit++) {
         uint32_t here = places[digit];
         places[digit] = sum;
         sum += here;
     }
+}
+
+static void sort_by_digit(const struct vision_ordered *from, struct vision_ordered *to,
+                          size_t count, unsigned shift)
+{
+    uint32_t places[DIGITS] = {0};
     for (size_t i = 0; i < count; i++)
-        to[places[changes[from[i]].owner >> shift & (DIGITS - 1)]++] = from[i];
+        places[from[i].owner >> shift & (DIGITS - 1)]++;
+    digit_places(places);
+    for (size_t i = 0; i < count; i++)
+        to[places[from[i].owner >> shift & (DIGITS - 1)]++] = from[i];
+}
+
+static void sort_few(struct vision_ordered *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct vision_ordered moving = items[i];
+        size_t k = i;
+        for (; k > 0 && items[k - 1].owner > moving.owner; k--)
+            items[k] = items[k - 1];
+        items[k] = moving;
+    }
 }
 
 void vision_order_changes(struct vision *vision)
 {
-    enum { SORTED_FROM = 64 }; // fewer fit into the cache in any order
-    size_t count = vision->changes.count;
+    size_t changed = vision->changes.count;
+    size_t postponed = vision_moves_count(vision) ? vision->postponed.count : 0;
+    size_t count = changed + postponed;
     if (!mm_vec_reserve(&vision->order, count) || !mm_vec_reserve(&vision->order_scratch, count)) {
         vision->exhausted = true;
         return;
     }
     vision->order.count = vision->order_scratch.count = count;
-    for (size_t i = 0; i < count; i++)
-        vision->order.items[i] = (uint32_t)i;
-    if (count < SORTED_FROM)
+    for (size_t i = 0; i < changed; i++)
+        vision->order.items[i] = (struct vision_ordered){.owner = vision->changes.items[i].owner,
+                                                         .entity = vision->changes.items[i].entity,
+                                                         .change = (uint32_t)i};
+    for (size_t i = 0; i < postponed; i++) {
+        struct vision_entity *entity = &vision->entities[vision->postponed.items[i]];
+        entity->postponed = false;
+        vision->order.items[changed + i] = (struct vision_ordered){
+            .owner = entity->owner,
+            .entity = vision->postponed.items[i],
+            .change = ORDERED_POSTPONED,
+        };
+    }
+    if (postponed > 0)
+        mm_vec_clear(&vision->postponed);
+    if (count < FEW) {
+        sort_few(vision->order.items, count);
         return;
+    }
     for (unsigned shift = 0; shift < 32 && vision->empire_capacity >> shift != 0;
          shift += DIGIT_BITS) {
-        sort_by_digit(vision, vision->order.items, vision->order_scratch.items, shift);
-        uint32_t *sorted = vision->order_scratch.items;
+        sort_by_digit(vision->order.items, vision->order_scratch.items, count, shift);
+        struct vision_ordered *sorted = vision->order_scratch.items;
         vision->order_scratch.items = vision->order.items;
         vision->order.items = sorted;
+    }
+}
+
+static bool is_sorted(const uint32_t *numbers, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (numbers[i - 1] > numbers[i])
+            return false;
+    }
+    return true;
+}
+
+void vision_sort_numbers(uint32_t *numbers, uint32_t *scratch, size_t count, uint32_t limit)
+{
+    for (unsigned shift = 0; shift < 32 && limit >> shift != 0 && !is_sorted(numbers, count);
+         shift += DIGIT_BITS) {
+        uint32_t places[DIGITS] = {0};
+        for (size_t i = 0; i < count; i++)
+            places[numbers[i] >> shift & (DIGITS - 1)]++;
+        digit_places(places);
+        for (size_t i = 0; i < count; i++)
+            scratch[places[numbers[i] >> shift & (DIGITS - 1)]++] = numbers[i];
+        memcpy(numbers, scratch, count * sizeof *numbers);
     }
 }

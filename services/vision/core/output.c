@@ -1,7 +1,6 @@
 #include "libcommon/base/alloc.h"
 #include "services/vision/core/internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 // The tick's frame: what happened is noted in the order in which it was found, and at the end
@@ -11,7 +10,7 @@
 
 void vision_output_init(struct vision_output *output)
 {
-    mm_vec_init(&output->hexes, OUTPUT_ITEMS_MAX);
+    mm_vec_init(&output->runs, OUTPUT_ITEMS_MAX);
     mm_vec_init(&output->entered, OUTPUT_ITEMS_MAX);
     mm_vec_init(&output->left, OUTPUT_ITEMS_MAX);
     mm_vec_init(&output->forgotten, OUTPUT_ITEMS_MAX);
@@ -23,7 +22,12 @@ void vision_output_init(struct vision_output *output)
 
 void vision_output_free(struct vision_output *output)
 {
-    mm_vec_free(&output->hexes);
+    mm_free(output->hexes.q);
+    mm_free(output->hexes.r);
+    mm_free(output->hexes.state);
+    mm_free(output->hexes.terrain);
+    output->hexes = (struct vision_out_hexes){0};
+    mm_vec_free(&output->runs);
     mm_vec_free(&output->entered);
     mm_vec_free(&output->left);
     mm_vec_free(&output->forgotten);
@@ -38,7 +42,8 @@ void vision_output_clear(struct vision *vision)
     struct vision_output *output = &vision->output;
     for (size_t i = 0; i < output->empires.count; i++)
         vision->empires[output->empires.items[i]]->output = 0;
-    mm_vec_clear(&output->hexes);
+    output->hexes.count = 0;
+    mm_vec_clear(&output->runs);
     mm_vec_clear(&output->entered);
     mm_vec_clear(&output->left);
     mm_vec_clear(&output->forgotten);
@@ -61,17 +66,56 @@ static bool concerns(struct vision *vision, uint32_t number)
     return true;
 }
 
-void vision_output_hex(struct vision *vision, uint32_t empire, struct hex_axial at, uint32_t state,
-                       uint32_t terrain)
+bool vision_output_reserve(struct vision *vision, size_t count)
 {
-    struct vision_out_hex hex = {.empire = empire, .at = at, .state = state, .terrain = terrain};
-    if (!concerns(vision, empire) || !mm_vec_push(&vision->output.hexes, hex))
+    enum { HEX_BYTES = 16 };
+    struct vision_out_hexes *hexes = &vision->output.hexes;
+    if (count <= hexes->capacity - hexes->count)
+        return true;
+    size_t capacity = hexes->capacity * 2 > hexes->count + count ? hexes->capacity * 2
+                                                                 : (hexes->count + count) * 2;
+    void **columns[] = {(void **)&hexes->q, (void **)&hexes->r, (void **)&hexes->state,
+                        (void **)&hexes->terrain};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        void *grown = capacity > OUTPUT_ITEMS_MAX ? NULL : mm_realloc(*columns[i], capacity * 4);
+        if (!grown) {
+            vision->exhausted = true;
+            return false;
+        }
+        *columns[i] = grown;
+    }
+    vision->held_bytes += (capacity - hexes->capacity) * HEX_BYTES;
+    hexes->capacity = capacity;
+    return true;
+}
+
+void vision_output_run(struct vision *vision, uint32_t empire, size_t first)
+{
+    struct vision_output *output = &vision->output;
+    uint32_t count = (uint32_t)(output->hexes.count - first);
+    struct vision_out_run *last =
+        output->runs.count > 0 ? &output->runs.items[output->runs.count - 1] : NULL;
+    if (last && last->empire == empire && last->first + last->count == first) {
+        last->count += count;
+        return;
+    }
+    struct vision_out_run run = {.empire = empire, .first = (uint32_t)first, .count = count};
+    if (!concerns(vision, empire) || !mm_vec_push(&output->runs, run))
         vision->exhausted = true;
 }
 
-bool vision_output_view(struct vision *vision, uint32_t empire)
+void vision_output_hex(struct vision *vision, uint32_t empire, struct hex_axial at, uint32_t state,
+                       uint32_t terrain)
 {
-    return concerns(vision, empire);
+    if (!vision_output_reserve(vision, 1))
+        return;
+    struct vision_out_hexes *hexes = &vision->output.hexes;
+    size_t place = hexes->count++;
+    hexes->q[place] = at.q;
+    hexes->r[place] = at.r;
+    hexes->state[place] = (Mmorts__Frame__Visibility)state;
+    hexes->terrain[place] = terrain;
+    vision_output_run(vision, empire, place);
 }
 
 #define NOTE(list, empire_, value_)                                                                \
@@ -102,12 +146,6 @@ void vision_output_remembered(struct vision *vision, uint32_t empire, uint32_t s
 }
 
 // --- columns ---------------------------------------------------------------------------------
-
-static int compare_numbers(const void *x, const void *y)
-{
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-    return (a > b) - (a < b);
-}
 
 // Takes `bytes` of the block, aligned for any column.
 static void *carve(char **at, size_t bytes)
@@ -162,50 +200,29 @@ static void count_numbers(struct vision *vision, const struct vision_out_number 
         counts[vision->empires[notes[i].empire]->output - 1]++;
 }
 
-// A view's changed hexes, straight from its bits; returns the place behind them.
-static size_t fill_view(const struct vision *vision, const struct vision_view *view, size_t place,
-                        Mmorts__Frame__VisionFrame *frame)
+// Whether the hexes lie in the order of the frame's empires already.
+static bool runs_are_sorted(const struct vision_output *output)
 {
-    const struct vision_chunk *chunk = &vision->chunks.items[view->chunk];
-    struct hex_axial center = hex_chunk_center(&vision->tiling, chunk->at);
-    const uint64_t *visible = vision_bits(vision, view->active, BITS_VISIBLE);
-    const uint64_t *changed = vision_bits(vision, view->active, BITS_CHANGED);
-    const uint64_t *discovered = vision_bits(vision, view->active, BITS_DISCOVERED);
-    for (uint32_t w = 0; w < vision->words; w++) {
-        for (uint64_t rest = changed[w]; rest != 0; rest &= rest - 1, place++) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(rest);
-            uint32_t cell = w * 64 + bit;
-            frame->hex_q[place] = center.q + vision->tiling.offsets[cell].q;
-            frame->hex_r[place] = center.r + vision->tiling.offsets[cell].r;
-            frame->hex_state[place] = visible[w] >> bit & 1
-                                          ? MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE
-                                          : MMORTS__FRAME__VISIBILITY__VISIBILITY_FOG;
-            frame->hex_terrain[place] =
-                discovered[w] >> bit & 1 ? chunk->cells[cell] + UINT32_C(1) : 0;
-        }
+    for (size_t i = 1; i < output->runs.count; i++) {
+        if (output->runs.items[i - 1].empire > output->runs.items[i].empire)
+            return false;
     }
-    return place;
+    return true;
 }
 
 static void fill_hexes(struct column_fill *fill, Mmorts__Frame__VisionFrame *frame)
 {
-    const struct vision *vision = fill->vision;
-    const struct vision_output *output = &vision->output;
+    const struct vision_output *output = &fill->vision->output;
     counts_to_places(frame->hex_count, fill->places, fill->n);
-    for (size_t i = 0; i < output->hexes.count; i++) {
-        const struct vision_out_hex *hex = &output->hexes.items[i];
-        size_t place = place_of(fill, hex->empire);
-        frame->hex_q[place] = hex->at.q;
-        frame->hex_r[place] = hex->at.r;
-        frame->hex_state[place] = (Mmorts__Frame__Visibility)hex->state;
-        frame->hex_terrain[place] = hex->terrain;
-    }
-    for (size_t i = 0; i < vision->dirty_views.count; i++) {
-        const struct vision_view *view = vision->dirty_views.items[i];
-        if (!view->active || view->active->told == 0)
-            continue;
-        uint32_t *place = &fill->places[vision->empires[view->empire]->output - 1];
-        *place = (uint32_t)fill_view(vision, view, *place, frame);
+    for (size_t i = 0; i < output->runs.count; i++) {
+        const struct vision_out_run *run = &output->runs.items[i];
+        uint32_t *place = &fill->places[fill->vision->empires[run->empire]->output - 1];
+        memcpy(frame->hex_q + *place, output->hexes.q + run->first, run->count * 4);
+        memcpy(frame->hex_r + *place, output->hexes.r + run->first, run->count * 4);
+        memcpy(frame->hex_state + *place, output->hexes.state + run->first,
+               run->count * sizeof *frame->hex_state);
+        memcpy(frame->hex_terrain + *place, output->hexes.terrain + run->first, run->count * 4);
+        *place += run->count;
     }
 }
 
@@ -259,7 +276,7 @@ static void fill_memories(struct column_fill *fill, Mmorts__Frame__VisionFrame *
 
 static size_t columns_size(const struct vision_output *output, size_t hexes)
 {
-    enum { PER_EMPIRE = 7, COLUMNS = 32 };
+    enum { PER_EMPIRE = 8, COLUMNS = 32 };
     return output->empires.count * PER_EMPIRE * 4 + hexes * 16 + output->entered.count * 4 +
            output->left.count * 8 + output->forgotten.count * 8 + output->remembered.count * 64 +
            (size_t)COLUMNS * 8;
@@ -285,8 +302,20 @@ static void carve_memories(struct vision_output *output, char **at)
     output->frame.remembered = columns;
 }
 
+// The hexes' columns: their own, or in the block if they must be sorted.
+static void carve_hexes(struct vision_output *output, char **at, bool sorted)
+{
+    Mmorts__Frame__VisionFrame *frame = &output->frame;
+    size_t n = output->hexes.count;
+    frame->n_hex_q = frame->n_hex_r = frame->n_hex_state = frame->n_hex_terrain = n;
+    frame->hex_q = sorted ? output->hexes.q : carve(at, n * 4);
+    frame->hex_r = sorted ? output->hexes.r : carve(at, n * 4);
+    frame->hex_state = sorted ? output->hexes.state : carve(at, n * sizeof *frame->hex_state);
+    frame->hex_terrain = sorted ? output->hexes.terrain : carve(at, n * 4);
+}
+
 // Lays the frame's columns out in the block; returns the scratch column of places.
-static uint32_t *carve_frame(struct vision_output *output, size_t hexes)
+static uint32_t *carve_frame(struct vision_output *output, bool sorted)
 {
     Mmorts__Frame__VisionFrame *frame = &output->frame;
     size_t n = output->empires.count;
@@ -302,11 +331,7 @@ static uint32_t *carve_frame(struct vision_output *output, size_t hexes)
     frame->remembered_count = carve(&at, n * 4);
     frame->forgotten_count = carve(&at, n * 4);
     uint32_t *places = carve(&at, n * 4);
-    frame->n_hex_q = frame->n_hex_r = frame->n_hex_state = frame->n_hex_terrain = hexes;
-    frame->hex_q = carve(&at, hexes * 4);
-    frame->hex_r = carve(&at, hexes * 4);
-    frame->hex_state = carve(&at, hexes * sizeof *frame->hex_state);
-    frame->hex_terrain = carve(&at, hexes * 4);
+    carve_hexes(output, &at, sorted);
     frame->n_entered = output->entered.count;
     frame->entered = carve(&at, frame->n_entered * 4);
     frame->n_left = output->left.count;
@@ -315,21 +340,6 @@ static uint32_t *carve_frame(struct vision_output *output, size_t hexes)
     frame->forgotten = carve(&at, frame->n_forgotten * 8);
     carve_memories(output, &at);
     return places;
-}
-
-// Hexes to be told from the views' bits; into counts (may be NULL) by empire.
-static size_t count_view_hexes(const struct vision *vision, uint32_t *counts)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < vision->dirty_views.count; i++) {
-        const struct vision_view *view = vision->dirty_views.items[i];
-        if (!view->active || view->active->told == 0)
-            continue;
-        sum += view->active->told;
-        if (counts)
-            counts[vision->empires[view->empire]->output - 1] += view->active->told;
-    }
-    return sum;
 }
 
 const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision)
@@ -342,8 +352,8 @@ const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision)
     size_t n = output->empires.count;
     if (n == 0)
         return frame;
-    size_t hexes = output->hexes.count + count_view_hexes(vision, NULL);
-    size_t wanted = columns_size(output, hexes);
+    bool sorted = runs_are_sorted(output);
+    size_t wanted = columns_size(output, sorted ? 0 : output->hexes.count);
     if (wanted > output->columns_bytes) {
         char *grown = mm_realloc(output->columns, wanted * 2);
         if (!grown) {
@@ -354,22 +364,24 @@ const Mmorts__Frame__VisionFrame *vision_output_build(struct vision *vision)
         output->columns = grown;
         output->columns_bytes = wanted * 2;
     }
-    qsort(output->empires.items, n, sizeof *output->empires.items, compare_numbers);
+    vision_sort_numbers(output->empires.items, output->columns, n, vision->empire_capacity);
     for (size_t i = 0; i < n; i++)
         vision->empires[output->empires.items[i]]->output = (uint32_t)(i + 1);
 
-    uint32_t *places = carve_frame(output, hexes);
+    uint32_t *places = carve_frame(output, sorted);
     memcpy(frame->empire, output->empires.items, n * sizeof *frame->empire);
-    for (size_t i = 0; i < output->hexes.count; i++)
-        frame->hex_count[vision->empires[output->hexes.items[i].empire]->output - 1]++;
-    count_view_hexes(vision, frame->hex_count);
+    for (size_t i = 0; i < output->runs.count; i++) {
+        const struct vision_out_run *run = &output->runs.items[i];
+        frame->hex_count[vision->empires[run->empire]->output - 1] += run->count;
+    }
     count_numbers(vision, output->entered.items, output->entered.count, frame->entered_count);
     count_numbers(vision, output->left.items, output->left.count, frame->left_count);
     count_numbers(vision, output->remembered.items, output->remembered.count,
                   frame->remembered_count);
     count_numbers(vision, output->forgotten.items, output->forgotten.count, frame->forgotten_count);
     struct column_fill fill = {.vision = vision, .places = places, .n = n};
-    fill_hexes(&fill, frame);
+    if (!sorted)
+        fill_hexes(&fill, frame);
     fill_entities(&fill, frame);
     fill_memories(&fill, frame);
     return frame;

@@ -144,8 +144,8 @@ enum mm_err vision_unally(struct vision *vision, uint64_t alliance, uint32_t emp
 
 // --- what is lent ----------------------------------------------------------------------------
 
-static const enum vision_bits own_bits[SENSES] = {BITS_OWN_VISIBLE, BITS_OWN_DETECTED,
-                                                  BITS_OWN_BEACON};
+static const enum vision_seldom_bits own_bits[SENSES] = {SELDOM_OWN_VISIBLE, SELDOM_OWN_DETECTED,
+                                                         SELDOM_OWN_BEACON};
 
 static bool is_lent(enum vision_lends lends, enum vision_sense sense)
 {
@@ -160,6 +160,13 @@ static enum vision_sense sense_lent(enum vision_sense sense)
     return sense == SENSE_BEACON ? SENSE_SIGHT : sense;
 }
 
+static struct vision_active *borrowers_active(struct vision *vision, uint32_t empire,
+                                              uint32_t chunk)
+{
+    struct vision_view *view = vision_view_get(vision, empire, chunk);
+    return view ? vision_view_activate(vision, view) : NULL;
+}
+
 // The lender's own sight in one active view as of the last settling, counted for one borrower.
 static void lend_view(struct vision *vision, struct vision_active *active,
                       const struct vision_relation *relation, bool up)
@@ -167,17 +174,18 @@ static void lend_view(struct vision *vision, struct vision_active *active,
     for (unsigned sense = 0; sense < SENSES; sense++) {
         if (!is_lent(relation->lends, (enum vision_sense)sense))
             continue;
-        const uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
-        struct vision_view *view = NULL;
-        for (size_t cell = mm_bitset_next(bits, vision->tiling.cells, 0);
-             cell < vision->tiling.cells;
-             cell = mm_bitset_next(bits, vision->tiling.cells, cell + 1)) {
-            if (!view)
-                view = vision_view_get(vision, relation->to, active->view->chunk);
-            if (!view)
+        const uint64_t *bits =
+            active->seldom ? vision_seldom_bits(vision, active->seldom, own_bits[sense]) : NULL;
+        struct vision_active *lent = NULL;
+        for (uint32_t w = 0; bits && w < vision->words; w++) {
+            if (bits[w] == 0)
+                continue;
+            if (!lent)
+                lent = borrowers_active(vision, relation->to, active->chunk);
+            if (!lent)
                 return;
-            vision_count_cell(vision, view, sense_lent((enum vision_sense)sense), SOURCE_LENT,
-                              (uint32_t)cell, up);
+            vision_count_cells(vision, lent, sense_lent((enum vision_sense)sense), SOURCE_LENT, w,
+                               &bits[w], 1, up);
         }
     }
 }
@@ -194,10 +202,13 @@ static void note_own_sight(struct vision *vision, struct vision_empire *lender)
 {
     for (size_t i = 0; i < lender->actives.count; i++) {
         struct vision_active *active = lender->actives.items[i];
-        for (unsigned sense = 0; sense < SENSES; sense++) {
-            uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
+        struct vision_seldom *seldom = vision_active_seldom(vision, active);
+        for (unsigned sense = 0; seldom && sense < SENSES; sense++) {
+            const struct vision_plane *plane =
+                vision_active_plane(vision, active, (enum vision_sense)sense, SOURCE_OWN);
+            uint64_t *bits = vision_seldom_bits(vision, seldom, own_bits[sense]);
             for (uint32_t w = 0; w < vision->words; w++)
-                bits[w] = vision_plane_word(active->planes[sense][SOURCE_OWN], w);
+                bits[w] = vision_plane_word(plane, w);
         }
     }
 }
@@ -218,6 +229,7 @@ static struct vision_relation *relation_make(struct vision *vision, struct visio
     memmove(&lender->borrowers.items[place + 1], &lender->borrowers.items[place],
             (lender->borrowers.count - 1 - place) * sizeof relation);
     lender->borrowers.items[place] = relation;
+    vision->empires[to]->lenders++;
     return &lender->borrowers.items[place];
 }
 
@@ -243,6 +255,7 @@ static void relate(struct vision *vision, uint32_t from, uint32_t to, bool by_al
     struct vision_relation now = *relation;
     if (now.alliances == 0 && !now.by_order) {
         lender->borrowers.count--;
+        vision->empires[to]->lenders--;
         memmove(relation, relation + 1,
                 (lender->borrowers.count - place) * sizeof *lender->borrowers.items);
     }
@@ -343,36 +356,38 @@ void vision_share_apply_orders(struct vision *vision)
 
 // Counts up or down for all borrowers what the lender gained or lost in one word of a view.
 static void lend_word(struct vision *vision, const struct vision_empire *lender, uint32_t chunk,
-                      enum vision_sense sense, uint32_t word, uint64_t changed, uint64_t now)
+                      enum vision_sense sense, uint32_t word, uint64_t gained, uint64_t lost)
 {
     for (size_t b = 0; b < lender->borrowers.count; b++) {
         const struct vision_relation *relation = &lender->borrowers.items[b];
         if (!is_lent(relation->lends, sense))
             continue;
-        struct vision_view *lent = vision_view_get(vision, relation->to, chunk);
+        struct vision_active *lent = borrowers_active(vision, relation->to, chunk);
         if (!lent)
             return;
-        for (uint64_t rest = changed; rest != 0; rest &= rest - 1) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(rest);
-            vision_count_cell(vision, lent, sense_lent(sense), SOURCE_LENT, word * 64 + bit,
-                              now >> bit & 1);
-        }
+        if (gained)
+            vision_count_cells(vision, lent, sense_lent(sense), SOURCE_LENT, word, &gained, 1,
+                               true);
+        if (lost)
+            vision_count_cells(vision, lent, sense_lent(sense), SOURCE_LENT, word, &lost, 1, false);
     }
 }
 
-// What the lender's own sight of one view gained and lost since the last settling.
-static void settle_lender(struct vision *vision, const struct vision_empire *lender,
-                          const struct vision_view *view)
+void vision_share_pass_on(struct vision *vision, const struct vision_empire *lender,
+                          struct vision_active *active)
 {
-    struct vision_active *active = view->active;
-    for (unsigned sense = 0; sense < SENSES; sense++) {
-        uint64_t *bits = vision_bits(vision, active, own_bits[sense]);
+    struct vision_seldom *seldom = vision_active_seldom(vision, active);
+    for (unsigned sense = 0; seldom && sense < SENSES; sense++) {
+        const struct vision_plane *plane =
+            vision_active_plane(vision, active, (enum vision_sense)sense, SOURCE_OWN);
+        uint64_t *bits = vision_seldom_bits(vision, seldom, own_bits[sense]);
         for (uint32_t w = 0; w < vision->words; w++) {
-            uint64_t now = vision_plane_word(active->planes[sense][SOURCE_OWN], w);
-            uint64_t changed = now ^ bits[w];
+            uint64_t now = vision_plane_word(plane, w);
+            uint64_t before = bits[w];
             bits[w] = now;
-            if (changed)
-                lend_word(vision, lender, view->chunk, (enum vision_sense)sense, w, changed, now);
+            if (now != before)
+                lend_word(vision, lender, active->chunk, (enum vision_sense)sense, w, now & ~before,
+                          before & ~now);
         }
     }
 }
@@ -381,10 +396,10 @@ void vision_share_settle(struct vision *vision)
 {
     // Borrowers' views join the list while it is walked; what they gain is lent, so they lend
     // nothing on.
-    for (size_t i = 0; i < vision->dirty_views.count && !vision->exhausted; i++) {
-        struct vision_view *view = vision->dirty_views.items[i];
-        struct vision_empire *empire = vision->empires[view->empire];
-        if (view->active && empire->borrowers.count > 0)
-            settle_lender(vision, empire, view);
+    for (size_t i = 0; i < vision->dirty.count && !vision->exhausted; i++) {
+        struct vision_active *active = vision->dirty.items[i];
+        const struct vision_empire *empire = vision->empires[active->empire];
+        if (empire->borrowers.count > 0)
+            vision_share_pass_on(vision, empire, active);
     }
 }

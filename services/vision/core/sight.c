@@ -66,8 +66,8 @@ static bool seen_by_reserve(struct vision *vision, struct vision_chunk *chunk, s
 
 static bool add_watcher(struct vision *vision, struct vision_active *active)
 {
-    struct vision_chunk *chunk = &vision->chunks.items[active->view->chunk];
-    struct vision_watcher watcher = {.empire = active->view->empire, .active = active};
+    struct vision_chunk *chunk = &vision->chunks.items[active->chunk];
+    struct vision_watcher watcher = {.empire = active->empire, .active = active};
     size_t slot = 0;
     while (slot < chunk->watchers.count && chunk->watchers.items[slot].active)
         slot++;
@@ -77,6 +77,30 @@ static bool add_watcher(struct vision *vision, struct vision_active *active)
     chunk->watchers.items[slot] = watcher;
     active->watcher = (uint32_t)slot;
     return true;
+}
+
+// The empire's actives of the six chunks around: how a step finds them.
+static void link_neighbors(struct vision *vision, struct vision_active *active)
+{
+    struct hex_chunk at = vision->chunks.items[active->chunk].at;
+    for (unsigned direction = 0; direction < HEX_DIRECTIONS; direction++) {
+        uint32_t chunk;
+        if (!vision_chunk_find(vision, hex_chunk_neighbor(at, direction), &chunk))
+            continue;
+        const struct vision_view *view = vision_view_find(vision, active->empire, chunk);
+        if (!view || !view->active)
+            continue;
+        active->neighbors[direction] = view->active;
+        view->active->neighbors[(direction + 3) % HEX_DIRECTIONS] = active;
+    }
+}
+
+void vision_active_unlink(struct vision_active *active)
+{
+    for (unsigned direction = 0; direction < HEX_DIRECTIONS; direction++) {
+        if (active->neighbors[direction])
+            active->neighbors[direction]->neighbors[(direction + 3) % HEX_DIRECTIONS] = NULL;
+    }
 }
 
 struct vision_active *vision_view_activate(struct vision *vision, struct vision_view *view)
@@ -90,7 +114,10 @@ struct vision_active *vision_view_activate(struct vision *vision, struct vision_
         return NULL;
     }
     active->view = view;
-    active->place_in_empire = (uint32_t)empire->actives.count;
+    active->empire = view->empire;
+    active->chunk = view->chunk;
+    memcpy(vision_bits(vision, active, BITS_EXPLORED), view->explored,
+           vision->words * sizeof *view->explored);
     if (!mm_vec_push(&empire->actives, active)) {
         mm_pool_put(vision->active_pool, active);
         vision->exhausted = true;
@@ -103,18 +130,19 @@ struct vision_active *vision_view_activate(struct vision *vision, struct vision_
         return NULL;
     }
     view->active = active;
+    link_neighbors(vision, active);
     vision->stats.views_active++;
     // So that the tick's end looks at it, also if nothing should come to be counted.
-    vision_view_mark_dirty(vision, view);
+    vision_active_mark_dirty(vision, active);
     return active;
 }
 
-void vision_view_mark_dirty(struct vision *vision, struct vision_view *view)
+void vision_active_mark_dirty(struct vision *vision, struct vision_active *active)
 {
-    if (view->dirty)
+    if (active->dirty_round == vision->round)
         return;
-    view->dirty = mm_vec_push(&vision->dirty_views, view);
-    vision->exhausted |= !view->dirty;
+    active->dirty_round = vision->round;
+    vision->exhausted |= !mm_vec_push(&vision->dirty, active);
 }
 
 void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view)
@@ -133,159 +161,155 @@ void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view)
 
 // --- counters --------------------------------------------------------------------------------
 
+struct vision_seldom *vision_active_seldom(struct vision *vision, struct vision_active *active)
+{
+    if (!active->seldom)
+        active->seldom = mm_pool_get(vision->seldom_pool);
+    vision->exhausted |= !active->seldom;
+    return active->seldom;
+}
+
 static struct vision_plane *plane_get(struct vision *vision, struct vision_active *active,
                                       enum vision_sense sense, enum vision_source source)
 {
-    struct vision_plane **place = &active->planes[sense][source];
+    if (sense == SENSE_SIGHT && source == SOURCE_OWN)
+        return vision_own_plane(vision, active);
+    struct vision_seldom *seldom = vision_active_seldom(vision, active);
+    if (!seldom)
+        return NULL;
+    struct vision_plane **place = &seldom->planes[sense][source];
     if (!*place)
         *place = mm_pool_get(vision->plane_pool);
-    if (!*place)
-        vision->exhausted = true;
+    vision->exhausted |= !*place;
     return *place;
 }
 
 void vision_plane_put(struct vision *vision, struct vision_plane *plane)
 {
-    if (plane && plane->excess) {
-        vision->held_bytes -= vision->tiling.cells * sizeof *plane->excess;
-        mm_free(plane->excess);
+    while (plane) {
+        struct vision_plane *next = plane->next;
+        mm_pool_put(vision->plane_pool, plane);
+        plane = next;
     }
-    mm_pool_put(vision->plane_pool, plane);
 }
 
-// One more observer where a byte's worth of them stand.
-static void excess_add(struct vision *vision, struct vision_plane *plane, uint32_t cell)
+static void count_up(struct vision *vision, struct vision_plane *plane, uint32_t first_word,
+                     const uint64_t *masks, uint32_t words)
 {
-    if (!plane->excess) {
-        plane->excess = mm_calloc(vision->tiling.cells, sizeof *plane->excess);
-        if (!plane->excess) {
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t *digits = plane->digits[first_word + i];
+        uint64_t carry = masks[i];
+        for (unsigned bit = 0; bit < VISION_COUNT_BITS; bit++) {
+            uint64_t digit = digits[bit];
+            digits[bit] = digit ^ carry;
+            carry &= digit;
+        }
+        if (__builtin_expect(carry == 0, 1))
+            continue;
+        // They were full and are 0: one, and all that was full goes into the next plane.
+        digits[0] |= carry;
+        if (!plane->next)
+            plane->next = mm_pool_get(vision->plane_pool);
+        if (plane->next)
+            count_up(vision, plane->next, first_word + i, &carry, 1);
+        else
             vision->exhausted = true;
-            return;
+    }
+}
+
+static void count_down(struct vision_plane *plane, uint32_t first_word, const uint64_t *masks,
+                       uint32_t words)
+{
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t *digits = plane->digits[first_word + i];
+        uint64_t borrow = masks[i], occupied = 0;
+        for (unsigned bit = 0; bit < VISION_COUNT_BITS; bit++) {
+            uint64_t digit = digits[bit];
+            digits[bit] = digit ^ borrow;
+            borrow &= ~digit;
+            occupied |= digits[bit];
         }
-        vision->held_bytes += vision->tiling.cells * sizeof *plane->excess;
-    }
-    plane->excess[cell]++;
-}
-
-static bool excess_take(struct vision_plane *plane, uint32_t cell)
-{
-    if (!plane->excess || plane->excess[cell] == 0)
-        return false;
-    plane->excess[cell]--;
-    return true;
-}
-
-// The bits follow the counts without a branch: which cells are the first or last of theirs is
-// nothing that a processor could foresee.
-static uint32_t count_up(struct vision *vision, struct vision_plane *plane, const uint16_t *cells,
-                         uint32_t count)
-{
-    uint8_t *counts = vision_counts(vision, plane);
-    uint32_t changed = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t cell = cells[i];
-        uint8_t now = counts[cell];
-        if (__builtin_expect(now == VISION_COUNT_FULL, 0)) {
-            excess_add(vision, plane, cell);
+        MM_CHECK(borrow == 0 || VISION_FAULT(UNDERFLOW_UNCHECKED));
+        for (unsigned bit = 0; bit < VISION_COUNT_BITS && borrow != 0; bit++)
+            digits[bit] &= ~borrow;
+        // Those that are 0 and are counted in the next plane: full, and one less there.
+        uint64_t more = plane->next ? masks[i] & ~occupied : 0;
+        more = more ? more & vision_plane_word(plane->next, first_word + i) : 0;
+        if (__builtin_expect(more == 0, 1))
             continue;
-        }
-        counts[cell] = (uint8_t)(now + 1);
-        plane->occupied[cell / 64] |= UINT64_C(1) << (cell % 64);
-        changed += now == 0;
+        for (unsigned bit = 0; bit < VISION_COUNT_BITS; bit++)
+            digits[bit] |= more;
+        count_down(plane->next, first_word + i, &more, 1);
     }
-    plane->nonzero += changed;
-    return changed;
 }
 
-static uint32_t count_down(struct vision *vision, struct vision_plane *plane, const uint16_t *cells,
-                           uint32_t count)
+void vision_count_cells(struct vision *vision, struct vision_active *active,
+                        enum vision_sense sense, enum vision_source source, uint32_t first_word,
+                        const uint64_t *masks, uint32_t words, bool up)
 {
-    uint8_t *counts = vision_counts(vision, plane);
-    uint32_t changed = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t cell = cells[i];
-        if (VISION_FAULT(COUNT_UNDERFLOW) && i == 0 && counts[cell] > 1)
-            counts[cell]--;
-        if (VISION_FAULT(UNDERFLOW_UNCHECKED) && counts[cell] == 0)
-            continue;
-        uint8_t now = counts[cell];
-        MM_CHECK(now > 0);
-        if (__builtin_expect(now == VISION_COUNT_FULL, 0) && excess_take(plane, cell))
-            continue;
-        counts[cell] = (uint8_t)(now - 1);
-        plane->occupied[cell / 64] &= ~((uint64_t)(now == 1) << (cell % 64));
-        changed += now == 1;
-    }
-    plane->nonzero -= changed;
-    return changed;
-}
-
-// Counts `count` cells of one plane up or down by one.
-static void count_cells(struct vision *vision, struct vision_view *view, enum vision_sense sense,
-                        enum vision_source source, const uint16_t *cells, uint32_t count, bool up)
-{
-    struct vision_active *active = vision_view_activate(vision, view);
-    struct vision_plane *plane = active ? plane_get(vision, active, sense, source) : NULL;
+    struct vision_plane *plane = plane_get(vision, active, sense, source);
     if (!plane)
         return;
-    uint32_t changed =
-        up ? count_up(vision, plane, cells, count) : count_down(vision, plane, cells, count);
-    if (changed)
-        vision_view_mark_dirty(vision, view);
-}
-
-void vision_count_cell(struct vision *vision, struct vision_view *view, enum vision_sense sense,
-                       enum vision_source source, uint32_t cell, bool up)
-{
-    uint16_t one = (uint16_t)cell;
-    count_cells(vision, view, sense, source, &one, 1, up);
+    vision_active_mark_dirty(vision, active);
+    if (up)
+        count_up(vision, plane, first_word, masks, words);
+    else
+        count_down(plane, first_word, masks, words);
+    if (VISION_FAULT(COUNT_UNDERFLOW) && !up) {
+        uint64_t again = masks[0] & -masks[0] & vision_plane_word(plane, first_word);
+        count_down(plane, first_word, &again, 1);
+    }
 }
 
 void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk)
 {
     struct vision_view *view = vision_view_get(vision, empire, chunk);
-    for (uint32_t cell = 0; view && cell < vision->tiling.cells; cell++)
-        vision_count_cell(vision, view, SENSE_SIGHT, SOURCE_OWN, cell, true);
+    struct vision_active *active = view ? vision_view_activate(vision, view) : NULL;
+    for (uint32_t w = 0; active && w < vision->words; w++) {
+        uint64_t all = w + 1 < vision->words ? UINT64_MAX
+                                             : UINT64_MAX >> (63 - (vision->tiling.cells - 1) % 64);
+        vision_count_cells(vision, active, SENSE_SIGHT, SOURCE_OWN, w, &all, 1, true);
+    }
 }
 
 // --- discs -----------------------------------------------------------------------------------
 
-// The view that a group of cells lies in, seen from the view in which the observer stands.
-static struct vision_view *group_view(struct vision *vision, struct vision_view *center,
-                                      const struct vision_group *group)
+// The view of another chunk that is not active yet, or far away.
+static struct vision_active *distant_active(struct vision *vision,
+                                            const struct vision_active *center,
+                                            const struct vision_group *group)
 {
-    if (group->near == 0)
-        return center;
-    struct vision_active *active = vision_view_activate(vision, center);
-    if (!active)
-        return NULL;
-    if (group->near != FOOTPRINT_FAR && active->neighbors[group->near - 1])
-        return active->neighbors[group->near - 1];
     struct hex_chunk at = vision->chunks.items[center->chunk].at;
     uint32_t chunk = vision_chunk_get(vision, (struct hex_chunk){at.a + group->a, at.b + group->b});
     struct vision_view *view =
         chunk == UINT32_MAX ? NULL : vision_view_get(vision, center->empire, chunk);
-    if (group->near != FOOTPRINT_FAR)
-        active->neighbors[group->near - 1] = view;
-    return view;
+    return view ? vision_view_activate(vision, view) : NULL;
 }
 
-static void count_shape(struct vision *vision, struct vision_view *center, uint32_t cell,
+static void count_shape(struct vision *vision, struct vision_active *center, uint32_t cell,
                         const struct vision_seat *seat, unsigned shape, bool up)
 {
     const struct vision_footprint *footprint = vision->footprints[seat->radius];
     uint32_t index = cell * SHAPES + shape;
     for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
         const struct vision_group *group = &footprint->groups[g];
-        struct vision_view *view = group_view(vision, center, group);
-        if (!view)
+        struct vision_active *active = group->near == 0 ? center
+                                       : group->near != FOOTPRINT_FAR
+                                           ? center->neighbors[group->near - 1]
+                                           : NULL;
+        if (!active)
+            active = distant_active(vision, center, group);
+        if (!active)
             return;
-        const uint16_t *cells = footprint->cells + group->first;
-        count_cells(vision, view, SENSE_SIGHT, SOURCE_OWN, cells, group->count, up);
+        const uint64_t *masks = footprint->masks + group->first;
+        vision_count_cells(vision, active, SENSE_SIGHT, SOURCE_OWN, group->first_word, masks,
+                           group->words, up);
         if (seat->detects)
-            count_cells(vision, view, SENSE_DETECT, SOURCE_OWN, cells, group->count, up);
+            vision_count_cells(vision, active, SENSE_DETECT, SOURCE_OWN, group->first_word, masks,
+                               group->words, up);
         if (seat->beacon)
-            count_cells(vision, view, SENSE_BEACON, SOURCE_OWN, cells, group->count, up);
+            vision_count_cells(vision, active, SENSE_BEACON, SOURCE_OWN, group->first_word, masks,
+                               group->words, up);
     }
 }
 
@@ -299,44 +323,51 @@ static bool footprint_ready(struct vision *vision, int32_t radius)
 
 static void seat_leave(struct vision *vision, const struct vision_seat *seat)
 {
-    count_shape(vision, seat->view, seat->cell, seat, SHAPE_DISC, false);
+    count_shape(vision, seat->active, seat->cell, seat, SHAPE_DISC, false);
     vision->stats.observers--;
     vision->stats.discs++;
+}
+
+static struct vision_active *seat_active(struct vision *vision, const struct vision_entity *entity)
+{
+    struct vision_view *view =
+        entity->chunk == UINT32_MAX ? NULL : vision_view_get(vision, entity->owner, entity->chunk);
+    return view ? vision_view_activate(vision, view) : NULL;
 }
 
 static void seat_take(struct vision *vision, struct vision_entity *entity)
 {
     const struct vision_type *type = &vision->types[entity->type];
-    if (entity->chunk == UINT32_MAX || !footprint_ready(vision, entity->sight_hexes))
+    struct vision_active *active =
+        footprint_ready(vision, entity->sight_hexes) ? seat_active(vision, entity) : NULL;
+    if (!active)
         return;
-    struct vision_view *view = vision_view_get(vision, entity->owner, entity->chunk);
-    if (!view)
-        return;
-    entity->seat = (struct vision_seat){.view = view,
+    entity->seat = (struct vision_seat){.active = active,
                                         .cell = entity->cell,
                                         .radius = entity->sight_hexes,
                                         .detects = type->detects,
                                         .beacon = type->beacon,
                                         .at = entity->at};
-    count_shape(vision, view, entity->cell, &entity->seat, SHAPE_DISC, true);
+    count_shape(vision, active, entity->cell, &entity->seat, SHAPE_DISC, true);
     vision->stats.observers++;
     vision->stats.discs++;
 }
 
-// One step: what enters is counted before what leaves is uncounted, so that a view in between is
-// never empty.
+// One step: what enters is counted before what leaves is uncounted.
 static void seat_step(struct vision *vision, struct vision_entity *entity, unsigned direction)
 {
     struct vision_seat *seat = &entity->seat;
-    struct vision_view *view = seat->view;
-    if (entity->chunk != view->chunk)
-        view = entity->chunk == UINT32_MAX ? NULL
-                                           : vision_view_get(vision, entity->owner, entity->chunk);
-    if (!view)
+    struct vision_active *active = seat->active;
+    if (entity->chunk != active->chunk)
+        active = seat_active(vision, entity);
+    struct vision_seat left = *seat;
+    left.radius -= VISION_FAULT(RING_OFF_BY_ONE);
+    if (!active || !footprint_ready(vision, left.radius))
         return;
-    count_shape(vision, view, entity->cell, seat, SHAPE_ENTER + direction, true);
-    count_shape(vision, seat->view, seat->cell, seat, SHAPE_LEAVE + direction, false);
-    seat->view = view;
+    unsigned back = (direction + 3) % HEX_DIRECTIONS;
+    count_shape(vision, active, entity->cell, seat, SHAPE_RING + direction, true);
+    count_shape(vision, seat->active, seat->cell, &left, SHAPE_RING + back, false);
+    seat->active = active;
     seat->cell = entity->cell;
     seat->at = entity->at;
     vision->stats.steps++;
@@ -347,11 +378,6 @@ bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *
 {
     (void)vision;
     return hex_distance(seat->at, at) <= seat->radius;
-}
-
-static bool moves_count(const struct vision *vision)
-{
-    return vision->tick % vision->options.update_interval_ticks == 0;
 }
 
 static void postpone(struct vision *vision, struct vision_entity *entity)
@@ -367,8 +393,8 @@ static void seat_update(struct vision *vision, struct vision_entity *entity)
     bool wanted =
         entity->alive && entity->owner != 0 && entity->sight_enabled && entity->sight_hexes > 0;
     struct vision_seat old = entity->seat;
-    bool stays = old.view && wanted && old.view->empire == entity->owner;
-    if (stays && !moves_count(vision)) {
+    bool stays = old.active && wanted && old.active->empire == entity->owner;
+    if (stays && !vision_moves_count(vision)) {
         postpone(vision, entity);
         return;
     }
@@ -381,77 +407,97 @@ static void seat_update(struct vision *vision, struct vision_entity *entity)
             return;
         }
     }
-    entity->seat.view = NULL;
+    entity->seat.active = NULL;
     if (wanted)
         seat_take(vision, entity);
-    if (old.view)
+    if (old.active)
         seat_leave(vision, &old);
 }
 
-// What the discs of one empire are counted in is asked for in two strides before its turn: first
-// what says where it is, then the counters. An empire that is spread wide is left alone, for the
-// cost to follow the steps.
-enum { ACTIVES_ASKED_MAX = 16 };
+// --- the tick's changes, empire by empire ----------------------------------------------------
 
-static void prefetch_actives(const struct vision *vision, uint32_t owner, bool counters)
+// What the discs of an empire are counted in is asked for in two strides before its turn: first
+// where it is, then itself. An empire that is spread wide is left alone, for the cost to follow the
+// steps.
+enum { ACTIVES_ASKED_MAX = 16, LINE_BYTES = 64 };
+
+static void ask_for_empire(const struct vision *vision, uint32_t number)
 {
-    const struct vision_empire *empire = vision_empire_find(vision, owner);
+    const struct vision_empire *empire = vision_empire_find(vision, number);
+    if (empire)
+        __builtin_prefetch(empire->actives.items);
+}
+
+static void ask_for_actives(const struct vision *vision, uint32_t number)
+{
+    const struct vision_empire *empire = vision_empire_find(vision, number);
     if (!empire || empire->actives.count > ACTIVES_ASKED_MAX)
         return;
-    size_t plane_bytes =
-        sizeof(struct vision_plane) + vision->words * sizeof(uint64_t) + vision->tiling.cells;
+    size_t bytes = vision_active_bytes(vision);
     for (size_t i = 0; i < empire->actives.count; i++) {
-        const struct vision_active *active = empire->actives.items[i];
-        if (!counters) {
-            __builtin_prefetch(active);
-            __builtin_prefetch((const char *)active + 64);
-            continue;
-        }
-        __builtin_prefetch(active->view);
-        const char *plane = (const char *)active->planes[SENSE_SIGHT][SOURCE_OWN];
-        for (size_t line = 0; plane && line < plane_bytes; line += 64)
-            __builtin_prefetch(plane + line, 1);
+        const char *at = (const char *)empire->actives.items[i];
+        for (size_t line = 0; line < bytes; line += LINE_BYTES)
+            __builtin_prefetch(at + line, 1);
+    }
+}
+
+static size_t end_of_owner(const struct vision_ordered *order, size_t count, size_t first)
+{
+    size_t end = first;
+    while (end < count && order[end].owner == order[first].owner)
+        end++;
+    return end;
+}
+
+static void update_owned(struct vision *vision, size_t first, size_t end)
+{
+    enum { AHEAD = 8 };
+    const struct vision_ordered *order = vision->order.items;
+    for (size_t i = first; i < end && !vision->exhausted; i++) {
+        if (i + AHEAD < vision->order.count)
+            vision_entity_prefetch(vision, order[i + AHEAD].entity);
+        bool foreign =
+            order[i].change != ORDERED_POSTPONED && vision->changes.items[order[i].change].foreign;
+        if (!foreign)
+            seat_update(vision, &vision->entities[order[i].entity]);
     }
 }
 
 void vision_seats_update(struct vision *vision)
 {
-    enum { AHEAD = 8 };
-    const struct vision_change *changes = vision->changes.items;
-    const uint32_t *order = vision->order.items;
-    size_t count = vision->exhausted ? 0 : vision->changes.count;
-    for (size_t i = 0; i < count && !vision->exhausted; i++) {
-        for (size_t j = i + AHEAD; j <= i + 2 * AHEAD && j < count; j += AHEAD) {
-            uint32_t owner = changes[order[j]].owner;
-            if (owner != changes[order[j - 1]].owner)
-                prefetch_actives(vision, owner, j == i + AHEAD);
-        }
-        if (i + AHEAD < count)
-            vision_entity_prefetch(vision, changes[order[i + AHEAD]].entity);
-        seat_update(vision, &vision->entities[changes[order[i]].entity]);
+    const struct vision_ordered *order = vision->order.items;
+    size_t count = vision->exhausted ? 0 : vision->order.count;
+    // What changes hands concerns two empires: before either's turn.
+    for (size_t i = 0; i < vision->changes.count && !vision->exhausted; i++) {
+        if (vision->changes.items[i].foreign)
+            seat_update(vision, &vision->entities[vision->changes.items[i].entity]);
     }
-    if (vision->postponed.count == 0 || !moves_count(vision))
-        return;
-    for (size_t i = 0; i < vision->postponed.count && !vision->exhausted; i++) {
-        struct vision_entity *entity = &vision->entities[vision->postponed.items[i]];
-        entity->postponed = false;
-        seat_update(vision, entity);
+    size_t second = end_of_owner(order, count, 0), third = end_of_owner(order, count, second);
+    for (size_t first = 0; first < count && !vision->exhausted;) {
+        if (third < count)
+            ask_for_empire(vision, order[third].owner);
+        if (second < count)
+            ask_for_actives(vision, order[second].owner);
+        size_t dirty = vision->dirty.count;
+        update_owned(vision, first, second);
+        vision_settle_empire(vision, order[first].owner, dirty);
+        first = second;
+        second = third;
+        third = end_of_owner(order, count, third);
     }
-    mm_vec_clear(&vision->postponed);
 }
 
 static void clear_counts(struct vision *vision, struct vision_active *active)
 {
     for (unsigned sense = 0; sense < SENSES; sense++) {
-        struct vision_plane *plane = active->planes[sense][SOURCE_OWN];
+        struct vision_plane *plane =
+            vision_active_plane(vision, active, (enum vision_sense)sense, SOURCE_OWN);
         if (!plane)
             continue;
-        plane->nonzero = 0;
-        memset(plane->occupied, 0, vision->words * sizeof *plane->occupied + vision->tiling.cells);
-        if (plane->excess)
-            memset(plane->excess, 0, vision->tiling.cells * sizeof *plane->excess);
-        vision_view_mark_dirty(vision, active->view);
+        vision_plane_put(vision, plane->next);
+        memset(plane, 0, vision_plane_bytes(vision));
     }
+    vision_active_mark_dirty(vision, active);
 }
 
 void vision_sight_count_anew(struct vision *vision)
@@ -463,7 +509,7 @@ void vision_sight_count_anew(struct vision *vision)
     }
     vision->stats.observers = 0;
     for (uint32_t slot = 1; slot < vision->entity_capacity && !vision->exhausted; slot++) {
-        vision->entities[slot].seat.view = NULL;
+        vision->entities[slot].seat.active = NULL;
         seat_update(vision, &vision->entities[slot]);
     }
 }

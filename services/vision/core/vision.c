@@ -30,9 +30,10 @@ static void init_vectors(struct vision *vision)
     mm_vec_init(&vision->changes, vision->options.entities_max);
     mm_vec_init(&vision->alliances, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->postponed, TABLE_ENTRIES_MAX);
-    mm_vec_init(&vision->order, vision->options.entities_max);
-    mm_vec_init(&vision->order_scratch, vision->options.entities_max);
-    mm_vec_init(&vision->dirty_views, TABLE_ENTRIES_MAX);
+    mm_vec_init(&vision->order, 2 * (size_t)vision->options.entities_max);
+    mm_vec_init(&vision->order_scratch, 2 * (size_t)vision->options.entities_max);
+    mm_vec_init(&vision->dirty, TABLE_ENTRIES_MAX);
+    mm_vec_init(&vision->vacated, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->flips, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->partings, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->share_orders, TABLE_ENTRIES_MAX);
@@ -59,18 +60,17 @@ enum mm_err vision_new(const struct vision_options *options, struct vision **out
     vision->words = (uint32_t)MM_BITSET_WORDS(vision->tiling.cells);
     size_t word_bytes = vision->words * sizeof(uint64_t);
     vision->view_pool = mm_pool_new(sizeof(struct vision_view) + word_bytes, TABLE_ENTRIES_MAX);
-    vision->active_pool =
-        mm_pool_new(sizeof(struct vision_active) + BITS_COUNT * word_bytes, TABLE_ENTRIES_MAX);
-    vision->plane_pool = mm_pool_new(
-        sizeof(struct vision_plane) + word_bytes + vision->tiling.cells, TABLE_ENTRIES_MAX);
+    vision->active_pool = mm_pool_new(vision_active_bytes(vision), TABLE_ENTRIES_MAX);
+    vision->plane_pool = mm_pool_new(vision_plane_bytes(vision), TABLE_ENTRIES_MAX);
+    vision->seldom_pool = mm_pool_new(vision_seldom_bytes(vision), TABLE_ENTRIES_MAX);
     vision->view_by_key = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->chunk_by_at = mm_idmap_new(options->chunks_max);
     vision->alliance_by_id = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->entity_by_id = mm_idmap_new(options->entities_max);
     vision->expiries = mm_heap_new(TABLE_ENTRIES_MAX);
-    if (!vision->view_pool || !vision->active_pool || !vision->plane_pool || !vision->view_by_key ||
-        !vision->chunk_by_at || !vision->alliance_by_id || !vision->entity_by_id ||
-        !vision->expiries) {
+    if (!vision->view_pool || !vision->active_pool || !vision->plane_pool || !vision->seldom_pool ||
+        !vision->view_by_key || !vision->chunk_by_at || !vision->alliance_by_id ||
+        !vision->entity_by_id || !vision->expiries) {
         vision_free(vision);
         return MM_RESOURCE_EXHAUSTED;
     }
@@ -89,7 +89,7 @@ static void free_tables(struct vision *vision)
         if (!empire)
             continue;
         for (size_t k = 0; k < empire->actives.count; k++)
-            vision_view_planes_put(vision, empire->actives.items[k]);
+            vision_active_planes_put(vision, empire->actives.items[k]);
         mm_vec_free(&empire->actives);
         mm_vec_free(&empire->borrowers);
         mm_idmap_free(empire->memories);
@@ -120,7 +120,8 @@ void vision_free(struct vision *vision)
     mm_vec_free(&vision->order);
     mm_vec_free(&vision->postponed);
     mm_vec_free(&vision->order_scratch);
-    mm_vec_free(&vision->dirty_views);
+    mm_vec_free(&vision->dirty);
+    mm_vec_free(&vision->vacated);
     mm_vec_free(&vision->flips);
     mm_vec_free(&vision->partings);
     mm_vec_free(&vision->share_orders);
@@ -129,6 +130,7 @@ void vision_free(struct vision *vision)
     mm_pool_free(vision->view_pool);
     mm_pool_free(vision->active_pool);
     mm_pool_free(vision->plane_pool);
+    mm_pool_free(vision->seldom_pool);
     mm_idmap_free(vision->view_by_key);
     mm_idmap_free(vision->chunk_by_at);
     mm_idmap_free(vision->entity_by_id);
@@ -141,9 +143,8 @@ void vision_free(struct vision *vision)
 // Forgets what is visible now; what is explored and remembered stays.
 static void clear_sight(struct vision *vision)
 {
-    for (size_t i = 0; i < vision->dirty_views.count; i++)
-        vision->dirty_views.items[i]->dirty = false;
-    mm_vec_clear(&vision->dirty_views);
+    mm_vec_clear(&vision->dirty);
+    mm_vec_clear(&vision->vacated);
     mm_vec_clear(&vision->flips);
     mm_vec_clear(&vision->changes);
     mm_vec_clear(&vision->postponed);
@@ -170,6 +171,8 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
         return err;
     vision_output_clear(vision);
     vision->exhausted = false;
+    vision->round++;
+    vision->quiet = frame->snapshot;
     if (frame->snapshot) {
         mm_vec_clear(&vision->partings);
         // As of its last tick: what is noted was in sight then.
@@ -239,11 +242,10 @@ void vision_stats(const struct vision *vision, struct vision_stats *out)
     out->entities = vision->entity_count;
     out->chunks = vision->chunks_known;
     size_t words = vision->words * sizeof(uint64_t);
-    out->state_bytes =
-        sizeof *vision + vision->held_bytes +
-        mm_pool_in_use(vision->view_pool) * (sizeof(struct vision_view) + words) +
-        mm_pool_in_use(vision->active_pool) * (sizeof(struct vision_active) + BITS_COUNT * words) +
-        mm_pool_in_use(vision->plane_pool) *
-            (sizeof(struct vision_plane) + words + vision->tiling.cells) +
-        vision->chunks.capacity * sizeof(struct vision_chunk);
+    out->state_bytes = sizeof *vision + vision->held_bytes +
+                       mm_pool_in_use(vision->view_pool) * (sizeof(struct vision_view) + words) +
+                       mm_pool_in_use(vision->active_pool) * vision_active_bytes(vision) +
+                       mm_pool_in_use(vision->plane_pool) * vision_plane_bytes(vision) +
+                       mm_pool_in_use(vision->seldom_pool) * vision_seldom_bytes(vision) +
+                       vision->chunks.capacity * sizeof(struct vision_chunk);
 }

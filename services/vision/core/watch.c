@@ -147,16 +147,15 @@ static void prefetch_viewers(const struct vision *vision, const struct vision_en
 void vision_watch_changes(struct vision *vision)
 {
     enum { AHEAD = 8 };
-    const struct vision_change *changes = vision->changes.items;
-    const uint32_t *order = vision->order.items;
-    size_t count = vision->exhausted ? 0 : vision->changes.count;
+    const struct vision_ordered *order = vision->order.items;
+    size_t count = vision->exhausted ? 0 : vision->order.count;
     for (size_t i = 0; i < count && !vision->exhausted; i++) {
         if (i + AHEAD < count)
-            vision_entity_prefetch(vision, changes[order[i + AHEAD]].entity);
+            vision_entity_prefetch(vision, order[i + AHEAD].entity);
         if (i + AHEAD / 2 < count)
-            prefetch_viewers(vision, &vision->entities[changes[order[i + AHEAD / 2]].entity]);
-        if (changes[order[i]].resight)
-            resight(vision, &vision->entities[changes[order[i]].entity]);
+            prefetch_viewers(vision, &vision->entities[order[i + AHEAD / 2].entity]);
+        if (order[i].change != ORDERED_POSTPONED && vision->changes.items[order[i].change].resight)
+            resight(vision, &vision->entities[order[i].entity]);
     }
 }
 
@@ -183,11 +182,11 @@ struct vision_viewer *vision_viewer_find(const struct vision_entity *entity, uin
 }
 
 static void compare_pair(struct vision *vision, struct vision_entity *entity,
-                         const struct vision_view *view)
+                         const struct vision_active *active)
 {
-    size_t place = viewer_place(entity, view->empire);
-    bool was = place < entity->viewer_count && entity->viewers[place].empire == view->empire;
-    bool is = entity->owner == view->empire || vision_active_sees(vision, view->active, entity);
+    size_t place = viewer_place(entity, active->empire);
+    bool was = place < entity->viewer_count && entity->viewers[place].empire == active->empire;
+    bool is = entity->owner == active->empire || vision_active_sees(vision, active, entity);
     if (was == is)
         return;
     if (was) {
@@ -204,13 +203,13 @@ static void compare_pair(struct vision *vision, struct vision_entity *entity,
     memmove(&entity->viewers[place + 1], &entity->viewers[place],
             (entity->viewer_count - place) * sizeof *entity->viewers);
     entity->viewers[place] = (struct vision_viewer){
-        .empire = view->empire, .first_seen = enter(vision, entity, view->empire)};
+        .empire = active->empire, .first_seen = enter(vision, entity, active->empire)};
     entity->viewer_count++;
 }
 
 static void prefetch_flip(const struct vision *vision, const struct vision_flip *flip)
 {
-    const struct vision_chunk *chunk = &vision->chunks.items[flip->view->chunk];
+    const struct vision_chunk *chunk = &vision->chunks.items[flip->active->chunk];
     uint32_t slot = chunk->first_entity ? chunk->first_entity[flip->cell] : 0;
     if (slot != 0)
         vision_entity_prefetch(vision, slot);
@@ -223,12 +222,12 @@ void vision_watch_flips(struct vision *vision)
         if (i + AHEAD < vision->flips.count)
             prefetch_flip(vision, &vision->flips.items[i + AHEAD]);
         const struct vision_flip *flip = &vision->flips.items[i];
-        const struct vision_chunk *chunk = &vision->chunks.items[flip->view->chunk];
+        const struct vision_chunk *chunk = &vision->chunks.items[flip->active->chunk];
         uint32_t slot = chunk->first_entity ? chunk->first_entity[flip->cell] : 0;
         for (; slot != 0; slot = vision->entities[slot].next_in_cell) {
             struct vision_entity *entity = &vision->entities[slot];
             if (!resighted(vision, entity))
-                compare_pair(vision, entity, flip->view);
+                compare_pair(vision, entity, flip->active);
         }
     }
 }

@@ -23,7 +23,7 @@ static enum vision_fault planted;
      (FAULT_##name == FAULT_UNDERFLOW_UNCHECKED && planted != FAULT_NONE))
 
 // So that what a counter cannot hold is a daily matter: 80 entities are no crowd.
-#define VISION_COUNT_FULL 2
+#define VISION_COUNT_BITS 1
 
 #include "services/vision/core/check.c"
 #include "services/vision/core/explain.c"
