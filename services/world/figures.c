@@ -40,6 +40,10 @@ static double read_snapshot_age(void *ctx)
     const struct world_shell *shell = ctx;
     return shell->saved_ns ? (double)(mm_clock_ns() - shell->saved_ns) / 1e9 : 0;
 }
+static double read_replay(void *ctx)
+{
+    return (double)world_saves_behind_ns(ctx) / 1e9;
+}
 static double read_journal_up(void *ctx)
 {
     const struct world_shell *shell = ctx;
@@ -60,6 +64,7 @@ static void add_gauges(struct world_shell *shell, struct mm_metrics *metrics)
         {"mmorts_world_pending_ticks", "Ticks simulated but not published.", read_pending},
         {"mmorts_world_published_tick", "The last tick published.", read_tick},
         {"mmorts_world_snapshot_age_seconds", "Time since the last snapshot.", read_snapshot_age},
+        {"mmorts_world_replay_seconds", "Work of the ticks since the last snapshot.", read_replay},
         {"mmorts_world_journal_available", "1 if changes can become durable.", read_journal_up},
     };
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
@@ -111,6 +116,9 @@ void world_figures_add(struct world_shell *shell)
     figures->save_seconds =
         mm_metrics_latency(metrics, "mmorts_world_snapshot_seconds",
                            "Snapshots, from copying the state to the commit.", NULL);
+    figures->save_pause_seconds =
+        mm_metrics_latency(metrics, "mmorts_world_snapshot_pause_seconds",
+                           "What a tick spent on copying the state for a snapshot.", NULL);
     figures->restore_seconds = mm_metrics_latency(metrics, "mmorts_world_restore_seconds",
                                                   "From start to the session running.", NULL);
     figures->frame_bytes =

@@ -59,6 +59,14 @@ static const struct mm_config_field fields[] = {
      .min = 100,
      .max = 86400000,
      .help = "between two snapshots"},
+    {.path = "snapshot.replay",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(save_replay_ms),
+     .fallback = "2s",
+     .min = 1,
+     .max = 3600000,
+     .help =
+         "a snapshot is taken sooner when replaying what is behind the last would take so long"},
     {.path = "snapshot.keep",
      .type = MM_CONFIG_INT,
      .offset = SETTING(save_keep),
@@ -125,6 +133,7 @@ static void begin_session(struct world_shell *shell)
     shell->published_tick = shell->committed_tick = world_tick(shell->world);
     shell->published_hash = world_state_hash(shell->world);
     shell->saved_tick = restored->snapshot_tick;
+    shell->made_ns = restored->replay_ns;
     if (world_publish_open(shell) != MM_OK) {
         MM_LOG_ERROR("cannot open the tick stream", "session=%s",
                      mm_service_session(shell->service));
@@ -144,8 +153,10 @@ static void begin_session(struct world_shell *shell)
     mm_service_condition_set(shell->service, shell->running_condition, true);
     struct world_workers workers = world_pool_workers(shell->pool);
     world_set_workers(shell->world, &workers);
-    world_ticker_start(shell);
     world_saves_start(shell);
+    world_ticker_start(shell);
+    if (restored->rules_changed)
+        world_saves_take(shell, false);
 }
 
 static bool may_recover(enum mm_err err)
@@ -206,8 +217,8 @@ static bool make_tables(struct world_shell *shell)
         mm_buf_init(&shell->pending[i].row, WORLD_FRAME_BYTES_MAX);
         mm_buf_init(&shell->pending[i].frame, WORLD_FRAME_BYTES_MAX);
     }
-    mm_buf_init(&shell->save_bytes, WORLD_SAVE_BYTES_MAX);
-    return true;
+    shell->cut = world_cut_new();
+    return shell->cut != NULL;
 }
 
 static enum mm_err start(struct mm_service *service, void *state)
@@ -271,7 +282,7 @@ static void stop(struct mm_service *service, void *state)
         mm_buf_free(&shell->pending[i].row);
         mm_buf_free(&shell->pending[i].frame);
     }
-    mm_buf_free(&shell->save_bytes);
+    world_cut_free(shell->cut);
     mm_arena_free(shell->tick_arena);
     mm_free(shell->rows);
     mm_free(shell->inputs);

@@ -1,6 +1,7 @@
 #include "services/world/store.h"
 
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/io/db_conn.h"
 #include "libcommon/io/trace.h"
@@ -14,6 +15,7 @@ enum {
     SNAPSHOTS_KEPT_AT_START = 3,
 };
 #define ARENA_BYTES_MAX ((size_t)1 << 30)
+#define RULES_BYTES_MAX ((size_t)16 << 20)
 
 struct restore {
     const char *session;
@@ -190,18 +192,50 @@ static enum mm_err create(struct mm_db_conn *conn, struct restore *restore, uint
     return err == MM_OK ? save_now(conn, restore) : err;
 }
 
-static enum mm_err adopt_rules(struct mm_db_conn *conn, struct restore *restore)
+static bool pack_rules(const struct world_rules *rules, struct mm_buf *out)
+{
+    Mmorts__World__JournalEntry entry = MMORTS__WORLD__JOURNAL_ENTRY__INIT;
+    struct mm_buf encoded;
+    mm_buf_init(&encoded, RULES_BYTES_MAX);
+    world_rules_encode(rules, &encoded);
+    entry.rules = (ProtobufCBinaryData){encoded.len, encoded.data};
+    bool packed = encoded.err == MM_OK;
+    if (packed && mm_buf_reserve(out, mmorts__world__journal_entry__get_packed_size(&entry)))
+        out->len += mmorts__world__journal_entry__pack(&entry, out->data + out->len);
+    mm_buf_free(&encoded);
+    return packed && out->err == MM_OK;
+}
+
+// The rules come in with a tick of their own, and a row: so recovery from any snapshot, also from
+// one before, leads through the change.
+static enum mm_err adopt_rules(struct mm_db_conn *conn, struct restore *restore, uint64_t reserve)
 {
     struct world *world = restore->out->world;
+    restore->out->tick_reserved = world_tick(world) + reserve;
     if (world_rules_hash(world_rules_of(world)) == world_rules_hash(restore->rules))
-        return MM_OK;
+        return world_store_commit(conn, restore->session, restore->out->epoch, NULL, 0,
+                                  restore->out->tick_reserved);
     enum mm_err err =
         world_change_rules(world, restore->rules, restore->problem, restore->problem_bytes);
     if (err != MM_OK)
         return err;
-    MM_LOG_INFO("the rules of the game have changed", "session=%s", restore->session);
-    // The journal from here on replays under the new rules only.
-    return save_now(conn, restore);
+    world_stored_step_empty(world, restore->arena);
+    struct mm_buf packed;
+    mm_buf_init(&packed, RULES_BYTES_MAX);
+    err = MM_RESOURCE_EXHAUSTED;
+    if (pack_rules(restore->rules, &packed)) {
+        struct world_journal_row row = {world_tick(world), world_state_hash(world), packed.data,
+                                        packed.len};
+        err = world_store_commit(conn, restore->session, restore->out->epoch, &row, 1,
+                                 ++restore->out->tick_reserved);
+    }
+    mm_buf_free(&packed);
+    if (err == MM_OK) {
+        restore->out->rules_changed = true;
+        MM_LOG_INFO("the rules of the game have changed", "session=%s tick=%" PRIu64,
+                    restore->session, world_tick(world));
+    }
+    return err;
 }
 
 static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore, uint64_t seed,
@@ -211,6 +245,7 @@ static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore,
     if (err != MM_OK)
         return err;
     err = find_snapshot(conn, restore);
+    uint64_t began = mm_clock_ns();
     if (err == MM_NOT_FOUND)
         err = create(conn, restore, seed);
     else if (err == MM_OK)
@@ -220,12 +255,8 @@ static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore,
     struct world *world = restore->out->world;
     for (; world_tick(world) < restore->out->tick_reserved; restore->out->ticks_forwarded++)
         world_stored_step_empty(world, restore->arena);
-    err = adopt_rules(conn, restore);
-    if (err != MM_OK)
-        return err;
-    restore->out->tick_reserved = world_tick(world) + reserve;
-    return world_store_commit(conn, restore->session, restore->out->epoch, NULL, 0,
-                              restore->out->tick_reserved);
+    restore->out->replay_ns = mm_clock_ns() - began;
+    return adopt_rules(conn, restore, reserve);
 }
 
 enum mm_err world_store_restore(struct mm_db_conn *conn, const char *session,

@@ -16,6 +16,7 @@
 #include "libcommon/io/rpc_server.h"
 #include "libcommon/io/stream_publisher.h"
 #include "libcommon/service/service.h"
+#include "services/world/core/cut.h"
 #include "services/world/core/world.h"
 #include "services/world/pool.h"
 #include "services/world/store.h"
@@ -41,7 +42,7 @@ struct world_settings {
     const char *types_path, *map_path;
     int64_t seed;
     int64_t reserve_ms, window_ms, retry_ms;
-    int64_t save_interval_ms, save_keep;
+    int64_t save_interval_ms, save_keep, save_replay_ms;
     int64_t threads; // 0: by the number of cores
 };
 
@@ -85,7 +86,7 @@ struct world_pending {
 
 struct world_figures {
     struct mm_metrics_histogram *tick_seconds, *lateness_seconds, *frame_bytes, *commit_seconds;
-    struct mm_metrics_histogram *save_seconds, *restore_seconds;
+    struct mm_metrics_histogram *save_seconds, *save_pause_seconds, *restore_seconds;
     struct mm_metrics_histogram *system_seconds[WORLD_SYSTEMS_MAX];
     struct mm_counter *ticks_total, *ticks_dropped, *commits_total, *commits_failed, *rows_total;
     struct mm_counter *saves_total, *saves_failed, *inputs_total;
@@ -131,9 +132,15 @@ struct world_shell {
 
     // Snapshots.
     struct mm_loop_timer save_timer;
-    struct mm_buf save_bytes;
-    bool save_waiting, save_running, save_final;
-    uint64_t save_tick, save_hash, save_stored_bytes, saved_tick, saved_ns, save_began_ns;
+    struct world_cut *cut; // the worker's while save_running
+    // One after the other: its state is being copied, it waits for the journal, it is written.
+    bool save_copying, save_waiting, save_running;
+    bool save_final;
+    uint64_t save_tick, save_raw_bytes, save_stored_bytes, saved_tick, saved_ns, save_began_ns;
+    uint64_t save_took_ns; // the last one, from begin to commit
+    // Time it took to make all ticks since the start, of those up to the state being saved, and of
+    // those up to the last snapshot: what lies between is what a restart has to make again.
+    uint64_t made_ns, save_made_ns, saved_made_ns;
 
     // Restoring.
     struct world_restored restored;
@@ -177,9 +184,13 @@ void world_publish_give_up(struct world_shell *shell);
 // --- saves.c ------------------------------------------------------------------------------------
 
 void world_saves_start(struct world_shell *shell);
-// Takes the state now; it is written once everything before it is committed. With `final`,
-// mm_service_drained() follows.
+// Begins to take the state; it is written once everything before it is committed. With `final` it
+// is taken at once, and mm_service_drained() follows.
 void world_saves_take(struct world_shell *shell, bool final);
+// After every tick; with `copy` a snapshot that is being taken gets its share of time.
+void world_saves_follow(struct world_shell *shell, bool copy);
+// How long a restart would now have to replay.
+uint64_t world_saves_behind_ns(const struct world_shell *shell);
 void world_saves_kick(struct world_shell *shell);
 
 // --- rpc.c, figures.c ---------------------------------------------------------------------------

@@ -57,13 +57,16 @@ struct world_restored {
     uint32_t snapshots_refused; // newer ones that were not sound
     uint64_t rows_replayed;
     uint64_t ticks_forwarded;
+    uint64_t replay_ns; // the ticks behind the snapshot took so long to make again
+    bool rules_changed; // they were others than the session's
 };
 
 // Takes the session over and brings its state back: newest sound snapshot, journal checked by
-// its hashes, forward to the high-water mark; rules other than the state's take its place, and
-// `reserve` further ticks are reserved. A session that is not there is made, with
-// `seed` (0: a random one). DATA_LOSS: what there is cannot be made into the state that was
-// acknowledged; problem says why. FAILED_PRECONDITION: the rules do not fit the session.
+// its hashes, forward to the high-water mark; rules other than the state's take its place, which
+// takes a tick and a row of the journal, and `reserve` further ticks are reserved. A session that
+// is not there is made, with `seed` (0: a random one). DATA_LOSS: what there is cannot be made into
+// the state that was acknowledged; problem says why. FAILED_PRECONDITION: the rules do not fit the
+// session.
 enum mm_err MM_MUST_USE world_store_restore(struct mm_db_conn *conn, const char *session,
                                             const struct world_rules *rules, uint64_t seed,
                                             uint64_t reserve, struct world_restored *out,

@@ -44,12 +44,33 @@ enum mm_err world_stored_inputs(const void *data, size_t len, struct mm_arena *a
     return (*out)->n_inputs <= INPUTS_PER_TICK_MAX ? MM_OK : MM_DATA_LOSS;
 }
 
+static enum mm_err change_rules(struct world *world, const ProtobufCBinaryData *data)
+{
+    struct world_rules *rules = mm_malloc(sizeof *rules);
+    if (!rules)
+        return MM_RESOURCE_EXHAUSTED;
+    size_t used = 0;
+    char problem[256];
+    enum mm_err err = world_rules_decode(rules, data->data, data->len, &used);
+    if (err == MM_OK && used == data->len)
+        err = world_change_rules(world, rules, problem, sizeof problem);
+    else if (err != MM_RESOURCE_EXHAUSTED)
+        err = MM_DATA_LOSS;
+    mm_free(rules);
+    return err == MM_OK || err == MM_RESOURCE_EXHAUSTED ? err : MM_DATA_LOSS;
+}
+
 enum mm_err world_stored_step(struct world *world, const Mmorts__World__JournalEntry *entry,
                               struct mm_arena *arena, struct world_result **results)
 {
     struct world_result *all = mm_arena_calloc(arena, entry->n_inputs + 1, sizeof *all);
     if (!all)
         return MM_RESOURCE_EXHAUSTED;
+    if (entry->rules.len > 0) {
+        enum mm_err err = change_rules(world, &entry->rules);
+        if (err != MM_OK)
+            return err;
+    }
     world_step(world, (const world_input *const *)entry->inputs, entry->n_inputs, arena, all);
     if (results)
         *results = all;

@@ -28,8 +28,9 @@ enum mm_err MM_MUST_USE world_stored_load(const struct world_stored_snapshot *sn
 enum mm_err MM_MUST_USE world_stored_inputs(const void *data, size_t len, struct mm_arena *arena,
                                             const Mmorts__World__JournalEntry **out);
 
-// Steps to the next tick with the inputs of its row; results are in the arena and may be asked for
-// with `results`, or NULL. RESOURCE_EXHAUSTED: the arena is full, and nothing happened.
+// Steps to the next tick with the inputs of its row, under other rules if it brings them; results
+// are in the arena and may be asked for with `results`, or NULL. RESOURCE_EXHAUSTED: out of memory,
+// and nothing happened. DATA_LOSS: the rules cannot be read, or are none for this state.
 enum mm_err MM_MUST_USE world_stored_step(struct world *world,
                                           const Mmorts__World__JournalEntry *entry,
                                           struct mm_arena *arena, struct world_result **results);

@@ -119,7 +119,10 @@ static void make_tick(struct world_shell *shell)
     size_t count = gather_inputs(shell);
     struct world_result *results = mm_arena_calloc(shell->tick_arena, count + 1, sizeof *results);
     MM_CHECK(results);
+    uint64_t stepping = mm_clock_ns();
     world_step(shell->world, shell->inputs, count, shell->tick_arena, results);
+    shell->made_ns += mm_clock_ns() - stepping;
+    world_saves_follow(shell, false);
     tell_system_times(shell);
 
     shell->pending_count++;
@@ -165,6 +168,7 @@ static void on_tick(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg
     mm_service_condition_set(shell->service, shell->running_condition, may_simulate(shell));
     world_journal_kick(shell);
     world_publish_ready(shell);
+    world_saves_follow(shell, true);
 }
 
 void world_ticker_start(struct world_shell *shell)

@@ -72,6 +72,36 @@ Test(world_storage, old_snapshots_and_their_journal_go, .timeout = 60)
     rig_close(&rig);
 }
 
+// Long before the interval is over: as soon as replaying what is behind the last snapshot would
+// take too long.
+Test(world_storage, a_snapshot_is_taken_before_a_restart_would_take_too_long, .timeout = 60)
+{
+    static const char *const settings[] = {"MMORTS_TEST_REPLAY=1ms", "MMORTS_TEST_SNAPSHOTS=3600s",
+                                           NULL};
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig.settings = settings;
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    int64_t end = test_now_ms() + 30000;
+    for (uint64_t player = 10; rig_metric(&rig, "mmorts_world_snapshots_total") < 3; player++) {
+        cr_assert_lt(test_now_ms(), end);
+        rig_join_seen(&rig, player, &home);
+    }
+    cr_assert_lt(rig_metric(&rig, "mmorts_world_replay_seconds"), 1);
+    uint64_t newest = rig_count_sql(&rig, "SELECT MAX(tick) FROM snapshots");
+    cr_assert_gt(newest, 0);
+    rig_kill(&rig);
+    rig_start(&rig);
+    char *log = test_process_log(rig.process), line[64];
+    snprintf(line, sizeof line, "snapshot_tick=%llu ", (unsigned long long)newest);
+    cr_assert(strstr(log, line) || rig_count_sql(&rig, "SELECT MAX(tick) FROM snapshots") > newest,
+              "%s is not in\n%s", line, log);
+    free(log);
+    rig_close(&rig);
+}
+
 // --- other rules --------------------------------------------------------------------------------
 
 static char *read_text(const char *path)
@@ -154,6 +184,50 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     rig_replay(&rig, NULL, 0, &replayed);
     cr_assert(strstr(replayed, "the rules of the game change here"), "%s", replayed);
     free(replayed);
+    rig_stop(&rig);
+    // Every snapshot of the new rules is damaged: the journal leads from before the change, under
+    // the old rules, through it.
+    uint64_t ours = rig_count_sql(&rig, "SELECT COUNT(*) FROM snapshot_parts WHERE tick > 0");
+    cr_assert_geq(ours, 1);
+    rig_sql(&rig,
+            "UPDATE snapshot_parts SET data = INSERT(data, 200, 1, 'x') WHERE tick > 0 AND "
+            "SUBSTRING(data, 200, 1) <> 'x'",
+            ours);
+    rig_start(&rig);
+    char *log = test_process_log(rig.process);
+    cr_assert(strstr(log, "snapshot_tick=0 "), "%s", log);
+    free(log);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert_eq(home.last_client_seq, 1);
+    cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
+    cr_assert(spawned->repeated_key);
+    rig_free_reply(spawned);
+    rig_replay(&rig, (const char *const[]){"--audit", "10", NULL}, 4, &replayed);
+    cr_assert(strstr(replayed, "REPLAYED"), "%s", replayed);
+    free(replayed);
+    rig_close(&rig);
+}
+
+// The row that brings the rules is damaged, and so is every snapshot after it: no guesses are made.
+Test(world_storage, damaged_rules_are_refused, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 9, &home);
+    rig_kill(&rig);
+    // `rules` is field 2 of JournalEntry: four bytes that are none.
+    rig_sql(&rig, "UPDATE journal SET inputs = CONCAT(inputs, X'120401020304')", 1);
+    struct test_process *refused = rig_rival(&rig, &(uint16_t){0});
+    int status = test_process_wait(refused, 20000);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
+    test_process_free(refused);
+    rig_sql(&rig, "UPDATE journal SET inputs = LEFT(inputs, LENGTH(inputs) - 6)", 1);
+    rig_start(&rig);
+    rig_join_seen(&rig, 9, &home);
+    cr_assert(!home.founded);
     rig_close(&rig);
 }
 

@@ -67,4 +67,8 @@ size_t fixture_units(const struct world *world, uint32_t empire, const char *typ
 // Founds empires 1..count for players 1..count, one a tick.
 void fixture_found(struct world *world, unsigned count);
 
+// A world of the game's own rules with one empire of so many soldiers, a quarter of them sent 200
+// hexes, at the given tick (0: as made).
+struct world *fixture_crowd(uint32_t entities, uint64_t tick);
+
 #endif

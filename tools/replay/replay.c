@@ -88,21 +88,6 @@ static void diverge(struct replay *replay, const char *what, uint64_t recorded)
 
 // --- snapshots on the way -----------------------------------------------------------------------
 
-// A session goes on under other rules from a snapshot taken for that alone.
-static bool adopt_rules(struct replay *replay, const struct world *snapshot)
-{
-    char problem[256];
-    if (world_rules_hash(world_rules_of(snapshot)) ==
-        world_rules_hash(world_rules_of(replay->world)))
-        return false;
-    if (world_change_rules(replay->world, world_rules_of(snapshot), problem, sizeof problem) !=
-        MM_OK)
-        return false;
-    fprintf(replay->out, "tick %" PRIu64 ": the rules of the game change here\n",
-            world_tick(replay->world));
-    return true;
-}
-
 static enum mm_err meet_snapshot(struct replay *replay, size_t index)
 {
     const struct world_stored_snapshot *snapshot = &replay->source->snapshots[index];
@@ -118,8 +103,6 @@ static enum mm_err meet_snapshot(struct replay *replay, size_t index)
         return err;
     replay->outcome->snapshots_met++;
     bool same = world_state_hash(replay->world) == snapshot->state_hash;
-    if (!same && !replay->outcome->diverged && adopt_rules(replay, other))
-        same = world_state_hash(replay->world) == snapshot->state_hash;
     if (!same) {
         if (!replay->outcome->diverged)
             diverge(replay, "snapshot", snapshot->state_hash);
@@ -185,6 +168,8 @@ static enum mm_err step_row(struct replay *replay, const struct replay_row *row)
                  "the journal row of tick %" PRIu64 " cannot be read", row->tick);
         return err;
     }
+    if (entry->rules.len > 0)
+        fprintf(replay->out, "tick %" PRIu64 ": the rules of the game change here\n", row->tick);
     if (!replay->outcome->diverged) {
         replay->outcome->rows++;
         replay->outcome->inputs += entry->n_inputs;
@@ -282,7 +267,8 @@ static enum mm_err list_rows(struct replay_source *source, bool with_inputs, str
         if (read != MM_OK)
             fprintf(out, " cannot be read: %s\n", mm_err_name(read));
         else
-            fprintf(out, " inputs %zu\n", entry->n_inputs);
+            fprintf(out, " inputs %zu%s\n", entry->n_inputs,
+                    entry->rules.len > 0 ? ", other rules" : "");
         if (read == MM_OK && with_inputs)
             for (size_t i = 0; i < entry->n_inputs; i++)
                 tell_input(out, entry->inputs[i], NULL);

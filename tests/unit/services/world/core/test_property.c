@@ -1,5 +1,6 @@
 // Random play over thousands of ticks, held against everything that must hold at any time.
 
+#include "services/world/core/cut.h"
 #include "services/world/core/state.h"
 #include "tests/support/world_fixture.h"
 #include "tests/support/world_mirror.h"
@@ -13,10 +14,12 @@ enum { PLAYERS = 5, INPUTS_MAX = 64, UNITS_MAX = 256 };
 struct play {
     struct mm_rng rng;
     struct world *world;
+    struct world_cut *cut;
+    struct mm_rng cut_rng; // not to be part in the play
     struct fixture_inputs inputs;
     uint64_t seq[PLAYERS + 2];
     uint64_t spawns;
-    unsigned applied, refused, reasons, strikes, deaths, deposits;
+    unsigned applied, refused, reasons, strikes, deaths, deposits, cuts;
 };
 
 static struct hex_axial random_hex(struct play *play)
@@ -197,6 +200,34 @@ static struct world *save_and_load(const struct world *world)
     return loaded;
 }
 
+// A still picture, taken along with the play in pieces of any size, is what the world would have
+// saved in the tick in which it became whole; then the next one is begun.
+static void follow_cut(struct play *play)
+{
+    static const size_t pieces[] = {0, 1, 300, 5000, 40000, 1000000};
+    bool whole = false;
+    // As a shell does that has time left in a tick.
+    for (int64_t n = mm_rng_between(&play->cut_rng, 1, 3); n > 0 && !whole; n--)
+        cr_assert_eq(world_cut_follow(play->cut, play->world,
+                                      pieces[mm_rng_below(&play->cut_rng, 6)], &whole),
+                     MM_OK);
+    if (!whole)
+        return;
+    struct mm_buf bytes, still;
+    mm_buf_init(&bytes, 1 << 28);
+    mm_buf_init(&still, 1 << 28);
+    world_save(play->world, &bytes);
+    cr_assert_eq(world_cut_save(play->cut, &still), MM_OK);
+    cr_assert_eq(world_cut_tick(play->cut), world_tick(play->world));
+    cr_assert_eq(world_cut_state_hash(play->cut), world_state_hash(play->world));
+    cr_assert(bytes.len == still.len && memcmp(bytes.data, still.data, bytes.len) == 0,
+              "tick %llu: the picture is another", (unsigned long long)world_tick(play->world));
+    mm_buf_free(&still);
+    mm_buf_free(&bytes);
+    world_cut_begin(play->cut, play->world);
+    play->cuts++;
+}
+
 static void check_snapshot(const struct world *world, const struct mirror *mirror)
 {
     struct mm_arena *arena = mm_arena_new(1 << 16, 1 << 28);
@@ -325,6 +356,9 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
     fixture_found(play.world, PLAYERS);
     fixture_found(shadow, PLAYERS);
     mirror_apply(mirror, world_snapshot_frame(play.world, arena));
+    play.cut = world_cut_new();
+    mm_rng_seed(&play.cut_rng, seed);
+    world_cut_begin(play.cut, play.world);
     for (unsigned i = 0; i < ticks; i++) {
         random_inputs(&play);
         struct goods before = count_goods(play.world);
@@ -335,6 +369,7 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
         check_events(&play);
         if (!check)
             continue;
+        follow_cut(&play);
         step_shadow(shadow, &play, arena);
         mm_arena_reset(arena);
         mirror_apply(mirror, world_frame(play.world, arena));
@@ -356,8 +391,10 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
         cr_assert((play.deposits > 0 || rules->movement.path_nodes_per_tick < 1000) &&
                       play.strikes > 20 && play.deaths > 0,
                   "%u strikes, %u deaths", play.strikes, play.deaths);
+        cr_assert_gt(play.cuts, ticks / 40);
     }
     fixture_inputs_free(&play.inputs);
+    world_cut_free(play.cut);
     mm_arena_free(arena);
     mirror_free(mirror);
     world_free(shadow);
