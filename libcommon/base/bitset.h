@@ -33,9 +33,34 @@ static inline bool mm_bitset_add(uint64_t *words, size_t bit)
 }
 
 size_t mm_bitset_count(const uint64_t *words, size_t bits);
+
+// The first bit at or after `from` that is set in words ^ flip, or `bits`. Here, and not in a .c
+// file, because loops over entities consist of little else.
+static inline size_t mm_bitset_scan(const uint64_t *words, size_t bits, size_t from, uint64_t flip)
+{
+    if (from >= bits)
+        return bits;
+    size_t i = from / 64;
+    uint64_t word = (words[i] ^ flip) & (UINT64_MAX << from % 64);
+    while (word == 0) {
+        if (++i * 64 >= bits)
+            return bits;
+        word = words[i] ^ flip;
+    }
+    size_t found = i * 64 + (size_t)__builtin_ctzll(word);
+    return found < bits ? found : bits;
+}
+
 // The first set bit at or after `from`, or `bits` if there is none.
-size_t mm_bitset_next(const uint64_t *words, size_t bits, size_t from);
+static inline size_t mm_bitset_next(const uint64_t *words, size_t bits, size_t from)
+{
+    return mm_bitset_scan(words, bits, from, 0);
+}
+
 // The first clear bit at or after `from`, or `bits` if there is none.
-size_t mm_bitset_next_clear(const uint64_t *words, size_t bits, size_t from);
+static inline size_t mm_bitset_next_clear(const uint64_t *words, size_t bits, size_t from)
+{
+    return mm_bitset_scan(words, bits, from, UINT64_MAX);
+}
 
 #endif

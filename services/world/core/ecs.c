@@ -207,12 +207,6 @@ void world_ecs_despawn(struct world_ecs *ecs, uint32_t slot)
     MM_CHECK(mm_vec_push(&ecs->despawned, entry));
 }
 
-uint32_t world_ecs_next(const struct world_ecs *ecs, uint32_t slot)
-{
-    size_t next = mm_bitset_next(ecs->alive, ecs->slot_end, (size_t)slot + 1);
-    return next < ecs->slot_end ? (uint32_t)next : WORLD_SLOT_NONE;
-}
-
 void world_ecs_restore(struct world_ecs *ecs, uint32_t slot, uint32_t generation, bool alive)
 {
     MM_CHECK(slot >= ecs->slot_end || !world_ecs_alive(ecs, slot));

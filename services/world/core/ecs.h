@@ -148,7 +148,11 @@ static inline uint32_t world_ecs_slot_of_handle(const struct world_ecs *ecs, uin
 }
 
 // The next living slot after `slot` (0 to begin), or WORLD_SLOT_NONE.
-uint32_t world_ecs_next(const struct world_ecs *ecs, uint32_t slot);
+static inline uint32_t world_ecs_next(const struct world_ecs *ecs, uint32_t slot)
+{
+    size_t next = mm_bitset_next(ecs->alive, ecs->slot_end, (size_t)slot + 1);
+    return next < ecs->slot_end ? (uint32_t)next : WORLD_SLOT_NONE;
+}
 
 // --- components ----------------------------------------------------------------------------------
 
@@ -222,7 +226,15 @@ static inline uint32_t world_ecs_query_count(const struct world_ecs *ecs, enum w
 
 // Consecutive living slots, as long as they go: from *end on (0 to begin), *first up to *end - 1.
 // Within such a run the rows of table components are plain arrays. False: there are no more.
-bool world_ecs_next_run(const struct world_ecs *ecs, uint32_t *first, uint32_t *end);
+static inline bool world_ecs_next_run(const struct world_ecs *ecs, uint32_t *first, uint32_t *end)
+{
+    size_t from = mm_bitset_next(ecs->alive, ecs->slot_end, *end);
+    *first = (uint32_t)from;
+    if (from >= ecs->slot_end)
+        return false;
+    *end = (uint32_t)mm_bitset_next_clear(ecs->alive, ecs->slot_end, from);
+    return true;
+}
 
 // Typed access.
 #define WORLD_GET(ecs, ID, type, slot) ((struct type *)world_ecs_row((ecs), (ID), (uint32_t)(slot)))

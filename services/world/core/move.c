@@ -202,6 +202,46 @@ static void move(struct world *world, uint32_t slot)
         step_onto(world, slot, step.cell, step.direction);
 }
 
+// Units that are due lie anywhere in memory, and each of a step's accesses waits for the one before
+// it. So what a batch will need is asked for before its first unit is moved: nothing depends on it.
+enum { MOVE_BATCH = 32 };
+
+static void fetch_units(const struct world_ecs *ecs, const uint32_t *slots, unsigned count)
+{
+    const struct world_column *movers = &ecs->columns[WORLD_MOVER];
+    const struct world_column *routes = &ecs->columns[WORLD_ROUTE];
+    for (unsigned i = 0; i < count; i++) {
+        size_t mover = movers->row_of_slot[slots[i]], route = routes->row_of_slot[slots[i]];
+        if (mover == 0 || route == 0)
+            continue;
+        __builtin_prefetch(movers->rows + (mover - 1) * movers->row_bytes, 1);
+        __builtin_prefetch(routes->rows + (route - 1) * routes->row_bytes);
+        __builtin_prefetch(WORLD_GET(ecs, WORLD_PLACE, world_place, slots[i]), 1);
+        __builtin_prefetch(WORLD_GET(ecs, WORLD_IDENTITY, world_identity, slots[i]));
+    }
+}
+
+static void fetch_hexes(const struct world *world, const uint32_t *slots, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct world_mover *mover =
+            WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slots[i]);
+        const struct world_route *route =
+            WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slots[i]);
+        if (!mover || !route || mover->next >= WORLD_ROUTE_STEPS_MAX)
+            continue;
+        uint32_t from = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slots[i])->cell;
+        unsigned direction = world_route_direction(route, mover->next);
+        uint32_t to = direction < HEX_DIRECTIONS ? world_map_step(&world->map, from, direction)
+                                                 : WORLD_CELL_NONE;
+        __builtin_prefetch(&world->grid.cells[from], 1);
+        if (to != WORLD_CELL_NONE) {
+            __builtin_prefetch(&world->grid.cells[to], 1);
+            __builtin_prefetch(&world->map.terrain[to]);
+        }
+    }
+}
+
 void world_system_move(struct world *world)
 {
     const struct world_column *movers = &world->ecs.columns[WORLD_MOVER];
@@ -213,9 +253,16 @@ void world_system_move(struct world *world)
     }
     // In slot order, whatever the order of the rows.
     size_t end = world->ecs.slot_end;
-    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
-         slot = mm_bitset_next(world->due, end, slot + 1)) {
-        mm_bitset_clear(world->due, slot);
-        move(world, (uint32_t)slot);
+    uint32_t slots[MOVE_BATCH];
+    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;) {
+        unsigned count = 0;
+        for (; slot < end && count < MOVE_BATCH; slot = mm_bitset_next(world->due, end, slot + 1)) {
+            mm_bitset_clear(world->due, slot);
+            slots[count++] = (uint32_t)slot;
+        }
+        fetch_units(&world->ecs, slots, count);
+        fetch_hexes(world, slots, count);
+        for (unsigned i = 0; i < count; i++)
+            move(world, slots[i]);
     }
 }

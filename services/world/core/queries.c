@@ -74,13 +74,3 @@ const uint64_t *world_ecs_query(const struct world_ecs *ecs, enum world_query_id
         world_ecs_undeclared(ecs, "asks for", (unsigned)__builtin_ctzll(undeclared));
     return query->slots;
 }
-
-bool world_ecs_next_run(const struct world_ecs *ecs, uint32_t *first, uint32_t *end)
-{
-    size_t from = mm_bitset_next(ecs->alive, ecs->slot_end, *end);
-    *first = (uint32_t)from;
-    if (from >= ecs->slot_end)
-        return false;
-    *end = (uint32_t)mm_bitset_next_clear(ecs->alive, ecs->slot_end, from);
-    return true;
-}
