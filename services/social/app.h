@@ -4,15 +4,19 @@
 #include <stdint.h>
 
 #include "gen/social.pb-c.h"
+#include "libcommon/io/db.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/redis.h"
 #include "libcommon/io/rpc_server.h"
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
+#include "services/social/core/group.h"
 
-// The shell's state. What social knows lies in Redis, so that any number of instances serve
-// together and one that dies takes nothing with it. Every operation is one Lua script: it looks,
-// changes and publishes in one step, so an event is told exactly when the change happened.
+// The shell's state. What social knows lies in Redis and, of groups, in MariaDB, so that any number
+// of instances serve together and one that dies takes nothing with it. Presence and chat: every
+// operation is one Lua script that looks, changes and publishes in one step, so an event is told
+// exactly when the change happened. Groups: a change and its events are one transaction; the events
+// are published when it is committed, by whoever is alive.
 
 enum {
     SOCIAL_HEARTBEAT_MEMBERS_MAX = 20000,
@@ -20,6 +24,8 @@ enum {
     SOCIAL_SWEEP_MAX = 500, // leases ended in one sweep; the rest follows in the next
     SOCIAL_USERNAME_BYTES_MAX = 128,
     SOCIAL_INSTANCE_BYTES_MAX = 128,
+    SOCIAL_OUTBOX_MAX = 100,      // events published again in one go
+    SOCIAL_OUTBOX_WAIT_MS = 3000, // after which an event in the outbox is taken for forgotten
 };
 
 struct social_settings {
@@ -28,6 +34,9 @@ struct social_settings {
     int64_t chat_window_ms;
     int64_t lease_ms;
     int64_t sweep_ms;
+    int64_t group_members_max;
+    int64_t group_pending_max;
+    int64_t group_pending_ms;
 };
 
 struct social_app {
@@ -35,9 +44,13 @@ struct social_app {
     struct mm_service *service;
     struct mm_loop *loop;
     struct mm_redis *redis;
+    struct mm_db *db;
+    bool outbox_busy;
+    int64_t outbox_at_ms; // when the outbox is looked through next
     const char *session;
     struct mm_loop_timer sweep;
     struct mm_counter *joined, *left, *chats, *chats_refused, *announcements, *redis_errors;
+    struct mm_counter *group_changes, *group_refused, *group_events, *group_republished;
 };
 
 // lifecycle.c
@@ -64,6 +77,84 @@ void social_send_chat(struct social_app *app, struct mm_rpc_call *call,
 void social_announce(struct social_app *app, struct mm_rpc_call *call,
                      const Mmorts__Social__AnnounceRequest *input);
 
+// Goes on with a group's message once it is known whom it is for.
+void social_send_chat_to(struct social_app *app, struct mm_rpc_call *call,
+                         const Mmorts__Social__SendChatRequest *input, const uint64_t *players,
+                         size_t count);
+
+// groups_sql.c: jobs on a database worker's thread.
+
+struct social_group_event {
+    uint64_t seq;
+    uint8_t *bytes; // a packed Event
+    size_t size;
+};
+
+// One change of a group on its way.
+struct social_group_job {
+    struct social_app *app; // on the worker: only the session's name
+    struct mm_rpc_call *call;
+    struct social_group_limits limits;
+    struct social_group_action action;
+    uint64_t group_id; // also the new one's
+    bool creates;
+    char kind[64], name[256], tag[64]; // as they were asked for
+    // What came of it.
+    Mmorts__Social__GroupReason reason;
+    struct social_group group;
+    struct {
+        MM_VEC(struct social_group_member);
+    } before; // the members until now
+    struct social_group_changes changes;
+    struct social_group_event events[SOCIAL_GROUP_CHANGES_MAX];
+    size_t event_count;
+};
+
+// Frees what came of it.
+void social_group_job_clear(struct social_group_job *job);
+// Does it, in a transaction of its own; arg is the job.
+enum mm_err social_sql_change(struct mm_db_conn *conn, void *arg) MM_MUST_USE;
+// The group with members and pending ones; MM_NOT_FOUND. `out` was initialised.
+enum mm_err social_sql_group(struct mm_db_conn *conn, const char *session, uint64_t id,
+                             struct social_group *out) MM_MUST_USE;
+// Locks the session's groups for the transaction; the number of the last event.
+enum mm_err social_sql_lock(struct mm_db_conn *conn, const char *session,
+                            uint64_t *seq_out) MM_MUST_USE;
+// Events older than that, at most SOCIAL_OUTBOX_MAX. The caller frees their bytes.
+enum mm_err social_sql_outbox_load(struct mm_db_conn *conn, const char *session, int64_t before_ms,
+                                   struct social_group_event *out, size_t *count_out) MM_MUST_USE;
+enum mm_err social_sql_outbox_done(struct mm_db_conn *conn, const char *session,
+                                   const uint64_t *seqs, size_t count) MM_MUST_USE;
+
+// groups.c
+void social_create_group(struct social_app *app, struct mm_rpc_call *call,
+                         const Mmorts__Social__CreateGroupRequest *input);
+void social_act_on_group(struct social_app *app, struct mm_rpc_call *call,
+                         const Mmorts__Social__ActOnGroupRequest *input);
+// Publishes what somebody committed and did not come to publish.
+void social_groups_sweep(struct social_app *app);
+bool social_member_is_sound(const Mmorts__Social__Member *member);
+
+// groups_read.c
+void social_get_group(struct social_app *app, struct mm_rpc_call *call,
+                      const Mmorts__Social__GetGroupRequest *input);
+void social_list_groups(struct social_app *app, struct mm_rpc_call *call,
+                        const Mmorts__Social__ListGroupsRequest *input);
+void social_get_player_groups(struct social_app *app, struct mm_rpc_call *call,
+                              const Mmorts__Social__GetPlayerGroupsRequest *input);
+void social_list_memberships(struct social_app *app, struct mm_rpc_call *call,
+                             const Mmorts__Social__ListMembershipsRequest *input);
+// Finds the members and goes on with social_send_chat_to.
+void social_chat_to_group(struct social_app *app, struct mm_rpc_call *call,
+                          const Mmorts__Social__SendChatRequest *input);
+
+// A group as a message, in memory of its own; NULL when there is none. `for_player` 0: with all who
+// wait, else only that one's entry.
+Mmorts__Social__Group *social_group_message_new(const struct social_app *app,
+                                                const struct social_group *group, bool with_members,
+                                                uint64_t for_player);
+void social_group_message_free(Mmorts__Social__Group *message);
+
 // rpc.c
 void social_rpc_register(struct social_app *app);
 
@@ -86,6 +177,8 @@ void social_args_key(struct social_args *args, const struct social_app *app, con
 void social_args_bytes(struct social_args *args, const void *data, size_t size);
 void social_args_str(struct social_args *args, const char *text);
 void social_args_number(struct social_args *args, int64_t number);
+// Fails the call for a database error.
+void social_fail_db(struct social_app *app, struct mm_rpc_call *call, enum mm_err err);
 // Fails the call for a Redis error.
 void social_fail(struct social_app *app, struct mm_rpc_call *call, enum mm_err err);
 

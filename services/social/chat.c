@@ -111,10 +111,31 @@ void social_send_chat(struct social_app *app, struct mm_rpc_call *call,
                       const Mmorts__Social__SendChatRequest *input)
 {
     bool is_private = input->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE;
+    bool is_group = input->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP;
     if (!input->from || input->from->player_id == 0 || input->from->username[0] == '\0' ||
-        is_private != (input->to_player != 0)) {
+        is_private != (input->to_player != 0) || is_group != (input->to_group != 0)) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT,
-                    "a sender is needed, and to_player for a private message only");
+                    "a sender is needed, to_player for a private message only, and to_group for "
+                    "a group's only");
+        return;
+    }
+    if (is_group)
+        social_chat_to_group(app, call, input);
+    else
+        social_send_chat_to(app, call, input, NULL, 0);
+}
+
+void social_send_chat_to(struct social_app *app, struct mm_rpc_call *call,
+                         const Mmorts__Social__SendChatRequest *input, const uint64_t *players,
+                         size_t count)
+{
+    bool is_group = input->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP;
+    bool is_member = !is_group;
+    for (size_t i = 0; i < count; i++)
+        is_member |= players[i] == input->from->player_id;
+    if (!is_member) {
+        refuse(app, call, MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT,
+               "You are no member of that group.", 0);
         return;
     }
     char *text = checked_text(app, call, input->message);
@@ -129,6 +150,9 @@ void social_send_chat(struct social_app *app, struct mm_rpc_call *call,
     chat.scope = input->scope;
     chat.from = input->from;
     chat.to_player = input->to_player;
+    chat.to_group = input->to_group;
+    chat.to_players = (uint64_t *)(uintptr_t)players;
+    chat.n_to_players = count;
     chat.message = text;
     chat.timestamp_ms = self->timestamp_ms;
     event.event_case = MMORTS__SOCIAL__EVENT__EVENT_CHAT;
@@ -141,7 +165,7 @@ void social_send_chat(struct social_app *app, struct mm_rpc_call *call,
     char rate[64], channel[SOCIAL_KEY_BYTES], recipient[SOCIAL_NUMBER_BYTES] = "";
     snprintf(rate, sizeof rate, "rate:%" PRIu64, input->from->player_id);
     snprintf(channel, sizeof channel, "social.events.%s", app->session);
-    if (is_private)
+    if (input->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE)
         snprintf(recipient, sizeof recipient, "%" PRIu64, input->to_player);
     social_args_init(&args);
     social_args_key(&args, app, rate);

@@ -49,6 +49,15 @@ void social_args_number(struct social_args *args, int64_t number)
     social_args_str(args, text);
 }
 
+void social_fail_db(struct social_app *app, struct mm_rpc_call *call, enum mm_err err)
+{
+    (void)app;
+    MM_LOG_WARN("database", "error=%s method=%s", mm_err_name(err), mm_rpc_call_method_name(call));
+    mm_rpc_fail(call,
+                err == MM_DEADLINE_EXCEEDED || err == MM_RESOURCE_EXHAUSTED ? err : MM_UNAVAILABLE,
+                "the store of groups does not answer");
+}
+
 void social_fail(struct social_app *app, struct mm_rpc_call *call, enum mm_err err)
 {
     mm_counter_add(app->redis_errors, 1);

@@ -7,6 +7,7 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     struct social_app *app = arg;
     if (mm_redis_is_up(app->redis))
         social_sweep(app);
+    social_groups_sweep(app);
 }
 
 static void add_metrics(struct social_app *app)
@@ -25,6 +26,17 @@ static void add_metrics(struct social_app *app)
                                             "Announcements sent.", NULL);
     app->redis_errors = mm_metrics_counter(metrics, "mmorts_social_redis_errors_total",
                                            "Operations that Redis did not answer.", NULL);
+    app->group_changes =
+        mm_metrics_counter(metrics, "mmorts_social_group_actions_total",
+                           "What players did with groups, by result.", MM_LABELS("result", "done"));
+    app->group_refused = mm_metrics_counter(metrics, "mmorts_social_group_actions_total",
+                                            "What players did with groups, by result.",
+                                            MM_LABELS("result", "refused"));
+    app->group_events = mm_metrics_counter(metrics, "mmorts_social_group_events_total",
+                                           "Events of groups published.", NULL);
+    app->group_republished =
+        mm_metrics_counter(metrics, "mmorts_social_group_events_again_total",
+                           "Events of groups found in the outbox and published late.", NULL);
 }
 
 enum mm_err social_start_service(struct mm_service *service, void *state)
@@ -33,6 +45,7 @@ enum mm_err social_start_service(struct mm_service *service, void *state)
     app->service = service;
     app->loop = mm_service_loop(service);
     app->redis = mm_service_redis(service);
+    app->db = mm_service_db(service);
     app->session = mm_service_session(service);
     add_metrics(app);
     social_rpc_register(app);

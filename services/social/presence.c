@@ -117,7 +117,7 @@ static void add_channel(struct social_args *args, const struct social_app *app,
     social_args_str(args, channel);
 }
 
-static bool member_is_sound(const Mmorts__Social__Member *member)
+bool social_member_is_sound(const Mmorts__Social__Member *member)
 {
     return member && member->player_id != 0 && member->username[0] != '\0' &&
            strlen(member->username) <= SOCIAL_USERNAME_BYTES_MAX &&
@@ -205,7 +205,7 @@ static void begin_online(struct social_args *args, const struct social_app *app,
 void social_set_online(struct social_app *app, struct mm_rpc_call *call,
                        const Mmorts__Social__SetOnlineRequest *input)
 {
-    if (!member_is_sound(input->member) || !instance_is_sound(input->instance)) {
+    if (!social_member_is_sound(input->member) || !instance_is_sound(input->instance)) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT,
                     "a member has a player_id and a username, and an instance has a name");
         return;
@@ -324,7 +324,7 @@ void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
     bool is_sound =
         instance_is_sound(input->instance) && input->n_members <= SOCIAL_HEARTBEAT_MEMBERS_MAX;
     for (size_t i = 0; is_sound && i < input->n_members; i++)
-        is_sound = member_is_sound(input->members[i]);
+        is_sound = social_member_is_sound(input->members[i]);
     if (!is_sound) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT,
                     "an instance and at most %d members with player_id and username are needed",

@@ -33,6 +33,14 @@ SOCIAL_HANDLER(list_online, ListOnlineRequest, ListOnlineReply, social_list_onli
 SOCIAL_HANDLER(get_presence, GetPresenceRequest, GetPresenceReply, social_get_presence)
 SOCIAL_HANDLER(send_chat, SendChatRequest, SendChatReply, social_send_chat)
 SOCIAL_HANDLER(announce, AnnounceRequest, AnnounceReply, social_announce)
+SOCIAL_HANDLER(create_group, CreateGroupRequest, GroupReply, social_create_group)
+SOCIAL_HANDLER(act_on_group, ActOnGroupRequest, GroupReply, social_act_on_group)
+SOCIAL_HANDLER(get_group, GetGroupRequest, GetGroupReply, social_get_group)
+SOCIAL_HANDLER(list_groups, ListGroupsRequest, ListGroupsReply, social_list_groups)
+SOCIAL_HANDLER(get_player_groups, GetPlayerGroupsRequest, GetPlayerGroupsReply,
+               social_get_player_groups)
+SOCIAL_HANDLER(list_memberships, ListMembershipsRequest, ListMembershipsReply,
+               social_list_memberships)
 
 static Service social_service = MMORTS__SOCIAL__SOCIAL__INIT(rpc_);
 
@@ -47,6 +55,14 @@ static const struct mm_rpc_policy policies[] = {
     {"GetPresence", MM_RPC_ANY_PLAYER, .idempotent = true},
     {"SendChat", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true},
     {"Announce", MMORTS__AUTH__PERMISSION__PERMISSION_MODERATE, .mutating = true},
+    {"CreateGroup", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
+     .idempotent = true},
+    {"ActOnGroup", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
+     .idempotent = true},
+    {"GetGroup", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
+    {"ListGroups", MM_RPC_ANY_PLAYER, .idempotent = true},
+    {"GetPlayerGroups", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
+    {"ListMemberships", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
 };
 
 void social_rpc_register(struct social_app *app)

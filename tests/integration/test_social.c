@@ -14,7 +14,7 @@
 static struct test_server *redis;
 static struct test_service *first, *second;
 static redisContext *listener;
-static char port_variable[64];
+static char port_variable[64], db_variables[3][96];
 
 static void set_up(void)
 {
@@ -24,7 +24,12 @@ static void set_up(void)
     const struct test_address *address = test_server_address(redis);
     snprintf(port_variable, sizeof port_variable, "MMORTS_REDIS_PORT=%u", address->port);
     // Leases short enough to be waited for.
-    const char *const env[] = {port_variable, "MMORTS_SOCIAL_LEASE=2s", NULL};
+    const struct test_address *db = &test_servers_get()->mariadb;
+    snprintf(db_variables[0], sizeof db_variables[0], "MMORTS_DB_PORT=%u", db->port);
+    snprintf(db_variables[1], sizeof db_variables[1], "MMORTS_DB_USER=%s", db->user);
+    snprintf(db_variables[2], sizeof db_variables[2], "MMORTS_DB_PASSWORD=%s", db->password);
+    const char *const env[] = {port_variable,   "MMORTS_SOCIAL_LEASE=2s", db_variables[0],
+                               db_variables[1], db_variables[2],          NULL};
     first = test_service_start("social", one, env);
     second = test_service_start("social", two, env);
     listener = redisConnect(address->host, address->port);

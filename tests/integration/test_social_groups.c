@@ -1,0 +1,381 @@
+// Groups with two instances of the social service on one MariaDB and one Redis of their own.
+
+#include <criterion/criterion.h>
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gen/social.pb-c.h"
+#include "tests/support/call.h"
+#include "tests/support/process.h"
+#include "tests/support/servers.h"
+
+#define REASON(name) MMORTS__SOCIAL__GROUP_REASON__GROUP_##name
+#define ACTION(name) MMORTS__SOCIAL__GROUP_ACTION__GROUP_##name
+#define EVENT(name)  MMORTS__SOCIAL__GROUP_EVENT_KIND__GROUP_##name
+#define ROLE(name)   MMORTS__SOCIAL__GROUP_ROLE__GROUP_ROLE_##name
+
+static struct test_server *redis, *mariadb;
+static struct test_service *first, *second;
+static redisContext *listener;
+static char variables[5][96];
+static uint64_t last_seq;
+
+static struct test_service *start(void)
+{
+    char *directory = test_dir_make();
+    const char *const env[] = {variables[0], variables[1], variables[2],
+                               variables[3], variables[4], NULL};
+    struct test_service *service = test_service_start("social", directory, env);
+    free(directory);
+    return service;
+}
+
+static void listen_anew(void)
+{
+    const struct test_address *address = test_server_address(redis);
+    if (listener)
+        redisFree(listener);
+    listener = redisConnect(address->host, address->port);
+    freeReplyObject(redisCommand(listener, "SUBSCRIBE social.events.main"));
+}
+
+static void set_up(void)
+{
+    redis = test_redis_start(NULL, false);
+    mariadb = test_mariadb_start();
+    const struct test_address *db = test_server_address(mariadb);
+    snprintf(variables[0], sizeof variables[0], "MMORTS_REDIS_PORT=%u",
+             test_server_address(redis)->port);
+    snprintf(variables[1], sizeof variables[1], "MMORTS_DB_PORT=%u", db->port);
+    snprintf(variables[2], sizeof variables[2], "MMORTS_DB_USER=%s", db->user);
+    snprintf(variables[3], sizeof variables[3], "MMORTS_DB_PASSWORD=%s", db->password);
+    snprintf(variables[4], sizeof variables[4], "MMORTS_SOCIAL_GROUP_PENDING=1h");
+    first = start();
+    second = start();
+    listen_anew();
+}
+
+static void tear_down(void)
+{
+    redisFree(listener);
+    test_service_free(first);
+    test_service_free(second);
+    test_server_free(redis);
+    test_server_free(mariadb);
+}
+
+TestSuite(social_groups, .init = set_up, .fini = tear_down, .timeout = 90);
+
+static enum mm_err call(struct test_service *service, const char *method, const void *request,
+                        void *reply_out)
+{
+    return test_call(service, &mmorts__social__social__descriptor, method, request, reply_out);
+}
+
+static Mmorts__Social__Member member(uint64_t player_id)
+{
+    static char names[16][16];
+    Mmorts__Social__Member m = MMORTS__SOCIAL__MEMBER__INIT;
+    char *name = names[player_id % 16];
+    snprintf(name, sizeof names[0], "p%d", (int)player_id);
+    m.player_id = player_id;
+    m.username = name;
+    return m;
+}
+
+// Answers the group's id; 0 unless GROUP_OK.
+static uint64_t create(struct test_service *service, uint64_t actor, const char *name,
+                       Mmorts__Social__GroupPolicy policy, Mmorts__Social__GroupReason want)
+{
+    Mmorts__Social__Member m = member(actor);
+    Mmorts__Social__CreateGroupRequest request = MMORTS__SOCIAL__CREATE_GROUP_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.actor = &m;
+    request.kind = (char *)"clan";
+    request.name = (char *)(uintptr_t)name;
+    request.tag = (char *)"TAG";
+    request.policy = policy;
+    Mmorts__Social__GroupReply *reply = NULL;
+    cr_assert_eq(call(service, "CreateGroup", &request, &reply), MM_OK);
+    cr_assert_eq(reply->reason, want, "%s", reply->message);
+    uint64_t id = reply->group ? reply->group->id : 0;
+    mmorts__social__group_reply__free_unpacked(reply, NULL);
+    return id;
+}
+
+static enum mm_err try_act(struct test_service *service, uint64_t group, uint64_t actor,
+                           Mmorts__Social__GroupAction action, uint64_t target,
+                           Mmorts__Social__GroupReply **reply)
+{
+    Mmorts__Social__Member a = member(actor), t = member(target);
+    Mmorts__Social__ActOnGroupRequest request = MMORTS__SOCIAL__ACT_ON_GROUP_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.actor = &a;
+    request.group_id = group;
+    request.action = action;
+    request.target = target ? &t : NULL;
+    request.role = ROLE(OFFICER);
+    return call(service, "ActOnGroup", &request, reply);
+}
+
+static void act(struct test_service *service, uint64_t group, uint64_t actor,
+                Mmorts__Social__GroupAction action, uint64_t target,
+                Mmorts__Social__GroupReason want)
+{
+    Mmorts__Social__GroupReply *reply = NULL;
+    cr_assert_eq(try_act(service, group, actor, action, target, &reply), MM_OK);
+    cr_assert_eq(reply->reason, want, "action %d: %s", (int)action, reply->message);
+    mmorts__social__group_reply__free_unpacked(reply, NULL);
+}
+
+static Mmorts__Social__Event *next_event(int timeout_ms)
+{
+    redisReply *reply = NULL;
+    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+    redisSetTimeout(listener, timeout);
+    if (redisGetReply(listener, (void **)&reply) != REDIS_OK)
+        return NULL;
+    Mmorts__Social__Event *event = mmorts__social__event__unpack(
+        NULL, reply->element[2]->len, (const uint8_t *)reply->element[2]->str);
+    freeReplyObject(reply);
+    cr_assert(event != NULL);
+    return event;
+}
+
+// The next event is that one, is numbered next, and is for so many players.
+static void expect_event(Mmorts__Social__GroupEventKind kind, uint64_t player_id, size_t told)
+{
+    Mmorts__Social__Event *event = next_event(10000);
+    cr_assert(event != NULL, "no event");
+    cr_assert_eq(event->event_case, MMORTS__SOCIAL__EVENT__EVENT_GROUP);
+    cr_expect_eq(event->group->kind, kind, "%d, not %d", (int)event->group->kind, (int)kind);
+    cr_expect_eq(event->group->player->player_id, player_id);
+    cr_expect_eq(event->group->seq, ++last_seq);
+    cr_expect_eq(event->group->n_to_players, told, "%zu are told, not %zu",
+                 event->group->n_to_players, told);
+    cr_expect_str_eq(event->group->group_kind, "clan");
+    mmorts__social__event__free_unpacked(event, NULL);
+}
+
+static void expect_silence(void)
+{
+    cr_assert(next_event(300) == NULL);
+    listen_anew(); // a time-out spoils a hiredis context
+}
+
+static size_t count_memberships(struct test_service *service, uint64_t *seq_out)
+{
+    Mmorts__Social__ListMembershipsRequest request = MMORTS__SOCIAL__LIST_MEMBERSHIPS_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.kind = (char *)"clan";
+    Mmorts__Social__ListMembershipsReply *reply = NULL;
+    cr_assert_eq(call(service, "ListMemberships", &request, &reply), MM_OK);
+    cr_assert_eq(reply->n_group_id, reply->n_player_id);
+    size_t count = reply->n_group_id;
+    if (seq_out)
+        *seq_out = reply->seq;
+    mmorts__social__list_memberships_reply__free_unpacked(reply, NULL);
+    return count;
+}
+
+Test(social_groups, from_founding_to_disbanding_over_two_instances)
+{
+    last_seq = 0;
+    uint64_t id =
+        create(first, 1, "The Lot", MMORTS__SOCIAL__GROUP_POLICY__GROUP_INVITE_ONLY, REASON(OK));
+    expect_event(EVENT(CREATED), 1, 1);
+    cr_expect_eq(create(second, 1, "The Lot", 0, REASON(OK)), id, "the same request again");
+    (void)create(second, 1, "Another", 0, REASON(IN_ANOTHER));
+    (void)create(second, 2, "the lot", 0, REASON(NAME_TAKEN));
+    (void)create(second, 2, "no", 0, REASON(INVALID_NAME));
+    expect_silence();
+    act(second, id, 1, ACTION(INVITE), 2, REASON(OK));
+    expect_event(EVENT(INVITED), 2, 2);
+    act(first, id, 3, ACTION(JOIN), 0, REASON(NOT_OPEN));
+    act(first, id, 2, ACTION(JOIN), 0, REASON(OK));
+    expect_event(EVENT(JOINED), 2, 2);
+    act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
+    act(second, id, 2, ACTION(INVITE), 3, REASON(FORBIDDEN));
+    act(second, id, 1, ACTION(SET_ROLE), 2, REASON(OK));
+    expect_event(EVENT(ROLE_SET), 2, 2);
+    act(second, id, 2, ACTION(INVITE), 3, REASON(OK));
+    expect_event(EVENT(INVITED), 3, 3);
+    act(second, id, 3, ACTION(DECLINE), 0, REASON(OK));
+    expect_event(EVENT(DECLINED), 3, 3);
+    cr_expect_eq(count_memberships(first, NULL), 2);
+    act(second, id, 1, ACTION(LEAVE), 0, REASON(OK));
+    expect_event(EVENT(LEFT), 1, 2);
+    expect_event(EVENT(ROLE_SET), 2, 2);
+    act(first, id, 2, ACTION(DISBAND), 0, REASON(OK));
+    expect_event(EVENT(DISBANDED), 2, 1);
+    act(second, id, 2, ACTION(LEAVE), 0, REASON(NOT_FOUND));
+    uint64_t seq = 0;
+    cr_expect_eq(count_memberships(second, &seq), 0);
+    cr_expect_eq(seq, last_seq);
+    (void)create(first, 2, "THE LOT", 0, REASON(OK));
+}
+
+Test(social_groups, a_player_is_in_one_group_of_a_kind_also_when_asked_twice_at_once)
+{
+    uint64_t one =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    uint64_t two =
+        create(second, 2, "Group two", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    act(first, one, 3, ACTION(JOIN), 0, REASON(OK));
+    act(second, two, 3, ACTION(JOIN), 0, REASON(IN_ANOTHER));
+    act(second, two, 1, ACTION(JOIN), 0, REASON(IN_ANOTHER));
+    act(first, one, 3, ACTION(LEAVE), 0, REASON(OK));
+    act(second, two, 3, ACTION(JOIN), 0, REASON(OK));
+    cr_expect_eq(count_memberships(first, NULL), 3);
+}
+
+Test(social_groups, lists)
+{
+    uint64_t one =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_APPLY, REASON(OK));
+    (void)create(first, 2, "Group two", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    act(second, one, 3, ACTION(JOIN), 0, REASON(OK));
+    Mmorts__Social__GetPlayerGroupsRequest request =
+        MMORTS__SOCIAL__GET_PLAYER_GROUPS_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.player_id = 3;
+    Mmorts__Social__GetPlayerGroupsReply *mine = NULL;
+    cr_assert_eq(call(second, "GetPlayerGroups", &request, &mine), MM_OK);
+    cr_assert_eq(mine->n_groups, 0);
+    cr_assert_eq(mine->n_invited, 1);
+    cr_expect_eq(mine->invited[0]->id, one);
+    cr_expect_eq(mine->invited[0]->n_members, 0);
+    cr_assert_eq(mine->invited[0]->n_pending, 1);
+    cr_expect(mine->invited[0]->pending[0]->application);
+    mmorts__social__get_player_groups_reply__free_unpacked(mine, NULL);
+
+    Mmorts__Social__ListGroupsRequest list = MMORTS__SOCIAL__LIST_GROUPS_REQUEST__INIT;
+    list.session = (char *)"main";
+    list.kind = (char *)"clan";
+    list.limit = 1;
+    size_t listed = 0;
+    for (size_t pages = 0; pages < 3; pages++) {
+        Mmorts__Social__ListGroupsReply *reply = NULL;
+        cr_assert_eq(call(first, "ListGroups", &list, &reply), MM_OK);
+        for (size_t i = 0; i < reply->n_groups; i++, listed++) {
+            cr_expect_gt(reply->groups[i]->id, list.after_id);
+            cr_expect_eq(reply->groups[i]->n_members, 0);
+            cr_expect_eq(reply->groups[i]->n_pending, 0, "who applied is nobody's business");
+            cr_expect_eq(reply->groups[i]->member_count, 1);
+            list.after_id = reply->groups[i]->id;
+        }
+        mmorts__social__list_groups_reply__free_unpacked(reply, NULL);
+    }
+    cr_expect_eq(listed, 2);
+    list.limit = 201;
+    cr_expect_eq(call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
+    list.limit = 1;
+    list.kind = (char *)"";
+    cr_expect_eq(call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
+}
+
+static Mmorts__Social__ChatReason say(uint64_t from, uint64_t group)
+{
+    Mmorts__Social__Member m = member(from);
+    Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.from = &m;
+    request.scope = MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP;
+    request.to_group = group;
+    request.message = (char *)"hello, all";
+    Mmorts__Social__SendChatReply *reply = NULL;
+    cr_assert_eq(call(second, "SendChat", &request, &reply), MM_OK);
+    Mmorts__Social__ChatReason reason = reply->reason;
+    mmorts__social__send_chat_reply__free_unpacked(reply, NULL);
+    return reason;
+}
+
+Test(social_groups, what_a_member_says_is_for_the_members)
+{
+    last_seq = 0;
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    expect_event(EVENT(CREATED), 1, 1);
+    act(first, id, 2, ACTION(JOIN), 0, REASON(OK));
+    expect_event(EVENT(JOINED), 2, 2);
+    cr_expect_eq(say(3, id), MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT);
+    cr_expect_eq(say(1, id + 1), MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT);
+    expect_silence();
+    cr_expect_eq(say(2, id), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
+    Mmorts__Social__Event *event = next_event(5000);
+    cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_CHAT);
+    cr_expect_eq(event->chat->to_group, id);
+    cr_expect_eq(event->chat->n_to_players, 2);
+    mmorts__social__event__free_unpacked(event, NULL);
+}
+
+Test(social_groups, what_was_answered_outlives_every_process)
+{
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
+    test_process_kill(test_service_process(first));
+    test_process_kill(test_service_process(second));
+    test_server_kill(mariadb);
+    test_server_restart(mariadb);
+    test_service_free(first);
+    test_service_free(second);
+    first = start();
+    second = start();
+    cr_expect_eq(count_memberships(first, NULL), 2);
+    act(second, id, 2, ACTION(LEAVE), 0, REASON(OK));
+}
+
+Test(social_groups, events_that_redis_did_not_take_are_published_later)
+{
+    last_seq = 0;
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    expect_event(EVENT(CREATED), 1, 1);
+    test_server_stop(redis);
+    act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
+    test_server_restart(redis);
+    listen_anew();
+    expect_event(EVENT(JOINED), 2, 2);
+    act(second, id, 2, ACTION(LEAVE), 0, REASON(OK));
+    expect_event(EVENT(LEFT), 2, 2);
+    expect_silence();
+}
+
+Test(social_groups, without_the_database_nothing_is_changed_and_chat_goes_on)
+{
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    test_server_stop(mariadb);
+    cr_expect_eq(try_act(first, id, 2, ACTION(JOIN), 0, NULL), MM_UNAVAILABLE);
+    Mmorts__Social__Member m = member(1);
+    Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.from = &m;
+    request.message = (char *)"anybody there?";
+    cr_expect_eq(call(first, "SendChat", &request, NULL), MM_OK);
+    test_server_restart(mariadb);
+    test_service_wait_ready(first, 10000);
+    cr_expect_eq(count_memberships(first, NULL), 1);
+    act(first, id, 2, ACTION(JOIN), 0, REASON(OK));
+}
+
+Test(social_groups, malformed_requests_are_typed_errors)
+{
+    Mmorts__Social__CreateGroupRequest request = MMORTS__SOCIAL__CREATE_GROUP_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.kind = (char *)"clan";
+    request.name = (char *)"A name";
+    cr_expect_eq(call(first, "CreateGroup", &request, NULL), MM_INVALID_ARGUMENT, "no actor");
+    request.session = (char *)"other";
+    cr_expect_eq(call(first, "CreateGroup", &request, NULL), MM_NOT_FOUND);
+    act(first, 12345, 1, ACTION(JOIN), 0, REASON(NOT_FOUND));
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    act(first, id, 1, (Mmorts__Social__GroupAction)99, 0, REASON(INVALID));
+    (void)create(first, 2, "Group two", (Mmorts__Social__GroupPolicy)9, REASON(INVALID));
+    cr_expect_eq(count_memberships(first, NULL), 1);
+}
