@@ -2,6 +2,7 @@
 
 #include "libcommon/base/buf_json.h"
 #include "services/sync/answers.h"
+#include "services/sync/core/binary.h"
 #include "services/sync/core/encode.h"
 
 void sync_answered(struct sync_app *app, uint64_t received_ns, bool ok)
@@ -23,6 +24,11 @@ void sync_send_ack(struct sync_client *client, uint64_t seq, uint64_t tick, uint
 {
     struct mm_buf *out = &client->app->scratch;
     mm_buf_reset(out);
+    if (client->encoding == SYNC_BINARY) {
+        sync_binary_ack(out, seq, tick, job);
+        sync_client_send_binary(client, out);
+        return;
+    }
     mm_buf_printf(out, "{\"type\":\"ack\",\"payload\":{\"seq\":%" PRIu64 ",\"tick\":%" PRIu64, seq,
                   tick);
     if (job) {

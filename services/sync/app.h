@@ -98,6 +98,7 @@ struct sync_client {
     struct sync_ws *ws;
     struct sync_outbox outbox;
     char address[48];
+    enum sync_encoding encoding; // of what the client is sent; it may send both
 
     uint64_t opened_ns, deadline_ns; // of what the state waits for
     uint64_t heard_ns, pinged_ns;
@@ -258,6 +259,7 @@ struct sync_handshake {
     char session[33];
     uint64_t tick_min;
     char address[48];
+    enum sync_encoding encoding;
 };
 
 // A socket is there. Takes the token.
@@ -266,6 +268,8 @@ void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http
 
 // Sends a text message (no JSON check). A client that lets answers pile up is killed.
 void sync_client_send(struct sync_client *client, const struct mm_buf *message);
+// The same as a binary one.
+void sync_client_send_binary(struct sync_client *client, const struct mm_buf *message);
 
 // The same for what is said to everybody: it is sent together with the next update, or after
 // SYNC_TALK_MS, and dropped for a client that lets it pile up.
@@ -326,8 +330,9 @@ void sync_write_status(struct sync_app *app, struct mm_buf *out);
 
 // --- route.c: commands out, answers back ---------------------------------------------------------
 
-// A message of the client: text NULL for a binary one. The client may be closing afterwards.
-void sync_route_message(struct sync_client *client, const uint8_t *text, size_t len);
+// A message of the client, text or binary. The client may be closing afterwards.
+void sync_route_message(struct sync_client *client, enum sync_ws_opcode opcode, const uint8_t *data,
+                        size_t len);
 void sync_route_flush(struct mm_loop *loop, void *app);
 void sync_route_free(struct sync_app *app);
 

@@ -186,6 +186,12 @@ void sync_client_send(struct sync_client *client, const struct mm_buf *message)
         send_frame(client, SYNC_WS_TEXT, message->data, message->len, true);
 }
 
+void sync_client_send_binary(struct sync_client *client, const struct mm_buf *message)
+{
+    if (message->err == MM_OK)
+        send_frame(client, SYNC_WS_BINARY, message->data, message->len, true);
+}
+
 // One system call for each word to each of thousands of players would hold up the game.
 void sync_client_hold(struct sync_client *client, const struct mm_buf *message)
 {
@@ -281,12 +287,9 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
     }
     switch (opcode) {
     case SYNC_WS_TEXT:
-        mm_counter_add(client->app->metrics.messages_in, 1);
-        sync_route_message(client, data, len);
-        break;
     case SYNC_WS_BINARY:
         mm_counter_add(client->app->metrics.messages_in, 1);
-        sync_route_message(client, NULL, len);
+        sync_route_message(client, opcode, data, len);
         break;
     case SYNC_WS_PING:
         send_frame(client, SYNC_WS_PONG, data, len, true);
@@ -373,6 +376,7 @@ static void fill_in(struct sync_client *client, struct sync_handshake *handshake
     client->token = handshake->token;
     handshake->token = NULL;
     client->tick_min = handshake->tick_min;
+    client->encoding = handshake->encoding;
     (void)mm_str_copy(client->session, sizeof client->session, handshake->session);
     (void)mm_str_copy(client->address, sizeof client->address, handshake->address);
     client->opened_ns = client->heard_ns = now_ns;

@@ -58,5 +58,8 @@ struct sync_command_error {
 // asserts on its input.
 bool sync_command_parse(const uint8_t *text, size_t len, struct sync_command *command,
                         struct sync_command_error *error);
+// The same for one in the binary encoding.
+bool sync_command_parse_binary(const uint8_t *data, size_t len, struct sync_command *command,
+                               struct sync_command_error *error);
 
 #endif

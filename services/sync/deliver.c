@@ -116,7 +116,7 @@ static void deliver_view(struct sync_app *app, struct sync_view *view)
     if (!client || view->state != SYNC_VIEW_LIVE || client->state != SYNC_CLIENT_PLAYING ||
         client->behind || client->full.active)
         return;
-    if (sync_encode_view(&app->encoder, &app->core, view))
+    if (sync_encode_view(&app->encoder, &app->core, view, client->encoding, client->updated_tick))
         send_messages(client);
     else
         client->full = (struct sync_full){.active = true};
@@ -139,7 +139,6 @@ static void touch_dirty_holdings(struct sync_app *app)
 
 static void deliver_idle(struct sync_app *app)
 {
-    bool encoded = false;
     uint64_t tick = app->core.mirror.tick;
     for (size_t i = app->clients.count; i-- > 0;) {
         if (i >= app->clients.count)
@@ -149,10 +148,8 @@ static void deliver_idle(struct sync_app *app)
             tick < client->updated_tick + SYNC_IDLE_TICKS ||
             client->seat->view->state != SYNC_VIEW_LIVE)
             continue;
-        if (!encoded && !sync_encode_idle(&app->encoder, &app->core))
-            return;
-        encoded = true;
-        send_messages(client);
+        if (sync_encode_idle(&app->encoder, &app->core, client->encoding, client->updated_tick))
+            send_messages(client);
     }
 }
 
@@ -191,14 +188,16 @@ static size_t deliver_full(struct sync_client *client)
     if (!client->full.begun)
         mm_counter_add(app->metrics.fulls, 1);
     mm_buf_reset(&app->full_buf);
-    enum mm_err err = sync_encode_full(&app->core, client->seat->view, &client->full,
-                                       SYNC_FULL_CHUNK_BYTES, &app->full_buf);
+    enum mm_err err = sync_encode_full(&app->core, client->seat->view, client->encoding,
+                                       &client->full, SYNC_FULL_CHUNK_BYTES, &app->full_buf);
     if (err != MM_OK) {
         sync_client_close(client, SYNC_WS_INTERNAL, "internal",
                           "The game's state does not fit into a message.");
         return 0;
     }
-    enum sync_sent sent = sync_outbox_send_full(&client->outbox, client->fd, &app->full_buf);
+    enum sync_ws_opcode opcode = client->encoding == SYNC_BINARY ? SYNC_WS_BINARY : SYNC_WS_TEXT;
+    enum sync_sent sent =
+        sync_outbox_send_full(&client->outbox, client->fd, opcode, &app->full_buf);
     if (sync_client_sent(client, sent)) {
         if (!client->full.active) {
             client->updated_ns = 0; // a full state begins a new series of intervals

@@ -35,43 +35,66 @@ static char *copy_token(const char *text, size_t len)
     return copy;
 }
 
-// `access_token, <token>` in Sec-WebSocket-Protocol. *offered: the client offers the protocol, so
-// the answer must select it. False if there is no token in it.
-static bool token_of_protocols(const char *protocols, const char **token, size_t *len,
-                               bool *offered)
+// What Sec-WebSocket-Protocol asks for.
+struct protocols {
+    const char *selected; // what the answer must select, or NULL
+    enum sync_encoding encoding;
+    const char *token; // what stands behind `access_token`
+    size_t token_len;
+};
+
+static bool item_is(const char *item, size_t len, const char *name)
 {
-    *offered = false;
-    while (protocols && *protocols) {
-        const char *end = strchr(protocols, ',');
-        const char *item = protocols;
-        size_t item_len = end ? (size_t)(end - protocols) : strlen(protocols);
-        mm_str_trim(&item, &item_len);
-        if (*offered) {
-            *token = item;
-            *len = item_len;
-            return item_len > 0;
-        }
-        *offered = item_len == 12 && memcmp(item, "access_token", 12) == 0;
-        protocols = end ? end + 1 : NULL;
-    }
-    return false;
+    return len == strlen(name) && memcmp(item, name, len) == 0;
 }
 
-static char *token_of(const struct mm_http_request *request, bool *offered)
+static struct protocols read_protocols(const char *list)
 {
-    const char *token = NULL;
-    size_t len = 0;
-    if (token_of_protocols(mm_http_request_header(request, "Sec-WebSocket-Protocol"), &token, &len,
-                           offered))
-        return copy_token(token, len);
+    static const struct {
+        const char *name;
+        enum sync_encoding encoding;
+    } known[] = {{"mmorts.bin.v1", SYNC_BINARY}, {"mmorts.json.v1", SYNC_JSON}};
+    struct protocols protocols = {.encoding = SYNC_JSON};
+    bool encoding_selected = false, token_follows = false;
+    while (list && *list) {
+        const char *end = strchr(list, ',');
+        const char *item = list;
+        size_t len = end ? (size_t)(end - list) : strlen(list);
+        list = end ? end + 1 : NULL;
+        mm_str_trim(&item, &len);
+        if (token_follows) {
+            // Whatever it looks like: it is never a protocol, and never echoed.
+            protocols.token = item;
+            protocols.token_len = len;
+            token_follows = false;
+            continue;
+        }
+        token_follows = item_is(item, len, "access_token") && !protocols.token;
+        if (token_follows && !protocols.selected)
+            protocols.selected = "access_token";
+        for (size_t i = 0; i < sizeof known / sizeof *known && !encoding_selected; i++) {
+            if (!item_is(item, len, known[i].name))
+                continue;
+            protocols.selected = known[i].name;
+            protocols.encoding = known[i].encoding;
+            encoding_selected = true;
+        }
+    }
+    return protocols;
+}
+
+static char *token_of(const struct mm_http_request *request, const struct protocols *protocols)
+{
+    if (protocols->token_len > 0)
+        return copy_token(protocols->token, protocols->token_len);
     const char *header = mm_http_request_header(request, "Authorization");
     if (header && strncasecmp(header, "Bearer ", 7) == 0) {
-        token = header + 7;
-        len = strlen(token);
+        const char *token = header + 7;
+        size_t len = strlen(token);
         mm_str_trim(&token, &len);
         return copy_token(token, len);
     }
-    token = mm_http_request_query(request, "token");
+    const char *token = mm_http_request_query(request, "token");
     return token ? copy_token(token, strlen(token)) : NULL;
 }
 
@@ -122,9 +145,11 @@ static void on_handshake(struct mm_http_request *request, void *arg)
         mm_http_reply_error(request, MM_UNAVAILABLE, "out of memory");
         return;
     }
-    bool offered = false;
+    struct protocols protocols =
+        read_protocols(mm_http_request_header(request, "Sec-WebSocket-Protocol"));
     handshake->app = app;
-    handshake->token = token_of(request, &offered);
+    handshake->encoding = protocols.encoding;
+    handshake->token = token_of(request, &protocols);
     const char *session = mm_http_request_query(request, "session");
     if (!mm_str_copy(handshake->session, sizeof handshake->session,
                      session && *session ? session : app->session))
@@ -134,7 +159,7 @@ static void on_handshake(struct mm_http_request *request, void *arg)
     if (tick)
         (void)!mm_str_parse_u64(tick, strlen(tick), 0, INT64_MAX, &handshake->tick_min);
     (void)mm_str_copy(handshake->address, sizeof handshake->address, mm_http_request_peer(request));
-    mm_http_upgrade_websocket(request, offered ? "access_token" : NULL, on_upgraded, handshake);
+    mm_http_upgrade_websocket(request, protocols.selected, on_upgraded, handshake);
 }
 
 // --- the page ------------------------------------------------------------------------------------

@@ -84,12 +84,18 @@ static enum sync_sent send_pieces(struct sync_outbox *outbox, int fd, struct iov
     return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
 }
 
+static enum sync_ws_opcode opcode_of(const struct sync_encoder *encoder)
+{
+    return encoder->encoding == SYNC_BINARY ? SYNC_WS_BINARY : SYNC_WS_TEXT;
+}
+
 static void copy_messages(struct sync_outbox *outbox, const struct sync_encoder *encoder)
 {
     for (size_t m = 0; m < encoder->messages.count; m++) {
         const struct sync_message *message = &encoder->messages.items[m];
         uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-        mm_buf_append(&outbox->buf, header, sync_ws_header(header, SYNC_WS_TEXT, message->bytes));
+        mm_buf_append(&outbox->buf, header,
+                      sync_ws_header(header, opcode_of(encoder), message->bytes));
         for (size_t i = 0; i < message->slice_count; i++) {
             const struct sync_slice *slice = &encoder->slices.items[message->slice + i];
             mm_buf_append(&outbox->buf, encoder->buf.data + slice->offset, slice->len);
@@ -125,7 +131,7 @@ enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
     size_t count = 0, bytes = 0;
     for (size_t m = 0; m < messages; m++) {
         const struct sync_message *message = &encoder->messages.items[m];
-        size_t len = sync_ws_header(headers[m], SYNC_WS_TEXT, message->bytes);
+        size_t len = sync_ws_header(headers[m], opcode_of(encoder), message->bytes);
         pieces[count++] = (struct iovec){headers[m], len};
         bytes += len + message->bytes;
         for (size_t i = 0; i < message->slice_count; i++) {
@@ -165,14 +171,14 @@ enum sync_sent sync_outbox_keep_frame(struct sync_outbox *outbox, enum sync_ws_o
     return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
 }
 
-enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd,
+enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd, enum sync_ws_opcode opcode,
                                      const struct mm_buf *messages)
 {
     for (size_t at = 0; at + 4 <= messages->len;) {
         uint32_t len = 0;
         memcpy(&len, messages->data + at, 4);
         uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-        mm_buf_append(&outbox->buf, header, sync_ws_header(header, SYNC_WS_TEXT, len));
+        mm_buf_append(&outbox->buf, header, sync_ws_header(header, opcode, len));
         mm_buf_append(&outbox->buf, messages->data + at + 4, len);
         at += 4 + (size_t)len;
         outbox->frames_total++;

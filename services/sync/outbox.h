@@ -34,7 +34,8 @@ void sync_outbox_free(struct sync_outbox *outbox);
 // Bytes waiting.
 size_t sync_outbox_waiting(const struct sync_outbox *outbox);
 
-// Sends messages as text frames; `limit` bounds what may wait afterwards.
+// Sends messages as text or binary frames, as they are encoded; `limit` bounds what may wait
+// afterwards.
 enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
                                          const struct sync_encoder *encoder, size_t limit);
 
@@ -49,7 +50,7 @@ enum sync_sent sync_outbox_keep_frame(struct sync_outbox *outbox, enum sync_ws_o
                                       const void *payload, size_t len, size_t limit);
 
 // Puts messages with their length in front (sync_encode_full) behind what waits, and sends.
-enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd,
+enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd, enum sync_ws_opcode opcode,
                                      const struct mm_buf *messages);
 
 // The socket takes more. SYNC_BROKEN or SYNC_SENT.

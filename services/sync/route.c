@@ -6,6 +6,7 @@
 #include "libcommon/base/check.h"
 #include "services/sync/answers.h"
 #include "services/sync/app.h"
+#include "services/sync/core/binary.h"
 
 // Commands on their way to the services, and the answers back. World's commands that come in one
 // turn of the loop travel in one call; each is answered by itself, with `ack` or `error`, to the
@@ -228,6 +229,11 @@ static void answer_ping(struct sync_client *client, int64_t timestamp)
 {
     struct mm_buf *out = &client->app->scratch;
     mm_buf_reset(out);
+    if (client->encoding == SYNC_BINARY) {
+        sync_binary_pong(out, timestamp, client->app->core.mirror.tick);
+        sync_client_send_binary(client, out);
+        return;
+    }
     mm_buf_printf(out,
                   "{\"type\":\"pong\",\"payload\":{\"timestamp\":%" PRId64
                   ",\"server_tick\":%" PRIu64 "}}",
@@ -309,16 +315,27 @@ static bool within_rate(struct sync_client *client, uint64_t now_ms)
     return false;
 }
 
-void sync_route_message(struct sync_client *client, const uint8_t *text, size_t len)
+static bool parse(const struct sync_client *client, enum sync_ws_opcode opcode, const uint8_t *data,
+                  size_t len, struct sync_command *command, struct sync_command_error *error)
+{
+    if (opcode == SYNC_WS_TEXT)
+        return sync_command_parse(data, len, command, error);
+    if (client->encoding == SYNC_BINARY)
+        return sync_command_parse_binary(data, len, command, error);
+    *error = (struct sync_command_error){.code = "binary_unsupported",
+                                         .message = "Messages are JSON text."};
+    return false;
+}
+
+void sync_route_message(struct sync_client *client, enum sync_ws_opcode opcode, const uint8_t *data,
+                        size_t len)
 {
     uint64_t now_ms = mm_loop_now_ns(client->app->loop) / 1000000;
     if (!within_rate(client, now_ms))
         return;
     struct sync_command command;
     struct sync_command_error error;
-    if (!text) {
-        sync_client_error(client, "binary_unsupported", "Messages are JSON text.", 0, 0);
-    } else if (!sync_command_parse(text, len, &command, &error)) {
+    if (!parse(client, opcode, data, len, &command, &error)) {
         sync_client_error(client, error.code, error.message, error.has_seq ? error.seq : 0, 0);
     } else if (client->state == SYNC_CLIENT_PLAYING || command.type == SYNC_COMMAND_PING ||
                command.type == SYNC_COMMAND_LEAVE) {

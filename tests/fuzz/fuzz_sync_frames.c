@@ -17,7 +17,7 @@ static void deliver(struct sync_core *core, struct sync_encoder *encoder)
 {
     for (size_t i = 0; i < core->touched.count; i++) {
         struct sync_view *view = core->touched.items[i];
-        if (view->state != SYNC_VIEW_LIVE || !sync_encode_view(encoder, core, view))
+        if (view->state != SYNC_VIEW_LIVE || !sync_encode_view(encoder, core, view, SYNC_JSON, 0))
             continue;
         for (size_t m = 0; m < encoder->messages.count; m++) {
             const struct sync_message *message = &encoder->messages.items[m];
@@ -40,7 +40,7 @@ static void full(struct sync_core *core)
     for (size_t i = 0; i < core->views.count; i++) {
         struct sync_full state = {.active = true};
         if (core->views.items[i] && core->views.items[i]->state == SYNC_VIEW_LIVE)
-            (void)!sync_encode_full(core, core->views.items[i], &state, 1000, &out);
+            (void)!sync_encode_full(core, core->views.items[i], SYNC_JSON, &state, 1000, &out);
     }
     mm_buf_free(&out);
 }

@@ -116,7 +116,8 @@ static void deliver_view(struct sim *sim, struct sync_view *view)
     if (!client || view->state != SYNC_VIEW_LIVE || client->state != SIM_PLAYING ||
         client->full.active)
         return;
-    if (client->blocked > 0 || !sync_encode_view(&sim->sync.encoder, &sim->sync.core, view)) {
+    if (client->blocked > 0 ||
+        !sync_encode_view(&sim->sync.encoder, &sim->sync.core, view, SYNC_JSON, 0)) {
         client->full = (struct sync_full){.active = true};
         return;
     }
@@ -128,7 +129,7 @@ static void deliver_idle(struct sim *sim, struct sim_client *client)
     if (client->full.active || client->blocked > 0 ||
         sim->sync.core.mirror.tick < client->updated_tick + IDLE_TICKS)
         return;
-    if (sync_encode_idle(&sim->sync.encoder, &sim->sync.core))
+    if (sync_encode_idle(&sim->sync.encoder, &sim->sync.core, SYNC_JSON, 0))
         take_encoded(sim, client);
 }
 
@@ -137,7 +138,8 @@ static void deliver_full(struct sim *sim, struct sim_client *client)
     struct mm_buf *out = &sim->sync.out;
     mm_buf_reset(out);
     size_t bytes = 2000 + sim_below(sim, 30000);
-    if (sync_encode_full(&sim->sync.core, client->view, &client->full, bytes, out) != MM_OK) {
+    if (sync_encode_full(&sim->sync.core, client->view, SYNC_JSON, &client->full, bytes, out) !=
+        MM_OK) {
         sim_fail(sim, "sync cannot encode a full state");
         return;
     }

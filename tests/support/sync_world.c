@@ -460,6 +460,16 @@ Mmorts__Frame__TickFrame *sync_world_frame(const struct sync_world *world)
     return copy;
 }
 
+const struct wire_map *sync_world_map(void)
+{
+    static const char *const kind_names[] = {"unknown", "unit", "building", "resource", "npc"};
+    static struct wire_type types[TYPES];
+    static const struct wire_map map = {types, TYPES, sync_world_terrains, 3};
+    for (uint32_t i = 0; i < TYPES; i++)
+        types[i] = (struct wire_type){sync_world_types[i], kind_names[kinds[i]], healths[i]};
+    return &map;
+}
+
 static void fill_catalogue(Mmorts__Frame__Catalogue *catalogue, Mmorts__Frame__TypeColumns *types,
                            Mmorts__Frame__TerrainColumns *terrains)
 {

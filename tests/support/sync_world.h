@@ -3,6 +3,7 @@
 
 #include "gen/frame.pb-c.h"
 #include "libcommon/base/rng.h"
+#include "tests/support/wire_json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -87,5 +88,7 @@ uint32_t sync_world_terrain(int32_t q, int32_t r);
 extern const char *const sync_world_types[], *const sync_world_terrains[];
 uint32_t sync_world_kind(uint32_t type);
 uint64_t sync_world_empire_id(uint32_t empire);
+// What the message `map` would say of it.
+const struct wire_map *sync_world_map(void);
 
 #endif

@@ -137,5 +137,8 @@ enum sync_step sync_core_step(struct sync_core *core);
 
 // Whether the entity in the slot is in the view's sight now.
 bool sync_core_sees(const struct sync_core *core, const struct sync_view *view, uint32_t slot);
+// The number it has there, or SYNC_NONE if it is not in sight.
+uint32_t sync_core_number(const struct sync_core *core, const struct sync_view *view,
+                          uint32_t slot);
 
 #endif

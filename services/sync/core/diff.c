@@ -20,6 +20,7 @@ void sync_view_freeze(struct sync_core *core, struct sync_view *view)
     view->has_told = mm_vec_reserve(&view->told, view->sight.count);
     while (view->sight.count > 0) {
         uint32_t sighting = view->sight.items[view->sight.count - 1];
+        uint32_t number = core->sightings.items[sighting].number;
         const struct sync_entity *entity =
             &core->mirror.entities[core->sightings.items[sighting].slot];
         if (view->has_told)
@@ -27,25 +28,29 @@ void sync_view_freeze(struct sync_core *core, struct sync_view *view)
                 .entity = *entity,
                 .kind = core->mirror.catalogue.types[entity->type].kind,
                 .type_hash = core->mirror.catalogue.hash,
+                .number = number,
             };
         sync_sighting_remove(core, sighting);
+        if (view->has_told)
+            sync_view_keep_number(view, number); // clients go on calling it that
     }
     view->state = SYNC_VIEW_WAITING;
     core->live_count--;
     core->counts.views_frozen++;
 }
 
-static bool push_gone(struct sync_view *view, uint64_t id, uint32_t kind)
+static bool push_gone(struct sync_view *view, uint64_t id, uint32_t kind, uint32_t number)
 {
-    return mm_vec_push(&view->delta.gone, ((struct sync_gone){id, kind}));
+    return mm_vec_push(&view->delta.gone, ((struct sync_gone){id, kind, number}));
 }
 
 static bool diff_entity(struct sync_core *core, struct sync_view *view, uint32_t slot,
                         const struct sync_told *told)
 {
     const struct sync_entity *now = &core->mirror.entities[slot];
+    uint32_t number = sync_core_number(core, view, slot);
     if (!told || told->type_hash != core->mirror.catalogue.hash || told->entity.type != now->type)
-        return mm_vec_push(&view->delta.appeared, slot);
+        return mm_vec_push(&view->delta.appeared, ((struct sync_appearance){slot, number}));
     unsigned mask = sync_entity_diff(&told->entity, now);
     if (now->owner != view->empire)
         mask &= SYNC_DIRTY_PUBLIC;
@@ -53,7 +58,8 @@ static bool diff_entity(struct sync_core *core, struct sync_view *view, uint32_t
         mask |= SYNC_DIRTY_OWNER_ONLY;
     if (mask == 0)
         return true;
-    return mm_vec_push(&view->delta.changed, ((struct sync_change){slot, (uint8_t)mask}));
+    return mm_vec_push(&view->delta.changed,
+                       ((struct sync_change){slot, (uint16_t)number, (uint8_t)mask, false}));
 }
 
 static bool remembers(const struct sync_memory *memory, const struct sync_told *told)
@@ -77,8 +83,9 @@ static bool diff_sight(struct sync_core *core, struct sync_view *view)
         uint32_t slot = sync_mirror_slot(&core->mirror, id);
         uint64_t at = 0;
         bool was = mm_idmap_get(told, id, &at);
-        ok = sync_sighting_add(core, view, slot) &&
-             diff_entity(core, view, slot, was ? &view->told.items[at] : NULL);
+        const struct sync_told *before = was ? &view->told.items[at] : NULL;
+        ok = sync_sighting_add(core, view, slot, before ? before->number : SYNC_NONE) &&
+             diff_entity(core, view, slot, before);
     }
     for (size_t i = 0; ok && i < view->told.count; i++) {
         const struct sync_told *entity = &view->told.items[i];
@@ -87,11 +94,13 @@ static bool diff_sight(struct sync_core *core, struct sync_view *view)
         const struct sync_memory *memory =
             sync_memories_find(&view->fresh_memories, entity->entity.id);
         // It may have changed between what was told and when it was last seen.
+        bool same = memory && remembers(memory, entity);
         if (memory)
             ok = mm_vec_push(&view->delta.cached,
-                             ((struct sync_cached_news){*memory, remembers(memory, entity)}));
+                             ((struct sync_cached_news){*memory, same, entity->number}));
         else
-            ok = push_gone(view, entity->entity.id, entity->kind);
+            ok = push_gone(view, entity->entity.id, entity->kind, entity->number);
+        sync_view_give_number(view, entity->number);
     }
     // The memories below must know what was in sight.
     for (size_t i = 0; ok && i < view->fresh_memories.items.count; i++) {
@@ -99,7 +108,7 @@ static bool diff_sight(struct sync_core *core, struct sync_view *view)
         const struct sync_memory *before = sync_memories_find(&view->memories, now->id);
         if ((before && sync_memory_equal(before, now)) || mm_idmap_has(told, now->id))
             continue;
-        ok = mm_vec_push(&view->delta.cached, ((struct sync_cached_news){*now, false}));
+        ok = mm_vec_push(&view->delta.cached, ((struct sync_cached_news){*now, false, 0}));
     }
     mm_idmap_free(told);
     return ok;
@@ -115,7 +124,7 @@ static bool diff_memories(struct sync_core *core, struct sync_view *view)
             continue;
         uint32_t kind =
             before->type < catalogue->type_count ? catalogue->types[before->type].kind : 0;
-        if (!push_gone(view, before->id, kind))
+        if (!push_gone(view, before->id, kind, SYNC_NONE))
             return false;
     }
     return true;
@@ -186,6 +195,7 @@ bool sync_view_activate(struct sync_core *core, struct sync_view *view)
         // Without the difference there is still the truth, if the links could be made.
         while (view->sight.count > 0)
             sync_sighting_remove(core, view->sight.items[view->sight.count - 1]);
+        sync_view_clear_numbers(view);
         core->fresh_count--;
         core->counts.views_refused++;
         sync_view_clear_delta(view);

@@ -1,7 +1,9 @@
 #include "services/sync/core/update.h"
 
 #include "libcommon/base/buf_json.h"
+#include "services/sync/core/binary.h"
 #include "services/sync/core/encode.h"
+#include "services/sync/core/update_parts.h"
 
 #include <string.h>
 
@@ -9,14 +11,14 @@
 
 // --- messages with their length in front ---------------------------------------------------------
 
-static size_t begin(struct mm_buf *out)
+size_t sync_full_begin(struct mm_buf *out)
 {
     size_t at = out->len;
     mm_buf_append(out, "\0\0\0\0", 4);
     return at;
 }
 
-static void end(struct mm_buf *out, size_t at)
+void sync_full_end(struct mm_buf *out, size_t at)
 {
     if (out->err != MM_OK)
         return;
@@ -29,7 +31,10 @@ static void end(struct mm_buf *out, size_t at)
 struct explored {
     struct mm_buf *out;
     const struct sync_mirror *mirror;
-    bool reset; // the next message is the first of all
+    const struct sync_view *view;
+    enum sync_encoding encoding;
+    int32_t column, row; // binary: of the tile before
+    bool reset;          // the next message is the first of all
     bool open;
     bool any;
     size_t at;
@@ -41,7 +46,13 @@ static void open_explored(struct explored *e)
         return;
     e->open = true;
     e->any = false;
-    e->at = begin(e->out);
+    e->at = sync_full_begin(e->out);
+    e->column = e->row = 0;
+    if (e->encoding == SYNC_BINARY) {
+        sync_binary_explored_head(e->out, e->view, e->reset);
+        e->reset = false;
+        return;
+    }
     MM_BUF_LIT(e->out, "{\"type\":\"explored_hexes\"");
     if (e->reset)
         MM_BUF_LIT(e->out, ",\"reset\":true");
@@ -54,15 +65,13 @@ static void close_explored(struct explored *e)
     if (!e->open)
         return;
     e->open = false;
-    MM_BUF_LIT(e->out, "]}");
-    end(e->out, e->at);
+    if (e->encoding == SYNC_JSON)
+        MM_BUF_LIT(e->out, "]}");
+    sync_full_end(e->out, e->at);
 }
 
-static void put_tile(struct explored *e, const struct sync_tile *tile)
+static void put_cells(struct explored *e, const struct sync_tile *tile)
 {
-    if (tile->explored == 0)
-        return;
-    open_explored(e);
     for (unsigned cell = 0; cell < SYNC_TILE_CELLS; cell++) {
         if (tile->terrain[cell] == 0)
             continue;
@@ -72,6 +81,17 @@ static void put_tile(struct explored *e, const struct sync_tile *tile)
         sync_encode_explored(e->out, e->mirror, tile->q + (int32_t)(cell % SYNC_TILE_SIDE),
                              tile->r + (int32_t)(cell / SYNC_TILE_SIDE), tile->terrain[cell]);
     }
+}
+
+static void put_tile(struct explored *e, const struct sync_tile *tile)
+{
+    if (tile->explored == 0)
+        return;
+    open_explored(e);
+    if (e->encoding == SYNC_BINARY)
+        sync_binary_tile(e->out, tile, &e->column, &e->row);
+    else
+        put_cells(e, tile);
     if (e->out->len - e->at > SYNC_EXPLORED_BYTES)
         close_explored(e);
 }
@@ -82,13 +102,13 @@ static void name(struct mm_buf *out, const struct sync_core *core, struct sync_v
                  uint32_t number, bool *any)
 {
     const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
-    if (!empire || sync_view_is_named(view, number))
+    if (!empire || sync_view_named(view, number))
         return;
     if (*any)
         mm_buf_byte(out, ',');
     *any = true;
     sync_encode_empire(out, empire);
-    sync_view_set_named(view, number);
+    (void)sync_view_set_named(view, number); // or it is told twice
 }
 
 static uint32_t slot_of(const struct sync_core *core, const struct sync_view *view, size_t i)
@@ -100,7 +120,7 @@ static void put_names(struct mm_buf *out, const struct sync_core *core, struct s
 {
     bool any = false;
     sync_view_clear_named(view);
-    size_t at = begin(out);
+    size_t at = sync_full_begin(out);
     MM_BUF_LIT(out, "{\"type\":\"update\",\"tick\":");
     mm_buf_dec_u64(out, core->mirror.tick);
     MM_BUF_LIT(out, ",\"empires\":[");
@@ -110,7 +130,7 @@ static void put_names(struct mm_buf *out, const struct sync_core *core, struct s
     for (size_t i = 0; i < view->sight.count; i++)
         name(out, core, view, core->mirror.entities[slot_of(core, view, i)].owner, &any);
     MM_BUF_LIT(out, "]}");
-    end(out, at);
+    sync_full_end(out, at);
 }
 
 static void put_visible(struct mm_buf *out, const struct sync_core *core,
@@ -160,11 +180,11 @@ static void put_state(struct mm_buf *out, struct sync_core *core, struct sync_vi
 {
     put_names(out, core, view);
     for (size_t i = 0; i < view->memories.items.count; i++) {
-        size_t at = begin(out);
+        size_t at = sync_full_begin(out);
         sync_encode_entity_snapshot(out, &core->mirror, &view->memories.items.items[i]);
-        end(out, at);
+        sync_full_end(out, at);
     }
-    size_t at = begin(out);
+    size_t at = sync_full_begin(out);
     MM_BUF_LIT(out, "{\"type\":\"update\",\"tick\":");
     mm_buf_dec_u64(out, core->mirror.tick);
     MM_BUF_LIT(out, ",\"full\":true");
@@ -179,16 +199,26 @@ static void put_state(struct mm_buf *out, struct sync_core *core, struct sync_vi
     put_visible(out, core, view);
     put_holding(out, &core->stock, holding);
     mm_buf_byte(out, '}');
-    end(out, at);
+    sync_full_end(out, at);
 }
 
-enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view, struct sync_full *full,
-                             size_t bytes, struct mm_buf *out)
+// Coordinates are told by the empire's home: most of what it sees is there.
+static void set_origin(const struct sync_core *core, struct sync_view *view)
+{
+    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, view->empire);
+    view->origin_q = empire ? empire->home_q : 0;
+    view->origin_r = empire ? empire->home_r : 0;
+}
+
+enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view,
+                             enum sync_encoding encoding, struct sync_full *full, size_t bytes,
+                             struct mm_buf *out)
 {
     struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
     if (!holding)
         return MM_RESOURCE_EXHAUSTED;
-    struct explored explored = {.out = out, .mirror = &core->mirror};
+    struct explored explored = {
+        .out = out, .mirror = &core->mirror, .view = view, .encoding = encoding};
     if (!full->begun || full->generation != view->generation) {
         *full = (struct sync_full){
             .active = true,
@@ -197,6 +227,7 @@ enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view, str
             .since = core->mirror.tick,
         };
         explored.reset = true;
+        set_origin(core, view);
         open_explored(&explored);
     }
     size_t from = out->len;
@@ -209,7 +240,10 @@ enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view, str
                 put_tile(&explored, view->hexes.tiles.items[t]);
         }
         close_explored(&explored);
-        put_state(out, core, view, holding);
+        if (encoding == SYNC_BINARY)
+            sync_full_binary_state(core, view, holding, out);
+        else
+            put_state(out, core, view, holding);
         if (out->err == MM_OK) {
             sync_holding_told(holding);
             full->active = false;

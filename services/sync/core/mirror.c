@@ -32,6 +32,7 @@ void sync_mirror_free(struct sync_mirror *mirror)
     sync_catalogue_free(&mirror->catalogue);
     mm_free(mirror->entities);
     mm_free(mirror->dirty);
+    mm_free(mirror->before);
     mm_idmap_free(mirror->slot_of_id);
     mm_vec_free(&mirror->changed);
     mm_vec_free(&mirror->departed);
@@ -172,6 +173,10 @@ static bool grow_slots(struct sync_mirror *mirror, uint32_t slot)
     if (!dirty)
         return false;
     mirror->dirty = dirty;
+    struct sync_place *before = mm_realloc(mirror->before, count * sizeof *before);
+    if (!before)
+        return false;
+    mirror->before = before;
     uint32_t added = count - mirror->slot_count;
     memset(entities + mirror->slot_count, 0, added * sizeof *entities);
     memset(dirty + mirror->slot_count, 0, added);
@@ -249,6 +254,8 @@ static void apply_moves(struct sync_mirror *mirror, const Mmorts__Frame__Positio
         struct sync_entity *entity = &mirror->entities[slot];
         if (entity->q == c->q[i] && entity->r == c->r[i])
             continue;
+        if (!(mirror->dirty[slot] & SYNC_DIRTY_PLACE))
+            mirror->before[slot] = (struct sync_place){entity->q, entity->r};
         entity->q = c->q[i];
         entity->r = c->r[i];
         mark(mirror, slot, SYNC_DIRTY_PLACE);

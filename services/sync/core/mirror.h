@@ -48,6 +48,10 @@ struct sync_entity {
     bool alive;
 };
 
+struct sync_place {
+    int32_t q, r;
+};
+
 struct sync_empire {
     uint64_t id; // 0: no such empire
     uint64_t player_id;
@@ -68,6 +72,7 @@ struct sync_mirror {
     struct sync_catalogue catalogue;
     struct sync_entity *entities; // by slot, [0, slot_count)
     uint8_t *dirty;               // by slot: enum sync_dirty of this tick
+    struct sync_place *before;    // by slot: where it was, if SYNC_DIRTY_PLACE is set
     uint32_t slot_count;          // slots allocated
     uint32_t entity_count;        // alive
     struct mm_idmap *slot_of_id;  // those alive, and those that departed in this tick

@@ -24,6 +24,12 @@ bool sync_core_sees(const struct sync_core *core, const struct sync_view *view, 
     return sync_sighting_find(core, view, slot) != SYNC_NONE;
 }
 
+uint32_t sync_core_number(const struct sync_core *core, const struct sync_view *view, uint32_t slot)
+{
+    uint32_t sighting = sync_sighting_find(core, view, slot);
+    return sighting == SYNC_NONE ? SYNC_NONE : core->sightings.items[sighting].number;
+}
+
 static bool grow_heads(struct sync_core *core, uint32_t slot)
 {
     if (slot < core->sighting_head_count)
@@ -40,18 +46,20 @@ static bool grow_heads(struct sync_core *core, uint32_t slot)
     return true;
 }
 
-bool sync_sighting_add(struct sync_core *core, struct sync_view *view, uint32_t slot)
+bool sync_sighting_add(struct sync_core *core, struct sync_view *view, uint32_t slot,
+                       uint32_t number)
 {
     if (!grow_heads(core, slot) || !mm_vec_reserve(&view->sight, view->sight.count + 1))
         return false;
     uint32_t i = core->sighting_free;
-    if (i != SYNC_NONE) {
+    if (i == SYNC_NONE && !mm_vec_reserve(&core->sightings, core->sightings.count + 1))
+        return false;
+    if (number == SYNC_NONE && !sync_view_take_number(view, &number))
+        return false;
+    if (i != SYNC_NONE)
         core->sighting_free = core->sightings.items[i].next;
-    } else {
-        if (!mm_vec_reserve(&core->sightings, core->sightings.count + 1))
-            return false;
+    else
         i = (uint32_t)core->sightings.count++;
-    }
     uint32_t head = core->sighting_head[slot];
     core->sightings.items[i] = (struct sync_sighting){
         .view = view->index,
@@ -60,6 +68,7 @@ bool sync_sighting_add(struct sync_core *core, struct sync_view *view, uint32_t 
         .previous = SYNC_NONE,
         .at = (uint32_t)view->sight.count,
         .since = core->step,
+        .number = (uint16_t)number,
     };
     if (head != SYNC_NONE)
         core->sightings.items[head].previous = i;
@@ -79,6 +88,7 @@ void sync_sighting_remove(struct sync_core *core, uint32_t sighting)
         all[s->previous].next = s->next;
     if (s->next != SYNC_NONE)
         all[s->next].previous = s->previous;
+    sync_view_give_number(view, s->number);
     uint32_t at = s->at;
     mm_vec_remove_swap(&view->sight, at);
     if (at < view->sight.count)
@@ -95,9 +105,9 @@ static uint32_t kind_of(const struct sync_core *core, uint32_t type)
     return type < catalogue->type_count ? catalogue->types[type].kind : 0;
 }
 
-static void push_gone(struct sync_view *view, uint64_t id, uint32_t kind)
+static void push_gone(struct sync_view *view, uint64_t id, uint32_t kind, uint32_t number)
 {
-    if (!mm_vec_push(&view->delta.gone, ((struct sync_gone){id, kind})))
+    if (!mm_vec_push(&view->delta.gone, ((struct sync_gone){id, kind, number})))
         view->delta.full = true;
 }
 
@@ -109,13 +119,16 @@ static void apply_memories(struct sync_core *core, struct sync_view *view,
     for (size_t i = range.from; i < range.to; i++) {
         struct sync_memory was;
         if (sync_memories_remove(&view->memories, f->forgotten[i], &was))
-            push_gone(view, was.id, kind_of(core, was.type));
+            push_gone(view, was.id, kind_of(core, was.type), SYNC_NONE);
     }
     range = sync_vision_range(entry->starts, at, SYNC_GROUP_REMEMBERED);
     for (size_t i = range.from; i < range.to; i++) {
         struct sync_cached_news news = {.memory = sync_memory_at(f->remembered, i)};
         uint32_t slot = sync_mirror_slot(&core->mirror, news.memory.id);
-        news.was_in_sight = slot != 0 && sync_core_sees(core, view, slot);
+        uint32_t sighting = slot != 0 ? sync_sighting_find(core, view, slot) : SYNC_NONE;
+        news.was_in_sight = sighting != SYNC_NONE;
+        if (news.was_in_sight)
+            news.number = core->sightings.items[sighting].number;
         if (!sync_memories_set(&view->memories, &news.memory) ||
             !mm_vec_push(&view->delta.cached, news))
             view->delta.full = true;
@@ -134,9 +147,10 @@ static void apply_left(struct sync_core *core, struct sync_view *view,
             core->counts.odd_entities++;
             continue;
         }
+        uint32_t number = core->sightings.items[sighting].number;
         sync_sighting_remove(core, sighting);
         if (!sync_memories_find(&view->memories, id))
-            push_gone(view, id, kind_of(core, core->mirror.entities[slot].type));
+            push_gone(view, id, kind_of(core, core->mirror.entities[slot].type), number);
     }
 }
 
@@ -163,7 +177,9 @@ static void apply_entered(struct sync_core *core, struct sync_view *view,
             continue;
         }
         uint64_t id = core->mirror.entities[slot].id;
-        if (!sync_sighting_add(core, view, slot) || !mm_vec_push(&view->delta.appeared, slot))
+        if (!sync_sighting_add(core, view, slot, SYNC_NONE) ||
+            !mm_vec_push(&view->delta.appeared,
+                         ((struct sync_appearance){slot, sync_core_number(core, view, slot)})))
             view->delta.full = true;
         (void)sync_memories_remove(&view->memories, id, NULL);
         take_back_gone(view, id);

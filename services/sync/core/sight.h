@@ -8,8 +8,11 @@
 // The sighting of a slot by a view, or SYNC_NONE.
 uint32_t sync_sighting_find(const struct sync_core *core, const struct sync_view *view,
                             uint32_t slot);
-// Links them; false at a bound or out of memory. They must not be linked already.
-bool sync_sighting_add(struct sync_core *core, struct sync_view *view, uint32_t slot);
+// Links them; false at a bound or out of memory. They must not be linked already. number: as
+// clients know it, or SYNC_NONE: it gets one.
+bool sync_sighting_add(struct sync_core *core, struct sync_view *view, uint32_t slot,
+                       uint32_t number);
+// Ends the link; the number is free.
 void sync_sighting_remove(struct sync_core *core, uint32_t sighting);
 
 // Brings a live view from the tick before to the mirror's tick by group `at` of the entry's frame.

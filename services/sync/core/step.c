@@ -63,8 +63,10 @@ static void share_events(struct sync_core *core, bool departed)
             if (owner_only && core->mirror.entities[slot].owner != view->empire)
                 continue;
             sync_core_touch(core, view);
+            uint32_t number = core->sightings.items[s].number;
             // An event that does not fit is not shown: it leaves no state behind.
-            (void)mm_vec_push(&view->delta.events, ((struct sync_event_news){(uint32_t)i}));
+            (void)mm_vec_push(&view->delta.events,
+                              ((struct sync_event_news){(uint32_t)i, number, departed}));
         }
     }
 }
@@ -101,7 +103,9 @@ static void share_changes(struct sync_core *core)
             if (mask == 0)
                 continue;
             sync_core_touch(core, view);
-            if (!mm_vec_push(&view->delta.changed, ((struct sync_change){slot, (uint8_t)mask})))
+            struct sync_change change = {slot, core->sightings.items[s].number, (uint8_t)mask,
+                                         true};
+            if (!mm_vec_push(&view->delta.changed, change))
                 view->delta.full = true;
         }
     }
@@ -120,7 +124,8 @@ static void end_departed(struct sync_core *core)
             sync_core_touch(core, view);
             if (!mm_vec_push(
                     &view->delta.gone,
-                    ((struct sync_gone){entity->id, mirror->catalogue.types[entity->type].kind})))
+                    ((struct sync_gone){entity->id, mirror->catalogue.types[entity->type].kind,
+                                        core->sightings.items[s].number})))
                 view->delta.full = true;
             sync_sighting_remove(core, s);
             core->counts.odd_entities++;

@@ -3,15 +3,16 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/buf_json.h"
 #include "services/sync/core/encode.h"
+#include "services/sync/core/update_parts.h"
 
 #include <string.h>
-
-enum fragment_kind { CHANGED_PUBLIC, CHANGED_OWNER, APPEARED_PUBLIC, APPEARED_OWNER, KINDS };
 
 void sync_encoder_init(struct sync_encoder *encoder)
 {
     memset(encoder, 0, sizeof *encoder);
     mm_buf_init(&encoder->buf, SYNC_STEP_BYTES_MAX);
+    mm_buf_init(&encoder->draft, SYNC_STEP_BYTES_MAX);
+    sync_runs_init(&encoder->runs);
     mm_vec_init(&encoder->slices, SYNC_SLICES_MAX);
     mm_vec_init(&encoder->messages, SYNC_SLICES_MAX);
 }
@@ -19,14 +20,17 @@ void sync_encoder_init(struct sync_encoder *encoder)
 void sync_encoder_free(struct sync_encoder *encoder)
 {
     mm_buf_free(&encoder->buf);
+    mm_buf_free(&encoder->draft);
+    sync_runs_free(&encoder->runs);
     mm_free(encoder->fragments);
+    mm_free(encoder->bodies);
     mm_vec_free(&encoder->slices);
     mm_vec_free(&encoder->messages);
 }
 
 // --- slices --------------------------------------------------------------------------------------
 
-static bool add_slice(struct sync_encoder *encoder, size_t offset, size_t len)
+bool sync_encoder_add_slice(struct sync_encoder *encoder, size_t offset, size_t len)
 {
     if (len == 0)
         return true;
@@ -46,31 +50,46 @@ static bool add_slice(struct sync_encoder *encoder, size_t offset, size_t len)
 // Whatever was appended to the buffer since `from` belongs to the message.
 static bool add_since(struct sync_encoder *encoder, size_t from)
 {
-    return add_slice(encoder, from, encoder->buf.len - from);
+    return sync_encoder_add_slice(encoder, from, encoder->buf.len - from);
 }
 
-static bool begin_message(struct sync_encoder *encoder)
+bool sync_encoder_begin_message(struct sync_encoder *encoder)
 {
     return mm_vec_push(&encoder->messages, ((struct sync_message){.slice = encoder->slices.count}));
 }
 
 // --- fragments -----------------------------------------------------------------------------------
 
-static bool begin_step(struct sync_encoder *encoder, struct sync_core *core)
+// Room for every kind of record of each slot there is, new ones zeroed.
+static bool grow_table(void **table, uint32_t *table_slots, uint32_t slots, size_t record_bytes)
+{
+    if (*table_slots >= slots)
+        return true;
+    size_t before = (size_t)*table_slots * SYNC_FRAGMENTS * record_bytes;
+    size_t after = (size_t)slots * SYNC_FRAGMENTS * record_bytes;
+    uint8_t *grown = mm_realloc(*table, after);
+    if (!grown)
+        return false;
+    memset(grown + before, 0, after - before);
+    *table = grown;
+    *table_slots = slots;
+    return true;
+}
+
+static bool begin_step(struct sync_encoder *encoder, struct sync_core *core,
+                       enum sync_encoding encoding)
 {
     mm_vec_clear(&encoder->slices);
     mm_vec_clear(&encoder->messages);
+    encoder->encoding = encoding;
     uint32_t slots = core->mirror.slot_count;
-    if (encoder->fragment_slots < slots) {
-        struct sync_fragment *grown =
-            mm_realloc(encoder->fragments, (size_t)slots * KINDS * sizeof *grown);
-        if (!grown)
-            return false;
-        memset(grown + (size_t)encoder->fragment_slots * KINDS, 0,
-               (size_t)(slots - encoder->fragment_slots) * KINDS * sizeof *grown);
-        encoder->fragments = grown;
-        encoder->fragment_slots = slots;
-    }
+    bool ok = encoding == SYNC_JSON
+                  ? grow_table((void **)&encoder->fragments, &encoder->fragment_slots, slots,
+                               sizeof *encoder->fragments)
+                  : grow_table((void **)&encoder->bodies, &encoder->body_slots, slots,
+                               sizeof *encoder->bodies);
+    if (!ok)
+        return false;
     if (encoder->step == core->step)
         return encoder->buf.err == MM_OK;
     encoder->step = core->step;
@@ -83,29 +102,35 @@ static bool begin_step(struct sync_encoder *encoder, struct sync_core *core)
 }
 
 static void encode_fragment(struct sync_encoder *encoder, struct sync_core *core, uint32_t slot,
-                            enum fragment_kind kind, unsigned mask)
+                            enum sync_fragment_kind kind, unsigned mask)
 {
     const struct sync_entity *entity = &core->mirror.entities[slot];
     enum sync_audience audience =
-        kind == CHANGED_OWNER || kind == APPEARED_OWNER ? SYNC_OWNER : SYNC_PUBLIC;
+        kind == SYNC_CHANGED_OWNER || kind == SYNC_APPEARED_OWNER ? SYNC_OWNER : SYNC_PUBLIC;
     mm_buf_byte(&encoder->buf, ',');
-    if (kind == APPEARED_PUBLIC || kind == APPEARED_OWNER)
+    if (kind == SYNC_APPEARED_PUBLIC || kind == SYNC_APPEARED_OWNER)
         sync_encode_appeared(&encoder->buf, &core->mirror, entity, audience);
     else
         sync_encode_changed(&encoder->buf, &core->mirror, entity, mask, audience);
 }
 
-// Adds an entity's fragment, made now or earlier in this step. `first`: without its comma.
-static bool add_fragment(struct sync_encoder *encoder, struct sync_core *core, uint32_t slot,
-                         enum fragment_kind kind, unsigned mask, bool first)
+unsigned sync_encoder_usual_mask(const struct sync_mirror *mirror, uint32_t slot, unsigned kind)
 {
-    struct sync_fragment *fragment = &encoder->fragments[(size_t)slot * KINDS + kind];
-    unsigned usual = core->mirror.dirty[slot];
-    if (kind == CHANGED_PUBLIC)
+    unsigned usual = mirror->dirty[slot];
+    if (kind == SYNC_CHANGED_PUBLIC)
         usual &= SYNC_DIRTY_PUBLIC;
     else if (usual & SYNC_DIRTY_OWNER)
         usual |= SYNC_DIRTY_OWNER_ONLY;
-    bool shared = kind >= APPEARED_PUBLIC || mask == usual;
+    return usual;
+}
+
+// Adds an entity's fragment, made now or earlier in this step. `first`: without its comma.
+static bool add_fragment(struct sync_encoder *encoder, struct sync_core *core, uint32_t slot,
+                         enum sync_fragment_kind kind, unsigned mask, bool first)
+{
+    struct sync_fragment *fragment = &encoder->fragments[(size_t)slot * SYNC_FRAGMENTS + kind];
+    bool shared =
+        kind >= SYNC_APPEARED_PUBLIC || mask == sync_encoder_usual_mask(&core->mirror, slot, kind);
     size_t offset = encoder->buf.len, len = 0;
     if (shared && fragment->step == encoder->step && fragment->len > 0) {
         offset = fragment->offset;
@@ -118,13 +143,13 @@ static bool add_fragment(struct sync_encoder *encoder, struct sync_core *core, u
         if (shared && len <= UINT32_MAX)
             *fragment = (struct sync_fragment){encoder->step, (uint32_t)len, offset};
     }
-    return add_slice(encoder, offset + first, len - first);
+    return sync_encoder_add_slice(encoder, offset + first, len - first);
 }
 
 // --- an update's parts ---------------------------------------------------------------------------
 
-static enum sync_audience audience_of(const struct sync_core *core, const struct sync_view *view,
-                                      uint32_t slot)
+enum sync_audience sync_encoder_audience(const struct sync_core *core, const struct sync_view *view,
+                                         uint32_t slot)
 {
     return core->mirror.entities[slot].owner == view->empire ? SYNC_OWNER : SYNC_PUBLIC;
 }
@@ -134,12 +159,13 @@ static void name_empire(struct mm_buf *buf, const struct sync_core *core, struct
                         uint32_t number, bool *any)
 {
     const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
-    if (!empire || sync_view_is_named(view, number))
+    if (!empire || sync_view_named(view, number))
         return;
     mm_buf_str(buf, *any ? "," : ",\"empires\":[");
     *any = true;
     sync_encode_empire(buf, empire);
-    sync_view_set_named(view, number);
+    // Out of memory a name is told twice, which does no harm.
+    (void)sync_view_set_named(view, number);
 }
 
 static bool add_empires(struct sync_encoder *encoder, struct sync_core *core,
@@ -150,7 +176,7 @@ static bool add_empires(struct sync_encoder *encoder, struct sync_core *core,
     bool any = false;
     for (size_t i = 0; i < delta->appeared.count; i++)
         name_empire(&encoder->buf, core, view,
-                    core->mirror.entities[delta->appeared.items[i]].owner, &any);
+                    core->mirror.entities[delta->appeared.items[i].slot].owner, &any);
     for (size_t i = 0; i < delta->changed.count; i++) {
         const struct sync_change *change = &delta->changed.items[i];
         if (change->mask & SYNC_DIRTY_OWNER)
@@ -171,9 +197,10 @@ static bool add_entities(struct sync_encoder *encoder, struct sync_core *core,
         MM_BUF_LIT(&encoder->buf, ",\"appeared\":[");
     ok = add_since(encoder, from);
     for (size_t i = 0; ok && i < delta->appeared.count; i++) {
-        uint32_t slot = delta->appeared.items[i];
-        enum fragment_kind kind =
-            audience_of(core, view, slot) == SYNC_OWNER ? APPEARED_OWNER : APPEARED_PUBLIC;
+        uint32_t slot = delta->appeared.items[i].slot;
+        enum sync_fragment_kind kind = sync_encoder_audience(core, view, slot) == SYNC_OWNER
+                                           ? SYNC_APPEARED_OWNER
+                                           : SYNC_APPEARED_PUBLIC;
         ok = add_fragment(encoder, core, slot, kind, 0, i == 0);
     }
     from = encoder->buf.len;
@@ -184,8 +211,9 @@ static bool add_entities(struct sync_encoder *encoder, struct sync_core *core,
     ok = ok && add_since(encoder, from);
     for (size_t i = 0; ok && i < delta->changed.count; i++) {
         const struct sync_change *change = &delta->changed.items[i];
-        enum fragment_kind kind =
-            audience_of(core, view, change->slot) == SYNC_OWNER ? CHANGED_OWNER : CHANGED_PUBLIC;
+        enum sync_fragment_kind kind = sync_encoder_audience(core, view, change->slot) == SYNC_OWNER
+                                           ? SYNC_CHANGED_OWNER
+                                           : SYNC_CHANGED_PUBLIC;
         ok = add_fragment(encoder, core, change->slot, kind, change->mask, i == 0);
     }
     if (delta->changed.count > 0) {
@@ -269,7 +297,8 @@ static bool add_names(struct sync_encoder *encoder, struct sync_core *core, stru
     if (!any)
         return true;
     MM_BUF_LIT(&encoder->buf, "]}");
-    return begin_message(encoder) && add_slice(encoder, encoder->head_offset, encoder->head_len) &&
+    return sync_encoder_begin_message(encoder) &&
+           sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) &&
            add_since(encoder, from);
 }
 
@@ -279,7 +308,7 @@ static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, str
     for (size_t i = 0; i < view->delta.cached.count; i++) {
         const struct sync_cached_news *news = &view->delta.cached.items[i];
         size_t from = encoder->buf.len;
-        if (!begin_message(encoder))
+        if (!sync_encoder_begin_message(encoder))
             return false;
         if (news->was_in_sight)
             sync_encode_entity_cached(&encoder->buf, &core->mirror, &news->memory);
@@ -291,10 +320,11 @@ static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, str
     return true;
 }
 
-bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
+bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                      enum sync_encoding encoding, uint64_t told_tick)
 {
     struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
-    if (!begin_step(encoder, core) || view->delta.full || !holding || holding->lost)
+    if (!begin_step(encoder, core, encoding) || view->delta.full || !holding || holding->lost)
         return false;
     const struct sync_delta *delta = &view->delta;
     if (delta->appeared.count + delta->changed.count + delta->gone.count + delta->hexes.count +
@@ -302,10 +332,12 @@ bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, stru
             0 &&
         !holding->dirty)
         return true;
+    if (encoding == SYNC_BINARY)
+        return sync_encoder_add_binary(encoder, core, view, holding, told_tick);
     if (!add_names(encoder, core, view) || !add_cached(encoder, core, view) ||
-        !begin_message(encoder))
+        !sync_encoder_begin_message(encoder))
         return false;
-    if (!add_slice(encoder, encoder->head_offset, encoder->head_len) ||
+    if (!sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) ||
         !add_empires(encoder, core, view) || !add_entities(encoder, core, view) ||
         !add_private(encoder, core, view))
         return false;
@@ -316,12 +348,17 @@ bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, stru
     return add_since(encoder, from) && encoder->buf.err == MM_OK;
 }
 
-bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core)
+bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,
+                      enum sync_encoding encoding, uint64_t told_tick)
 {
-    if (!begin_step(encoder, core) || !begin_message(encoder))
+    if (!begin_step(encoder, core, encoding))
+        return false;
+    if (encoding == SYNC_BINARY)
+        return sync_encoder_add_binary_idle(encoder, core, told_tick);
+    if (!sync_encoder_begin_message(encoder))
         return false;
     size_t from = encoder->buf.len;
     mm_buf_byte(&encoder->buf, '}');
-    return add_slice(encoder, encoder->head_offset, encoder->head_len) &&
+    return sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) &&
            add_since(encoder, from) && encoder->buf.err == MM_OK;
 }

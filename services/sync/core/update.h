@@ -4,6 +4,7 @@
 #include "libcommon/base/buf.h"
 #include "libcommon/base/vec.h"
 #include "services/sync/core/core.h"
+#include "services/sync/core/runs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,14 +35,29 @@ struct sync_fragment {
     size_t offset; // of the comma before it
 };
 
+enum sync_encoding { SYNC_JSON, SYNC_BINARY };
+
+// The same in the binary encoding.
+struct sync_body {
+    uint32_t step;
+    uint8_t what; // of a change: a direction, or SYNC_BINARY_FIELDS and then
+    uint16_t len;
+    size_t offset;
+};
+
 struct sync_encoder {
     struct mm_buf buf;               // of this step; slices are offsets into it
     uint32_t step;                   // the core's step it holds
     size_t head_offset, head_len;    // {"type":"update","tick":…
     struct sync_fragment *fragments; // by slot, four each: changed and appeared, public and owner
     uint32_t fragment_slots;
+    struct sync_body *bodies; // by slot, likewise: the binary encoding's
+    uint32_t body_slots;
+    struct sync_runs runs;
+    struct mm_buf draft; // a binary message being made
 
     // The messages of the view encoded last.
+    enum sync_encoding encoding;
     struct {
         MM_VEC(struct sync_slice);
     } slices;
@@ -56,12 +72,14 @@ void sync_encoder_init(struct sync_encoder *encoder);
 void sync_encoder_free(struct sync_encoder *encoder);
 
 // Encodes a touched live view's delta (and what its holding has to tell) into encoder->messages;
-// none if there is nothing to say. False: memory or a bound ran out, or the delta asks for it: the
-// view's clients need a full state.
-bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view);
+// none if there is nothing to say. told_tick: of the client's last update. False: memory or a bound
+// ran out, or the delta asks for it: the view's clients need a full state.
+bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                      enum sync_encoding encoding, uint64_t told_tick);
 
-// An update that says only which tick it is. Shared by everyone in the step.
-bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core);
+// An update that says only which tick it is.
+bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,
+                      enum sync_encoding encoding, uint64_t told_tick);
 
 // --- full states ---------------------------------------------------------------------------------
 
@@ -79,6 +97,7 @@ struct sync_full {
 // `bytes` are there or everything is told (full->active becomes false). Call once a step, the
 // view being live. RESOURCE_EXHAUSTED: it cannot be told within SYNC_FULL_BYTES_MAX or memory.
 enum mm_err MM_MUST_USE sync_encode_full(struct sync_core *core, struct sync_view *view,
-                                         struct sync_full *full, size_t bytes, struct mm_buf *out);
+                                         enum sync_encoding encoding, struct sync_full *full,
+                                         size_t bytes, struct mm_buf *out);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define NUMBERS_FIRST 128u // doubles up to SYNC_VIEW_ENTITIES_MAX
+
 static void init_delta(struct sync_delta *delta)
 {
     mm_vec_init(&delta->appeared, SYNC_VIEW_ENTITIES_MAX);
@@ -36,7 +38,9 @@ struct sync_view *sync_view_new(uint32_t empire, uint32_t index)
     mm_vec_init(&view->told, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&view->fresh_slots, SYNC_VIEW_ENTITIES_MAX);
     init_delta(&view->delta);
-    if (sync_hexes_init(&view->hexes) != MM_OK || sync_memories_init(&view->memories) != MM_OK) {
+    view->named = mm_idmap_new(SYNC_EMPIRES_MAX);
+    if (!view->named || sync_hexes_init(&view->hexes) != MM_OK ||
+        sync_memories_init(&view->memories) != MM_OK) {
         sync_view_free(view);
         return NULL;
     }
@@ -53,7 +57,8 @@ void sync_view_free(struct sync_view *view)
     mm_vec_free(&view->sight);
     mm_vec_free(&view->told);
     mm_vec_free(&view->fresh_slots);
-    mm_free(view->named);
+    mm_idmap_free(view->named);
+    mm_free(view->numbers);
     free_delta(&view->delta);
     mm_free(view);
 }
@@ -83,28 +88,54 @@ void sync_view_clear_delta(struct sync_view *view)
     delta->full = false;
 }
 
-bool sync_view_is_named(const struct sync_view *view, uint32_t empire)
+uint32_t sync_view_named(const struct sync_view *view, uint32_t empire)
 {
-    return empire < view->named_bits && mm_bitset_get(view->named, empire);
+    uint64_t place = 0;
+    return mm_idmap_get(view->named, empire, &place) ? (uint32_t)place : 0;
 }
 
-void sync_view_set_named(struct sync_view *view, uint32_t empire)
+bool sync_view_set_named(struct sync_view *view, uint32_t empire)
 {
-    if (empire >= view->named_bits) {
-        uint32_t bits = (empire / 256 + 1) * 256;
-        uint64_t *grown = mm_realloc(view->named, MM_BITSET_WORDS(bits) * sizeof *grown);
-        if (!grown)
-            return;
-        memset(grown + MM_BITSET_WORDS(view->named_bits), 0,
-               (MM_BITSET_WORDS(bits) - MM_BITSET_WORDS(view->named_bits)) * sizeof *grown);
-        view->named = grown;
-        view->named_bits = bits;
-    }
-    mm_bitset_set(view->named, empire);
+    return mm_idmap_set(view->named, empire, mm_idmap_count(view->named) + 1) == MM_OK;
 }
 
 void sync_view_clear_named(struct sync_view *view)
 {
-    if (view->named_bits > 0)
-        memset(view->named, 0, MM_BITSET_WORDS(view->named_bits) * sizeof *view->named);
+    mm_idmap_clear(view->named);
+}
+
+bool sync_view_take_number(struct sync_view *view, uint32_t *number)
+{
+    size_t free = mm_bitset_next_clear(view->numbers, view->number_bits, 0);
+    if (free == view->number_bits) {
+        uint32_t bits = view->number_bits ? 2 * view->number_bits : NUMBERS_FIRST;
+        if (view->number_bits == SYNC_VIEW_ENTITIES_MAX)
+            return false;
+        uint64_t *grown = mm_realloc(view->numbers, MM_BITSET_WORDS(bits) * sizeof *grown);
+        if (!grown)
+            return false;
+        memset(grown + MM_BITSET_WORDS(view->number_bits), 0,
+               (MM_BITSET_WORDS(bits) - MM_BITSET_WORDS(view->number_bits)) * sizeof *grown);
+        view->numbers = grown;
+        view->number_bits = bits;
+    }
+    mm_bitset_set(view->numbers, free);
+    *number = (uint32_t)free;
+    return true;
+}
+
+void sync_view_give_number(struct sync_view *view, uint32_t number)
+{
+    mm_bitset_clear(view->numbers, number);
+}
+
+void sync_view_keep_number(struct sync_view *view, uint32_t number)
+{
+    mm_bitset_set(view->numbers, number);
+}
+
+void sync_view_clear_numbers(struct sync_view *view)
+{
+    if (view->number_bits > 0)
+        memset(view->numbers, 0, MM_BITSET_WORDS(view->number_bits) * sizeof *view->numbers);
 }

@@ -34,6 +34,7 @@ struct sync_sighting {
     uint32_t next, previous; // of the same entity; SYNC_NONE at the ends
     uint32_t at;             // position in the view's `sight`
     uint32_t since;          // step in which it came into sight
+    uint16_t number;         // what the binary encoding calls it; see sync_view_take_number
 };
 
 // What clients were told of an entity, kept while the view is not live.
@@ -41,15 +42,24 @@ struct sync_told {
     struct sync_entity entity;
     uint32_t kind;
     uint64_t type_hash; // of the catalogue it is described with
+    uint32_t number;
+};
+
+struct sync_appearance {
+    uint32_t slot;
+    uint32_t number;
 };
 
 struct sync_change {
     uint32_t slot;
-    uint8_t mask; // enum sync_dirty
+    uint16_t number;
+    uint8_t mask;  // enum sync_dirty
+    bool followed; // clients know it as it was in the tick before
 };
 struct sync_gone {
     uint64_t id;
     uint32_t kind;
+    uint32_t number; // SYNC_NONE: it was only remembered
 };
 struct sync_hex_news {
     int32_t q, r;
@@ -57,18 +67,21 @@ struct sync_hex_news {
     uint8_t terrain; // terrain + 1 if it is news, else 0
 };
 struct sync_event_news {
-    uint32_t event; // index in the frame's columns
+    uint32_t event;  // index in the frame's columns
+    uint32_t number; // of its entity
+    bool departed;   // the number is that of before this step
 };
 struct sync_cached_news {
     struct sync_memory memory;
     bool was_in_sight; // entity_cached, else entity_snapshot
+    uint32_t number;   // of what was in sight
 };
 
 // What to tell the clients of a live view in this step.
 struct sync_delta {
     struct {
-        MM_VEC(uint32_t);
-    } appeared; // slots
+        MM_VEC(struct sync_appearance);
+    } appeared;
     struct {
         MM_VEC(struct sync_change);
     } changed;
@@ -103,10 +116,12 @@ struct sync_view {
     } sight; // LIVE: indexes of sightings
     struct {
         MM_VEC(struct sync_told);
-    } told;          // not LIVE: what is in sight, as clients know it
-    bool has_told;   // clients know anything at all
-    uint64_t *named; // bitset by empire number: clients know its name
-    uint32_t named_bits;
+    } told;                 // not LIVE: what is in sight, as clients know it
+    bool has_told;          // clients know anything at all
+    struct mm_idmap *named; // empire -> 1, 2, …: those whose names clients know, in that order
+    uint64_t *numbers;      // bitset: numbers of what clients know to be in sight
+    uint32_t number_bits;
+    int32_t origin_q, origin_r; // what the binary encoding's coordinates are relative to
 
     // FRESH: an answer on its way to be the truth.
     uint64_t epoch, tick; // of the vision stream
@@ -130,10 +145,18 @@ void sync_view_drop_fresh(struct sync_view *view);
 // Empties the delta, keeping its memory.
 void sync_view_clear_delta(struct sync_view *view);
 
-// Whether clients know the empire's name, and noting that they do. Marking fails silently out of
-// memory: a name is then told twice, which does no harm.
-bool sync_view_is_named(const struct sync_view *view, uint32_t empire);
-void sync_view_set_named(struct sync_view *view, uint32_t empire);
+// The empire's place among those whose names clients know, from 1; 0: they do not know it.
+uint32_t sync_view_named(const struct sync_view *view, uint32_t empire);
+// Notes that they know it now. False when out of memory.
+bool sync_view_set_named(struct sync_view *view, uint32_t empire);
 void sync_view_clear_named(struct sync_view *view);
+
+// Numbers of entities in sight: the lowest that is free, so that they stay small, and tell a client
+// nothing beyond what it was shown. False at the bound or out of memory.
+bool sync_view_take_number(struct sync_view *view, uint32_t *number);
+void sync_view_give_number(struct sync_view *view, uint32_t number);
+// Takes a number that was given back a moment ago.
+void sync_view_keep_number(struct sync_view *view, uint32_t number);
+void sync_view_clear_numbers(struct sync_view *view);
 
 #endif

@@ -13,7 +13,8 @@ const PANELS_MS = 200;        // between two looks at what the panels show
 
 const socketUrl = new URL('ws', location.href);
 socketUrl.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-const game = new GameClient({ url: socketUrl.href, token: () => localStorage.getItem(TOKEN_KEY) ?? '' });
+const encoding = new URLSearchParams(location.search).get('encoding') === 'json' ? 'json' : 'binary';
+const game = new GameClient({ url: socketUrl.href, encoding, token: () => localStorage.getItem(TOKEN_KEY) ?? '' });
 const { state } = game;
 const view = new MapView($('map'), state);
 const minimap = new Minimap($('minimap'), view);

@@ -1,3 +1,4 @@
+import { BINARY_PROTOCOL, BinaryDecoder, encodeMessage } from './binary.js';
 import { Emitter } from './emitter.js';
 import { GameError } from './errors.js';
 
@@ -14,6 +15,15 @@ const LOST = 1006;
 
 /** Close codes after which trying again is of no use: left, sent away by an operator, refused, replaced. */
 export const FINAL_CLOSE_CODES = new Set([1000, 1008, 4401, 4403, 4404, 4409]);
+
+/** What is offered to the server for an encoding, before the token. */
+const PROTOCOLS = new Map([['binary', [BINARY_PROTOCOL]], ['json', []]]);
+
+/** Sends a message in the encoding that the server selected. */
+function write(socket, message) {
+  const bytes = socket.protocol === BINARY_PROTOCOL ? encodeMessage(message) : null;
+  socket.send(bytes ?? JSON.stringify(message));
+}
 
 /**
  * The connection to the sync service: connects, reconnects with back-off and the last tick, sends
@@ -37,6 +47,7 @@ export class Connection extends Emitter {
   #lastError = null;
   #closed = true;
   #online = false;
+  #decoder = null;      // of this connection's binary messages
 
   /**
    * @param {object} options
@@ -44,6 +55,8 @@ export class Connection extends Emitter {
    * @param {string | (() => string | Promise<string>)} options.token  the login server's token, or
    *   what gets one: asked before every connection, so that a long game outlives a short token
    * @param {string} [options.session] the session to play in
+   * @param {'binary' | 'json'} [options.encoding] what to ask the server for; messages look the same, their bytes
+   *   do not. A server that knows no other speaks JSON
    * @param {Function} [options.WebSocket] the constructor, where the platform has none of its own
    * @param {number} [options.commandTimeoutMs] after which a command is given up
    * @param {number[]} [options.backoffMs] waits between attempts; the last one is repeated
@@ -56,8 +69,10 @@ export class Connection extends Emitter {
       commandTimeoutMs: COMMAND_TIMEOUT_MS,
       backoffMs: BACKOFF_MS,
       random: Math.random,
+      encoding: 'binary',
       ...options,
     };
+    if (!PROTOCOLS.has(this.#options.encoding)) throw new TypeError(`no such encoding: ${this.#options.encoding}`);
     if (typeof this.#options.WebSocket !== 'function')
       throw new TypeError('this platform has no WebSocket: pass one as options.WebSocket');
     this.lastTick = 0;
@@ -101,8 +116,11 @@ export class Connection extends Emitter {
       return;
     }
     if (this.#closed) return;
-    const socket = new WebSocket(this.#address(), ['access_token', jwt]);
+    const protocols = PROTOCOLS.get(this.#options.encoding);
+    const socket = new WebSocket(this.#address(), [...protocols, 'access_token', jwt]);
+    socket.binaryType = 'arraybuffer';
     this.#socket = socket;
+    this.#decoder = new BinaryDecoder();
     // A socket that was given up may still speak.
     const ours = handler => event => { if (this.#socket === socket) handler(event); };
     socket.onmessage = ours(event => this.#onData(event.data));
@@ -123,7 +141,7 @@ export class Connection extends Emitter {
     if (this.#closed) return;
     const socket = this.#stop();
     try {
-      if (socket?.readyState === OPEN) socket.send(JSON.stringify({ type: 'leave' }));
+      if (socket?.readyState === OPEN) write(socket, { type: 'leave' });
     } finally {
       socket?.close(1000);
     }
@@ -150,8 +168,15 @@ export class Connection extends Emitter {
 
   #onData(data) {
     this.#heardMs = Date.now();
-    const message = JSON.parse(data);
+    let message;
+    try {
+      message = typeof data === 'string' ? JSON.parse(data) : this.#decoder.decode(data);
+    } catch {
+      this.#giveUp(); // what follows could not be understood either
+      return;
+    }
     switch (message.type) {
+      case 'map': this.#decoder.onMap(message); break;
       case 'welcome': this.#onWelcome(message.payload); break;
       case 'update': this.lastTick = Math.max(this.lastTick, message.tick); break;
       case 'pong': this.emit('latency', Date.now() - message.payload.timestamp); break;
@@ -234,7 +259,7 @@ export class Connection extends Emitter {
 
   /** What is not answered, again under its number; then what waited, under new numbers. */
   #sendCommands() {
-    for (const { text } of this.#pending.values()) this.#socket.send(text);
+    for (const { message } of this.#pending.values()) write(this.#socket, message);
     for (const command of this.#unsent.splice(0)) this.#sendFirst(command);
   }
 
@@ -243,9 +268,9 @@ export class Connection extends Emitter {
   #sendFirst(command) {
     const seq = this.#nextSeq++;
     command.seq = seq;
-    command.text = JSON.stringify({ type: 'command', payload: { ...command.fields, seq, command: command.name } });
+    command.message = { type: 'command', payload: { ...command.fields, seq, command: command.name } };
     this.#pending.set(seq, command);
-    this.#socket.send(command.text);
+    write(this.#socket, command.message);
   }
 
   #forget(command) {
@@ -256,7 +281,7 @@ export class Connection extends Emitter {
   /** Sends a message if there is a connection; false otherwise. */
   send(message) {
     if (!this.#online || this.#socket?.readyState !== OPEN) return false;
-    this.#socket.send(JSON.stringify(message));
+    write(this.#socket, message);
     return true;
   }
 
@@ -269,7 +294,7 @@ export class Connection extends Emitter {
     if (this.#pending.size + this.#unsent.length >= PENDING_MAX)
       return Promise.reject(new GameError('too_many', 'Too many commands wait for their answers.'));
     return new Promise((resolve, reject) => {
-      const command = { name, fields, seq: null, text: null, resolve, reject, timer: null };
+      const command = { name, fields, seq: null, message: null, resolve, reject, timer: null };
       command.timer = setTimeout(() => {
         this.#forget(command);
         reject(new GameError('timeout', 'The server did not answer.'));

@@ -161,6 +161,8 @@ export interface ConnectionOptions {
   /** the login server's token, or what gets one: asked before every connection */
   token: string | (() => string | Promise<string>);
   session?: string;
+  /** default 'binary'; messages look the same, their bytes do not */
+  encoding?: 'binary' | 'json';
   /** the constructor, where the platform has none of its own */
   WebSocket?: new (url: string, protocols: string[]) => any;
   /** default 15,000 */
@@ -200,6 +202,21 @@ export class Connection extends Emitter<ConnectionEvents & { message: any }> {
   /** Rejects with a GameError. */
   command(name: string, fields?: object): Promise<Ack>;
 }
+
+// --- the binary encoding, for programs with a connection of their own --------------------------
+
+/** The subprotocol that asks for it. */
+export const BINARY_PROTOCOL: 'mmorts.bin.v1';
+
+export class BinaryDecoder {
+  /** Tells it of a `map` message: types and terrains are numbered as they stand there. */
+  onMap(map: { types?: EntityType[]; terrains?: Terrain[] }): void;
+  /** The JSON message that the bytes stand for; throws a RangeError if they are none. */
+  decode(data: ArrayBuffer | Uint8Array): any;
+}
+
+/** The message in bytes, or null if it can only be said in JSON. */
+export function encodeMessage(message: object): Uint8Array | null;
 
 // --- both together -------------------------------------------------------------------------------
 

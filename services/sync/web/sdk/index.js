@@ -1,3 +1,4 @@
+export { BINARY_PROTOCOL, BinaryDecoder, encodeMessage } from './binary.js';
 export { GameClient } from './client.js';
 export { Connection, FINAL_CLOSE_CODES } from './connection.js';
 export { Emitter } from './emitter.js';

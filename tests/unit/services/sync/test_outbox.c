@@ -134,7 +134,7 @@ Test(sync_outbox, a_full_state_goes_behind_what_waits)
         mm_buf_append(&messages, &len, 4);
         mm_buf_append(&messages, texts[i], len);
     }
-    cr_expect_eq(sync_outbox_send_full(&outbox, fds.out, &messages), SYNC_SENT);
+    cr_expect_eq(sync_outbox_send_full(&outbox, fds.out, SYNC_WS_TEXT, &messages), SYNC_SENT);
     uint8_t got[64];
     size_t n = drain(fds.in, got, 0, sizeof got);
     cr_expect_eq(n, 14);

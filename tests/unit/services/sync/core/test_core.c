@@ -2,15 +2,16 @@
 #include "services/sync/core/update.h"
 #include "tests/support/sync_player.h"
 #include "tests/support/sync_world.h"
+#include "tests/support/wire_json.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// The core between a random world and clients that compare all they show with the truth, tick by
-// tick, while frames are late or lost, vision and world start again, answers come too early or too
-// late, and sockets are full.
+// The core between a random world and clients, half of them of the binary encoding, that compare
+// all they show with the truth, tick by tick, while frames are late or lost, vision and world start
+// again, answers come too early or too late, and sockets are full.
 
 enum { QUEUE = 64 };
 
@@ -36,7 +37,10 @@ struct weather {
 
 struct client {
     uint32_t empire;
+    enum sync_encoding encoding;
     struct sync_player *player;
+    struct wire_json *wire; // binary
+    uint64_t told_tick;
     struct sync_view *view;
     struct sync_full full;
     bool asked;
@@ -96,12 +100,23 @@ static void check(struct rig *rig, struct client *client)
                    fault ? fault : "");
 }
 
+static void take(struct client *client, const uint8_t *data, size_t len)
+{
+    if (client->encoding == SYNC_JSON) {
+        sync_player_take(client->player, (const char *)data, len);
+        return;
+    }
+    const char *text = wire_json_take(client->wire, data, len);
+    cr_assert_not_null(text, "empire %u: %s", client->empire, wire_json_fault(client->wire));
+    sync_player_take(client->player, text, strlen(text));
+}
+
 static void take_encoded(struct rig *rig, struct client *client)
 {
     const struct sync_encoder *e = &rig->encoder;
     for (size_t m = 0; m < e->messages.count; m++) {
         const struct sync_message *message = &e->messages.items[m];
-        char *text = malloc(message->bytes + 1);
+        uint8_t *text = malloc(message->bytes + 1);
         size_t len = 0;
         for (size_t i = 0; i < message->slice_count; i++) {
             const struct sync_slice *slice = &e->slices.items[message->slice + i];
@@ -109,9 +124,11 @@ static void take_encoded(struct rig *rig, struct client *client)
             len += slice->len;
         }
         cr_assert_eq(len, message->bytes);
-        sync_player_take(client->player, text, len);
+        take(client, text, len);
         free(text);
     }
+    if (e->messages.count > 0)
+        client->told_tick = rig->core.mirror.tick;
 }
 
 static void compare(struct rig *rig, struct client *client)
@@ -128,7 +145,8 @@ static void deliver_delta(struct rig *rig, struct sync_view *view)
     struct client *client = view->user;
     if (!client || client->full.active || view->state != SYNC_VIEW_LIVE)
         return;
-    if (client->blocked > 0 || !sync_encode_view(&rig->encoder, &rig->core, view)) {
+    if (client->blocked > 0 ||
+        !sync_encode_view(&rig->encoder, &rig->core, view, client->encoding, client->told_tick)) {
         client->full = (struct sync_full){.active = true};
         return;
     }
@@ -140,17 +158,20 @@ static void deliver_full(struct rig *rig, struct client *client)
 {
     mm_buf_reset(&rig->out);
     size_t bytes = 500 + mm_rng_below(&rig->world->rng, 20000);
-    cr_assert_eq(sync_encode_full(&rig->core, client->view, &client->full, bytes, &rig->out),
+    cr_assert_eq(sync_encode_full(&rig->core, client->view, client->encoding, &client->full, bytes,
+                                  &rig->out),
                  MM_OK);
     for (size_t at = 0; at < rig->out.len;) {
         uint32_t len;
         memcpy(&len, rig->out.data + at, 4);
-        sync_player_take(client->player, (const char *)rig->out.data + at + 4, len);
+        take(client, rig->out.data + at + 4, len);
         at += 4 + (size_t)len;
     }
     check(rig, client);
-    if (!client->full.active)
-        rig->fulls++;
+    if (client->full.active)
+        return;
+    rig->fulls++;
+    client->told_tick = rig->core.mirror.tick;
 }
 
 static void deliver(struct rig *rig)
@@ -175,8 +196,11 @@ static void join(struct rig *rig, size_t i)
     if (client->view) {
         sync_core_view_close(&rig->core, client->view);
         sync_player_free(client->player);
+        wire_json_free(client->wire);
     }
     *client = (struct client){.empire = (uint32_t)i + 1, .compared = client->compared};
+    client->encoding = i % 2 ? SYNC_BINARY : SYNC_JSON;
+    client->wire = wire_json_new(sync_world_map());
     client->player = sync_player_new(client->empire);
     client->view = sync_core_view_open(&rig->core, client->empire);
     client->view->user = client;
@@ -285,6 +309,7 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
         compared += rig->clients[i].compared;
         sync_player_free(rig->clients[i].player);
+        wire_json_free(rig->clients[i].wire);
     }
     cr_expect_geq(compared, wanted, "only %zu comparisons (%llu frozen, %llu refused)", compared,
                   (unsigned long long)rig->core.counts.views_frozen,

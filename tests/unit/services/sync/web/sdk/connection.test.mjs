@@ -82,8 +82,39 @@ afterEach(() => {
 test('connects with the token as a subprotocol; the address has the session', async () => {
     await open(1, { session: 'main two' });
     assert.equal(socket().url, 'ws://game.example/ws?session=main+two');
-    assert.deepEqual(socket().protocols, ['access_token', 'jwt']);
+    assert.deepEqual(socket().protocols, ['mmorts.bin.v1', 'access_token', 'jwt']);
     assert.deepEqual(log.filter(([type]) => type === 'state').map(([, state]) => state), ['connecting', 'online']);
+});
+
+test('JSON is asked for by saying nothing; an unknown encoding is an error', async () => {
+    await open(1, { encoding: 'json' });
+    assert.deepEqual(socket().protocols, ['access_token', 'jwt']);
+    assert.throws(() => new Connection({ ...options(), encoding: 'morse' }), TypeError);
+});
+
+test('messages go out in the encoding that the server selected', async () => {
+    await open();
+    const raw = [];
+    socket().send = (data) => raw.push(data);
+    connection.send({ type: 'ping', payload: { timestamp: 5 } });
+    socket().protocol = 'mmorts.bin.v1';
+    connection.send({ type: 'ping', payload: { timestamp: 5 } });
+    connection.send({ type: 'dance' });
+    assert.deepEqual(raw, ['{"type":"ping","payload":{"timestamp":5}}', Uint8Array.of(1, 10), '{"type":"dance"}']);
+});
+
+test('binary messages are decoded; one that cannot be is the end of the connection, not of the player', async () => {
+    await open();
+    const seen = [];
+    connection.on('message', (message) => seen.push(message));
+    socket().say({ type: 'map', types: [], terrains: [] });
+    socket().onmessage({ data: Uint8Array.of(4, 1, 9).buffer });
+    assert.deepEqual(seen.at(-1), { type: 'ack', payload: { seq: 1, tick: 9 } });
+    const before = socket();
+    socket().onmessage({ data: Uint8Array.of(4, 1).buffer });
+    assert.equal(before.readyState, 3);
+    await clock.pass(200);
+    assert.notEqual(socket(), before);
 });
 
 test('a function is asked for a token before every connection; a failure of it is tried again', async () => {
@@ -94,12 +125,12 @@ test('a function is asked for a token before every connection; a failure of it i
         return next;
     };
     await open(1, { token });
-    assert.equal(socket().protocols[1], 'first');
+    assert.equal(socket().protocols.at(-1), 'first');
     socket().drop();
     await clock.pass(200);
     assert.equal(FakeSocket.made.length, 1);
     await clock.pass(500);
-    assert.equal(socket().protocols[1], 'second');
+    assert.equal(socket().protocols.at(-1), 'second');
 });
 
 test('waits grow from attempt to attempt and begin anew after a welcome', async () => {

@@ -1,0 +1,266 @@
+#include "services/sync/command.h"
+
+#include "gen/frame.pb-c.h"
+#include "libcommon/base/str.h"
+#include "libcommon/base/varint.h"
+#include "libcommon/hex/hex.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+// A client's message in the binary encoding (docs/client-protocol.md, "From the client"). What may
+// be said, and the errors, are those of JSON.
+
+#define INTEGER_MAX INT64_C(9007199254740991) // as in JSON
+
+enum first_byte {
+    PING = 0x01,
+    CHAT = 0x02,
+    JOIN = 0x03,
+    LEAVE = 0x04,
+    MOVE = 0x10,
+    STOP = 0x11,
+    ATTACK = 0x12,
+    ATTACK_MOVE = 0x13,
+    GATHER = 0x14,
+    TRAIN = 0x15,
+    CANCEL = 0x16,
+};
+
+// What is left of the message. A read beyond its end gives 0 and is remembered.
+struct reader {
+    const uint8_t *data;
+    size_t len;
+    bool broken;
+};
+
+MM_PRINTF(3, 4)
+static bool fail(struct sync_command_error *error, const char *code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    error->code = code;
+    (void)vsnprintf(error->message, sizeof error->message, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool invalid(struct sync_command_error *error, const char *field, const char *wanted)
+{
+    return fail(error, "invalid", "The field '%s' must be %s.", field, wanted);
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+static const uint8_t *read_bytes(struct reader *in, size_t len)
+{
+    if (len > in->len) {
+        in->broken = true;
+        in->len = 0;
+        return NULL;
+    }
+    const uint8_t *bytes = in->data;
+    in->data += len;
+    in->len -= len;
+    return bytes;
+}
+
+static uint8_t read_u8(struct reader *in)
+{
+    const uint8_t *byte = read_bytes(in, 1);
+    return byte ? *byte : 0;
+}
+
+static uint64_t read_u64(struct reader *in)
+{
+    const uint8_t *bytes = read_bytes(in, 8);
+    uint64_t value = 0;
+    for (unsigned i = 0; bytes && i < 8; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+static uint64_t read_varint(struct reader *in)
+{
+    uint64_t value = 0;
+    size_t len = mm_varint_read(in->data, in->len, &value);
+    if (len == 0) {
+        in->broken = true;
+        in->len = 0;
+        return 0;
+    }
+    in->data += len;
+    in->len -= len;
+    return value;
+}
+
+static int64_t read_zigzag(struct reader *in)
+{
+    return mm_zigzag_decode(read_varint(in));
+}
+
+// --- fields --------------------------------------------------------------------------------------
+
+static bool read_bool(struct reader *in, const char *field, bool *out,
+                      struct sync_command_error *error)
+{
+    uint8_t byte = read_u8(in);
+    if (byte > 1)
+        return invalid(error, field, "0 or 1");
+    *out = byte;
+    return true;
+}
+
+static bool read_seq(struct reader *in, struct sync_command *command,
+                     struct sync_command_error *error)
+{
+    uint64_t seq = read_varint(in);
+    if (in->broken)
+        return true; // the caller says that the message ends too early
+    if (seq == 0 || seq > (uint64_t)INTEGER_MAX)
+        return invalid(error, "seq", "a whole number from 1 to 2^53-1");
+    command->has_seq = error->has_seq = true;
+    command->seq = error->seq = seq;
+    return true;
+}
+
+static bool read_hex(struct reader *in, struct sync_command *command,
+                     struct sync_command_error *error)
+{
+    int64_t q = read_zigzag(in), r = read_zigzag(in);
+    if (q < -HEX_COORD_MAX || q > HEX_COORD_MAX || r < -HEX_COORD_MAX || r > HEX_COORD_MAX)
+        return invalid(error, "target", "a hex [q, r] of whole numbers within the map");
+    command->q = (int32_t)q;
+    command->r = (int32_t)r;
+    return true;
+}
+
+static bool read_orders(struct reader *in, struct sync_command *command,
+                        struct sync_command_error *error)
+{
+    if (!read_seq(in, command, error) || !read_bool(in, "queued", &command->queued, error))
+        return false;
+    uint64_t count = read_varint(in);
+    if (in->broken)
+        return true;
+    if (count == 0)
+        return fail(error, "no_units", "The field 'units' is empty.");
+    if (count > SYNC_COMMAND_UNITS_MAX)
+        return fail(error, "no_units", "The field 'units' has more than %d entries.",
+                    SYNC_COMMAND_UNITS_MAX);
+    command->unit_count = (size_t)count;
+    for (size_t i = 0; i < command->unit_count; i++)
+        command->units[i] = read_u64(in);
+    return true;
+}
+
+static bool read_train(struct reader *in, struct sync_command *command,
+                       struct sync_command_error *error)
+{
+    if (!read_seq(in, command, error))
+        return false;
+    command->target = read_u64(in);
+    uint64_t cycles = read_varint(in), len = read_varint(in);
+    if (cycles > SYNC_COMMAND_CYCLES_MAX)
+        return invalid(error, "cycles", "a whole number from 0 to 1000000");
+    command->cycles = (uint32_t)cycles;
+    const uint8_t *name = read_bytes(in, len > in->len ? in->len + 1 : (size_t)len);
+    if (!name)
+        return true;
+    if (len == 0 || len > SYNC_COMMAND_NAME_MAX || memchr(name, 0, (size_t)len) ||
+        !mm_utf8_valid(name, (size_t)len))
+        return invalid(error, "recipe", "a name");
+    memcpy(command->recipe, name, (size_t)len);
+    return true;
+}
+
+static bool read_chat(struct reader *in, struct sync_command *command,
+                      struct sync_command_error *error)
+{
+    size_t len = in->len;
+    const uint8_t *text = read_bytes(in, len);
+    if (len > SYNC_CHAT_BYTES_MAX)
+        return fail(error, "chat_too_long", "A chat message has at most 500 characters.");
+    if (!mm_utf8_valid(text, len))
+        return fail(error, "malformed", "A chat message is UTF-8.");
+    if (memchr(text, 0, len))
+        return fail(error, "chat_invalid", "A chat message cannot contain control characters.");
+    memcpy(command->chat, text, len);
+    command->chat_len = len;
+    return true;
+}
+
+static bool read_ping(struct reader *in, struct sync_command *command,
+                      struct sync_command_error *error)
+{
+    command->timestamp = read_zigzag(in);
+    if (command->timestamp < -INTEGER_MAX || command->timestamp > INTEGER_MAX)
+        return invalid(error, "timestamp", "a whole number");
+    return true;
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+static bool read_message(uint8_t first, struct reader *in, struct sync_command *command,
+                         struct sync_command_error *error)
+{
+    switch (first) {
+    case PING:
+        command->type = SYNC_COMMAND_PING;
+        return read_ping(in, command, error);
+    case CHAT:
+        command->type = SYNC_COMMAND_CHAT;
+        return read_chat(in, command, error);
+    case JOIN:
+        command->type = SYNC_COMMAND_JOIN;
+        return true;
+    case LEAVE:
+        command->type = SYNC_COMMAND_LEAVE;
+        return true;
+    case MOVE:
+        command->type = SYNC_COMMAND_MOVE;
+        return read_orders(in, command, error) && read_hex(in, command, error);
+    case STOP:
+        command->type = SYNC_COMMAND_STOP;
+        return read_orders(in, command, error);
+    case ATTACK_MOVE:
+        command->type = SYNC_COMMAND_ATTACK_MOVE;
+        return read_orders(in, command, error) && read_hex(in, command, error);
+    case ATTACK:
+    case GATHER:
+        command->type = first == ATTACK ? SYNC_COMMAND_ATTACK : SYNC_COMMAND_GATHER;
+        if (!read_orders(in, command, error))
+            return false;
+        command->target = read_u64(in);
+        return true;
+    case TRAIN:
+        command->type = SYNC_COMMAND_TRAIN;
+        return read_train(in, command, error);
+    case CANCEL:
+        command->type = SYNC_COMMAND_CANCEL;
+        if (!read_seq(in, command, error))
+            return false;
+        command->target = read_u64(in);
+        return read_bool(in, "refund", &command->refund, error);
+    default:
+        return fail(error, "unknown_type", "There is no message of this type.");
+    }
+}
+
+bool sync_command_parse_binary(const uint8_t *data, size_t len, struct sync_command *command,
+                               struct sync_command_error *error)
+{
+    memset(command, 0, sizeof *command);
+    memset(error, 0, sizeof *error);
+    struct reader in = {.data = data, .len = len};
+    uint8_t first = read_u8(&in);
+    if (in.broken)
+        return fail(error, "malformed", "The message is empty.");
+    bool ok = read_message(first, &in, command, error);
+    if (in.broken)
+        return fail(error, "malformed", "The message ends too early.");
+    if (ok && in.len > 0)
+        return fail(error, "malformed", "The message goes on behind its end.");
+    return ok;
+}

@@ -1,0 +1,45 @@
+#ifndef SYNC_CORE_UPDATE_PARTS_H
+#define SYNC_CORE_UPDATE_PARTS_H
+
+#include "services/sync/core/encode.h"
+#include "services/sync/core/update.h"
+
+// Within the encoder: what its two encodings share, and the binary one's half of it.
+
+// Four forms of what a step says of an entity.
+enum sync_fragment_kind {
+    SYNC_CHANGED_PUBLIC,
+    SYNC_CHANGED_OWNER,
+    SYNC_APPEARED_PUBLIC,
+    SYNC_APPEARED_OWNER,
+    SYNC_FRAGMENTS,
+};
+
+bool sync_encoder_begin_message(struct sync_encoder *encoder);
+// Adds a piece of encoder->buf to the message begun last.
+bool sync_encoder_add_slice(struct sync_encoder *encoder, size_t offset, size_t len);
+
+enum sync_audience sync_encoder_audience(const struct sync_core *core, const struct sync_view *view,
+                                         uint32_t slot);
+// The mask that those who followed the entity are told: what is encoded of it can be shared.
+unsigned sync_encoder_usual_mask(const struct sync_mirror *mirror, uint32_t slot, unsigned kind);
+
+// --- update_binary.c -----------------------------------------------------------------------------
+
+bool sync_encoder_add_binary(struct sync_encoder *encoder, struct sync_core *core,
+                             struct sync_view *view, struct sync_holding *holding,
+                             uint64_t told_tick);
+bool sync_encoder_add_binary_idle(struct sync_encoder *encoder, struct sync_core *core,
+                                  uint64_t told_tick);
+
+// --- full_binary.c -------------------------------------------------------------------------------
+
+// Everything but the explored hexes.
+void sync_full_binary_state(struct sync_core *core, struct sync_view *view,
+                            struct sync_holding *holding, struct mm_buf *out);
+
+// Messages with their length in front: `at` is what begin gave.
+size_t sync_full_begin(struct mm_buf *out);
+void sync_full_end(struct mm_buf *out, size_t at);
+
+#endif
