@@ -428,7 +428,7 @@ static void tick_core(struct scene *scene, struct sync_core *core, struct sync_e
     for (size_t i = 0; i < core->touched.count; i++) {
         struct sync_view *view = core->touched.items[i];
         uint32_t client = (uint32_t)(uintptr_t)view->user - 1;
-        MM_CHECK(sync_encode_view(encoder, core, view) && encoder->messages.count == 1);
+        MM_CHECK(sync_encode_view(encoder, core, view, SYNC_JSON, 0) && encoder->messages.count == 1);
         MM_CHECK(sync_outbox_send_messages(&scene->outboxes[client], scene->sockets[client],
                                            encoder, LIMIT) == SYNC_SENT);
         if (sync_outbox_waiting(&scene->outboxes[client]) > 0)
