@@ -119,10 +119,10 @@ struct vision_chunk {
     struct {
         MM_VEC(struct vision_watcher);
     } watchers;
-    // Who sees a cell: bit w of the `seen_words` words at seen_by[cell * seen_words] stands for
-    // watcher w. So the viewers of an entity are found without asking all who watch its chunk.
-    uint64_t *seen_by;
-    uint32_t seen_words;
+    // What each watcher sees: the w-th word of watcher i's BITS_VISIBLE, again, at
+    // visible[w * visible_stride + i]. So those who see a hex are found side by side.
+    uint64_t *visible;
+    uint32_t visible_stride;
 };
 
 struct vision_viewer {
@@ -133,35 +133,44 @@ struct vision_viewer {
 // An observer's disc as it is counted now.
 struct vision_seat {
     struct vision_active *active; // where it stands; NULL: nothing is counted
-    uint32_t cell;
-    int32_t radius;
+    struct hex_axial at;
+    uint16_t cell;
+    uint8_t radius;
     bool detects;
     bool beacon;
-    struct hex_axial at;
 };
 
-// One record, not a column per field: whatever happens to an entity touches most of them.
+// One record, not a column per field: whatever happens to an entity touches most of them. Two cache
+// lines; what is asked of entities whose place is revealed or hidden lies in the first.
+#define VISION_VIEWERS_FEW 8
 struct vision_entity {
     uint64_t id;
+    uint32_t next_in_cell;
+    uint32_t owner;
+    uint32_t change; // 1 + place in vision->changes, 0: unchanged in this tick
+    uint32_t cell;
+    uint32_t viewer_count;
+    uint8_t viewers_log2; // room for 1 << viewers_log2 of them; 0: for VISION_VIEWERS_FEW, within
+    bool alive;
+    bool stealthed;
+    bool lasts; // may be remembered: only then it matters when who saw it first
+    // Who has it in sight, its owner included; ascending. Kept by a dead one until the tick's end.
+    union {
+        uint32_t few[VISION_VIEWERS_FEW];
+        uint32_t *many;
+    } viewers;
+
     struct hex_axial at;
     uint32_t chunk;
-    uint32_t cell;
-    uint32_t next_in_cell, previous_in_cell;
+    uint32_t previous_in_cell;
     uint32_t next_owned, previous_owned;
-    uint32_t owner;
-    uint32_t type;
     int32_t health;
-    int32_t sight_hexes;
-    bool alive;
-    bool sight_enabled;
-    bool stealthed;
-    bool postponed; // in vision->postponed
+    uint16_t type;
+    uint8_t sight_hexes;
+    bool sight_enabled : 1;
+    bool postponed : 1; // in vision->postponed
     struct vision_seat seat;
-    // Who has it in sight, its owner included; by empire. Kept by a dead one until the tick's end.
-    struct vision_viewer *viewers;
-    uint32_t viewer_count;
-    uint32_t viewer_capacity;
-    uint32_t change; // 1 + place in vision->changes, 0: unchanged in this tick
+    uint64_t *first_seen; // of each viewer, as much room as for them; NULL: not kept
 };
 
 // An entity that something happened to in this tick, with what it was at the end of the last one.
@@ -526,14 +535,16 @@ static inline bool vision_active_sees(const struct vision *vision,
             vision_active_detects(vision, active, entity->cell));
 }
 
-static inline void vision_seen_set(struct vision_chunk *chunk, size_t cell, uint32_t watcher,
-                                   bool sees)
+static inline const uint32_t *vision_viewers(const struct vision_entity *entity)
 {
-    uint64_t *words = chunk->seen_by + cell * chunk->seen_words;
-    if (sees)
-        mm_bitset_set(words, watcher);
-    else
-        mm_bitset_clear(words, watcher);
+    return entity->viewers_log2 == 0 ? entity->viewers.few : entity->viewers.many;
+}
+
+// Since when the viewer at that place has it in sight, if that matters.
+static inline uint64_t vision_first_seen(const struct vision *vision,
+                                         const struct vision_entity *entity, size_t place)
+{
+    return entity->first_seen ? entity->first_seen[place] : vision->previous_tick;
 }
 
 static inline struct vision_empire *vision_empire_find(const struct vision *vision, uint32_t number)
@@ -624,8 +635,10 @@ void vision_view_release(struct vision *vision, struct vision_view *view);
 // watch.c: who has which entity in sight.
 void vision_watch_changes(struct vision *vision);
 void vision_watch_flips(struct vision *vision);
-// The empire's entry among the entity's viewers, or NULL.
-struct vision_viewer *vision_viewer_find(const struct vision_entity *entity, uint32_t empire);
+// The empire's place among the entity's viewers; false: it is none.
+bool vision_viewer_find(const struct vision_entity *entity, uint32_t empire, size_t *place_out);
+// The entity is seen by nobody, and has no room for more than few.
+void vision_viewers_free(struct vision *vision, struct vision_entity *entity);
 
 // memory.c
 // Revealed and expired ones end, then partings are stored.

@@ -334,10 +334,11 @@ static void compare_partings(struct vision *vision)
         parting.gone = !mm_idmap_get(vision->entity_by_id, parting.row.id, &slot);
         if (parting.gone && parting.row.owner == parting.row.empire)
             continue;
-        struct vision_viewer *viewer =
-            parting.gone ? NULL : vision_viewer_find(&vision->entities[slot], parting.row.empire);
-        if (viewer) {
-            viewer->first_seen = parting.row.first_seen;
+        size_t place;
+        if (!parting.gone &&
+            vision_viewer_find(&vision->entities[slot], parting.row.empire, &place)) {
+            if (vision->entities[slot].first_seen)
+                vision->entities[slot].first_seen[place] = parting.row.first_seen;
             continue;
         }
         if (parting.row.expires_at != 0)
@@ -391,10 +392,9 @@ void vision_memory_note_all(struct vision *vision, bool resume)
         const struct vision_entity *entity = &vision->entities[slot];
         if (!entity->alive)
             continue;
-        for (uint32_t v = 0; v < entity->viewer_count; v++) {
-            vision_memory_part(vision, entity, entity->viewers[v].empire,
-                               entity->viewers[v].first_seen);
-        }
+        for (uint32_t v = 0; v < entity->viewer_count; v++)
+            vision_memory_part(vision, entity, vision_viewers(entity)[v],
+                               vision_first_seen(vision, entity, v));
     }
     for (size_t i = 0; i < vision->partings.count; i++) {
         struct vision_parting *parting = &vision->partings.items[i];

@@ -16,15 +16,18 @@ static bool table_reserve(struct vision *vision, void **table, uint32_t *capacit
         return true;
     if (index > index_max)
         return false;
+    enum { LINE_BYTES = 64 };
     uint64_t wanted = *capacity ? *capacity : 64;
     while (wanted <= index)
         wanted *= 2;
     if (wanted > (uint64_t)index_max + 1)
         wanted = (uint64_t)index_max + 1;
-    char *grown = mm_realloc(*table, (size_t)wanted * item_bytes);
+    char *grown = mm_calloc_aligned(LINE_BYTES, (size_t)wanted * item_bytes);
     if (!grown)
         return false;
-    memset(grown + (size_t)*capacity * item_bytes, 0, ((size_t)wanted - *capacity) * item_bytes);
+    if (*table)
+        memcpy(grown, *table, (size_t)*capacity * item_bytes);
+    mm_free(*table);
     vision->held_bytes += ((size_t)wanted - *capacity) * item_bytes;
     *table = grown;
     *capacity = (uint32_t)wanted;
@@ -224,21 +227,23 @@ static void spawn(struct vision *vision, const Mmorts__Frame__SpawnColumns *spaw
     uint32_t slot = spawned->entity[i];
     struct vision_entity *entity = &vision->entities[slot];
     const struct vision_type *type = &vision->types[spawned->type[i]];
-    struct vision_viewer *viewers = entity->viewers;
-    uint32_t viewer_capacity = entity->viewer_capacity;
+    uint64_t ticks;
+    struct vision_entity before = *entity;
     MM_CHECK(VISION_FAULT(SLOT_KEEPS_VIEWERS) || entity->viewer_count == 0);
     MM_CHECK(!entity->seat.active);
     *entity = (struct vision_entity){
         .id = spawned->id[i],
-        .type = spawned->type[i],
+        .type = (uint16_t)spawned->type[i],
         .health = type->health_max,
-        .sight_hexes = type->sight_hexes,
+        .sight_hexes = (uint8_t)type->sight_hexes,
         .alive = true,
         .sight_enabled = true,
         .stealthed = (type->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0,
-        .viewers = viewers,
-        .viewer_capacity = viewer_capacity,
-        .viewer_count = VISION_FAULT(SLOT_KEEPS_VIEWERS) ? entity->viewer_count : 0,
+        .lasts = vision_memory_lasts(vision, spawned->type[i], &ticks),
+        .viewers_log2 = before.viewers_log2,
+        .viewers = before.viewers,
+        .viewer_count = VISION_FAULT(SLOT_KEEPS_VIEWERS) ? before.viewer_count : 0,
+        .first_seen = before.first_seen,
     };
     vision->entity_count++;
     place(vision, slot, (struct hex_axial){spawned->q[i], spawned->r[i]});
@@ -279,7 +284,7 @@ static void set_attribute(struct vision *vision, Mmorts__Frame__Attribute attrib
         change->resight = change->foreign = true;
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES:
-        entity->sight_hexes = value;
+        entity->sight_hexes = (uint8_t)value;
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED:
         entity->sight_enabled = value != 0;
@@ -427,10 +432,8 @@ void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
 void vision_mirror_clear(struct vision *vision)
 {
     for (uint32_t slot = 0; slot < vision->entity_capacity; slot++) {
-        struct vision_viewer *viewers = vision->entities[slot].viewers;
-        uint32_t capacity = vision->entities[slot].viewer_capacity;
-        vision->entities[slot] =
-            (struct vision_entity){.viewers = viewers, .viewer_capacity = capacity};
+        vision_viewers_free(vision, &vision->entities[slot]);
+        vision->entities[slot] = (struct vision_entity){0};
     }
     vision->entity_count = 0;
     mm_idmap_clear(vision->entity_by_id);
@@ -439,9 +442,9 @@ void vision_mirror_clear(struct vision *vision)
         chunk->known = false;
         chunk->entities = 0;
         mm_vec_clear(&chunk->watchers);
-        if (chunk->seen_by)
-            memset(chunk->seen_by, 0,
-                   (size_t)vision->tiling.cells * chunk->seen_words * sizeof *chunk->seen_by);
+        if (chunk->visible)
+            memset(chunk->visible, 0,
+                   (size_t)vision->words * chunk->visible_stride * sizeof *chunk->visible);
         if (!chunk->first_entity)
             continue;
         memset(chunk->first_entity, 0, vision->tiling.cells * sizeof *chunk->first_entity);

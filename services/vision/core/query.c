@@ -33,8 +33,9 @@ bool vision_sees_entity(const struct vision *vision, uint32_t empire, uint64_t i
                         struct hex_axial *at_out)
 {
     uint64_t slot;
+    size_t place;
     if (!mm_idmap_get(vision->entity_by_id, id, &slot) ||
-        !vision_viewer_find(&vision->entities[slot], empire))
+        !vision_viewer_find(&vision->entities[slot], empire, &place))
         return false;
     if (at_out)
         *at_out = vision->entities[slot].at;

@@ -13,15 +13,6 @@ static uint64_t seen_word(const struct vision_seldom *seldom, enum vision_sense 
            vision_plane_word(seldom->planes[sense][SOURCE_LENT], w);
 }
 
-static void settle_seen_by(struct vision_chunk *chunk, uint32_t watcher, uint32_t w,
-                           uint64_t changed, uint64_t sees)
-{
-    for (; changed != 0; changed &= changed - 1) {
-        uint32_t bit = (uint32_t)__builtin_ctzll(changed);
-        vision_seen_set(chunk, w * 64 + bit, watcher, sees >> bit & 1);
-    }
-}
-
 // Cells whose flip concerns somebody: an entity that stands there, or a memory of one.
 static void note_flips(struct vision *vision, struct vision_active *active, uint32_t w,
                        uint64_t flipped, uint64_t revealed)
@@ -102,7 +93,8 @@ static void settle_word(struct vision *vision, struct vision_active *active, uin
     vision->stats.visible_hexes -= (uint64_t)__builtin_popcountll(changed & ~sees);
     if (!vision->quiet)
         tell_word(vision, active, w, changed, sees, fresh);
-    settle_seen_by(&vision->chunks.items[active->chunk], active->watcher, w, changed, sees);
+    const struct vision_chunk *chunk = &vision->chunks.items[active->chunk];
+    chunk->visible[(size_t)w * chunk->visible_stride + active->watcher] = sees;
     note_flips(vision, active, w, flipped, changed & sees);
 }
 
@@ -195,6 +187,8 @@ static void remove_watcher(struct vision *vision, const struct vision_active *ac
     if (active->watcher >= chunk->watchers.count)
         return;
     chunk->watchers.items[active->watcher].active = NULL;
+    for (uint32_t w = 0; w < vision->words; w++)
+        chunk->visible[(size_t)w * chunk->visible_stride + active->watcher] = 0;
     while (chunk->watchers.count > 0 && !chunk->watchers.items[chunk->watchers.count - 1].active)
         chunk->watchers.count--;
 }

@@ -44,23 +44,22 @@ struct vision_view *vision_view_get(struct vision *vision, uint32_t empire_numbe
     return view;
 }
 
-// Room for one bit more per cell.
-static bool seen_by_reserve(struct vision *vision, struct vision_chunk *chunk, size_t watchers)
+// Room for one watcher more.
+static bool visible_reserve(struct vision *vision, struct vision_chunk *chunk, size_t watchers)
 {
-    uint32_t words = (uint32_t)MM_BITSET_WORDS(watchers);
-    if (words <= chunk->seen_words)
+    if (watchers <= chunk->visible_stride)
         return true;
-    size_t cells = vision->tiling.cells;
-    uint64_t *grown = mm_calloc(cells * words, sizeof *grown);
+    uint32_t stride = chunk->visible_stride ? chunk->visible_stride * 2 : 4;
+    uint64_t *grown = mm_calloc((size_t)vision->words * stride, sizeof *grown);
     if (!grown)
         return false;
-    for (size_t cell = 0; cell < cells && chunk->seen_words > 0; cell++)
-        memcpy(grown + cell * words, chunk->seen_by + cell * chunk->seen_words,
-               chunk->seen_words * sizeof *grown);
-    vision->held_bytes += cells * (words - chunk->seen_words) * sizeof *grown;
-    mm_free(chunk->seen_by);
-    chunk->seen_by = grown;
-    chunk->seen_words = words;
+    for (uint32_t w = 0; w < vision->words && chunk->visible; w++)
+        memcpy(grown + (size_t)w * stride, chunk->visible + (size_t)w * chunk->visible_stride,
+               chunk->visible_stride * sizeof *grown);
+    vision->held_bytes += (size_t)vision->words * (stride - chunk->visible_stride) * sizeof *grown;
+    mm_free(chunk->visible);
+    chunk->visible = grown;
+    chunk->visible_stride = stride;
     return true;
 }
 
@@ -71,7 +70,7 @@ static bool add_watcher(struct vision *vision, struct vision_active *active)
     size_t slot = 0;
     while (slot < chunk->watchers.count && chunk->watchers.items[slot].active)
         slot++;
-    if (!seen_by_reserve(vision, chunk, slot + 1) ||
+    if (!visible_reserve(vision, chunk, slot + 1) ||
         (slot == chunk->watchers.count && !mm_vec_push(&chunk->watchers, watcher)))
         return false;
     chunk->watchers.items[slot] = watcher;
@@ -343,7 +342,7 @@ static void seat_take(struct vision *vision, struct vision_entity *entity)
     if (!active)
         return;
     entity->seat = (struct vision_seat){.active = active,
-                                        .cell = entity->cell,
+                                        .cell = (uint16_t)entity->cell,
                                         .radius = entity->sight_hexes,
                                         .detects = type->detects,
                                         .beacon = type->beacon,
@@ -361,14 +360,14 @@ static void seat_step(struct vision *vision, struct vision_entity *entity, unsig
     if (entity->chunk != active->chunk)
         active = seat_active(vision, entity);
     struct vision_seat left = *seat;
-    left.radius -= VISION_FAULT(RING_OFF_BY_ONE);
+    left.radius = (uint8_t)(left.radius - VISION_FAULT(RING_OFF_BY_ONE));
     if (!active || !footprint_ready(vision, left.radius))
         return;
     unsigned back = (direction + 3) % HEX_DIRECTIONS;
     count_shape(vision, active, entity->cell, seat, SHAPE_RING + direction, true);
     count_shape(vision, seat->active, seat->cell, &left, SHAPE_RING + back, false);
     seat->active = active;
-    seat->cell = entity->cell;
+    seat->cell = (uint16_t)entity->cell;
     seat->at = entity->at;
     vision->stats.steps++;
 }

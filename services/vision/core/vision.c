@@ -81,7 +81,7 @@ enum mm_err vision_new(const struct vision_options *options, struct vision **out
 static void free_tables(struct vision *vision)
 {
     for (uint32_t i = 0; i < vision->entity_capacity; i++)
-        mm_free(vision->entities[i].viewers);
+        vision_viewers_free(vision, &vision->entities[i]);
     mm_free(vision->entities);
     mm_free(vision->frame_marks);
     for (uint32_t i = 0; i < vision->empire_capacity; i++) {
@@ -100,7 +100,7 @@ static void free_tables(struct vision *vision)
         mm_free(vision->chunks.items[i].cells);
         mm_free(vision->chunks.items[i].first_entity);
         mm_vec_free(&vision->chunks.items[i].watchers);
-        mm_free(vision->chunks.items[i].seen_by);
+        mm_free(vision->chunks.items[i].visible);
     }
     mm_free(vision->memories);
     mm_free(vision->types);

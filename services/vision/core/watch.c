@@ -29,29 +29,80 @@ static uint64_t enter(struct vision *vision, const struct vision_entity *entity,
     return vision_memory_meet(vision, empire, entity->id);
 }
 
-static void leave(struct vision *vision, const struct vision_entity *entity,
-                  const struct vision_viewer *viewer)
+static void leave(struct vision *vision, const struct vision_entity *entity, size_t place)
 {
-    vision_output_left(vision, viewer->empire, entity->id);
+    uint32_t empire = vision_viewers(entity)[place];
+    vision_output_left(vision, empire, entity->id);
     vision->stats.sight_pairs--;
-    vision_memory_part(vision, entity, viewer->empire, viewer->first_seen);
+    vision_memory_part(vision, entity, empire, vision_first_seen(vision, entity, place));
+}
+
+// --- the list of viewers ---------------------------------------------------------------------
+
+static size_t viewers_room(const struct vision_entity *entity)
+{
+    return entity->viewers_log2 == 0 ? VISION_VIEWERS_FEW : (size_t)1 << entity->viewers_log2;
+}
+
+static uint32_t *viewers_of(struct vision_entity *entity)
+{
+    return entity->viewers_log2 == 0 ? entity->viewers.few : entity->viewers.many;
+}
+
+void vision_viewers_free(struct vision *vision, struct vision_entity *entity)
+{
+    if (entity->viewers_log2 != 0) {
+        vision->held_bytes -= viewers_room(entity) * sizeof *entity->viewers.many;
+        mm_free(entity->viewers.many);
+    }
+    if (entity->first_seen) {
+        vision->held_bytes -= viewers_room(entity) * sizeof *entity->first_seen;
+        mm_free(entity->first_seen);
+    }
+    entity->first_seen = NULL;
+    entity->viewers_log2 = 0;
+    entity->viewer_count = 0;
+}
+
+// Since when each viewer sees it, kept if that may come to matter.
+static bool first_seen_reserve(struct vision *vision, struct vision_entity *entity, size_t room)
+{
+    size_t before = entity->first_seen ? viewers_room(entity) : 0;
+    if ((!entity->lasts && !entity->first_seen) || room <= before)
+        return true;
+    uint64_t *grown = mm_realloc(entity->first_seen, room * sizeof *grown);
+    if (!grown)
+        return false;
+    vision->held_bytes += (room - before) * sizeof *grown;
+    entity->first_seen = grown;
+    return true;
 }
 
 static bool viewers_reserve(struct vision *vision, struct vision_entity *entity, size_t count)
 {
-    if (count <= entity->viewer_capacity)
-        return true;
-    uint32_t capacity = entity->viewer_capacity ? entity->viewer_capacity : 2;
-    while (capacity < count)
-        capacity *= 2;
-    struct vision_viewer *grown = mm_realloc(entity->viewers, capacity * sizeof *grown);
-    if (!grown) {
+    uint8_t log2 = entity->viewers_log2;
+    size_t room = viewers_room(entity);
+    for (; room < count; room *= 2)
+        log2 = (uint8_t)(__builtin_ctzll(room) + 1);
+    if (!first_seen_reserve(vision, entity, room)) {
         vision->exhausted = true;
         return false;
     }
-    vision->held_bytes += (capacity - entity->viewer_capacity) * sizeof *grown;
-    entity->viewers = grown;
-    entity->viewer_capacity = capacity;
+    if (room == viewers_room(entity))
+        return true;
+    uint32_t *many = mm_malloc(room * sizeof *many);
+    if (!many) {
+        vision->exhausted = true;
+        return false;
+    }
+    memcpy(many, vision_viewers(entity), entity->viewer_count * sizeof *many);
+    vision->held_bytes += room * sizeof *many;
+    if (entity->viewers_log2 != 0) {
+        vision->held_bytes -= viewers_room(entity) * sizeof *many;
+        mm_free(entity->viewers.many);
+    }
+    entity->viewers.many = many;
+    entity->viewers_log2 = log2;
     return true;
 }
 
@@ -63,6 +114,15 @@ static bool add_sighting(struct vision *vision, uint32_t empire)
     return mm_vec_push(&vision->sightings, viewer);
 }
 
+// Which of up to 64 watchers see a cell of these words: a bit for each.
+static uint64_t who_sees(const uint64_t *words, size_t count, uint32_t bit)
+{
+    uint64_t who = 0;
+    for (size_t i = 0; i < count; i++)
+        who |= (words[i] >> bit & 1) << i;
+    return who;
+}
+
 // Fills vision->sightings with the empires that have the entity in sight now, ascending.
 static void find_sightings(struct vision *vision, const struct vision_entity *entity)
 {
@@ -71,11 +131,14 @@ static void find_sightings(struct vision *vision, const struct vision_entity *en
         return;
     bool room = entity->owner == 0 || add_sighting(vision, entity->owner);
     const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
-    const uint64_t *words = chunk->seen_by + (size_t)entity->cell * chunk->seen_words;
-    for (uint32_t w = 0; w < chunk->seen_words; w++) {
-        for (uint64_t bits = words[w]; bits != 0; bits &= bits - 1) {
+    for (size_t first = 0; first < chunk->watchers.count; first += 64) {
+        size_t left = chunk->watchers.count - first;
+        const uint64_t *words =
+            chunk->visible + (size_t)(entity->cell / 64) * chunk->visible_stride + first;
+        for (uint64_t who = who_sees(words, left < 64 ? left : 64, entity->cell % 64); who != 0;
+             who &= who - 1) {
             const struct vision_watcher *watcher =
-                &chunk->watchers.items[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+                &chunk->watchers.items[first + (size_t)__builtin_ctzll(who)];
             if (watcher->empire != entity->owner &&
                 (!entity->stealthed || vision_active_sees(vision, watcher->active, entity)))
                 room = add_sighting(vision, watcher->empire) && room;
@@ -93,6 +156,19 @@ static void find_sightings(struct vision *vision, const struct vision_entity *en
     }
 }
 
+static void set_viewers(struct vision *vision, struct vision_entity *entity)
+{
+    if (!viewers_reserve(vision, entity, vision->sightings.count))
+        return;
+    uint32_t *viewers = viewers_of(entity);
+    for (size_t i = 0; i < vision->sightings.count; i++) {
+        viewers[i] = vision->sightings.items[i].empire;
+        if (entity->first_seen)
+            entity->first_seen[i] = vision->sightings.items[i].first_seen;
+    }
+    entity->viewer_count = (uint32_t)vision->sightings.count;
+}
+
 static void resight(struct vision *vision, struct vision_entity *entity)
 {
     if (VISION_FAULT(LEAKED_ID_AFTER_DESPAWN) && !entity->alive) {
@@ -103,45 +179,41 @@ static void resight(struct vision *vision, struct vision_entity *entity)
         }
     }
     find_sightings(vision, entity);
-    bool differs = entity->viewer_count != vision->sightings.count;
+    const uint32_t *viewers = vision_viewers(entity);
+    size_t old_count = entity->viewer_count, now_count = vision->sightings.count;
+    bool differs = old_count != now_count;
     size_t old = 0, now = 0;
-    while (now < vision->sightings.count || old < entity->viewer_count) {
-        const struct vision_viewer *viewer =
-            old < entity->viewer_count ? &entity->viewers[old] : NULL;
-        struct vision_viewer *sighting =
-            now < vision->sightings.count ? &vision->sightings.items[now] : NULL;
-        if (viewer && sighting && viewer->empire == sighting->empire) {
-            sighting->first_seen = viewer->first_seen;
+    struct vision_viewer *sightings = vision->sightings.items;
+    while (now < now_count || old < old_count) {
+        if (old < old_count && now < now_count && viewers[old] == sightings[now].empire) {
+            if (entity->first_seen)
+                sightings[now].first_seen = entity->first_seen[old];
             old++;
             now++;
-        } else if (viewer && (!sighting || viewer->empire < sighting->empire)) {
-            leave(vision, entity, viewer);
+        } else if (old < old_count && (now == now_count || viewers[old] < sightings[now].empire)) {
+            leave(vision, entity, old++);
             differs = true;
-            old++;
         } else {
-            MM_CHECK(sighting);
-            sighting->first_seen = enter(vision, entity, sighting->empire);
+            sightings[now].first_seen = enter(vision, entity, sightings[now].empire);
             differs = true;
             now++;
         }
     }
     if (VISION_FAULT(SLOT_KEEPS_VIEWERS) && !entity->alive)
         return;
-    if (!differs || !viewers_reserve(vision, entity, vision->sightings.count))
-        return;
-    if (vision->sightings.count > 0)
-        memcpy(entity->viewers, vision->sightings.items,
-               vision->sightings.count * sizeof *entity->viewers);
-    entity->viewer_count = (uint32_t)vision->sightings.count;
+    if (differs)
+        set_viewers(vision, entity);
 }
 
 static void prefetch_viewers(const struct vision *vision, const struct vision_entity *entity)
 {
-    __builtin_prefetch(entity->viewers);
+    if (entity->viewers_log2 != 0)
+        __builtin_prefetch(entity->viewers.many);
     if (entity->chunk == UINT32_MAX)
         return;
     const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
-    __builtin_prefetch(chunk->seen_by + (size_t)entity->cell * chunk->seen_words);
+    __builtin_prefetch(chunk->visible + (size_t)(entity->cell / 64) * chunk->visible_stride);
+    __builtin_prefetch(chunk->watchers.items);
 }
 
 void vision_watch_changes(struct vision *vision)
@@ -163,10 +235,11 @@ void vision_watch_changes(struct vision *vision)
 
 static size_t viewer_place(const struct vision_entity *entity, uint32_t empire)
 {
+    const uint32_t *viewers = vision_viewers(entity);
     size_t low = 0, high = entity->viewer_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (entity->viewers[middle].empire < empire)
+        if (viewers[middle] < empire)
             low = middle + 1;
         else
             high = middle;
@@ -174,37 +247,50 @@ static size_t viewer_place(const struct vision_entity *entity, uint32_t empire)
     return low;
 }
 
-struct vision_viewer *vision_viewer_find(const struct vision_entity *entity, uint32_t empire)
+bool vision_viewer_find(const struct vision_entity *entity, uint32_t empire, size_t *place_out)
 {
-    size_t place = viewer_place(entity, empire);
-    bool found = place < entity->viewer_count && entity->viewers[place].empire == empire;
-    return found ? &entity->viewers[place] : NULL;
+    *place_out = viewer_place(entity, empire);
+    return *place_out < entity->viewer_count && vision_viewers(entity)[*place_out] == empire;
+}
+
+static void remove_viewer(struct vision *vision, struct vision_entity *entity, size_t place)
+{
+    leave(vision, entity, place);
+    uint32_t *viewers = viewers_of(entity);
+    size_t behind = --entity->viewer_count - place;
+    memmove(&viewers[place], &viewers[place + 1], behind * sizeof *viewers);
+    if (entity->first_seen)
+        memmove(&entity->first_seen[place], &entity->first_seen[place + 1],
+                behind * sizeof *entity->first_seen);
+}
+
+static void insert_viewer(struct vision *vision, struct vision_entity *entity, size_t place,
+                          uint32_t empire)
+{
+    if (!viewers_reserve(vision, entity, (size_t)entity->viewer_count + 1))
+        return;
+    uint64_t first_seen = enter(vision, entity, empire);
+    uint32_t *viewers = viewers_of(entity);
+    size_t behind = entity->viewer_count++ - place;
+    memmove(&viewers[place + 1], &viewers[place], behind * sizeof *viewers);
+    viewers[place] = empire;
+    if (!entity->first_seen)
+        return;
+    memmove(&entity->first_seen[place + 1], &entity->first_seen[place],
+            behind * sizeof *entity->first_seen);
+    entity->first_seen[place] = first_seen;
 }
 
 static void compare_pair(struct vision *vision, struct vision_entity *entity,
                          const struct vision_active *active)
 {
-    size_t place = viewer_place(entity, active->empire);
-    bool was = place < entity->viewer_count && entity->viewers[place].empire == active->empire;
+    size_t place;
+    bool was = vision_viewer_find(entity, active->empire, &place);
     bool is = entity->owner == active->empire || vision_active_sees(vision, active, entity);
-    if (was == is)
-        return;
-    if (was) {
-        if (VISION_FAULT(MISSED_LEAVE_UNDER_FOG))
-            return;
-        leave(vision, entity, &entity->viewers[place]);
-        entity->viewer_count--;
-        memmove(&entity->viewers[place], &entity->viewers[place + 1],
-                (entity->viewer_count - place) * sizeof *entity->viewers);
-        return;
-    }
-    if (!viewers_reserve(vision, entity, (size_t)entity->viewer_count + 1))
-        return;
-    memmove(&entity->viewers[place + 1], &entity->viewers[place],
-            (entity->viewer_count - place) * sizeof *entity->viewers);
-    entity->viewers[place] = (struct vision_viewer){
-        .empire = active->empire, .first_seen = enter(vision, entity, active->empire)};
-    entity->viewer_count++;
+    if (was && !is && !VISION_FAULT(MISSED_LEAVE_UNDER_FOG))
+        remove_viewer(vision, entity, place);
+    else if (is && !was)
+        insert_viewer(vision, entity, place, active->empire);
 }
 
 static void prefetch_flip(const struct vision *vision, const struct vision_flip *flip)
