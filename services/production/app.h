@@ -48,11 +48,13 @@ struct production_ack {
     enum production_ack_kind {
         PRODUCTION_ACK_START,
         PRODUCTION_ACK_CANCEL,
-        PRODUCTION_ACK_GRANT
+        PRODUCTION_ACK_GRANT,
+        PRODUCTION_ACK_PAY
     } kind;
     struct production_job job;
     uint32_t empire;
-    bool refunded;
+    bool paid;           // of PAY
+    const char *missing; // of PAY: lives as long as the book
 };
 
 struct production_grant_key {
@@ -79,6 +81,9 @@ struct production_feed {
     struct {
         MM_VEC(struct production_feed_type);
     } types;
+    struct {
+        MM_VEC(int);
+    } items;                           // by world's number: index into the book, -1: none of it
     struct mm_idmap *building_by_slot; // entity index -> index into buildings
     struct {
         MM_VEC(struct production_feed_building);

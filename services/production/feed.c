@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/base/alloc.h"
@@ -8,10 +9,10 @@
 #include "libcommon/io/pb.h"
 #include "services/production/app.h"
 
-// World's tick stream, read for five things: the time, whether it stands still, which empires there
-// are, what their workers brought home, and which buildings stand where. Everything is state, not
-// events, so a snapshot after a gap of any length leads to the same place as every frame of it
-// would have.
+// World's tick stream, read for six things: the time, whether it stands still, which empires there
+// are, what their workers brought home, what they were given back for buildings, and which
+// buildings stand where. Everything is state, not events, so a snapshot after a gap of any length
+// leads to the same place as every frame of it would have.
 
 enum {
     FRAME_BYTES_MAX = 64 << 20,
@@ -66,6 +67,18 @@ static bool frame_is_sound(const struct production_app *app, const Mmorts__Frame
             if (deposits->type[i] >= types)
                 return false;
     }
+    const Mmorts__Frame__RefundColumns *refunds = frame->refunds;
+    size_t items = frame->catalogue ? frame->catalogue->n_items : app->feed.items.count;
+    if (refunds) {
+        size_t count = refunds->n_empire;
+        if (refunds->n_item != count || refunds->n_total != count)
+            return false;
+        for (size_t i = 0; i < count; i++)
+            if (refunds->item[i] >= items)
+                return false;
+    }
+    if (items > PRODUCTION_ITEMS_MAX)
+        return false;
     for (size_t i = 0; i < frame->n_columns; i++)
         if (frame->columns[i]->n_entity != frame->columns[i]->n_value)
             return false;
@@ -90,6 +103,29 @@ static void apply_catalogue(struct production_app *app, const Mmorts__Frame__Typ
         }
         mm_str_copy(type.name, sizeof type.name, types->name[i]);
         MM_CHECK(mm_vec_push(&feed->types, type));
+    }
+}
+
+static void apply_items(struct production_app *app, const Mmorts__Frame__Catalogue *catalogue)
+{
+    mm_vec_clear(&app->feed.items);
+    for (size_t i = 0; i < catalogue->n_items; i++) {
+        int item = production_book_item(&app->book, catalogue->items[i]);
+        MM_CHECK(mm_vec_push(&app->feed.items, item));
+    }
+}
+
+// Totals like those of deposits, each under a name that is no type of resource.
+static void apply_refunds(struct production_app *app, const Mmorts__Frame__RefundColumns *refunds)
+{
+    for (size_t i = 0; refunds && i < refunds->n_empire; i++) {
+        int item = app->feed.items.items[refunds->item[i]];
+        if (item < 0)
+            continue; // it was never paid either
+        char name[PRODUCTION_NAME_BYTES];
+        snprintf(name, sizeof name, "refund/%.50s", app->book.items[item]);
+        production_deposit(app->core, refunds->empire[i], name, (uint16_t)item, refunds->total[i],
+                           &app->pending.changes);
     }
 }
 
@@ -173,12 +209,15 @@ enum mm_err production_feed_apply(struct production_app *app, const Mmorts__Fram
     }
     if (frame->catalogue && frame->catalogue->types)
         apply_catalogue(app, frame->catalogue->types);
+    if (frame->catalogue)
+        apply_items(app, frame->catalogue);
     production_pause(app->core,
                      frame->state != MMORTS__FRAME__SESSION_STATE__SESSION_STATE_RUNNING);
     for (size_t i = 0; frame->empires && i < frame->empires->n_empire; i++)
         if (production_found(app->core, frame->empires->empire[i], &app->pending.changes) != MM_OK)
             MM_LOG_ERROR("no room for another inventory", "empire=%u", frame->empires->empire[i]);
     apply_deposits(app, frame->deposits);
+    apply_refunds(app, frame->refunds);
     apply_despawned(app, frame);
     size_t first_new = feed->buildings.count;
     apply_spawned(app, frame->spawned);
@@ -234,6 +273,7 @@ enum mm_err production_feed_open(struct production_app *app)
 {
     struct production_feed *feed = &app->feed;
     mm_vec_init(&feed->types, TYPES_MAX);
+    mm_vec_init(&feed->items, PRODUCTION_ITEMS_MAX);
     mm_vec_init(&feed->buildings, BUILDINGS_MAX);
     feed->building_by_slot = mm_idmap_new(BUILDINGS_MAX);
     feed->frame_arena = mm_arena_new(FRAME_ARENA_CHUNK_BYTES, FRAME_ARENA_BYTES_MAX);
@@ -267,5 +307,6 @@ void production_feed_close(struct production_app *app)
     mm_arena_free(feed->frame_arena);
     mm_idmap_free(feed->building_by_slot);
     mm_vec_free(&feed->types);
+    mm_vec_free(&feed->items);
     mm_vec_free(&feed->buildings);
 }

@@ -145,6 +145,14 @@ static void reply_grant(struct production_app *app, struct mm_rpc_call *call, ui
     mm_free(amounts);
 }
 
+static void reply_pay(const struct production_ack *ack)
+{
+    Mmorts__Production__PayReply reply = MMORTS__PRODUCTION__PAY_REPLY__INIT;
+    reply.paid = ack->paid;
+    reply.missing = (char *)(uintptr_t)ack->missing;
+    mm_rpc_reply(ack->call, &reply.base);
+}
+
 void production_rpc_answer(struct production_app *app, const struct production_ack *ack)
 {
     switch (ack->kind) {
@@ -159,6 +167,9 @@ void production_rpc_answer(struct production_app *app, const struct production_a
             reply_grant(app, ack->call, ack->empire, false);
         else
             mm_rpc_fail(ack->call, MM_UNAVAILABLE, "granted; the stock is being loaded");
+        break;
+    case PRODUCTION_ACK_PAY:
+        reply_pay(ack);
         break;
     }
 }
@@ -275,6 +286,54 @@ static void rpc_grant(Service *service, const Mmorts__Production__GrantRequest *
              mm_vec_push(&app->pending.grants, grant));
     await_durable(app, &(struct production_ack){
                            .call = call, .kind = PRODUCTION_ACK_GRANT, .empire = input->empire});
+}
+
+static void rpc_pay(Service *service, const Mmorts__Production__PayRequest *input,
+                    Mmorts__Production__PayReply_Closure closure, void *closure_data)
+{
+    (void)service;
+    (void)closure;
+    struct mm_rpc_call *call = closure_data;
+    struct production_app *app = writing_app(call, input->session);
+    if (!app)
+        return;
+    struct production_amount amounts[PRODUCTION_ITEMS_MAX];
+    struct production_payment payment = {
+        .bill = input->bill,
+        .settled_below = input->settled_below,
+        .empire = input->empire,
+        .amounts = amounts,
+        .known_items = true,
+    };
+    bool sound = input->n_amounts <= PRODUCTION_ITEMS_MAX;
+    for (size_t i = 0; sound && i < input->n_amounts; i++) {
+        int item = production_book_item(&app->book, input->amounts[i]->item);
+        int64_t amount = input->amounts[i]->amount;
+        sound = amount > 0 && amount <= PRODUCTION_AMOUNT_MAX;
+        if (item < 0) {
+            MM_LOG_WARN("a bill is in what is no item of the book; it is refused", "item=%s",
+                        input->amounts[i]->item);
+            payment.known_items = false;
+        } else {
+            amounts[payment.count++] = (struct production_amount){(uint16_t)item, amount};
+        }
+    }
+    struct production_ack ack = {.call = call, .kind = PRODUCTION_ACK_PAY};
+    enum production_reason reason = PRODUCTION_INVALID;
+    if (sound)
+        reason =
+            production_pay(app->core, &payment, &app->pending.changes, &ack.paid, &ack.missing);
+    // Also what was decided before may still be on its way to the database.
+    if (reason == PRODUCTION_OK)
+        await_durable(app, &ack);
+    else if (reason == PRODUCTION_NO_EMPIRE)
+        mm_rpc_fail(call, MM_UNAVAILABLE, "the empire has no inventory yet");
+    else if (reason == PRODUCTION_QUEUE_FULL)
+        mm_rpc_fail(call, MM_RESOURCE_EXHAUSTED, "too many bills are not settled");
+    else if (reason == PRODUCTION_REPEATED)
+        mm_rpc_fail(call, MM_FAILED_PRECONDITION, "the bill was settled before");
+    else
+        mm_rpc_fail(call, MM_INVALID_ARGUMENT, "the bill makes no sense");
 }
 
 struct job_list {
@@ -426,6 +485,7 @@ static const struct mm_rpc_policy policies[] = {
     {"CancelJob", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
      .idempotent = true},
     {"Grant", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true, .idempotent = true},
+    {"Pay", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true, .idempotent = true},
     {"ListJobs", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
     {"GetInventory", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
     {"ListRecipes", MM_RPC_PUBLIC, .idempotent = true},

@@ -91,6 +91,18 @@ static enum mm_err write_answered(struct mm_db_conn *conn, const char *session,
         NULL);
 }
 
+static enum mm_err write_bill_floor(struct mm_db_conn *conn, const char *session, uint64_t floor)
+{
+    enum mm_err err = mm_db_exec(conn,
+                                 "INSERT INTO bill_floors (session, floor) VALUES (?, ?) "
+                                 "ON DUPLICATE KEY UPDATE floor = VALUES(floor)",
+                                 MM_DB_ARGS(mm_db_str(session), mm_db_u64(floor)), NULL);
+    if (err != MM_OK)
+        return err;
+    return mm_db_exec(conn, "DELETE FROM bills WHERE session = ? AND bill < ?",
+                      MM_DB_ARGS(mm_db_str(session), mm_db_u64(floor)), NULL);
+}
+
 static enum mm_err write_change(struct mm_db_conn *conn, const struct production_sql_batch *batch,
                                 const struct production_change *change)
 {
@@ -120,6 +132,13 @@ static enum mm_err write_change(struct mm_db_conn *conn, const struct production
                           NULL);
     case PRODUCTION_CHANGE_ANSWERED:
         return write_answered(conn, batch->session, change);
+    case PRODUCTION_CHANGE_BILL:
+        return mm_db_exec(conn, "INSERT INTO bills (session, bill, paid) VALUES (?, ?, ?)",
+                          MM_DB_ARGS(mm_db_str(batch->session), mm_db_u64(change->bill),
+                                     mm_db_i64(change->amount)),
+                          NULL);
+    case PRODUCTION_CHANGE_BILL_FLOOR:
+        return write_bill_floor(conn, batch->session, change->bill);
     case PRODUCTION_CHANGE_EVENT:
         return MM_OK;
     }
@@ -252,6 +271,18 @@ static enum mm_err take_answer(const struct load_context *load, struct mm_db_row
                                      mm_db_get_u64(rows, 1), mm_db_get_u64(rows, 2));
 }
 
+static enum mm_err take_bill(const struct load_context *load, struct mm_db_rows *rows)
+{
+    return production_restore_bill(load->out->core, mm_db_get_u64(rows, 0),
+                                   mm_db_get_u64(rows, 1) != 0);
+}
+
+static enum mm_err take_bill_floor(const struct load_context *load, struct mm_db_rows *rows)
+{
+    production_restore_bill_floor(load->out->core, mm_db_get_u64(rows, 0));
+    return MM_OK;
+}
+
 static enum mm_err take_granted(const struct load_context *load, struct mm_db_rows *rows)
 {
     struct mm_db_bytes key = mm_db_get_bytes(rows, 0);
@@ -280,6 +311,10 @@ static enum mm_err load_transaction(struct mm_db_conn *conn, void *arg)
     if (err == MM_OK)
         err = each_row(load, "SELECT empire, resource, total FROM deposits WHERE session = ?",
                        take_deposit);
+    if (err == MM_OK)
+        err = each_row(load, "SELECT bill, paid FROM bills WHERE session = ?", take_bill);
+    if (err == MM_OK)
+        err = each_row(load, "SELECT floor FROM bill_floors WHERE session = ?", take_bill_floor);
     if (err == MM_OK)
         err = each_row(load,
                        "SELECT job_id, empire, building, recipe, start_tick, end_tick, "

@@ -154,6 +154,7 @@ static void begin_session(struct world_shell *shell)
     struct world_workers workers = world_pool_workers(shell->pool);
     world_set_workers(shell->world, &workers);
     world_saves_start(shell);
+    world_bills_start(shell);
     world_ticker_start(shell);
     if (restored->rules_changed)
         world_saves_take(shell, false);
@@ -247,6 +248,7 @@ static void drain(struct mm_service *service, void *state)
     struct world_shell *shell = state;
     shell->stopping = true;
     mm_loop_timer_stop(shell->loop, &shell->restore_timer);
+    world_bills_stop(shell);
     if (!shell->world || shell->fenced) {
         mm_service_drained(service);
         return;
@@ -256,8 +258,7 @@ static void drain(struct mm_service *service, void *state)
     while (shell->calls) {
         struct world_call *call = shell->calls;
         shell->calls = call->next;
-        mm_rpc_fail(call->call, MM_UNAVAILABLE, "the session is ending");
-        world_call_free(call);
+        world_call_refuse(call, MM_UNAVAILABLE, "the session is ending");
     }
     shell->calls_tail = &shell->calls;
     mm_loop_timer_stop(shell->loop, &shell->save_timer);
@@ -270,6 +271,7 @@ static void stop(struct mm_service *service, void *state)
     (void)service;
     struct world_shell *shell = state;
     world_publish_give_up(shell);
+    world_bills_stop(shell);
     if (shell->world) {
         world_ticker_stop(shell);
         mm_loop_timer_stop(shell->loop, &shell->save_timer);
@@ -292,11 +294,14 @@ static void stop(struct mm_service *service, void *state)
     world_pool_close(shell->pool);
 }
 
+static const char *const peers[] = {"auth", "production", NULL};
+
 const struct mm_service_spec world_service_spec = {
     .name = "world",
     .summary = "the authoritative simulation; publishes the tick stream",
     .port = 7110,
     .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
+    .peers = peers,
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
     .state_bytes = sizeof(struct world_shell),

@@ -29,6 +29,8 @@ static void publish_one(struct world_shell *shell)
                                            pending->frame.len);
     shell->published_tick = pending->tick;
     shell->published_hash = pending->state_hash;
+    shell->bills.floor = pending->bill_floor;
+    shell->bills.next = pending->bill_next;
     struct world_call *calls = pending->calls;
     struct world_waiter *waiters = pending->waiters;
     pending->calls = NULL;
@@ -53,6 +55,7 @@ void world_publish_ready(struct world_shell *shell)
 {
     while (shell->pending_count > 0 && ready(shell, &shell->pending[shell->pending_first]))
         publish_one(shell);
+    world_bills_ask(shell);
     world_saves_kick(shell);
 }
 
@@ -77,8 +80,7 @@ void world_publish_give_up(struct world_shell *shell)
     while (shell->calls) {
         struct world_call *call = shell->calls;
         shell->calls = call->next;
-        mm_rpc_fail(call->call, MM_UNAVAILABLE, "the session is ending");
-        world_call_free(call);
+        world_call_refuse(call, MM_UNAVAILABLE, "the session is ending");
     }
     shell->calls_tail = &shell->calls;
     for (size_t i = 0; i < shell->pending_count; i++) {
@@ -87,8 +89,7 @@ void world_publish_give_up(struct world_shell *shell)
         while (pending->calls) {
             struct world_call *call = pending->calls;
             pending->calls = call->next;
-            mm_rpc_fail(call->call, MM_UNAVAILABLE, "the session is ending");
-            world_call_free(call);
+            world_call_refuse(call, MM_UNAVAILABLE, "the session is ending");
         }
         while (pending->waiters) {
             struct world_waiter *waiter = pending->waiters;

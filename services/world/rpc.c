@@ -17,6 +17,13 @@ void world_call_free(struct world_call *call)
     mm_free(call);
 }
 
+void world_call_refuse(struct world_call *call, enum mm_err err, const char *message)
+{
+    if (call->call)
+        mm_rpc_fail(call->call, err, "%s", message);
+    world_call_free(call);
+}
+
 // The shell, if the session is the one asked for and runs; else the call has been failed.
 static struct world_shell *shell_of(struct mm_rpc_call *call, const char *session)
 {
@@ -218,6 +225,60 @@ static void despawn(Mmorts__World__World_Service *service,
     world_ticker_take(shell, call);
 }
 
+// --- SetEntity, Announce ------------------------------------------------------------------------
+
+static void answer_set_entity(struct world_shell *shell, struct world_call *call)
+{
+    (void)shell;
+    if (failed(call))
+        return;
+    Mmorts__World__SetEntityReply reply = MMORTS__WORLD__SET_ENTITY_REPLY__INIT;
+    reply.tick = call->asked[0].result.tick;
+    reply.repeated_key = call->asked[0].result.repeated_key;
+    mm_rpc_reply(call->call, &reply.base);
+}
+
+static void set_entity(Mmorts__World__World_Service *service,
+                       const Mmorts__World__SetEntityRequest *input,
+                       Mmorts__World__SetEntityReply_Closure closure, void *data)
+{
+    (void)service;
+    (void)closure;
+    struct world_shell *shell = shell_of(data, input->session);
+    struct world_call *call = shell ? make_call(data, 1, answer_set_entity) : NULL;
+    if (!call)
+        return;
+    call->asked[0].input.input_case = MMORTS__WORLD__INPUT__INPUT_SET_ENTITY;
+    call->asked[0].input.set_entity = BORROW(Mmorts__World__SetEntityRequest, input);
+    world_ticker_take(shell, call);
+}
+
+static void answer_announce(struct world_shell *shell, struct world_call *call)
+{
+    (void)shell;
+    if (failed(call))
+        return;
+    Mmorts__World__AnnounceReply reply = MMORTS__WORLD__ANNOUNCE_REPLY__INIT;
+    reply.tick = call->asked[0].result.tick;
+    reply.repeated_key = call->asked[0].result.repeated_key;
+    mm_rpc_reply(call->call, &reply.base);
+}
+
+static void announce(Mmorts__World__World_Service *service,
+                     const Mmorts__World__AnnounceRequest *input,
+                     Mmorts__World__AnnounceReply_Closure closure, void *data)
+{
+    (void)service;
+    (void)closure;
+    struct world_shell *shell = shell_of(data, input->session);
+    struct world_call *call = shell ? make_call(data, 1, answer_announce) : NULL;
+    if (!call)
+        return;
+    call->asked[0].input.input_case = MMORTS__WORLD__INPUT__INPUT_ANNOUNCE;
+    call->asked[0].input.announce = BORROW(Mmorts__World__AnnounceRequest, input);
+    world_ticker_take(shell, call);
+}
+
 // --- GetEntity, GetChunks -----------------------------------------------------------------------
 
 static void tell_entity(struct world_shell *shell, struct world_waiter *waiter, uint64_t seq)
@@ -240,6 +301,7 @@ static void tell_entity(struct world_shell *shell, struct world_waiter *waiter, 
     reply.health = view->health;
     reply.activity = (Mmorts__Frame__Activity)view->activity;
     reply.tick = waiter->tick;
+    reply.progress = view->progress;
     mm_rpc_reply(waiter->subject, &reply.base);
 }
 
@@ -401,6 +463,8 @@ static const struct mm_rpc_policy policies[] = {
     {.method = "SubmitCommands", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "Spawn", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "Despawn", .permission = OPERATE, .mutating = true, .idempotent = false},
+    {.method = "SetEntity", .permission = OPERATE, .mutating = true, .idempotent = true},
+    {.method = "Announce", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "GetEntity", .permission = OPERATE, .idempotent = true},
     {.method = "GetChunks", .permission = OPERATE, .idempotent = true},
     {.method = "GetSession", .permission = MM_RPC_PUBLIC, .idempotent = true},
@@ -416,6 +480,8 @@ static Mmorts__World__World_Service service = {
     .submit_commands = submit_commands,
     .spawn = spawn,
     .despawn = despawn,
+    .set_entity = set_entity,
+    .announce = announce,
     .get_entity = get_entity,
     .get_chunks = get_chunks,
     .get_session = get_session,

@@ -119,7 +119,39 @@ static void read_gathering(struct mm_yaml_node *node, const char *name, struct w
     mm_yaml_end(gather);
 }
 
-static void read_type(struct mm_yaml_node *node, const char *name, struct world_type *type)
+// Of a building, {ticks, cost: {item: amount}}.
+static void read_building(struct mm_yaml_node *node, const char *name, struct world_rules *rules,
+                          struct world_type *type)
+{
+    struct mm_yaml_node *build = mm_yaml_get_map(node, "build");
+    if (!build)
+        return;
+    type->build_ticks = (uint32_t)mm_yaml_need_int(build, "ticks", 1, 1000000);
+    if (type->kind != MMORTS__FRAME__KIND__KIND_BUILDING || !type->blocks)
+        mm_yaml_fail(build, "%s is no building that blocks its hex, so it cannot be built", name);
+    struct mm_yaml_node *cost = mm_yaml_get_map(build, "cost");
+    for (size_t i = 0; i < mm_yaml_count(cost); i++) {
+        const char *item_name = mm_yaml_key_at(cost, i);
+        struct mm_yaml_node *amount_node = mm_yaml_at(cost, i);
+        int64_t amount = 0;
+        int item = world_rules_item(rules, item_name);
+        if (!mm_yaml_as_int(amount_node, 1, 1000000000, &amount))
+            continue;
+        if (item < 0 && rules->item_count == WORLD_ITEMS_MAX) {
+            mm_yaml_fail(amount_node, "costs are of more than %d items", WORLD_ITEMS_MAX);
+            continue;
+        }
+        if (item < 0) {
+            item = (int)rules->item_count++;
+            copy_name(amount_node, item_name, rules->items[item]);
+        }
+        type->cost[item] = (uint32_t)amount;
+    }
+    mm_yaml_end(build);
+}
+
+static void read_type(struct mm_yaml_node *node, const char *name, struct world_rules *rules,
+                      struct world_type *type)
 {
     copy_name(node, name, type->name);
     type->kind = GET_WORD(node, "kind", kinds, NULL);
@@ -139,6 +171,7 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
     if (*yields && type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         mm_yaml_fail(mm_yaml_find(node, "yields"), "%s is no resource, so it yields nothing", name);
     read_gathering(node, name, type);
+    read_building(node, name, rules, type);
     type->attack = get_u32(node, "attack", 1000000, 0);
     type->defence = get_u32(node, "defence", 1000000, 0);
     // Both belong to an attack and mean nothing without one.
@@ -154,6 +187,26 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
         mm_yaml_fail(node, "%s is a resource, so it cannot attack", name);
     if (type->blocks && type->ticks_per_hex > 0)
         mm_yaml_fail(node, "%s moves, so it cannot block", name);
+}
+
+// What a worker builds: types that may stand behind it in the file.
+static void read_builds(struct mm_yaml_node *node, struct world_rules *rules,
+                        struct world_type *type)
+{
+    struct mm_yaml_node *list = mm_yaml_get_list(node, "builds");
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *item = mm_yaml_at(list, i);
+        const char *name = "";
+        if (!mm_yaml_as_string(item, &name))
+            continue;
+        int built = world_rules_type(rules, name);
+        if (built < 0 || rules->types[built].build_ticks == 0)
+            mm_yaml_fail(item, "there is no type '%s' that is built", name);
+        else
+            type->builds[built / 32] |= UINT32_C(1) << (built % 32);
+    }
+    if (mm_yaml_count(list) > 0 && type->ticks_per_hex == 0)
+        mm_yaml_fail(list, "%s does not move, so it cannot build", type->name);
     mm_yaml_end(node);
 }
 
@@ -165,8 +218,10 @@ static void read_types(struct mm_yaml_node *list, struct world_rules *rules)
             mm_yaml_fail(node, "more than %d types", WORLD_TYPES_MAX);
             return;
         }
-        read_type(node, mm_yaml_key_at(list, i), &rules->types[rules->type_count++]);
+        read_type(node, mm_yaml_key_at(list, i), rules, &rules->types[rules->type_count++]);
     }
+    for (size_t i = 0; i < mm_yaml_count(list); i++)
+        read_builds(mm_yaml_at(list, i), rules, &rules->types[i]);
 }
 
 static uint32_t need_type(struct mm_yaml_node *node, const char *key,
@@ -223,6 +278,10 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
     node = mm_yaml_get_map(root, "combat");
     rules->combat.guard = mm_yaml_get_bool(node, "guard", true);
     rules->combat.leash_hexes = get_u32(node, "leash", 100, rules->combat.leash_hexes);
+    mm_yaml_end(node);
+    node = mm_yaml_get_map(root, "construction");
+    rules->construction.refund_percent =
+        get_u32(node, "refund", 100, rules->construction.refund_percent);
     mm_yaml_end(node);
     struct world_command_rules *commands = &rules->commands;
     node = mm_yaml_get_map(root, "commands");

@@ -13,6 +13,7 @@
 #include "libcommon/base/buf.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/loop.h"
+#include "libcommon/io/rpc_client.h"
 #include "libcommon/io/rpc_server.h"
 #include "libcommon/io/stream_publisher.h"
 #include "libcommon/service/service.h"
@@ -29,6 +30,7 @@ enum {
     WORLD_COMMANDS_PER_CALL = 2048, // commands of one SubmitCommands
     WORLD_INPUTS_MAX = 65536,       // inputs waiting for a tick; then RESOURCE_EXHAUSTED
     WORLD_CHUNKS_PER_CALL = 256,    // chunks of one GetChunks
+    WORLD_BILLS_ASKED_MAX = 64,     // bills that production is asked about at a time
     WORLD_JOURNAL_ROWS_MAX = 1024,  // rows of one transaction
     WORLD_EXIT_FENCED = 3,          // exit status: another process runs the session
     WORLD_EXIT_UNSOUND = 4,         // exit status: the stored session cannot be restored
@@ -58,7 +60,9 @@ struct world_call {
     struct world_call *next;
     struct mm_rpc_call *call;
     void (*answer)(struct world_shell *shell, struct world_call *call);
-    uint64_t *entities; // of a spawn; owned
+    uint64_t *entities;                   // of a spawn; owned
+    Mmorts__World__Settlement settlement; // of one that is the shell's own, without an RPC call
+    size_t bill_count;                    // of its commands, not settled yet
     size_t asked_count;
     struct world_asked asked[];
 };
@@ -82,6 +86,21 @@ struct world_pending {
     struct mm_buf frame;
     struct world_call *calls;
     struct world_waiter *waiters;
+    uint64_t bill_floor, bill_next; // as of this tick
+};
+
+// Bills, from the tick that opened them to the one that settles them.
+struct world_bills {
+    uint64_t floor, next;       // as of what is published: only that may be acted upon outside
+    struct world_call *waiting; // calls of which a command has an unsettled bill
+    size_t waiting_count;
+    struct world_asking {
+        struct world_shell *shell;
+        uint64_t number; // 0: free
+        bool answered;   // its settlement is on its way into a tick
+        mm_rpc_handle call;
+    } asked[WORLD_BILLS_ASKED_MAX];
+    struct mm_loop_timer retry;
 };
 
 struct world_figures {
@@ -120,6 +139,8 @@ struct world_shell {
     size_t pending_capacity, pending_first, pending_count;
     uint64_t published_tick, published_hash, committed_tick;
     atomic_uint_fast64_t system_spent_ns[WORLD_SYSTEMS_MAX]; // in this tick
+
+    struct world_bills bills;
 
     // Journal.
     bool commit_running, journal_failing;
@@ -163,6 +184,8 @@ void world_ticker_stop(struct world_shell *shell);
 const char *world_ticker_waits(const struct world_shell *shell);
 // Queues a call for the next tick; on a refusal the call has been answered and freed.
 void world_ticker_take(struct world_shell *shell, struct world_call *call);
+// The same for a call that can wait: false, and nothing has happened, if it cannot be taken now.
+bool world_ticker_offer(struct world_shell *shell, struct world_call *call);
 struct world_pending *world_pending_newest(struct world_shell *shell);
 
 // --- journal.c ----------------------------------------------------------------------------------
@@ -171,6 +194,17 @@ struct world_pending *world_pending_newest(struct world_shell *shell);
 void world_journal_kick(struct world_shell *shell);
 // Whether a change asked for now could become durable.
 bool world_journal_available(const struct world_shell *shell);
+
+// --- bills.c ------------------------------------------------------------------------------------
+
+void world_bills_start(struct world_shell *shell);
+// Nobody is asked any more, who waits is told so. What is open is asked again after a restart.
+void world_bills_stop(struct world_shell *shell);
+// After a step: takes the calls out of the tick's list that wait for a settlement, and puts those
+// in whose last one was in this tick.
+void world_bills_stepped(struct world_shell *shell);
+// Something was published: asks about every bill that is durable now.
+void world_bills_ask(struct world_shell *shell);
 
 // --- publish.c ----------------------------------------------------------------------------------
 
@@ -197,6 +231,8 @@ void world_saves_kick(struct world_shell *shell);
 
 void world_rpc_register(struct world_shell *shell);
 void world_call_free(struct world_call *call);
+// Answers a call, if somebody made it, with an error, and frees it.
+void world_call_refuse(struct world_call *call, enum mm_err err, const char *message);
 void world_figures_add(struct world_shell *shell);
 void world_figures_command(struct world_shell *shell, uint32_t reason);
 

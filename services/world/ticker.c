@@ -108,7 +108,9 @@ static void count_inputs(struct world_shell *shell, const struct world_result *r
 {
     mm_counter_add(shell->figures.inputs_total, count);
     for (size_t i = 0; i < count; i++)
-        if (shell->inputs[i]->input_case == MMORTS__WORLD__INPUT__INPUT_COMMAND)
+        if ((shell->inputs[i]->input_case == MMORTS__WORLD__INPUT__INPUT_COMMAND &&
+             results[i].bill == 0) ||
+            shell->inputs[i]->input_case == MMORTS__WORLD__INPUT__INPUT_SETTLEMENT)
             world_figures_command(shell, results[i].reason);
 }
 
@@ -129,10 +131,13 @@ static void make_tick(struct world_shell *shell)
     struct world_pending *pending = world_pending_newest(shell);
     pending->tick = world_tick(shell->world);
     pending->state_hash = world_state_hash(shell->world);
-    pending->calls = shell->calls;
     pending->waiters = NULL;
+    pending->bill_floor = world_bill_floor(shell->world);
+    pending->bill_next = world_bill_next(shell->world);
     write_row(shell, pending, results, count);
     hand_out(shell, results, count);
+    world_bills_stepped(shell);
+    pending->calls = shell->calls;
     count_inputs(shell, results, count);
     shell->calls = NULL;
     shell->calls_tail = &shell->calls;
@@ -185,25 +190,29 @@ void world_ticker_stop(struct world_shell *shell)
 
 // --- calls --------------------------------------------------------------------------------------
 
-static void refuse(struct world_call *call, enum mm_err err, const char *message)
+static bool has_room(const struct world_shell *shell, const struct world_call *call)
 {
-    mm_rpc_fail(call->call, err, "%s", message);
-    world_call_free(call);
+    return shell->call_count + shell->bills.waiting_count < WORLD_CALLS_MAX &&
+           shell->asked_count + call->asked_count <= WORLD_INPUTS_MAX;
+}
+
+bool world_ticker_offer(struct world_shell *shell, struct world_call *call)
+{
+    if (shell->stopping || !world_journal_available(shell) || !has_room(shell, call))
+        return false;
+    shell->call_count++;
+    shell->asked_count += call->asked_count;
+    *shell->calls_tail = call;
+    shell->calls_tail = &call->next;
+    return true;
 }
 
 void world_ticker_take(struct world_shell *shell, struct world_call *call)
 {
     if (!shell->world || shell->stopping)
-        refuse(call, MM_UNAVAILABLE, "the session is not running");
+        world_call_refuse(call, MM_UNAVAILABLE, "the session is not running");
     else if (!world_journal_available(shell))
-        refuse(call, MM_UNAVAILABLE, "the database is away");
-    else if (shell->call_count >= WORLD_CALLS_MAX ||
-             shell->asked_count + call->asked_count > WORLD_INPUTS_MAX)
-        refuse(call, MM_RESOURCE_EXHAUSTED, "too many calls are waiting");
-    else {
-        shell->call_count++;
-        shell->asked_count += call->asked_count;
-        *shell->calls_tail = call;
-        shell->calls_tail = &call->next;
-    }
+        world_call_refuse(call, MM_UNAVAILABLE, "the database is away");
+    else if (!world_ticker_offer(shell, call))
+        world_call_refuse(call, MM_RESOURCE_EXHAUSTED, "too many calls are waiting");
 }

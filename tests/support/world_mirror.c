@@ -140,6 +140,8 @@ static void apply_spawned(struct mirror *mirror, tick_frame *frame)
         entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH] =
             (int32_t)mirror->health_max[s->type[i]];
         entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER] = (int32_t)s->owner[i];
+        entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED] = 1;
+        entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS] = 1000;
         mirror->entity_count++;
     }
 }
@@ -163,9 +165,12 @@ static void apply_changes(struct mirror *mirror, tick_frame *frame)
              "columns of an attribute differ in length");
         MUST(column->attribute > 0 && (int)column->attribute < (int)MIRROR_ATTRIBUTES,
              "an attribute is unknown");
-        for (size_t i = 0; i < column->n_entity; i++)
-            known(mirror, frame, column->entity[i])->attributes[column->attribute] =
-                column->value[i];
+        for (size_t i = 0; i < column->n_entity; i++) {
+            struct mirror_entity *entity = known(mirror, frame, column->entity[i]);
+            entity->attributes[column->attribute] = column->value[i];
+            if (column->attribute == MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER)
+                entity->owner = (uint32_t)column->value[i];
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 #include "libcommon/base/hash.h"
 #include "libcommon/io/pb.h"
 #include "tests/support/process.h"
-#include "tests/support/world_fixture.h"
+#include "tests/support/world_orders.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +100,64 @@ static void give_order(struct player *player, Mmorts__World__Command *command)
     }
 }
 
+// One of the empire's, complete or not.
+static uint64_t own_building(struct player *player, uint32_t number)
+{
+    struct world_entity_view view;
+    uint64_t best = 0;
+    for (uint32_t cursor = 0; world_next_entity(player->world, &cursor, &view);)
+        if (world_rules_of(player->world)->types[view.type].build_ticks > 0 &&
+            view.owner == number && (best == 0 || mm_rng_chance(&player->rng, 1, 2)))
+            best = view.id;
+    return best;
+}
+
+static void order_building(struct player *player, uint32_t number, uint64_t seq,
+                           const uint64_t *units, size_t count)
+{
+    struct fixture_inputs *inputs = &player->inputs;
+    struct world_empire_view home = {0};
+    world_empire(player->world, number, &home);
+    uint64_t building = own_building(player, number);
+    int32_t q = home.home.q + (int32_t)mm_rng_between(&player->rng, -6, 6);
+    int32_t r = home.home.r + (int32_t)mm_rng_between(&player->rng, -6, 6);
+    switch (mm_rng_below(&player->rng, 8)) {
+    case 0:
+        fixture_cancel_build(inputs, number, seq, building);
+        break;
+    case 1:
+        fixture_rally(inputs, number, seq, &building, 1, q, r);
+        break;
+    case 2:
+        fixture_repair(inputs, number, seq, units, count, building, false);
+        break;
+    default:
+        fixture_build(inputs, number, seq, units, count,
+                      mm_rng_chance(&player->rng, 1, 2) ? "tower" : "barracks", q, r,
+                      mm_rng_chance(&player->rng, 1, 3));
+        break;
+    }
+}
+
+static void of_servers(struct player *player)
+{
+    struct world_bill_view bill;
+    for (uint64_t cursor = 0; world_next_bill(player->world, &cursor, &bill);)
+        if (player->inputs.count + 4 < player->inputs.capacity && mm_rng_chance(&player->rng, 1, 3))
+            fixture_settle(&player->inputs, bill.number, mm_rng_chance(&player->rng, 7, 8));
+    if (!mm_rng_chance(&player->rng, 1, 40))
+        return;
+    char key[32];
+    snprintf(key, sizeof key, "set-%llu", (unsigned long long)++player->spawns);
+    Mmorts__World__SetEntityRequest *set =
+        fixture_set_entity(&player->inputs, key, random_entity(player), 2);
+    set->changes[0]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_PLACE;
+    set->changes[0]->place = hex_message(player);
+    set->changes[1]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED;
+    set->changes[1]->sight_enabled = mm_rng_chance(&player->rng, 1, 2);
+    fixture_announce(&player->inputs, "once", "the first time only");
+}
+
 static void random_command(struct player *player)
 {
     uint32_t number = (uint32_t)mm_rng_between(&player->rng, 1, player->players);
@@ -111,10 +169,20 @@ static void random_command(struct player *player)
     uint64_t seq = ++player->seq[number];
     struct hex_axial to = random_hex(player);
     struct fixture_inputs *inputs = &player->inputs;
-    switch (mm_rng_below(&player->rng, 6)) {
+    switch (mm_rng_below(&player->rng, 8)) {
     case 0:
         fixture_stop(inputs, number, seq, units, taken);
         break;
+    case 6:
+        order_building(player, number, seq, units, taken);
+        break;
+    case 7: {
+        const int32_t points[] = {to.q, to.r, to.q + 4, to.r - 2};
+        fixture_patrol(inputs, number, seq, units, taken, points,
+                       mm_rng_chance(&player->rng, 1, 2) ? 1 : 2,
+                       mm_rng_chance(&player->rng, 1, 3));
+        break;
+    }
     case 1:
         give_order(player, fixture_command(inputs, number, seq, units, taken));
         break;
@@ -137,6 +205,7 @@ static void random_inputs(struct player *player, unsigned tick)
         mm_rng_chance(&player->rng, 1, 2) ? mm_rng_below(&player->rng, 2 * player->players) : 0;
     for (uint64_t i = 0; i < commands; i++)
         random_command(player);
+    of_servers(player);
     if (mm_rng_chance(&player->rng, 1, 30)) {
         static const char *const types[] = {"soldier", "worker", "scout", "barracks"};
         char key[32];

@@ -20,6 +20,7 @@ enum {
     PRODUCTION_EMPIRES_MAX = 1 << 20,
     PRODUCTION_JOBS_MAX = 1 << 21,
     PRODUCTION_PLAYERS_MAX = 1 << 20,
+    PRODUCTION_BILLS_MAX = 1 << 16,    // decided and not settled by world
     PRODUCTION_DEPOSITS_MAX = 1 << 20, // totals: empires times types of resource
     PRODUCTION_BUILDING_JOBS_MAX = 5,  // running and waiting, per building
     PRODUCTION_CYCLES_MAX = 1000,
@@ -66,15 +67,17 @@ struct production_job {
 // --- what an operation changed ------------------------------------------------------------------
 
 enum production_change_kind {
-    PRODUCTION_CHANGE_EMPIRE,  // empire: it has an inventory now
-    PRODUCTION_CHANGE_STOCK,   // empire, item, amount (new), delta, cause
-    PRODUCTION_CHANGE_JOB,     // job: as it is now
-    PRODUCTION_CHANGE_NO_JOB,  // job.id is gone
-    PRODUCTION_CHANGE_SPAWN,   // spawn: world is to be asked for units
-    PRODUCTION_CHANGE_SPAWNED, // spawn.key: world has answered for good (noted by the shell)
-    PRODUCTION_CHANGE_EVENT,   // event, job, reason: to be told
-    PRODUCTION_CHANGE_DEPOSIT, // empire, resource, amount: the total that is in the stock now
-    PRODUCTION_CHANGE_ANSWERED // player, client_seq, answer_job: a command was carried out
+    PRODUCTION_CHANGE_EMPIRE,     // empire: it has an inventory now
+    PRODUCTION_CHANGE_STOCK,      // empire, item, amount (new), delta, cause
+    PRODUCTION_CHANGE_JOB,        // job: as it is now
+    PRODUCTION_CHANGE_NO_JOB,     // job.id is gone
+    PRODUCTION_CHANGE_SPAWN,      // spawn: world is to be asked for units
+    PRODUCTION_CHANGE_SPAWNED,    // spawn.key: world has answered for good (noted by the shell)
+    PRODUCTION_CHANGE_EVENT,      // event, job, reason: to be told
+    PRODUCTION_CHANGE_DEPOSIT,    // empire, resource, amount: the total that is in the stock now
+    PRODUCTION_CHANGE_BILL,       // bill, amount: 1 paid, 0 refused
+    PRODUCTION_CHANGE_BILL_FLOOR, // bill: all below are settled
+    PRODUCTION_CHANGE_ANSWERED    // player, client_seq, answer_job: a command was carried out
 };
 
 struct production_spawn {
@@ -97,6 +100,7 @@ struct production_change {
     uint64_t player_id;
     uint64_t client_seq;
     uint64_t answer_job;
+    uint64_t bill;
     struct production_job job;
     struct production_spawn spawn;
     char cause[PRODUCTION_CAUSE_BYTES];
@@ -128,6 +132,10 @@ MM_MUST_USE enum mm_err production_restore_answer(struct production *production,
 // The total of deposits that is in the stock already.
 MM_MUST_USE enum mm_err production_restore_deposit(struct production *production, uint32_t empire,
                                                    const char *resource, uint64_t total);
+
+MM_MUST_USE enum mm_err production_restore_bill(struct production *production, uint64_t number,
+                                                bool paid);
+void production_restore_bill_floor(struct production *production, uint64_t floor);
 
 // --- what world tells --------------------------------------------------------------------------
 
@@ -189,6 +197,24 @@ enum production_reason production_cancel(struct production *production, uint64_t
 enum production_reason production_grant(struct production *production, uint32_t empire,
                                         const struct production_amount *amounts, size_t count,
                                         const char *cause, struct production_changes *changes);
+
+struct production_payment {
+    uint64_t bill;          // world's number, from 1
+    uint64_t settled_below; // world will not ask again about those below
+    uint32_t empire;
+    const struct production_amount *amounts; // each above 0
+    size_t count;
+    bool known_items; // false: it is in items that there are not, so it cannot be paid
+};
+
+// Decides a bill: takes all amounts, or none if one is not covered (*missing_out names it). Asked
+// again it says what it said. OK: *paid_out holds the decision, and it is among the changes if it
+// is new. NO_EMPIRE, INVALID, QUEUE_FULL (PRODUCTION_BILLS_MAX): undecided. REPEATED: it was
+// settled before.
+enum production_reason production_pay(struct production *production,
+                                      const struct production_payment *payment,
+                                      struct production_changes *changes, bool *paid_out,
+                                      const char **missing_out);
 
 // World refused for good to make the units: what the cycle had consumed is given back.
 void production_spawn_failed(struct production *production, const struct production_spawn *spawn,

@@ -19,6 +19,7 @@ struct production *production_new(const struct production_book *book, uint64_t s
     mm_vec_init(&production->buildings, PRODUCTION_JOBS_MAX);
     mm_vec_init(&production->slots, PRODUCTION_JOBS_MAX);
     mm_vec_init(&production->free_slots, PRODUCTION_JOBS_MAX);
+    mm_vec_init(&production->bills, PRODUCTION_BILLS_MAX);
     mm_vec_init(&production->players, PRODUCTION_PLAYERS_MAX);
     production->empires = mm_idmap_new(PRODUCTION_EMPIRES_MAX);
     production->deposits = mm_strmap_new(PRODUCTION_DEPOSITS_MAX);
@@ -45,6 +46,7 @@ void production_free(struct production *production)
     mm_strmap_free(production->deposits);
     mm_idmap_free(production->empires);
     mm_vec_free(&production->players);
+    mm_vec_free(&production->bills);
     mm_vec_free(&production->free_slots);
     mm_vec_free(&production->slots);
     mm_vec_free(&production->buildings);

@@ -39,6 +39,11 @@ struct production_player {
     uint32_t answer_next;
 };
 
+struct production_bill {
+    uint64_t number;
+    bool paid;
+};
+
 struct production {
     const struct production_book *book;
     struct mm_rng rng;
@@ -55,6 +60,11 @@ struct production {
     } stocks;
 
     struct mm_strmap *deposits; // "empire resource" -> total in the stock
+
+    struct {
+        MM_VEC(struct production_bill);
+    } bills; // decided, not settled
+    uint64_t bill_floor;
 
     struct mm_idmap *building_index; // id -> index
     struct {

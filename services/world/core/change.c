@@ -9,6 +9,7 @@
 struct renumbering {
     uint16_t types[WORLD_TYPES_MAX];
     uint8_t terrains[WORLD_TERRAINS_MAX];
+    uint8_t items[WORLD_ITEMS_MAX];
 };
 
 #define GONE 0xffff
@@ -69,6 +70,17 @@ static enum mm_err renumber(const struct world *world, const struct world_rules 
             return refuse(problem, problem_bytes, "entities stand on what is now impassable",
                           rules->terrains[terrain].name);
     }
+    for (size_t i = 0; i < world->bills.count; i++)
+        if (to->types[world->bills.items[i].type] == GONE)
+            return refuse(problem, problem_bytes, "there are bills for",
+                          world->rules.types[world->bills.items[i].type].name);
+    for (uint32_t i = 0; i < world->rules.item_count; i++) {
+        int item = world_rules_item(rules, world->rules.items[i]);
+        if (item < 0)
+            return refuse(problem, problem_bytes, "a session cannot forget the item",
+                          world->rules.items[i]);
+        to->items[i] = (uint8_t)item;
+    }
     return renumber_resources(world, rules, to, problem, problem_bytes);
 }
 
@@ -109,6 +121,48 @@ static void start_again(struct world *world)
             world_orders_clear(world, slot);
         else if (WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot))
             world_mover_replan(world, slot, false);
+    }
+}
+
+static void renumber_amounts(uint32_t *amounts, const struct world *world,
+                             const struct renumbering *to)
+{
+    uint32_t old[WORLD_ITEMS_MAX];
+    memcpy(old, amounts, sizeof old);
+    memset(amounts, 0, sizeof old);
+    for (uint32_t i = 0; i < world->rules.item_count; i++)
+        amounts[to->items[i]] = old[i];
+}
+
+// Costs that were paid or are to be; before the rules are changed.
+static void renumber_costs(struct world *world, const struct renumbering *to)
+{
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        if (WORLD_GET(&world->ecs, WORLD_SITE, world_site, slot))
+            renumber_amounts(WORLD_TOUCH(&world->ecs, WORLD_SITE, world_site, slot)->paid, world,
+                             to);
+        if (!WORLD_GET(&world->ecs, WORLD_RALLY, world_rally, slot))
+            continue;
+        struct world_rally *rally = WORLD_TOUCH(&world->ecs, WORLD_RALLY, world_rally, slot);
+        rally->type = rally->node != 0 ? to->types[rally->type] : 0;
+    }
+    world->bills_hash = 0;
+    for (size_t i = 0; i < world->bills.count; i++) {
+        struct world_bill *bill = &world->bills.items[i];
+        bill->type = to->types[bill->type];
+        renumber_amounts(bill->cost, world, to);
+        world->bills_hash += world_bill_hash(bill);
+    }
+    for (size_t e = 0; e < world->empires.count; e++) {
+        struct world_empire_row *row = &world->empires.items[e];
+        uint64_t old[WORLD_ITEMS_MAX];
+        memcpy(old, row->refunds, sizeof old);
+        world->empires_hash -= world_empire_hash((uint32_t)e + 1, row);
+        memset(row->refunds, 0, sizeof old);
+        for (uint32_t i = 0; i < world->rules.item_count; i++)
+            row->refunds[to->items[i]] = old[i];
+        world->empires_hash += world_empire_hash((uint32_t)e + 1, row);
     }
 }
 
@@ -172,6 +226,7 @@ enum mm_err world_change_rules(struct world *world, const struct world_rules *ru
             health->value = (int32_t)rules->types[identity->type].health_max;
     }
     renumber_gathering(world, &to);
+    renumber_costs(world, &to);
     for (uint32_t cell = 0; cell < world_map_cell_count(&world->map); cell++)
         world->map.terrain[cell] = to.terrains[world->map.terrain[cell]];
     world->map.hash_sum = world_map_hash_full(&world->map);

@@ -48,7 +48,8 @@ static bool stealthed(const struct world_type *type)
 static bool sees(const struct world *world, uint32_t slot, uint32_t other)
 {
     const struct world_type *type = type_of(world, slot);
-    return hex_distance(place_of(world, slot), place_of(world, other)) <=
+    return !world_is_blind(world, slot) &&
+           hex_distance(place_of(world, slot), place_of(world, other)) <=
                (int32_t)type->sight_hexes &&
            type->sight_hexes > 0 &&
            (!stealthed(type_of(world, other)) ||
@@ -58,6 +59,7 @@ static bool sees(const struct world *world, uint32_t slot, uint32_t other)
 struct looking {
     const struct world *world;
     uint32_t empire, target;
+    struct hex_axial at;
     bool seen;
 };
 
@@ -78,9 +80,30 @@ bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
     if (identity->owner == empire)
         return true;
-    struct looking looking = {world, empire, slot, false};
+    struct looking looking = {.world = world, .empire = empire, .target = slot};
     world_grid_in_range(&world->grid, &world->map, place_of(world, slot), world->sight_max, look,
                         &looking);
+    return looking.seen;
+}
+
+static bool look_at_hex(void *ctx, uint32_t slot, uint32_t cell)
+{
+    struct looking *looking = ctx;
+    (void)cell;
+    const struct world *world = looking->world;
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    int32_t sight = (int32_t)world->rules.types[identity->type].sight_hexes;
+    looking->seen = identity->owner == looking->empire && sight > 0 &&
+                    !world_is_blind(world, slot) &&
+                    hex_distance(place_of(world, slot), looking->at) <= sight;
+    return !looking->seen;
+}
+
+bool world_empire_sees_hex(const struct world *world, uint32_t empire, struct hex_axial at)
+{
+    struct looking looking = {.world = world, .empire = empire, .at = at};
+    world_grid_in_range(&world->grid, &world->map, at, world->sight_max, look_at_hex, &looking);
     return looking.seen;
 }
 
@@ -214,14 +237,17 @@ static void end_fight(struct world *world, uint32_t slot, const struct world_fig
 static bool on_guard(const struct world *world, uint32_t slot, const uint64_t *idle,
                      const uint64_t *ordered)
 {
-    if (type_of(world, slot)->attack == 0)
+    if (type_of(world, slot)->attack == 0 || !world_is_complete(world, slot))
         return false;
     if (mm_bitset_get(idle, slot))
         return world->rules.combat.guard != 0;
     if (!mm_bitset_get(ordered, slot))
         return false; // it fights already
     const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
-    return orders->begun && orders->list[0].kind == WORLD_ORDER_ATTACK_MOVE;
+    if (!orders->begun)
+        return false;
+    return orders->list[0].kind == WORLD_ORDER_ATTACK_MOVE ||
+           (orders->list[0].kind == WORLD_ORDER_PATROL && world->rules.combat.guard != 0);
 }
 
 // The chunks that are looked over in this tick: first, first + WATCH_PERIOD, ...

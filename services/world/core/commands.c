@@ -28,21 +28,29 @@ static void accept(struct world *world, struct world_player *player, uint64_t cl
     player->allowance = allowance_now(world, player) - WORLD_TICK_RATE_HZ;
     player->allowance_tick = world->tick;
     player->last_client_seq = client_seq;
-    player->kept[player->kept_next] = (struct world_kept_result){client_seq, world->tick};
+    player->kept[player->kept_next] = (struct world_kept_result){client_seq, world->tick, 0};
     player->kept_next = (player->kept_next + 1) % WORLD_RESULTS_KEPT;
     world_player_changed(world, player);
     result->applied = true;
 }
 
 // True if the sequence number was handled before; then the result says what came of it.
-static bool handled_before(const struct world_player *player, uint64_t client_seq,
-                           struct world_result *result)
+static bool handled_before(const struct world *world, const struct world_player *player,
+                           uint64_t client_seq, struct world_result *result)
 {
     if (client_seq > player->last_client_seq)
         return false;
+    const struct world_bill *bill = world_bill_of(world, player->player_id, client_seq);
+    if (bill) {
+        result->bill = bill->number;
+        return true;
+    }
     for (int i = 0; i < WORLD_RESULTS_KEPT; i++) {
         if (player->kept[i].client_seq == client_seq) {
             result->tick = player->kept[i].tick;
+            result->reason = player->kept[i].reason;
+            if (result->reason != REASON(OK))
+                result->message = "it was not built";
             return true;
         }
     }
@@ -174,26 +182,25 @@ bool world_squad_orders_full(const struct world *world, const struct world_squad
     return false;
 }
 
-// Sends everybody to a hex of its own about the target, with orders of that kind.
-static bool march(struct world *world, const struct world_squad *squad,
-                  const Mmorts__World__Command *command, const Mmorts__World__Hex *hex,
-                  enum world_order_kind kind, struct world_result *result)
+static bool on_map(const struct world *world, const Mmorts__World__Hex *hex,
+                   struct world_result *result)
 {
-    if (!hex) {
+    if (!hex)
         world_refuse(result, REASON(INVALID), "the target is missing");
-        return false;
-    }
-    struct hex_axial target = {hex->q, hex->r};
-    if (world_map_cell(&world->map, target) == WORLD_CELL_NONE) {
+    else if (world_map_cell(&world->map, (struct hex_axial){hex->q, hex->r}) == WORLD_CELL_NONE)
         world_refuse(result, REASON(OUT_OF_MAP), "there is no map there");
-        return false;
-    }
-    if (command->queued && world_squad_orders_full(world, squad)) {
-        world_refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
-        return false;
-    }
-    struct member members[WORLD_COMMAND_UNITS_MAX];
-    uint32_t goals[WORLD_COMMAND_UNITS_MAX];
+    else
+        return true;
+    return false;
+}
+
+// A hex of its own for everybody: goals[i] belongs to members[i]. False: there is no way for
+// anybody.
+static bool find_goals(const struct world *world, const struct world_squad *squad,
+                       const Mmorts__World__Hex *hex, struct member *members, uint32_t *goals,
+                       struct world_result *result)
+{
+    struct hex_axial target = {hex->q, hex->r};
     for (uint32_t i = 0; i < squad->count; i++) {
         const struct world_place *place =
             WORLD_GET(&world->ecs, WORLD_PLACE, world_place, squad->slots[i]);
@@ -201,16 +208,122 @@ static bool march(struct world *world, const struct world_squad *squad,
         members[i].distance = hex_distance((struct hex_axial){place->q, place->r}, target);
     }
     qsort(members, squad->count, sizeof members[0], compare_members);
-    if (spread(world, squad, members, target, goals) == 0) {
-        world_refuse(result, REASON(UNREACHABLE), "there is no way");
+    if (spread(world, squad, members, target, goals) > 0)
+        return true;
+    world_refuse(result, REASON(UNREACHABLE), "there is no way");
+    return false;
+}
+
+// Sends everybody to a hex of its own about the target, with orders of that kind.
+static bool march(struct world *world, const struct world_squad *squad,
+                  const Mmorts__World__Command *command, const Mmorts__World__Hex *hex,
+                  enum world_order_kind kind, struct world_result *result)
+{
+    if (!on_map(world, hex, result))
+        return false;
+    if (command->queued && world_squad_orders_full(world, squad)) {
+        world_refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
         return false;
     }
+    struct member members[WORLD_COMMAND_UNITS_MAX];
+    uint32_t goals[WORLD_COMMAND_UNITS_MAX];
+    if (!find_goals(world, squad, hex, members, goals, result))
+        return false;
     for (uint32_t i = 0; i < squad->count; i++) {
         if (goals[i] == WORLD_CELL_NONE)
             continue;
         struct hex_axial goal = world_map_hex(&world->map, goals[i]);
         struct world_order order = {.kind = (uint8_t)kind, .q = goal.q, .r = goal.r};
         MM_CHECK(world_order_give(world, members[i].slot, &order, command->queued));
+    }
+    return true;
+}
+
+// --- patrol, wander ------------------------------------------------------------------------------
+
+static bool patrol_sound(const struct world *world, const struct world_squad *squad,
+                         const Mmorts__World__Command *command, struct world_result *result)
+{
+    size_t count = command->patrol ? command->patrol->n_points : 0;
+    if (count < 1 || count > WORLD_ORDERS_MAX) {
+        world_refuse(result, REASON(INVALID), "a patrol has 1 to 8 points");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!on_map(world, command->patrol->points[i], result))
+            return false;
+    // With a single point there is also the way back.
+    size_t needed = count > 1 ? count : 2;
+    for (uint32_t i = 0; command->queued && i < squad->count; i++) {
+        const struct world_orders *orders =
+            WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, squad->slots[i]);
+        if (orders && orders->count + needed > WORLD_ORDERS_MAX) {
+            world_refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
+            return false;
+        }
+    }
+    return true;
+}
+
+// Each point in turn is spread over the squad; who gets no hex at one of them leaves that one out,
+// and who gets fewer than two to walk between is not sent.
+static bool patrol(struct world *world, const struct world_squad *squad,
+                   const Mmorts__World__Command *command, struct world_result *result)
+{
+    static const struct world_orders none = {0};
+    struct world_orders legs[WORLD_COMMAND_UNITS_MAX]; // by place in the squad
+    if (!patrol_sound(world, squad, command, result))
+        return false;
+    for (uint32_t i = 0; i < squad->count; i++)
+        legs[i] = none;
+    for (size_t p = 0; p < command->patrol->n_points; p++) {
+        struct member members[WORLD_COMMAND_UNITS_MAX];
+        uint32_t goals[WORLD_COMMAND_UNITS_MAX];
+        if (!find_goals(world, squad, command->patrol->points[p], members, goals, result))
+            return false;
+        for (uint32_t i = 0; i < squad->count; i++) {
+            const uint32_t *place = bsearch(&members[i].slot, squad->slots, squad->count,
+                                            sizeof squad->slots[0], compare_slots);
+            struct world_orders *own = &legs[place - squad->slots];
+            if (goals[i] == WORLD_CELL_NONE)
+                continue;
+            struct hex_axial goal = world_map_hex(&world->map, goals[i]);
+            own->list[own->count++] =
+                (struct world_order){.kind = WORLD_ORDER_PATROL, .q = goal.q, .r = goal.r};
+        }
+    }
+    for (uint32_t i = 0; i < squad->count; i++) {
+        const struct world_place *place =
+            WORLD_GET(&world->ecs, WORLD_PLACE, world_place, squad->slots[i]);
+        struct world_orders *own = &legs[i];
+        if (own->count == 1)
+            own->list[own->count++] =
+                (struct world_order){.kind = WORLD_ORDER_PATROL, .q = place->q, .r = place->r};
+        for (uint8_t leg = 0; leg < own->count; leg++)
+            MM_CHECK(world_order_give(world, squad->slots[i], &own->list[leg],
+                                      command->queued || leg > 0));
+    }
+    return true;
+}
+
+static bool wander(struct world *world, const struct world_squad *squad,
+                   const Mmorts__World__Command *command, struct world_result *result)
+{
+    uint32_t radius = command->wander ? command->wander->radius_hexes : 0;
+    if (radius < 1 || radius > WORLD_WANDER_RADIUS_MAX) {
+        world_refuse(result, REASON(INVALID), "the radius is 1 to 32 hexes");
+        return false;
+    }
+    if (command->queued && world_squad_orders_full(world, squad)) {
+        world_refuse(result, REASON(QUEUE_FULL), "too many orders are waiting");
+        return false;
+    }
+    for (uint32_t i = 0; i < squad->count; i++) {
+        const struct world_place *place =
+            WORLD_GET(&world->ecs, WORLD_PLACE, world_place, squad->slots[i]);
+        struct world_order order = {
+            .kind = WORLD_ORDER_WANDER, .q = place->q, .r = place->r, .type = (uint16_t)radius};
+        MM_CHECK(world_order_give(world, squad->slots[i], &order, command->queued));
     }
     return true;
 }
@@ -246,6 +359,22 @@ static bool carry_out(struct world *world, const struct world_player *player,
     case MMORTS__WORLD__COMMAND__ORDER_GATHER:
         return squad_gather(world, player, command, &squad, result) &&
                world_command_gather(world, player, &squad, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_BUILD:
+        return squad_gather(world, player, command, &squad, result) &&
+               world_command_build(world, player, &squad, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_REPAIR:
+        return squad_gather(world, player, command, &squad, result) &&
+               world_command_repair(world, player, &squad, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD:
+        return world_command_cancel_build(world, player, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_RALLY:
+        return world_command_rally(world, player, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_PATROL:
+        return squad_gather(world, player, command, &squad, result) &&
+               patrol(world, &squad, command, result);
+    case MMORTS__WORLD__COMMAND__ORDER_WANDER:
+        return squad_gather(world, player, command, &squad, result) &&
+               wander(world, &squad, command, result);
     case MMORTS__WORLD__COMMAND__ORDER_STOP:
         return squad_gather(world, player, command, &squad, result) && stop(world, &squad);
     default:
@@ -266,7 +395,7 @@ void world_command(struct world *world, const Mmorts__World__Command *command,
         world_refuse(result, REASON(INVALID), "client_seq is missing");
         return;
     }
-    if (handled_before(player, command->client_seq, result))
+    if (handled_before(world, player, command->client_seq, result))
         return;
     if (world->paused) {
         world_refuse(result, REASON(PAUSED), "the session is paused");

@@ -28,4 +28,20 @@ bool world_command_gather(struct world *world, const struct world_player *player
                           const struct world_squad *squad, const Mmorts__World__Command *command,
                           struct world_result *result);
 
+bool world_command_build(struct world *world, const struct world_player *player,
+                         const struct world_squad *squad, const Mmorts__World__Command *command,
+                         struct world_result *result);
+bool world_command_repair(struct world *world, const struct world_player *player,
+                          const struct world_squad *squad, const Mmorts__World__Command *command,
+                          struct world_result *result);
+bool world_command_cancel_build(struct world *world, const struct world_player *player,
+                                const Mmorts__World__Command *command, struct world_result *result);
+bool world_command_rally(struct world *world, const struct world_player *player,
+                         const Mmorts__World__Command *command, struct world_result *result);
+
+// A bill is paid: looks at everything once more and begins the building.
+bool world_build_paid(struct world *world, const struct world_player *player,
+                      const struct world_squad *squad, const struct world_bill *bill,
+                      struct world_result *result);
+
 #endif

@@ -65,6 +65,25 @@ static const struct world_field cargo_fields[] = {
     FIELD(world_cargo, type),
 };
 
+static const struct world_field site_fields[] = {
+    FIELD(world_site, work),
+    FIELD(world_site, needed),
+    {"paid", offsetof(struct world_site, paid), 4, 0, WORLD_ITEMS_MAX, 4},
+};
+static const struct world_field work_fields[] = {
+    FIELD(world_work, target),
+    FIELD(world_work, due),
+    FIELD(world_work, phase),
+    FIELD(world_work, tries),
+};
+static const struct world_field sight_fields[] = {FIELD(world_sight, off)};
+static const struct world_field rally_fields[] = {
+    FIELD(world_rally, node),
+    FIELD(world_rally, q),
+    FIELD(world_rally, r),
+    FIELD(world_rally, type),
+};
+
 #define COMPONENT(name, storage, type, fields)                                                     \
     {                                                                                              \
         name, storage, sizeof(struct type), sizeof(fields) / sizeof(fields)[0], fields             \
@@ -82,6 +101,10 @@ const struct world_component world_components[WORLD_COMPONENTS] = {
     [WORLD_FIGHT] = COMPONENT("fight", WORLD_SPARSE, world_fight, fight_fields),
     [WORLD_GATHER] = COMPONENT("gather", WORLD_SPARSE, world_gather, gather_fields),
     [WORLD_CARGO] = COMPONENT("cargo", WORLD_SPARSE, world_cargo, cargo_fields),
+    [WORLD_SITE] = COMPONENT("site", WORLD_SPARSE, world_site, site_fields),
+    [WORLD_WORK] = COMPONENT("work", WORLD_SPARSE, world_work, work_fields),
+    [WORLD_SIGHT] = COMPONENT("sight", WORLD_SPARSE, world_sight, sight_fields),
+    [WORLD_RALLY] = COMPONENT("rally", WORLD_SPARSE, world_rally, rally_fields),
 };
 
 static uint64_t field_value(const uint8_t *at, unsigned bytes)

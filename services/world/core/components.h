@@ -22,6 +22,10 @@ enum world_component_id {
     WORLD_FIGHT,    // those who fight somebody
     WORLD_GATHER,   // workers at work on a node
     WORLD_CARGO,    // workers that ever gathered: what they carry
+    WORLD_SITE,     // buildings that were ever under construction: how far they are
+    WORLD_WORK,     // workers on a building
+    WORLD_SIGHT,    // those whose sight was ever switched off
+    WORLD_RALLY,    // buildings that send those trained there somewhere
     WORLD_COMPONENTS,
 };
 
@@ -69,6 +73,9 @@ enum world_order_kind {
     WORLD_ORDER_ATTACK = 2,      // target, until one of the two is no more or out of sight
     WORLD_ORDER_ATTACK_MOVE = 3, // a move that stops to fight whom it meets
     WORLD_ORDER_GATHER = 4,      // target, and when it is dry those like it near its hex
+    WORLD_ORDER_BUILD = 5,       // target, until it is complete and undamaged
+    WORLD_ORDER_PATROL = 6,      // as attack-move; done, it goes behind the other patrols
+    WORLD_ORDER_WANDER = 7,      // about its hex, within `type` hexes; never done
     WORLD_ORDER_KINDS,
 };
 
@@ -77,7 +84,7 @@ struct world_order {
     int32_t q, r;
     uint8_t kind; // enum world_order_kind
     uint8_t spare;
-    uint16_t type; // of the node to gather from, which may be gone by then
+    uint16_t type; // of the node to gather from, which may be gone by then; or a radius
     uint8_t spare2[4];
 };
 
@@ -143,6 +150,43 @@ struct world_cargo {
     int32_t amount;
     uint16_t type; // of the node it is from
     uint16_t spare;
+};
+
+struct world_site {
+    uint32_t work;                  // ticks of one worker's work that are done
+    uint32_t needed;                // it is complete when work is as much
+    uint32_t paid[WORLD_ITEMS_MAX]; // by item, until it is complete
+};
+
+static inline bool world_site_open(const struct world_site *site)
+{
+    return site && site->work < site->needed;
+}
+
+enum world_work_phase {
+    WORLD_WORK_TO_SITE = 1,
+    WORLD_WORK_AT_SITE = 2,
+};
+
+struct world_work {
+    uint64_t target; // entity handle
+    uint64_t due;    // tick in which it is looked at next
+    uint8_t phase;   // enum world_work_phase
+    uint8_t tries;   // looks in a row without getting there
+    uint8_t spare[6];
+};
+
+enum { WORLD_BLIND_SITE = 1, WORLD_BLIND_ORDERED = 2 };
+
+struct world_sight {
+    uint8_t off; // bits of WORLD_BLIND_*: while any is set it sees nothing
+};
+
+struct world_rally {
+    uint64_t node; // handle of the resource node that was seen there, or 0
+    int32_t q, r;  // its own hex: nowhere
+    uint16_t type; // of the node
+    uint16_t spare[3];
 };
 
 static inline unsigned world_route_direction(const struct world_route *route, uint32_t step)

@@ -27,7 +27,7 @@ struct world_cut {
     size_t lane, at; // lanes before it are copied, and so many elements of it
     bool whole;
     struct room rows[WORLD_COMPONENTS], slot_of_row[WORLD_COMPONENTS];
-    struct room alive, generations, players, empires, spawn_keys, terrain, chunks;
+    struct room alive, generations, players, empires, spawn_keys, terrain, chunks, bills;
 };
 
 struct world_cut *world_cut_new(void)
@@ -50,6 +50,7 @@ void world_cut_free(struct world_cut *cut)
     mm_free(cut->spawn_keys.memory);
     mm_free(cut->terrain.memory);
     mm_free(cut->chunks.memory);
+    mm_free(cut->bills.memory);
     mm_free(cut);
 }
 
@@ -107,7 +108,8 @@ static bool fit_all(struct world_cut *cut, const struct world *world)
         fit(&cut->empires, world->empires.capacity * sizeof *world->empires.items) &&
         fit(&cut->spawn_keys, world->spawn_keys.capacity * sizeof *world->spawn_keys.items) &&
         fit(&cut->terrain, (size_t)map->chunk_capacity * map->tiling.cells) &&
-        fit(&cut->chunks, map->chunk_capacity * sizeof *map->chunks);
+        fit(&cut->chunks, map->chunk_capacity * sizeof *map->chunks) &&
+        fit(&cut->bills, world->bills.capacity * sizeof *world->bills.items);
     still->ecs.alive = cut->alive.memory;
     still->ecs.generations = cut->generations.memory;
     still->players.items = cut->players.memory;
@@ -115,6 +117,7 @@ static bool fit_all(struct world_cut *cut, const struct world *world)
     still->spawn_keys.items = cut->spawn_keys.memory;
     still->map.terrain = cut->terrain.memory;
     still->map.chunks = cut->chunks.memory;
+    still->bills.items = cut->bills.memory;
     return fits;
 }
 
@@ -289,6 +292,12 @@ static void finish(struct world_cut *cut, const struct world *world)
     still->empires_hash = world->empires_hash;
     still->spawn_keys_hash = world->spawn_keys_hash;
     still->spawn_keys.count = world->spawn_keys.count;
+    still->bill_next = world->bill_next;
+    still->bills_hash = world->bills_hash;
+    still->bills.count = world->bills.count;
+    if (still->bills.count > 0)
+        memcpy(still->bills.items, world->bills.items,
+               world->bills.count * sizeof *still->bills.items);
     still->empires.count = world->empires.count;
     if (still->empires.count > 0)
         memcpy(still->empires.items, world->empires.items,

@@ -74,6 +74,7 @@ struct world_column {
 enum world_query_id {
     WORLD_QUERY_FIGHTING,  // those who fight somebody
     WORLD_QUERY_GATHERING, // those at work on a node
+    WORLD_QUERY_BUILDING,  // those at work on a building
     WORLD_QUERY_IDLE,      // who neither fights nor has orders
     WORLD_QUERY_ORDERED,   // who has orders and does not fight
     WORLD_QUERIES,

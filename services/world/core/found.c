@@ -175,7 +175,9 @@ uint64_t world_player_hash(const struct world_player *player)
     hash = mm_mix64(hash ^ player->allowance_tick);
     hash = mm_mix64(hash ^ player->kept_next);
     for (int i = 0; i < WORLD_RESULTS_KEPT; i++)
-        hash = mm_mix64(mm_mix64(hash ^ player->kept[i].client_seq) ^ player->kept[i].tick);
+        hash =
+            mm_mix64(mm_mix64(mm_mix64(hash ^ player->kept[i].client_seq) ^ player->kept[i].tick) +
+                     player->kept[i].reason);
     return hash;
 }
 
@@ -185,6 +187,8 @@ uint64_t world_empire_hash(uint32_t number, const struct world_empire_row *row)
     hash = mm_mix64(mm_mix64(hash ^ hex_pack(row->home)) ^ row->site);
     for (uint32_t i = 0; i < row->deposit_count; i++)
         hash = mm_mix64(mm_mix64(hash ^ row->deposits[i].type) ^ row->deposits[i].total);
+    for (int i = 0; i < WORLD_ITEMS_MAX; i++)
+        hash = mm_mix64(hash ^ row->refunds[i]);
     return hash;
 }
 

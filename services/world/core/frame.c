@@ -46,6 +46,44 @@ static size_t next_slot(const struct gather *gather, enum world_component_id id,
 
 // --- catalogue, empires, chunks ------------------------------------------------------------------
 
+// What is built, for what, and by whom.
+static void gather_building(struct gather *gather, Mmorts__Frame__TypeColumns *types)
+{
+    const struct world_rules *rules = &gather->world->rules;
+    size_t n = rules->type_count, costs = 0, builds = 0;
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < WORLD_TYPES_MAX; j++) {
+            costs += j < WORLD_ITEMS_MAX && rules->types[i].cost[j] > 0;
+            builds += world_type_builds(&rules->types[i], j);
+        }
+    TAKE(gather, types->build_ticks, n);
+    TAKE(gather, types->cost_count, n);
+    TAKE(gather, types->builds_count, n);
+    TAKE(gather, types->cost_item, costs);
+    TAKE(gather, types->cost_amount, costs);
+    TAKE(gather, types->builds, builds);
+    if (gather->failed)
+        return;
+    types->n_build_ticks = types->n_cost_count = types->n_builds_count = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct world_type *t = &rules->types[i];
+        types->build_ticks[i] = t->build_ticks;
+        for (uint32_t item = 0; item < WORLD_ITEMS_MAX; item++) {
+            if (t->cost[item] == 0)
+                continue;
+            types->cost_count[i]++;
+            types->cost_item[types->n_cost_item++] = item;
+            types->cost_amount[types->n_cost_amount++] = t->cost[item];
+        }
+        for (uint32_t j = 0; j < rules->type_count; j++) {
+            if (!world_type_builds(t, j))
+                continue;
+            types->builds_count[i]++;
+            types->builds[types->n_builds++] = j;
+        }
+    }
+}
+
 static Mmorts__Frame__Catalogue *gather_catalogue(struct gather *gather)
 {
     const struct world_rules *rules = &gather->world->rules;
@@ -66,6 +104,8 @@ static Mmorts__Frame__Catalogue *gather_catalogue(struct gather *gather)
     TAKE(gather, types->ticks_per_hex, n);
     TAKE(gather, types->flags, n);
     TAKE(gather, types->yields, n);
+    gather_building(gather, types);
+    TAKE(gather, catalogue->items, rules->item_count);
     TAKE(gather, terrains->name, m);
     TAKE(gather, terrains->move_cost_percent, m);
     TAKE(gather, terrains->sight_cost, m);
@@ -93,6 +133,12 @@ static Mmorts__Frame__Catalogue *gather_catalogue(struct gather *gather)
         terrains->move_cost_percent[i] = t->move_cost_percent;
         terrains->sight_cost[i] = t->sight_cost;
     }
+    for (size_t i = 0; i < rules->item_count; i++) {
+        catalogue->items[i] =
+            mm_arena_strndup(gather->arena, rules->items[i], strlen(rules->items[i]));
+        gather->failed |= !catalogue->items[i];
+    }
+    catalogue->n_items = rules->item_count;
     catalogue->types = types;
     catalogue->terrains = terrains;
     catalogue->chunk_radius = rules->map.chunk_radius;
@@ -298,6 +344,10 @@ static int32_t fallback_health(const struct world *world, uint32_t slot)
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
     return (int32_t)world->rules.types[identity->type].health_max;
 }
+static int32_t value_owner(const struct world *world, uint32_t slot)
+{
+    return (int32_t)WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner;
+}
 static int32_t value_activity(const struct world *world, uint32_t slot)
 {
     return WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, slot)->value;
@@ -320,14 +370,52 @@ static int32_t value_carried(const struct world *world, uint32_t slot)
     return WORLD_GET(&world->ecs, WORLD_CARGO, world_cargo, slot)->amount;
 }
 
+static int32_t value_sight(const struct world *world, uint32_t slot)
+{
+    return !world_is_blind(world, slot);
+}
+static int32_t fallback_sight(const struct world *world, uint32_t slot)
+{
+    (void)world;
+    (void)slot;
+    return 1;
+}
+
+static int32_t value_progress(const struct world *world, uint32_t slot)
+{
+    const struct world_site *site = WORLD_GET(&world->ecs, WORLD_SITE, world_site, slot);
+    return world_site_open(site) ? (int32_t)((uint64_t)site->work * 1000 / site->needed) : 1000;
+}
+static int32_t fallback_progress(const struct world *world, uint32_t slot)
+{
+    (void)world;
+    (void)slot;
+    return 1000;
+}
+
+static int32_t value_rally_q(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_RALLY, world_rally, slot)->q;
+}
+static int32_t value_rally_r(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_RALLY, world_rally, slot)->r;
+}
+
 static const struct attribute attributes[] = {
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH, WORLD_HEALTH, value_health, fallback_health},
+    // The spawn tells whose it is.
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER, WORLD_IDENTITY, value_owner, value_owner},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_ACTIVITY, WORLD_ACTIVITY, value_activity, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_AMOUNT, WORLD_AMOUNT, value_amount, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED, WORLD_CARGO, value_carried, NULL},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED, WORLD_SIGHT, value_sight, fallback_sight},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS, WORLD_SITE, value_progress, fallback_progress},
     // A target has no default: where there is one it is told, be it 0.
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_Q, WORLD_ROUTE, value_target_q, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_R, WORLD_ROUTE, value_target_r, NULL},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RALLY_Q, WORLD_RALLY, value_rally_q, NULL},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RALLY_R, WORLD_RALLY, value_rally_r, NULL},
 };
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
@@ -335,7 +423,7 @@ enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 static bool told(const struct gather *gather, const struct attribute *attribute, uint32_t slot,
                  int32_t value)
 {
-    if (attribute->component == WORLD_ROUTE)
+    if (attribute->component == WORLD_ROUTE || attribute->component == WORLD_RALLY)
         return true;
     if (!gather->full && !mm_bitset_get(gather->world->ecs.spawned, slot))
         return true;
@@ -451,6 +539,55 @@ static void gather_deposits(struct gather *gather, tick_frame *frame)
     frame->deposits = columns;
 }
 
+// --- refunds, announcements ----------------------------------------------------------------------
+
+static void put_refunds(Mmorts__Frame__RefundColumns *columns, const struct world *world,
+                        uint32_t empire)
+{
+    for (uint32_t item = 0; item < world->rules.item_count; item++) {
+        uint64_t total = world->empires.items[empire - 1].refunds[item];
+        if (total == 0)
+            continue;
+        columns->empire[columns->n_empire++] = empire;
+        columns->item[columns->n_item++] = item;
+        columns->total[columns->n_total++] = total;
+    }
+}
+
+static void gather_refunds(struct gather *gather, tick_frame *frame)
+{
+    const struct world *world = gather->world;
+    size_t empires = gather->full ? world->empires.count : world->refunded.count;
+    size_t most = empires * world->rules.item_count;
+    if (most == 0)
+        return;
+    Mmorts__Frame__RefundColumns *columns = take(gather, 1, sizeof *columns);
+    if (gather->failed)
+        return;
+    mmorts__frame__refund_columns__init(columns);
+    TAKE(gather, columns->empire, most);
+    TAKE(gather, columns->item, most);
+    TAKE(gather, columns->total, most);
+    for (size_t i = 0; !gather->failed && i < empires; i++)
+        put_refunds(columns, world, gather->full ? (uint32_t)i + 1 : world->refunded.items[i]);
+    if (!gather->failed && columns->n_empire > 0)
+        frame->refunds = columns;
+}
+
+static void gather_announcements(struct gather *gather, tick_frame *frame)
+{
+    size_t count = gather->full ? 0 : gather->world->announcements.count;
+    if (count == 0)
+        return;
+    TAKE(gather, frame->announcements, count);
+    for (size_t i = 0; !gather->failed && i < count; i++) {
+        const char *text = gather->world->announcements.items[i].text;
+        frame->announcements[i] = mm_arena_strndup(gather->arena, text, strlen(text));
+        gather->failed |= !frame->announcements[i];
+    }
+    frame->n_announcements = count;
+}
+
 // --- the whole -----------------------------------------------------------------------------------
 
 static tick_frame *gather_frame(struct gather *gather)
@@ -475,6 +612,8 @@ static tick_frame *gather_frame(struct gather *gather)
     gather_attributes(gather, frame);
     gather_events(gather, frame);
     gather_deposits(gather, frame);
+    gather_refunds(gather, frame);
+    gather_announcements(gather, frame);
     return gather->failed ? NULL : frame;
 }
 

@@ -29,7 +29,8 @@ static uint32_t *settlements_of(struct world *world, uint32_t slot)
     const struct world_identity *identity =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
     bool counts = (type_of(world, slot)->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_SETTLEMENT) &&
-                  identity->kind == MMORTS__FRAME__KIND__KIND_BUILDING && identity->owner > 0;
+                  identity->kind == MMORTS__FRAME__KIND__KIND_BUILDING && identity->owner > 0 &&
+                  world_is_complete(world, slot);
     return counts ? &world->empires.items[identity->owner - 1].settlements : NULL;
 }
 

@@ -222,14 +222,24 @@ static bool load_deposits(const struct world *world, struct reader *reader,
     return !reader->failed;
 }
 
+static bool load_refunds(struct reader *reader, struct world_empire_row *row)
+{
+    for (int item = 0; item < WORLD_ITEMS_MAX; item++) {
+        row->refunds[item] = read_u64(reader);
+        if (row->refunds[item] > INT64_MAX)
+            return false;
+    }
+    return !reader->failed;
+}
+
 static enum mm_err load_empires(struct world *world, struct reader *reader)
 {
-    uint32_t count = read_count(reader, 24, WORLD_EMPIRES_MAX);
+    uint32_t count = read_count(reader, 24 + 8 * WORLD_ITEMS_MAX, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_empire_row row = {.player_id = read_u64(reader)};
         row.home = hex_unpack(read_u64(reader));
         row.site = read_u32(reader);
-        if (!load_deposits(world, reader, &row) ||
+        if (!load_deposits(world, reader, &row) || !load_refunds(reader, &row) ||
             world_map_cell(&world->map, row.home) == WORLD_CELL_NONE)
             return MM_DATA_LOSS;
         if (!mm_vec_push(&world->empires, row))
@@ -252,7 +262,7 @@ static bool player_sound(const struct world *world, const struct world_player *p
 
 static enum mm_err load_players(struct world *world, struct reader *reader)
 {
-    uint32_t count = read_count(reader, 100 + WORLD_RESULTS_KEPT * 16, WORLD_EMPIRES_MAX);
+    uint32_t count = read_count(reader, 100 + WORLD_RESULTS_KEPT * 20, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_player player = {.player_id = read_u64(reader)};
         player.empire = read_u32(reader);
@@ -266,6 +276,7 @@ static enum mm_err load_players(struct world *world, struct reader *reader)
         for (int k = 0; k < WORLD_RESULTS_KEPT; k++) {
             player.kept[k].client_seq = read_u64(reader);
             player.kept[k].tick = read_u64(reader);
+            player.kept[k].reason = read_u32(reader);
         }
         if (reader->failed || !player_sound(world, &player))
             return MM_DATA_LOSS;
@@ -296,14 +307,51 @@ static enum mm_err load_spawn_keys(struct world *world, struct reader *reader)
         key.count = read_u32(reader);
         key.first_serial = read_u64(reader);
         key.tick = read_u64(reader);
-        if (reader->failed || key.count < 1 || key.count > WORLD_SPAWN_COUNT_MAX ||
-            key.tick > world->tick ||
+        if (reader->failed || key.count > WORLD_SPAWN_COUNT_MAX || key.tick > world->tick ||
             mm_strmap_get_n(world->spawn_of_key, (const char *)key.bytes, key.len, NULL))
             return MM_DATA_LOSS;
         if (!mm_vec_push(&world->spawn_keys, key) ||
             mm_strmap_set_n(world->spawn_of_key, (const char *)key.bytes, key.len, i) != MM_OK)
             return MM_RESOURCE_EXHAUSTED;
         world->spawn_keys_hash += world_spawn_key_hash(&key);
+    }
+    return reader->failed ? MM_DATA_LOSS : MM_OK;
+}
+
+static bool bill_sound(const struct world *world, const struct world_bill *bill, uint64_t last)
+{
+    struct hex_axial at = {bill->q, bill->r};
+    return bill->number > last && bill->number < world->bill_next && bill->tick <= world->tick &&
+           world_player_find(world, bill->player_id) && bill->type < world->rules.type_count &&
+           world_map_cell(&world->map, at) != WORLD_CELL_NONE && bill->queued <= 1 &&
+           bill->builder_count <= WORLD_BUILDERS_MAX;
+}
+
+static enum mm_err load_bills(struct world *world, struct reader *reader)
+{
+    uint32_t count = read_count(reader, 52 + 4 * WORLD_ITEMS_MAX,
+                                WORLD_EMPIRES_MAX * WORLD_BILLS_PER_PLAYER_MAX);
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct world_bill bill = {.number = read_u64(reader)};
+        bill.player_id = read_u64(reader);
+        bill.client_seq = read_u64(reader);
+        bill.tick = read_u64(reader);
+        bill.type = read_u32(reader);
+        bill.q = (int32_t)read_u32(reader);
+        bill.r = (int32_t)read_u32(reader);
+        bill.queued = read_u32(reader);
+        for (int item = 0; item < WORLD_ITEMS_MAX; item++)
+            bill.cost[item] = read_u32(reader);
+        bill.builder_count = read_count(reader, 8, WORLD_BUILDERS_MAX);
+        for (uint32_t b = 0; b < bill.builder_count; b++)
+            bill.builders[b] = read_u64(reader);
+        if (reader->failed || !bill_sound(world, &bill, last))
+            return MM_DATA_LOSS;
+        last = bill.number;
+        if (!mm_vec_push(&world->bills, bill))
+            return MM_RESOURCE_EXHAUSTED;
+        world->bills_hash += world_bill_hash(&bill);
     }
     return reader->failed ? MM_DATA_LOSS : MM_OK;
 }
@@ -342,6 +390,8 @@ static enum mm_err load_body(struct world *world, struct reader *reader)
         err = load_players(world, reader);
     if (err == MM_OK)
         err = load_spawn_keys(world, reader);
+    if (err == MM_OK)
+        err = load_bills(world, reader);
     if (err == MM_OK && reader->at != reader->len)
         err = MM_DATA_LOSS;
     if (err == MM_OK)
@@ -356,7 +406,7 @@ static enum mm_err load_body(struct world *world, struct reader *reader)
 
 // The numbers that stand before the rules.
 struct head {
-    uint64_t seed, tick, paused, serial_next, ticket_next, spawns_total, state_hash;
+    uint64_t seed, tick, paused, serial_next, ticket_next, spawns_total, bill_next, state_hash;
     const uint8_t *secret;
 };
 
@@ -369,11 +419,13 @@ static enum mm_err load_head(struct reader *reader, struct head *head, struct wo
     head->serial_next = read_u64(reader);
     head->ticket_next = read_u64(reader);
     head->spawns_total = read_u64(reader);
+    head->bill_next = read_u64(reader);
     head->state_hash = read_u64(reader);
     // Near their end the counters would overflow: no state gets there.
     const uint64_t most = UINT64_MAX / 2;
     if (reader->failed || head->paused > 1 || head->tick > most || head->serial_next > most ||
-        head->ticket_next > most || head->spawns_total > most)
+        head->ticket_next > most || head->spawns_total > most || head->bill_next < 1 ||
+        head->bill_next > most)
         return MM_DATA_LOSS;
     struct world_rules *rules = mm_malloc(sizeof *rules);
     if (!rules)
@@ -395,6 +447,7 @@ static enum mm_err load_head(struct reader *reader, struct head *head, struct wo
     world->serial_next = head->serial_next;
     world->ticket_next = head->ticket_next;
     world->spawns_total = head->spawns_total;
+    world->bill_next = head->bill_next;
     return MM_OK;
 }
 

@@ -57,7 +57,10 @@ bool world_entity_at_slot(const struct world *world, uint32_t slot, struct world
     const struct world_ecs *ecs = &world->ecs;
     const struct world_identity *identity = WORLD_GET(ecs, WORLD_IDENTITY, world_identity, slot);
     const struct world_place *place = WORLD_GET(ecs, WORLD_PLACE, world_place, slot);
+    const struct world_site *site = WORLD_GET(ecs, WORLD_SITE, world_site, slot);
     *out = (struct world_entity_view){
+        .progress =
+            world_site_open(site) ? (uint32_t)((uint64_t)site->work * 1000 / site->needed) : 1000,
         .slot = slot,
         .id = mm_id_from_serial(&world->entity_key, identity->serial),
         .type = identity->type,

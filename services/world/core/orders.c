@@ -1,12 +1,17 @@
 #include "services/world/core/state.h"
 
+#include "libcommon/base/hash.h"
 #include <string.h>
 
-// What it is in the middle of, other than walking.
-static void drop_task(struct world *world, uint32_t slot)
+// How long a unit stays at the end of a leg of its patrol; one that wanders up to four times that.
+// It also bounds what one costs that cannot get anywhere.
+#define REST_TICKS 20
+
+void world_task_drop(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
     world_ecs_remove(&world->ecs, WORLD_GATHER, slot);
+    world_ecs_remove(&world->ecs, WORLD_WORK, slot);
 }
 
 bool world_order_give(struct world *world, uint32_t slot, const struct world_order *order,
@@ -15,7 +20,7 @@ bool world_order_give(struct world *world, uint32_t slot, const struct world_ord
     struct world_orders *orders = world_ecs_add(&world->ecs, WORLD_ORDERS, slot);
     if (!queued) {
         memset(orders, 0, sizeof *orders);
-        drop_task(world, slot);
+        world_task_drop(world, slot);
     } else if (orders->count == WORLD_ORDERS_MAX) {
         return false;
     }
@@ -38,7 +43,7 @@ void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind
 void world_orders_clear(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_ORDERS, slot);
-    drop_task(world, slot);
+    world_task_drop(world, slot);
     world_mover_stop(world, slot);
     world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
 }
@@ -50,13 +55,96 @@ void world_set_activity(struct world *world, uint32_t slot, uint32_t activity)
         WORLD_TOUCH(&world->ecs, WORLD_ACTIVITY, world_activity, slot)->value = (uint8_t)activity;
 }
 
+// --- orders that do not end by themselves --------------------------------------------------------
+
+// Whether the present order, which is done, is to be taken up again: a patrol while nothing but
+// patrols waits behind it, wandering while nothing waits.
+static bool comes_again(const struct world_orders *orders)
+{
+    if (orders->list[0].kind == WORLD_ORDER_WANDER)
+        return orders->count == 1;
+    bool again = orders->list[0].kind == WORLD_ORDER_PATROL;
+    for (uint8_t i = 1; i < orders->count; i++)
+        again = again && orders->list[i].kind == WORLD_ORDER_PATROL;
+    return again;
+}
+
+static uint64_t roll(const struct world *world, uint32_t slot, uint64_t salt)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return mm_mix64(mm_mix64(world->seed ^ identity->serial) + salt);
+}
+
+// Some hex within the radius that it can walk to; where it is, if a few tries find none.
+static struct hex_axial wander_goal(const struct world *world, uint32_t slot,
+                                    const struct world_order *order)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    uint32_t region = world_map_region(&world->map, place->cell);
+    int32_t radius = order->type;
+    for (uint64_t try = 0; try < 8; try++) {
+        uint64_t chance = roll(world, slot, world->tick * 8 + try);
+        uint32_t span = 2 * (uint32_t)radius + 1;
+        struct hex_axial center = {order->q, order->r};
+        struct hex_axial goal = {center.q + (int32_t)((chance & 0xffff) % span) - radius,
+                                 center.r + (int32_t)((chance >> 16 & 0xffff) % span) - radius};
+        uint32_t cell = world_map_cell(&world->map, goal);
+        if (hex_distance(center, goal) <= radius && cell != WORLD_CELL_NONE &&
+            world_cell_free(world, cell, WORLD_ON_UNIT) &&
+            world_map_region(&world->map, cell) == region)
+            return goal;
+    }
+    return (struct hex_axial){place->q, place->r};
+}
+
+static uint64_t rest_of(const struct world *world, uint32_t slot, const struct world_order *order,
+                        const struct world_mover *mover)
+{
+    if (order->kind == WORLD_ORDER_WANDER)
+        return REST_TICKS + roll(world, slot, mover->since) % (3 * REST_TICKS);
+    return order->kind == WORLD_ORDER_PATROL ? REST_TICKS : 0;
+}
+
+// --- one after the other -------------------------------------------------------------------------
+
+static void begin_order(struct world *world, uint32_t slot, const struct world_order *order)
+{
+    struct hex_axial goal = {order->q, order->r};
+    switch (order->kind) {
+    case WORLD_ORDER_ATTACK:
+        world_fight_begin(world, slot, order->target, true);
+        return;
+    case WORLD_ORDER_GATHER:
+        world_gather_begin(world, slot, order->target, order->type);
+        return;
+    case WORLD_ORDER_BUILD:
+        world_work_begin(world, slot, order->target);
+        return;
+    case WORLD_ORDER_WANDER:
+        goal = wander_goal(world, slot, order);
+        break;
+    default:
+        break;
+    }
+    world_mover_start(world, slot, goal);
+    // Its rest at the end counts from here, should it never make a step.
+    if (order->kind == WORLD_ORDER_PATROL || order->kind == WORLD_ORDER_WANDER)
+        WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot)->since = world->tick;
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+}
+
 static void next_order(struct world *world, uint32_t slot, struct world_orders *orders)
 {
-    drop_task(world, slot);
+    world_task_drop(world, slot);
     if (orders->begun) {
+        struct world_order done = orders->list[0];
+        bool again = comes_again(orders);
         orders->count--;
         memmove(&orders->list[0], &orders->list[1], orders->count * sizeof orders->list[0]);
         memset(&orders->list[orders->count], 0, sizeof orders->list[0]);
+        if (again)
+            orders->list[orders->count++] = done;
         orders->begun = 0;
     }
     if (orders->count == 0) {
@@ -67,16 +155,7 @@ static void next_order(struct world *world, uint32_t slot, struct world_orders *
         return;
     }
     orders->begun = 1;
-    if (orders->list[0].kind == WORLD_ORDER_ATTACK) {
-        world_fight_begin(world, slot, orders->list[0].target, true);
-        return;
-    }
-    if (orders->list[0].kind == WORLD_ORDER_GATHER) {
-        world_gather_begin(world, slot, orders->list[0].target, orders->list[0].type);
-        return;
-    }
-    world_mover_start(world, slot, (struct hex_axial){orders->list[0].q, orders->list[0].r});
-    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+    begin_order(world, slot, &orders->list[0]);
 }
 
 void world_order_done(struct world *world, uint32_t slot)
@@ -84,7 +163,8 @@ void world_order_done(struct world *world, uint32_t slot)
     next_order(world, slot, WORLD_TOUCH(&world->ecs, WORLD_ORDERS, world_orders, slot));
 }
 
-// Whether the first order is over. Who fights or gathers on an order, or meanwhile, says so itself.
+// Whether the first order is over. Who fights, gathers or builds on an order, or meanwhile, says so
+// itself.
 static bool order_over(const struct world *world, uint32_t slot)
 {
     const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
@@ -94,9 +174,13 @@ static bool order_over(const struct world *world, uint32_t slot)
     if (!orders->begun)
         return true;
     if (WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot) ||
-        WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot))
+        WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot) ||
+        WORLD_GET(&world->ecs, WORLD_WORK, world_work, slot))
         return false;
-    return !mover || mover->phase == WORLD_MOVE_ARRIVED;
+    if (!mover)
+        return true;
+    return mover->phase == WORLD_MOVE_ARRIVED &&
+           world->tick - mover->since >= rest_of(world, slot, &orders->list[0], mover);
 }
 
 // Units that were given orders in this tick (their orders are marked), or whose mover says that

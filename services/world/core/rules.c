@@ -32,6 +32,7 @@ void world_rules_init(struct world_rules *rules)
         .replans_max = 4,
     };
     rules->combat = (struct world_combat_rules){.guard = 1, .leash_hexes = 8};
+    rules->construction = (struct world_construction_rules){.refund_percent = 100};
     rules->commands = (struct world_command_rules){.per_second = 20, .burst = 60, .units_max = 256};
 }
 
@@ -118,6 +119,34 @@ static void check_types(struct checker *c, const struct world_rules *rules)
             WORLD_RESOURCES_MAX);
 }
 
+static void check_building(struct checker *c, const struct world_rules *rules)
+{
+    for (uint32_t i = 0; i < rules->item_count; i++)
+        require(c,
+                name_sound(rules->items[i]) && world_rules_item(rules, rules->items[i]) == (int)i,
+                "item %u: a name is a-z, 0-9 and _, and there once", i);
+    for (uint32_t i = 0; !c->failed && i < rules->type_count; i++) {
+        const struct world_type *t = &rules->types[i];
+        require(c, t->build_ticks <= 1000000, "type %s: build takes at most 1000000 ticks",
+                t->name);
+        require(c,
+                t->build_ticks == 0 || (t->kind == MMORTS__FRAME__KIND__KIND_BUILDING && t->blocks),
+                "type %s: only a building that blocks its hex can be built", t->name);
+        require(c, t->build_ticks > 0 || world_type_is_free(t),
+                "type %s: it is not built, so it has no cost", t->name);
+        for (uint32_t item = 0; item < WORLD_ITEMS_MAX; item++)
+            require(c, t->cost[item] <= (item < rules->item_count ? 1000000000 : 0),
+                    "type %s: a cost is out of range", t->name);
+        require(c, !world_type_is_builder(t) || t->ticks_per_hex > 0,
+                "type %s: it does not move, so it cannot build", t->name);
+        for (uint32_t other = 0; other < WORLD_TYPES_MAX; other++)
+            require(c,
+                    !world_type_builds(t, other) ||
+                        (other < rules->type_count && rules->types[other].build_ticks > 0),
+                    "type %s: it builds what is not built", t->name);
+    }
+}
+
 static void check_terrains(struct checker *c, const struct world_rules *rules)
 {
     for (uint32_t i = 0; i < rules->terrain_count; i++) {
@@ -193,6 +222,8 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
             "there must be 1 to 512 types");
     require(c, rules->terrain_count >= 2 && rules->terrain_count <= WORLD_TERRAINS_MAX,
             "there must be 2 to 64 terrains");
+    require(c, rules->item_count <= WORLD_ITEMS_MAX, "costs are of more than %d items",
+            WORLD_ITEMS_MAX);
     require(c, rules->start_count >= 1 && rules->start_count <= WORLD_START_KINDS_MAX,
             "an empire starts with 1 to 16 kinds of entities");
     require(c,
@@ -201,6 +232,8 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
             "too many lines in the map's rules");
     if (!c->failed)
         check_types(c, rules);
+    if (!c->failed)
+        check_building(c, rules);
     if (!c->failed)
         check_terrains(c, rules);
     if (!c->failed)
@@ -219,6 +252,7 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
             "path_nodes are out of range");
     require(c, movement->patience_ticks <= 200 && movement->replans_max <= 200,
             "patience and replans are at most 200");
+    require(c, rules->construction.refund_percent <= 100, "refund is more than 100 percent");
     require(c, rules->combat.guard <= 1 && rules->combat.leash_hexes <= 100,
             "leash is more than 100 hexes");
     require(c,
@@ -252,6 +286,35 @@ int world_rules_terrain(const struct world_rules *rules, const char *name)
     return -1;
 }
 
+int world_rules_item(const struct world_rules *rules, const char *name)
+{
+    for (uint32_t i = 0; i < rules->item_count; i++)
+        if (mm_str_equal(rules->items[i], name))
+            return (int)i;
+    return -1;
+}
+
+bool world_type_builds(const struct world_type *type, uint32_t built)
+{
+    return (type->builds[built / 32] >> (built % 32) & 1u) != 0;
+}
+
+bool world_type_is_builder(const struct world_type *type)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < sizeof type->builds / sizeof type->builds[0]; i++)
+        any |= type->builds[i];
+    return any != 0;
+}
+
+bool world_type_is_free(const struct world_type *type)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < WORLD_ITEMS_MAX; i++)
+        any |= type->cost[i];
+    return any == 0;
+}
+
 uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, uint32_t terrain)
 {
     uint32_t base = rules->types[type].ticks_per_hex;
@@ -265,9 +328,11 @@ uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, 
 // --- as bytes ------------------------------------------------------------------------------------
 
 // Apart from names every member is a uint32_t, so structs go out as arrays of them.
-_Static_assert(sizeof(struct world_type) == 2 * WORLD_NAME_BYTES + 15 * 4, "uint32_t members only");
+_Static_assert(sizeof(struct world_type) ==
+                   2 * WORLD_NAME_BYTES + (16 + WORLD_ITEMS_MAX + WORLD_TYPES_MAX / 32) * 4,
+               "uint32_t members only");
 _Static_assert(sizeof(struct world_terrain) == WORLD_NAME_BYTES + 2 * 4, "uint32_t members only");
-_Static_assert(offsetof(struct world_rules, types) == 5 * 4, "uint32_t members only");
+_Static_assert(offsetof(struct world_rules, types) == 6 * 4, "uint32_t members only");
 _Static_assert(sizeof(struct world_map_rules) ==
                    12 * 4 + WORLD_BANDS_MAX * 20 + WORLD_NODE_RULES_MAX * 28,
                "uint32_t members only");
@@ -295,10 +360,13 @@ void world_rules_encode(const struct world_rules *rules, struct mm_buf *out)
         mm_buf_append(out, t->name, WORLD_NAME_BYTES);
         put_numbers(out, &t->move_cost_percent, sizeof *t - WORLD_NAME_BYTES);
     }
+    for (uint32_t i = 0; i < rules->item_count; i++)
+        mm_buf_append(out, rules->items[i], WORLD_NAME_BYTES);
     put_numbers(out, rules->start, rules->start_count * sizeof rules->start[0]);
     put_numbers(out, &rules->map, sizeof rules->map);
     put_numbers(out, &rules->movement, sizeof rules->movement);
     put_numbers(out, &rules->combat, sizeof rules->combat);
+    put_numbers(out, &rules->construction, sizeof rules->construction);
     put_numbers(out, &rules->commands, sizeof rules->commands);
 }
 
@@ -336,7 +404,8 @@ enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, s
     memset(rules, 0, sizeof *rules);
     get_numbers(&in, rules, offsetof(struct world_rules, types));
     if (in.failed || rules->type_count > WORLD_TYPES_MAX ||
-        rules->terrain_count > WORLD_TERRAINS_MAX || rules->start_count > WORLD_START_KINDS_MAX)
+        rules->terrain_count > WORLD_TERRAINS_MAX || rules->start_count > WORLD_START_KINDS_MAX ||
+        rules->item_count > WORLD_ITEMS_MAX)
         return MM_DATA_LOSS;
     for (uint32_t i = 0; i < rules->type_count; i++) {
         get_bytes(&in, rules->types[i].name, WORLD_NAME_BYTES);
@@ -348,10 +417,13 @@ enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, s
         get_numbers(&in, &rules->terrains[i].move_cost_percent,
                     sizeof rules->terrains[i] - WORLD_NAME_BYTES);
     }
+    for (uint32_t i = 0; i < rules->item_count; i++)
+        get_bytes(&in, rules->items[i], WORLD_NAME_BYTES);
     get_numbers(&in, rules->start, rules->start_count * sizeof rules->start[0]);
     get_numbers(&in, &rules->map, sizeof rules->map);
     get_numbers(&in, &rules->movement, sizeof rules->movement);
     get_numbers(&in, &rules->combat, sizeof rules->combat);
+    get_numbers(&in, &rules->construction, sizeof rules->construction);
     get_numbers(&in, &rules->commands, sizeof rules->commands);
     char problem[128];
     if (in.failed || world_rules_check(rules, problem, sizeof problem) != MM_OK)

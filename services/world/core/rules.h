@@ -29,9 +29,12 @@ struct world_type {
     uint32_t defence;       // what it takes off each strike; at least 1 always comes through
     uint32_t attack_range_hexes;
     uint32_t attack_cooldown_ticks;
-    uint32_t gather_amount; // of each portion; 0: does not gather
-    uint32_t gather_ticks;  // of work for a portion
-    uint32_t carry;         // at most so much at a time
+    uint32_t gather_amount;                // of each portion; 0: does not gather
+    uint32_t gather_ticks;                 // of work for a portion
+    uint32_t carry;                        // at most so much at a time
+    uint32_t build_ticks;                  // of one worker's work; 0: is not built
+    uint32_t cost[WORLD_ITEMS_MAX];        // of building it, by item
+    uint32_t builds[WORLD_TYPES_MAX / 32]; // bit per type: what it can build
 };
 
 struct world_terrain {
@@ -96,6 +99,10 @@ struct world_combat_rules {
     uint32_t leash_hexes; // how far from its post a soldier follows whom it was not told to attack
 };
 
+struct world_construction_rules {
+    uint32_t refund_percent; // of the cost, when a building is given up before it is complete
+};
+
 struct world_command_rules {
     uint32_t per_second; // commands of one player in the long run
     uint32_t burst;
@@ -106,12 +113,15 @@ struct world_rules {
     uint32_t type_count, terrain_count, start_count;
     uint32_t spawn_keys_kept; // the oldest key is forgotten when a newer one needs its place
     uint32_t entities_max;
+    uint32_t item_count; // that costs are made of
     struct world_type types[WORLD_TYPES_MAX];
     struct world_terrain terrains[WORLD_TERRAINS_MAX]; // 0 is Dead
+    char items[WORLD_ITEMS_MAX][WORLD_NAME_BYTES];     // their names, as production knows them
     struct world_start start[WORLD_START_KINDS_MAX];   // the first is the settlement
     struct world_map_rules map;
     struct world_movement_rules movement;
     struct world_combat_rules combat;
+    struct world_construction_rules construction;
     struct world_command_rules commands;
 };
 
@@ -124,9 +134,15 @@ void world_rules_init(struct world_rules *rules);
 enum mm_err MM_MUST_USE world_rules_check(const struct world_rules *rules, char *problem,
                                           size_t problem_bytes);
 
-// Index of the type or terrain of that name, or -1.
+// Index of the type, terrain or item of that name, or -1.
 int world_rules_type(const struct world_rules *rules, const char *name);
 int world_rules_terrain(const struct world_rules *rules, const char *name);
+int world_rules_item(const struct world_rules *rules, const char *name);
+
+// Whether the one type can build the other, or (builder) anything at all.
+bool world_type_builds(const struct world_type *type, uint32_t built);
+bool world_type_is_builder(const struct world_type *type);
+bool world_type_is_free(const struct world_type *type); // costs nothing
 
 // Ticks a unit of that type needs for a step onto that terrain; 0: never gets there.
 uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, uint32_t terrain);

@@ -7,7 +7,7 @@
 // --- hashes --------------------------------------------------------------------------------------
 
 uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t entities,
-                            uint64_t players, uint64_t empires, uint64_t keys)
+                            uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills)
 {
     const uint64_t parts[] = {
         world->tick,
@@ -16,12 +16,14 @@ uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t en
         world->serial_next,
         world->ticket_next,
         world->spawns_total,
+        world->bill_next,
         world->rules_hash,
         map,
         entities,
         players,
         empires,
         keys,
+        bills,
     };
     uint64_t hash = mm_hash64(world->secret, sizeof world->secret, 0);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -32,20 +34,23 @@ uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t en
 uint64_t world_state_hash(const struct world *world)
 {
     return world_hash_combine(world, world->map.hash_sum, world_ecs_hash(&world->ecs),
-                              world->players_hash, world->empires_hash, world->spawn_keys_hash);
+                              world->players_hash, world->empires_hash, world->spawn_keys_hash,
+                              world->bills_hash);
 }
 
 uint64_t world_state_hash_full(const struct world *world)
 {
-    uint64_t players = 0, empires = 0, keys = 0;
+    uint64_t players = 0, empires = 0, keys = 0, bills = 0;
     for (size_t i = 0; i < world->players.count; i++)
         players += world_player_hash(&world->players.items[i]);
     for (size_t i = 0; i < world->empires.count; i++)
         empires += world_empire_hash((uint32_t)i + 1, &world->empires.items[i]);
     for (size_t i = 0; i < world->spawn_keys.count; i++)
         keys += world_spawn_key_hash(&world->spawn_keys.items[i]);
+    for (size_t i = 0; i < world->bills.count; i++)
+        bills += world_bill_hash(&world->bills.items[i]);
     return world_hash_combine(world, world_map_hash_full(&world->map),
-                              world_ecs_hash_full(&world->ecs), players, empires, keys);
+                              world_ecs_hash_full(&world->ecs), players, empires, keys, bills);
 }
 
 // --- saving --------------------------------------------------------------------------------------
@@ -139,6 +144,8 @@ static void save_players(const struct world *world, struct mm_buf *out)
             mm_buf_u32le(out, row->deposits[d].type);
             mm_buf_u64le(out, row->deposits[d].total);
         }
+        for (int item = 0; item < WORLD_ITEMS_MAX; item++)
+            mm_buf_u64le(out, row->refunds[item]);
     }
     mm_buf_u32le(out, (uint32_t)world->players.count);
     for (size_t i = 0; i < world->players.count; i++) {
@@ -153,6 +160,7 @@ static void save_players(const struct world *world, struct mm_buf *out)
         for (int k = 0; k < WORLD_RESULTS_KEPT; k++) {
             mm_buf_u64le(out, player->kept[k].client_seq);
             mm_buf_u64le(out, player->kept[k].tick);
+            mm_buf_u32le(out, player->kept[k].reason);
         }
     }
 }
@@ -170,6 +178,27 @@ static void save_spawn_keys(const struct world *world, struct mm_buf *out)
     }
 }
 
+static void save_bills(const struct world *world, struct mm_buf *out)
+{
+    mm_buf_u32le(out, (uint32_t)world->bills.count);
+    for (size_t i = 0; i < world->bills.count; i++) {
+        const struct world_bill *bill = &world->bills.items[i];
+        mm_buf_u64le(out, bill->number);
+        mm_buf_u64le(out, bill->player_id);
+        mm_buf_u64le(out, bill->client_seq);
+        mm_buf_u64le(out, bill->tick);
+        mm_buf_u32le(out, bill->type);
+        mm_buf_u32le(out, (uint32_t)bill->q);
+        mm_buf_u32le(out, (uint32_t)bill->r);
+        mm_buf_u32le(out, bill->queued);
+        for (int item = 0; item < WORLD_ITEMS_MAX; item++)
+            mm_buf_u32le(out, bill->cost[item]);
+        mm_buf_u32le(out, bill->builder_count);
+        for (uint32_t b = 0; b < bill->builder_count; b++)
+            mm_buf_u64le(out, bill->builders[b]);
+    }
+}
+
 void world_save(const struct world *world, struct mm_buf *out)
 {
     size_t start = out->len;
@@ -182,12 +211,14 @@ void world_save(const struct world *world, struct mm_buf *out)
     mm_buf_u64le(out, world->serial_next);
     mm_buf_u64le(out, world->ticket_next);
     mm_buf_u64le(out, world->spawns_total);
+    mm_buf_u64le(out, world->bill_next);
     mm_buf_u64le(out, world_state_hash(world));
     world_rules_encode(&world->rules, out);
     save_map(&world->map, out);
     save_entities(&world->ecs, out);
     save_players(world, out);
     save_spawn_keys(world, out);
+    save_bills(world, out);
     if (out->err == MM_OK)
         mm_buf_u64le(out, mm_hash64(out->data + start, out->len - start, WORLD_SAVE_MAGIC));
 }

@@ -4,11 +4,11 @@
 // A saved state, all numbers little-endian:
 //
 //   magic u32 | version u32 | seed u64 | secret 16 bytes | tick, paused, serial_next, ticket_next,
-//   spawns_total, state hash: u64 each | rules (world_rules_encode)
+//   spawns_total, bill_next, state hash: u64 each | rules (world_rules_encode)
 //   chunk count u32 | a of every chunk | b of every chunk | terrains, chunk after chunk
 //   slot_end u32 | generation u32 of slots 1.. | alive, a bit per slot, in words u64
 //   per component: if sparse its row count and its slots; then column after column
-//   empires | players | spawn keys, each with its count u32
+//   empires | players | spawn keys | bills, each with its count u32
 //   XXH64 of everything before, seeded with the magic
 //
 // The version changes with the layout and with any change of the rules of simulation: a state of

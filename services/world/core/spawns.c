@@ -85,6 +85,7 @@ static bool spawn_cells(struct world *world, struct hex_axial center, unsigned c
     return found == count;
 }
 
+// Puts it in the place of the oldest, if there are as many as are kept.
 static void remember(struct world *world, const struct world_spawn_key *key)
 {
     size_t kept = world->rules.spawn_keys_kept;
@@ -103,17 +104,45 @@ static void remember(struct world *world, const struct world_spawn_key *key)
              MM_OK);
 }
 
+const struct world_spawn_key *world_key_find(const struct world *world, ProtobufCBinaryData key,
+                                             struct world_result *result)
+{
+    uint64_t place;
+    if (key.len < 1 || key.len > WORLD_SPAWN_KEY_BYTES_MAX)
+        fail(result, MM_INVALID_ARGUMENT, "key must have 1 to 64 bytes");
+    else if (mm_strmap_get_n(world->spawn_of_key, (const char *)key.data, key.len, &place))
+        return &world->spawn_keys.items[place];
+    return NULL;
+}
+
+void world_key_remember(struct world *world, ProtobufCBinaryData bytes, uint32_t count,
+                        uint64_t first_serial)
+{
+    struct world_spawn_key key = {
+        .len = (uint32_t)bytes.len,
+        .count = count,
+        .first_serial = first_serial,
+        .tick = world->tick,
+    };
+    memcpy(key.bytes, bytes.data, key.len);
+    remember(world, &key);
+}
+
+static bool is_of(const struct world *world, uint32_t slot, uint32_t empire)
+{
+    return WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner == empire;
+}
+
 void world_spawn(struct world *world, const Mmorts__World__SpawnRequest *request,
                  struct mm_arena *arena, struct world_result *result)
 {
-    if (request->key.len < 1 || request->key.len > WORLD_SPAWN_KEY_BYTES_MAX) {
-        fail(result, MM_INVALID_ARGUMENT, "key must have 1 to 64 bytes");
+    const struct world_spawn_key *known = world_key_find(world, request->key, result);
+    if (known && known->count == 0)
+        fail(result, MM_INVALID_ARGUMENT, "the key belongs to another kind of command");
+    if (result->err != MM_OK)
         return;
-    }
-    uint64_t known;
-    if (mm_strmap_get_n(world->spawn_of_key, (const char *)request->key.data, request->key.len,
-                        &known)) {
-        answer(world, &world->spawn_keys.items[known], arena, result);
+    if (known) {
+        answer(world, known, arena, result);
         result->repeated_key = true;
         return;
     }
@@ -134,17 +163,16 @@ void world_spawn(struct world *world, const Mmorts__World__SpawnRequest *request
         fail(result, MM_RESOURCE_EXHAUSTED, "there is no room");
         return;
     }
-    struct world_spawn_key key = {
-        .len = (uint32_t)request->key.len,
-        .count = request->count,
-        .first_serial = world->serial_next,
-        .tick = world->tick,
-    };
-    memcpy(key.bytes, request->key.data, key.len);
-    for (uint32_t i = 0; i < request->count; i++)
-        world_entity_create(world, (uint32_t)type, request->empire, cells[i]);
-    remember(world, &key);
-    answer(world, &key, arena, result);
+    uint64_t first_serial = world->serial_next;
+    uint32_t building = world_slot_of_id(world, request->beside);
+    for (uint32_t i = 0; i < request->count; i++) {
+        uint32_t slot = world_entity_create(world, (uint32_t)type, request->empire, cells[i]);
+        if (building != WORLD_SLOT_NONE && is_of(world, building, request->empire))
+            world_rally_follow(world, building, slot);
+    }
+    world_key_remember(world, request->key, request->count, first_serial);
+    known = world_key_find(world, request->key, result);
+    answer(world, known, arena, result);
     result->applied = true;
 }
 

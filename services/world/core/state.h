@@ -20,6 +20,20 @@
 struct world_kept_result {
     uint64_t client_seq; // 0: none
     uint64_t tick;
+    uint32_t reason; // of a command that had to be paid: what came of it
+};
+
+// A building that was ordered and is not paid yet. Whatever production says comes as an input.
+struct world_bill {
+    uint64_t number;
+    uint64_t player_id, client_seq; // of the command
+    uint64_t tick;
+    uint32_t type;
+    int32_t q, r;
+    uint32_t queued;
+    uint32_t cost[WORLD_ITEMS_MAX];
+    uint32_t builder_count;
+    uint64_t builders[WORLD_BUILDERS_MAX]; // handles
 };
 
 struct world_player {
@@ -48,10 +62,13 @@ struct world_empire_row {
     uint32_t site; // home site number
     uint32_t deposit_count;
     struct world_deposit deposits[WORLD_RESOURCES_MAX];
+    uint64_t refunds[WORLD_ITEMS_MAX]; // by item: all that was ever given back
+    uint64_t refund_told;              // derived: the tick in which one last changed
     uint32_t settlements; // derived: the first one's slot, 0 = none; next_settlement goes on
 };
 
-// A spawn that was carried out. Its entities have consecutive serials.
+// A spawn that was carried out; its entities have consecutive serials. Or, with a count of 0,
+// another server command with a key.
 struct world_spawn_key {
     uint8_t bytes[WORLD_SPAWN_KEY_BYTES_MAX];
     uint32_t len;
@@ -78,6 +95,10 @@ struct world_alarm {
     uint32_t slot, enemy;
 };
 
+struct world_announcement {
+    char text[WORLD_ANNOUNCEMENT_BYTES_MAX + 1];
+};
+
 struct world_path_request {
     uint64_t ticket;
     uint32_t slot;
@@ -92,7 +113,8 @@ struct world {
     bool paused;
     uint64_t serial_next;  // of the next entity
     uint64_t ticket_next;  // of the next path request
-    uint64_t spawns_total; // spawns ever carried out: spawn key n lies in ring place n % kept
+    uint64_t spawns_total; // keys ever taken: key n lies in ring place n % kept
+    uint64_t bill_next;    // number of the next bill
     struct world_map map;
     struct world_ecs ecs;
     struct {
@@ -104,12 +126,15 @@ struct world {
     struct {
         MM_VEC(struct world_spawn_key);
     } spawn_keys; // ring once it is full
+    struct {
+        MM_VEC(struct world_bill);
+    } bills; // unsettled, by number
 
     // --- derived: rebuilt on loading -------------------------------------------------------------
     uint64_t rules_hash;
     int32_t sight_max; // of any type
     int32_t alert_max; // how far off any type that fights takes notice of enemies; 0: none does
-    uint64_t players_hash, spawn_keys_hash, empires_hash;
+    uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash;
     struct world_grid grid;
     struct world_sides sides;
     struct mm_idmap *player_of_id;   // player_id -> index in players
@@ -134,6 +159,12 @@ struct world {
     struct {
         MM_VEC(struct world_deposit_news);
     } deposited; // totals that changed, each once
+    struct {
+        MM_VEC(uint32_t);
+    } refunded; // empires whose totals changed, each once
+    struct {
+        MM_VEC(struct world_announcement);
+    } announcements;
 
     struct world_alarms {
         MM_VEC(struct world_alarm);
@@ -201,6 +232,17 @@ void world_spawn(struct world *world, const Mmorts__World__SpawnRequest *request
 void world_despawn(struct world *world, const Mmorts__World__DespawnRequest *request,
                    struct world_result *result);
 uint64_t world_spawn_key_hash(const struct world_spawn_key *key);
+void world_set_entity(struct world *world, const Mmorts__World__SetEntityRequest *request,
+                      struct world_result *result);
+void world_announce(struct world *world, const Mmorts__World__AnnounceRequest *request,
+                    struct world_result *result);
+
+// The keys of server commands (spawns.c). Find: the known one or NULL, with an error in the result
+// if the key is none.
+const struct world_spawn_key *world_key_find(const struct world *world, ProtobufCBinaryData key,
+                                             struct world_result *result);
+void world_key_remember(struct world *world, ProtobufCBinaryData key, uint32_t count,
+                        uint64_t first_serial);
 
 // --- commands.c ----------------------------------------------------------------------------------
 
@@ -212,6 +254,8 @@ void world_command(struct world *world, const Mmorts__World__Command *command,
 // Replaces what a unit has to do (or appends, if queued and there is room).
 bool world_order_give(struct world *world, uint32_t slot, const struct world_order *order,
                       bool queued);
+// What it is in the middle of, other than walking, ends.
+void world_task_drop(struct world *world, uint32_t slot);
 // Sends an idle unit somewhere at once, from within a system; the kind is one that leads to a hex.
 void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind kind,
                        struct hex_axial goal);
@@ -238,6 +282,8 @@ void world_system_move(struct world *world);
 bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other);
 // Whether one of the empire's entities sees it now, by the rule with which vision shows things.
 bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot);
+// The same of a hex.
+bool world_empire_sees_hex(const struct world *world, uint32_t empire, struct hex_axial at);
 // Whether a unit stands within range of a place or there is a way to a hex that is.
 bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial target,
                      int32_t range);
@@ -261,6 +307,48 @@ void world_system_gather(struct world *world);
 void world_settlement_enter(struct world *world, uint32_t slot);
 void world_settlement_leave(struct world *world, uint32_t slot);
 
+// --- build.c -------------------------------------------------------------------------------------
+
+// Puts a building under construction onto a free cell, those who are to work on it not included.
+uint32_t world_site_create(struct world *world, uint32_t type, uint32_t owner, uint32_t cell,
+                           const uint32_t *paid);
+// So much more of the work is done, 0 to all; then the building begins to work itself.
+void world_site_advance(struct world *world, uint32_t slot, uint32_t work);
+// Moves the units of a cell to the nearest free ones. False, and nobody moves: there is no room.
+bool world_step_aside(struct world *world, uint32_t cell);
+void world_work_begin(struct world *world, uint32_t slot, uint64_t target);
+void world_system_build(struct world *world);
+// Switches a reason for not seeing on or off.
+void world_sight_switch(struct world *world, uint32_t slot, uint8_t bit, bool off);
+// Whether a building is complete; everything else is.
+static inline bool world_is_complete(const struct world *world, uint32_t slot)
+{
+    return !world_site_open(WORLD_GET(&world->ecs, WORLD_SITE, world_site, slot));
+}
+static inline bool world_is_blind(const struct world *world, uint32_t slot)
+{
+    const struct world_sight *sight = WORLD_GET(&world->ecs, WORLD_SIGHT, world_sight, slot);
+    return sight && sight->off != 0;
+}
+
+// --- command_buildings.c -------------------------------------------------------------------------
+
+// Sends who was trained in a building to its rally point, if it has one.
+void world_rally_follow(struct world *world, uint32_t building, uint32_t slot);
+
+// --- bills.c -------------------------------------------------------------------------------------
+
+void world_bill_open(struct world *world, const struct world_bill *bill);
+// The open bill of a command, or NULL.
+const struct world_bill *world_bill_of(const struct world *world, uint64_t player_id,
+                                       uint64_t client_seq);
+uint32_t world_bills_of_player(const struct world *world, uint64_t player_id);
+uint64_t world_bill_hash(const struct world_bill *bill);
+void world_settle(struct world *world, const Mmorts__World__Settlement *settlement,
+                  struct world_result *result);
+// Adds to what an empire was ever given back.
+void world_refund(struct world *world, uint32_t empire, const uint32_t *amounts);
+
 // --- world.c -------------------------------------------------------------------------------------
 
 // Allocates a world with empty tables for checked rules. NULL when out of memory.
@@ -281,6 +369,6 @@ enum mm_err MM_MUST_USE world_load_unchecked(const uint8_t *data, size_t len, st
 // --- save.c --------------------------------------------------------------------------------------
 
 uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t entities,
-                            uint64_t players, uint64_t empires, uint64_t keys);
+                            uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills);
 
 #endif

@@ -48,6 +48,36 @@ static void verify_gather(struct verifier *v, uint32_t slot, const struct world_
         fail(v, slot, "it gathers and is nobody's, or cannot move");
 }
 
+static void verify_work(struct verifier *v, uint32_t slot, const struct world_orders *orders)
+{
+    const struct world *world = v->world;
+    const struct world_work *work = WORLD_GET(&world->ecs, WORLD_WORK, world_work, slot);
+    const struct world_site *site = WORLD_GET(&world->ecs, WORLD_SITE, world_site, slot);
+    const struct world_sight *sight = WORLD_GET(&world->ecs, WORLD_SIGHT, world_sight, slot);
+    const struct world_rally *rally = WORLD_GET(&world->ecs, WORLD_RALLY, world_rally, slot);
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    bool is_building = identity->kind == MMORTS__FRAME__KIND__KIND_BUILDING;
+    bool told = orders && orders->begun && orders->list[0].kind == WORLD_ORDER_BUILD;
+    if (told != (work != NULL))
+        fail(v, slot, "it builds without the order, or has the order and does not build");
+    else if (work && (!handle_sound(world, work->target) || work->phase < WORLD_WORK_TO_SITE ||
+                      work->phase > WORLD_WORK_AT_SITE ||
+                      world->rules.types[identity->type].ticks_per_hex == 0))
+        fail(v, slot, "its work is out of range");
+    else if (site && (!is_building || site->needed == 0 || site->work > site->needed))
+        fail(v, slot, "it is under construction and cannot be, or its work is out of range");
+    else if ((sight && sight->off > (WORLD_BLIND_SITE | WORLD_BLIND_ORDERED)) ||
+             world_site_open(site) != (sight && (sight->off & WORLD_BLIND_SITE) != 0))
+        fail(v, slot, "it sees before it is complete, or does not see after that");
+    else if (rally && (!is_building || (rally->node != 0 && (!handle_sound(world, rally->node) ||
+                                                             !yields(world, rally->type)))))
+        fail(v, slot, "its rally point is none");
+    struct hex_axial at = rally ? (struct hex_axial){rally->q, rally->r} : (struct hex_axial){0, 0};
+    if (rally && world_map_cell(&world->map, at) == WORLD_CELL_NONE)
+        fail(v, slot, "its rally point is off the map");
+}
+
 static void verify_fight(struct verifier *v, uint32_t slot, const struct world_orders *orders)
 {
     const struct world_fight *fight = WORLD_GET(&v->world->ecs, WORLD_FIGHT, world_fight, slot);
@@ -60,6 +90,12 @@ static void verify_fight(struct verifier *v, uint32_t slot, const struct world_o
     if (!handle_sound(v->world, fight->target) || fight->ordered > 1 ||
         world_map_cell(&v->world->map, anchor) == WORLD_CELL_NONE)
         fail(v, slot, "its fight is out of range");
+}
+
+static bool names_target(const struct world_order *order)
+{
+    return order->kind == WORLD_ORDER_ATTACK || order->kind == WORLD_ORDER_GATHER ||
+           order->kind == WORLD_ORDER_BUILD;
 }
 
 static void verify_orders(struct verifier *v, uint32_t slot)
@@ -84,13 +120,16 @@ static void verify_orders(struct verifier *v, uint32_t slot)
                 fail(v, slot, "an order leads off the map");
             else if (order->kind == WORLD_ORDER_GATHER && !yields(v->world, order->type))
                 fail(v, slot, "an order is to gather what nothing yields");
-            else if (order->kind >= WORLD_ORDER_ATTACK && order->kind != WORLD_ORDER_ATTACK_MOVE &&
-                     !handle_sound(v->world, order->target))
+            else if (order->kind == WORLD_ORDER_WANDER &&
+                     (order->type < 1 || order->type > WORLD_WANDER_RADIUS_MAX))
+                fail(v, slot, "an order is to wander nowhere");
+            else if (names_target(order) && !handle_sound(v->world, order->target))
                 fail(v, slot, "an order names whom there never was");
         }
     }
     verify_fight(v, slot, orders);
     verify_gather(v, slot, orders);
+    verify_work(v, slot, orders);
     if (!mover || v->failed)
         return;
     if (mover->phase < WORLD_MOVE_WAITING_FOR_PATH || mover->phase > WORLD_MOVE_ARRIVED ||

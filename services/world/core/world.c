@@ -14,32 +14,42 @@
 #define USES(name) WORLD_BIT(WORLD_USES_##name)
 // What sending units on their way, or taking them off it, changes.
 #define MOVING (HAS(MOVER) | HAS(ROUTE) | USES(PATHS))
+// What beginning or ending a task changes.
+#define TASKS (HAS(ORDERS) | HAS(ACTIVITY) | HAS(FIGHT) | HAS(GATHER) | HAS(WORK))
 
 const struct world_system world_systems[] = {
     {
         .name = "orders",
         .run = world_system_orders,
         .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(CARGO) | USES(GRID) | USES(MAP) | USES(EMPIRES),
-        .writes = HAS(ORDERS) | HAS(ACTIVITY) | HAS(FIGHT) | HAS(GATHER) | MOVING | USES(DUE),
+        .writes = TASKS | MOVING | USES(DUE),
         .stage = 0,
         .every = 1,
     },
     {
         .name = "fight",
         .run = world_system_fight,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
-        .writes = HAS(FIGHT) | HAS(HEALTH) | HAS(ORDERS) | HAS(ACTIVITY) | HAS(GATHER) | MOVING |
-                  USES(LIVES) | USES(EVENTS),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | HAS(CARGO) | USES(GRID) | USES(MAP),
+        .writes = TASKS | HAS(HEALTH) | MOVING | USES(LIVES) | USES(EVENTS),
         .stage = 1,
         .every = 1,
     },
     {
         .name = "gather",
         .run = world_system_gather,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
-        .writes = HAS(GATHER) | HAS(CARGO) | HAS(AMOUNT) | HAS(FIGHT) | HAS(ORDERS) |
-                  HAS(ACTIVITY) | MOVING | USES(LIVES) | USES(EVENTS) | USES(EMPIRES),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | USES(GRID) | USES(MAP),
+        .writes =
+            TASKS | HAS(CARGO) | HAS(AMOUNT) | MOVING | USES(LIVES) | USES(EVENTS) | USES(EMPIRES),
         .stage = 2,
+        .every = 1,
+    },
+    {
+        .name = "build",
+        .run = world_system_build,
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(CARGO) | USES(GRID) | USES(MAP),
+        .writes =
+            TASKS | HAS(SITE) | HAS(SIGHT) | HAS(HEALTH) | MOVING | USES(EVENTS) | USES(EMPIRES),
+        .stage = 3,
         .every = 1,
     },
     {
@@ -47,16 +57,17 @@ const struct world_system world_systems[] = {
         .run = world_system_plan,
         .reads = HAS(IDENTITY) | HAS(PLACE) | USES(GRID) | USES(MAP),
         .writes = MOVING,
-        .stage = 3,
+        .stage = 4,
         .every = 1,
     },
     {
         .name = "watch",
         .divide = world_divide_watch,
         .run_part = world_watch_part,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(FIGHT) | HAS(ORDERS) | USES(GRID) | USES(MAP),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(FIGHT) | HAS(ORDERS) | HAS(SITE) | HAS(SIGHT) |
+                 USES(GRID) | USES(MAP),
         .writes = USES(ALARMS),
-        .stage = 3,
+        .stage = 4,
         .every = 1,
     },
     {
@@ -64,7 +75,7 @@ const struct world_system world_systems[] = {
         .run = world_system_guard,
         .reads = HAS(IDENTITY) | HAS(PLACE) | USES(ALARMS),
         .writes = HAS(FIGHT) | HAS(ACTIVITY) | MOVING,
-        .stage = 4,
+        .stage = 5,
         .every = 1,
     },
     {
@@ -72,7 +83,7 @@ const struct world_system world_systems[] = {
         .run = world_system_move,
         .reads = HAS(IDENTITY) | HAS(FIGHT) | USES(MAP),
         .writes = HAS(PLACE) | USES(GRID) | MOVING | HAS(ORDERS) | HAS(ACTIVITY) | USES(DUE),
-        .stage = 5,
+        .stage = 6,
         .every = 1,
     },
 };
@@ -153,11 +164,15 @@ struct world *world_alloc(const struct world_rules *rules)
     world->serial_next = 1;
     world->ticket_next = 1;
     world->workers.threads = 1;
+    world->bill_next = 1;
     mm_vec_init(&world->players, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->empires, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->spawn_keys, WORLD_SPAWN_KEYS_MAX);
     mm_vec_init(&world->queue, SIZE_MAX / sizeof *world->queue.items);
     mm_vec_init(&world->events, WORLD_EVENTS_MAX);
+    mm_vec_init(&world->bills, (size_t)WORLD_EMPIRES_MAX * WORLD_BILLS_PER_PLAYER_MAX);
+    mm_vec_init(&world->refunded, WORLD_EMPIRES_MAX);
+    mm_vec_init(&world->announcements, WORLD_ANNOUNCEMENTS_MAX);
     mm_vec_init(&world->deposited, (size_t)WORLD_EMPIRES_MAX * WORLD_RESOURCES_MAX);
     for (int i = 0; i < WORLD_PARTS_MAX; i++)
         mm_vec_init(&world->alarms[i], WORLD_ENTITIES_MAX);
@@ -224,6 +239,9 @@ void world_free(struct world *world)
         mm_vec_free(&world->alarms[i]);
     mm_vec_free(&world->events);
     mm_vec_free(&world->deposited);
+    mm_vec_free(&world->refunded);
+    mm_vec_free(&world->announcements);
+    mm_vec_free(&world->bills);
     mm_free(world->next_settlement);
     mm_vec_free(&world->queue);
     mm_vec_free(&world->spawn_keys);
@@ -248,8 +266,14 @@ static int input_class(const world_input *input)
         return 2;
     case MMORTS__WORLD__INPUT__INPUT_DESPAWN:
         return 3;
-    default:
+    case MMORTS__WORLD__INPUT__INPUT_SET_ENTITY:
         return 4;
+    case MMORTS__WORLD__INPUT__INPUT_SETTLEMENT:
+        return 5;
+    case MMORTS__WORLD__INPUT__INPUT_ANNOUNCE:
+        return 6;
+    default:
+        return 7;
     }
 }
 
@@ -318,6 +342,15 @@ static void take_input(struct world *world, const world_input *input, struct mm_
     case MMORTS__WORLD__INPUT__INPUT_DESPAWN:
         world_despawn(world, input->despawn, result);
         break;
+    case MMORTS__WORLD__INPUT__INPUT_SET_ENTITY:
+        world_set_entity(world, input->set_entity, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_SETTLEMENT:
+        world_settle(world, input->settlement, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_ANNOUNCE:
+        world_announce(world, input->announce, result);
+        break;
     case MMORTS__WORLD__INPUT__INPUT_COMMAND:
         world_command(world, input->command, result);
         break;
@@ -376,6 +409,8 @@ void world_step(struct world *world, const world_input *const *inputs, size_t co
     world->state_changed = false;
     mm_vec_clear(&world->events);
     mm_vec_clear(&world->deposited);
+    mm_vec_clear(&world->refunded);
+    mm_vec_clear(&world->announcements);
     for (size_t i = 0; i < count; i++)
         take_input(world, inputs[i], arena, &results[i]);
     if (!world->paused)

@@ -43,8 +43,8 @@ struct world_result {
     // It changed the state and so belongs into the journal. An input that is refused, repeated or
     // without effect leaves the state exactly as it would be without it.
     bool applied;
-    enum mm_err err;     // of join, spawn and despawn
-    uint32_t reason;     // of a command: Mmorts__World__CommandReason
+    enum mm_err err;     // of everything but commands
+    uint32_t reason;     // of a command or settlement: Mmorts__World__CommandReason
     const char *message; // static, for people; "" when all is well
     uint64_t tick;       // in which it (or what it repeats) took effect
 
@@ -54,13 +54,18 @@ struct world_result {
     bool founded;
     uint64_t last_client_seq;
 
+    // Of a command that has to be paid first: the open bill. What comes of it is told by the result
+    // of its settlement, which names the same bill; reason means nothing yet.
+    uint64_t bill;
+
     uint64_t *entities; // of spawn: public ids, in the step's arena
     size_t entity_count;
     bool repeated_key;
 };
 
 // Puts inputs into the order in which a tick takes them: pause and resume, joins, spawns,
-// despawns, then commands by (player, client_seq); equal ones in the order given.
+// despawns, changes of entities, settlements, announcements, then commands by (player, client_seq);
+// equal ones in the order given.
 void world_inputs_sort(const world_input **inputs, size_t count);
 
 // Steps to the next tick. `inputs` must be sorted; results[i] belongs to inputs[i]. Memory of
@@ -100,6 +105,7 @@ struct world_entity_view {
     struct hex_axial at;
     int32_t health;
     uint32_t activity; // Mmorts__Frame__Activity
+    uint32_t progress; // of its construction, in permille
 };
 // By public id. False if there is no such entity.
 bool world_find_entity(const struct world *world, uint64_t id, struct world_entity_view *out);
@@ -120,6 +126,19 @@ struct world_empire_view {
 bool world_empire(const struct world *world, uint32_t number, struct world_empire_view *out);
 bool world_empire_of_player(const struct world *world, uint64_t player_id,
                             struct world_empire_view *out);
+
+// Bills that wait to be settled, by number: start with *cursor = 0; false at the end. Whoever runs
+// the world has production decide on each, and gives what it said as an input.
+struct world_bill_view {
+    uint64_t number;
+    uint32_t empire;
+    uint32_t cost[WORLD_ITEMS_MAX]; // by item of the rules
+};
+bool world_next_bill(const struct world *world, uint64_t *cursor, struct world_bill_view *out);
+// All bills below this one are settled.
+uint64_t world_bill_floor(const struct world *world);
+// Below this one there were bills ever.
+uint64_t world_bill_next(const struct world *world);
 
 // Terrain of a hex, or -1 where there is no map.
 int world_terrain_at(const struct world *world, struct hex_axial at);

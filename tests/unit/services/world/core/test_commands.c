@@ -108,7 +108,7 @@ Test(commands, coordinates_off_the_map_and_beyond_all_bounds)
     pair_close(&p);
 }
 
-Test(commands, orders_that_nobody_can_carry_out_yet)
+Test(commands, orders_without_their_content)
 {
     struct pair p;
     pair_open(&p, NULL);
@@ -116,8 +116,14 @@ Test(commands, orders_that_nobody_can_carry_out_yet)
          order <= MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD; order++) {
         fixture_command(&p.inputs, 1, 1, p.mine, 1)->order_case =
             (Mmorts__World__Command__OrderCase)order;
-        REFUSED(&p, UNSUPPORTED);
+        if (order == MMORTS__WORLD__COMMAND__ORDER_REPAIR ||
+            order == MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD)
+            REFUSED(&p, UNKNOWN_TARGET);
+        else
+            REFUSED(&p, INVALID);
     }
+    fixture_command(&p.inputs, 1, 1, p.mine, 1)->order_case = (Mmorts__World__Command__OrderCase)99;
+    REFUSED(&p, UNSUPPORTED);
     pair_close(&p);
 }
 
@@ -415,8 +421,8 @@ Test(empires, homes_are_apart_connected_and_equally_rich)
             int gold = 0, wood = 0;
             while (world_next_entity(world, &cursor, &view)) {
                 bool near = hex_distance(view.at, homes[i].home) <= 8;
-                gold += near && view.type == 5;
-                wood += near && view.type == 6;
+                gold += near && (int)view.type == world_rules_type(rules, "gold_mine");
+                wood += near && (int)view.type == world_rules_type(rules, "woodland");
             }
             cr_assert_geq(gold, 2, "seed %llu empire %u: %d gold mines", (unsigned long long)seed,
                           i + 1, gold);

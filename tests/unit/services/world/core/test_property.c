@@ -2,8 +2,8 @@
 
 #include "services/world/core/cut.h"
 #include "services/world/core/state.h"
-#include "tests/support/world_fixture.h"
 #include "tests/support/world_mirror.h"
+#include "tests/support/world_orders.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +19,18 @@ struct play {
     struct fixture_inputs inputs;
     uint64_t seq[PLAYERS + 2];
     uint64_t spawns;
-    unsigned applied, refused, reasons, strikes, deaths, deposits, cuts;
+    unsigned applied, refused, reasons, strikes, deaths, deposits, cuts, built, billed;
 };
+
+// The game's, with buildings that are complete before their workers are told something else.
+static struct world_rules *quick_rules(void)
+{
+    struct world_rules *rules = fixture_rules();
+    for (uint32_t i = 0; i < rules->type_count; i++)
+        if (rules->types[i].build_ticks > 0)
+            rules->types[i].build_ticks = 10 + i;
+    return rules;
+}
 
 static struct hex_axial random_hex(struct play *play)
 {
@@ -76,6 +86,109 @@ static uint64_t random_near(struct play *play, uint32_t player, bool nodes)
     return best;
 }
 
+static void random_patrol(struct play *play, uint32_t player, uint64_t seq, const uint64_t *units,
+                          size_t count)
+{
+    int32_t points[2 * 10];
+    size_t point_count = mm_rng_below(&play->rng, 10);
+    for (size_t i = 0; i < point_count; i++) {
+        struct hex_axial at = random_hex(play);
+        points[2 * i] = at.q;
+        points[2 * i + 1] = at.r;
+    }
+    fixture_patrol(&play->inputs, player, seq, units, count, points, point_count,
+                   mm_rng_chance(&play->rng, 1, 3));
+}
+
+// Mostly one of the player's own that is not complete, or any of its own.
+static uint64_t random_building(struct play *play, uint32_t player)
+{
+    struct world_entity_view view;
+    uint64_t best = mm_rng_u64(&play->rng);
+    bool open = mm_rng_chance(&play->rng, 3, 4);
+    for (uint32_t cursor = 0; world_next_entity(play->world, &cursor, &view);) {
+        bool is_building = world_rules_of(play->world)->types[view.type].build_ticks > 0;
+        if (is_building && (view.owner == player || mm_rng_chance(&play->rng, 1, 30)) &&
+            (!open || view.progress < 1000))
+            best = view.id;
+    }
+    return best;
+}
+
+static void random_building_order(struct play *play, uint32_t player, uint64_t seq,
+                                  const uint64_t *units, size_t count, bool queued)
+{
+    static const char *const names[] = {"tower", "barracks", "settlement", "soldier", "house"};
+    struct world_entity_view own = {0};
+    uint64_t id = random_building(play, player);
+    struct hex_axial to = random_hex(play);
+    if (count > 0 && mm_rng_chance(&play->rng, 3, 4) &&
+        world_find_entity(play->world, units[0], &own)) {
+        to.q = own.at.q + (int32_t)mm_rng_between(&play->rng, -4, 4);
+        to.r = own.at.r + (int32_t)mm_rng_between(&play->rng, -4, 4);
+    }
+    switch (mm_rng_below(&play->rng, 8)) {
+    case 0:
+        fixture_cancel_build(&play->inputs, player, seq, id);
+        break;
+    case 1:
+        fixture_rally(&play->inputs, player, seq, &id, 1, to.q, to.r);
+        break;
+    case 2:
+    case 3:
+        fixture_repair(&play->inputs, player, seq, units, count, id, queued);
+        break;
+    default:
+        fixture_build(&play->inputs, player, seq, units, count, names[mm_rng_below(&play->rng, 5)],
+                      to.q, to.r, queued);
+        break;
+    }
+}
+
+// Production says something about most open bills, sometimes twice, sometimes about none there is.
+static void random_settlements(struct play *play)
+{
+    struct world_bill_view bill;
+    for (uint64_t cursor = 0; world_next_bill(play->world, &cursor, &bill);) {
+        if (play->inputs.count + 2 < play->inputs.capacity && mm_rng_chance(&play->rng, 1, 4))
+            fixture_settle(&play->inputs, bill.number, mm_rng_chance(&play->rng, 4, 5));
+    }
+    if (mm_rng_chance(&play->rng, 1, 40))
+        fixture_settle(&play->inputs, mm_rng_below(&play->rng, 50), true);
+}
+
+static void random_change(struct play *play)
+{
+    struct world_entity_view view = {.id = 12345};
+    world_entity_at_slot(play->world, (uint32_t)mm_rng_below(&play->rng, 400), &view);
+    char key[32];
+    snprintf(key, sizeof key, "set-%u", (unsigned)mm_rng_below(&play->rng, 100));
+    size_t count = mm_rng_below(&play->rng, 4);
+    Mmorts__World__SetEntityRequest *set = fixture_set_entity(&play->inputs, key, view.id, count);
+    for (size_t i = 0; i < count; i++) {
+        Mmorts__World__EntityChange *change = set->changes[i];
+        change->change_case = (Mmorts__World__EntityChange__ChangeCase)mm_rng_below(&play->rng, 7);
+        // Goods from nowhere are looked for below.
+        if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_AMOUNT)
+            change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_PROGRESS;
+        struct hex_axial at = random_hex(play);
+        if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_PLACE) {
+            change->place = mm_arena_calloc(play->inputs.arena, 1, sizeof *change->place);
+            mmorts__world__hex__init(change->place);
+            change->place->q = at.q;
+            change->place->r = at.r;
+        } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_OWNER) {
+            change->owner = (uint32_t)mm_rng_below(&play->rng, PLAYERS + 2);
+        } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED) {
+            change->sight_enabled = mm_rng_chance(&play->rng, 2, 3);
+        } else {
+            change->progress = (uint32_t)mm_rng_below(&play->rng, 1200); // or another number
+        }
+    }
+    if (mm_rng_chance(&play->rng, 1, 4))
+        fixture_announce(&play->inputs, key, "hear, hear");
+}
+
 static void random_command(struct play *play)
 {
     // Player PLAYERS + 1 has never joined.
@@ -87,7 +200,15 @@ static void random_command(struct play *play)
         seq -= mm_rng_below(&play->rng, 30); // repeated, old, or nonsense
     struct hex_axial to = random_hex(play);
     bool queued = mm_rng_chance(&play->rng, 1, 3);
-    switch (mm_rng_below(&play->rng, 26)) {
+    if (mm_rng_chance(&play->rng, 1, 5)) {
+        random_building_order(play, player, seq, units, count, queued);
+        return;
+    }
+    switch (mm_rng_below(&play->rng, 27)) {
+    case 26:
+        fixture_wander(&play->inputs, player, seq, units, count,
+                       (uint32_t)mm_rng_below(&play->rng, 10), queued);
+        break;
     case 0:
         fixture_stop(&play->inputs, player, seq, units, count);
         break;
@@ -95,8 +216,7 @@ static void random_command(struct play *play)
         fixture_command(&play->inputs, player, seq, units, count);
         break;
     case 2:
-        fixture_move(&play->inputs, player, seq, units, count, to.q, to.r, false)->order_case =
-            MMORTS__WORLD__COMMAND__ORDER_PATROL;
+        random_patrol(play, player, seq, units, count);
         break;
     case 3:
         fixture_move(&play->inputs, player, seq, units, count, to.q, to.r, false)->move->target =
@@ -150,6 +270,9 @@ static void random_inputs(struct play *play)
                       (uint32_t)mm_rng_below(&play->rng, PLAYERS + 2),
                       (uint32_t)mm_rng_below(&play->rng, 6), at.q, at.r);
     }
+    random_settlements(play);
+    if (mm_rng_chance(&play->rng, 1, 30))
+        random_change(play);
     if (mm_rng_chance(&play->rng, 1, 60)) {
         struct world_entity_view view = {.id = 12345};
         world_entity_at_slot(play->world, (uint32_t)mm_rng_below(&play->rng, 400), &view);
@@ -262,6 +385,7 @@ static void count_results(struct play *play)
         if (play->inputs.items[i]->input_case == MMORTS__WORLD__INPUT__INPUT_COMMAND)
             cr_assert(!result->applied ||
                       result->reason == MMORTS__WORLD__COMMAND_REASON__COMMAND_OK);
+        play->billed += result->applied && result->bill != 0;
     }
 }
 
@@ -272,6 +396,10 @@ static void check_events(struct play *play)
     for (size_t i = 0; i < world->events.count; i++) {
         const struct world_event *event = &world->events.items[i];
         cr_assert(event->entity > 0 && event->entity < world->ecs.slot_end);
+        if (event->kind == MMORTS__FRAME__EVENT_KIND__EVENT_BUILT) {
+            play->built++;
+            continue;
+        }
         cr_assert(event->other > 0 && event->other < world->ecs.slot_end);
         cr_assert_neq(event->entity, event->other);
         if (event->kind == MMORTS__FRAME__EVENT_KIND__EVENT_ATTACK) {
@@ -343,6 +471,76 @@ static void check_goods(const struct play *play, const struct goods *before)
     goods_free(&after);
 }
 
+// What was paid for buildings: lying in sites, and given back.
+struct money {
+    uint64_t in_sites, refunded;
+};
+
+static struct money count_money(const struct world *world)
+{
+    struct money money = {0};
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        const struct world_site *site = WORLD_GET(&world->ecs, WORLD_SITE, world_site, slot);
+        for (int item = 0; site && item < WORLD_ITEMS_MAX; item++)
+            money.in_sites += site->paid[item];
+    }
+    for (size_t e = 0; e < world->empires.count; e++)
+        for (int item = 0; item < WORLD_ITEMS_MAX; item++)
+            money.refunded += world->empires.items[e].refunds[item];
+    return money;
+}
+
+static uint64_t bill_sum(const struct world_bill_view *bill)
+{
+    uint64_t sum = 0;
+    for (int item = 0; item < WORLD_ITEMS_MAX; item++)
+        sum += bill->cost[item];
+    return sum;
+}
+
+// What comes of the tick's settlements: paid for a site, or at once given back.
+static struct money settled(const struct play *play, const struct world_bill_view *bills,
+                            size_t bill_count)
+{
+    struct money money = {0};
+    for (size_t i = 0; i < play->inputs.count; i++) {
+        const world_input *input = play->inputs.items[i];
+        const struct world_result *result = &play->inputs.results[i];
+        if (input->input_case != MMORTS__WORLD__INPUT__INPUT_SETTLEMENT || !result->applied ||
+            !input->settlement->paid)
+            continue;
+        for (size_t b = 0; b < bill_count; b++)
+            if (bills[b].number == result->bill)
+                *(result->reason == 0 ? &money.in_sites : &money.refunded) += bill_sum(&bills[b]);
+    }
+    return money;
+}
+
+// A paid bill is a site or comes back, whole; what a site leaves behind is at most what it took.
+static void check_money(const struct play *play, const struct money *before,
+                        const struct world_bill_view *bills, size_t bill_count)
+{
+    struct money after = count_money(play->world), paid = settled(play, bills, bill_count);
+    uint64_t back = after.refunded - before->refunded;
+    uint64_t gone = before->in_sites + paid.in_sites - after.in_sites;
+    cr_assert(after.refunded >= before->refunded && back >= paid.refunded &&
+                  back - paid.refunded <= gone,
+              "tick %llu: %llu came back, of %llu", (unsigned long long)world_tick(play->world),
+              (unsigned long long)back, (unsigned long long)(gone + paid.refunded));
+}
+
+static size_t open_bills(const struct world *world, struct world_bill_view *bills, size_t most)
+{
+    size_t count = 0;
+    uint64_t cursor = 0;
+    while (count < most && world_next_bill(world, &cursor, &bills[count]))
+        count++;
+    return count;
+}
+
+static unsigned bills_settled, buildings_complete;
+
 // Plays `ticks` and returns the last hash. The shadow gets only what was applied, and every now
 // and then is replaced by a saved and loaded copy: it must not be told apart.
 static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned ticks, bool check)
@@ -362,8 +560,12 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
     for (unsigned i = 0; i < ticks; i++) {
         random_inputs(&play);
         struct goods before = count_goods(play.world);
+        struct money money = count_money(play.world);
+        struct world_bill_view bills[PLAYERS * WORLD_BILLS_PER_PLAYER_MAX];
+        size_t bill_count = open_bills(play.world, bills, sizeof bills / sizeof bills[0]);
         fixture_step(play.world, &play.inputs);
         check_goods(&play, &before);
+        check_money(&play, &money, bills, bill_count);
         goods_free(&before);
         count_results(&play);
         check_events(&play);
@@ -392,6 +594,8 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
                       play.strikes > 20 && play.deaths > 0,
                   "%u strikes, %u deaths", play.strikes, play.deaths);
         cr_assert_gt(play.cuts, ticks / 40);
+        bills_settled += play.billed;
+        buildings_complete += play.built;
     }
     fixture_inputs_free(&play.inputs);
     world_cut_free(play.cut);
@@ -404,15 +608,17 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
 
 Test(world_property, random_play_keeps_every_invariant, .timeout = 120)
 {
-    struct world_rules *rules = fixture_rules();
+    struct world_rules *rules = quick_rules();
     for (uint64_t seed = 1; seed <= 8; seed++)
         play_on(rules, seed, 2000, true);
+    cr_assert(bills_settled > 100 && buildings_complete > 10, "%u bills, %u buildings",
+              bills_settled, buildings_complete);
     free(rules);
 }
 
 Test(world_property, several_units_on_a_hex, .timeout = 60)
 {
-    struct world_rules *rules = fixture_rules();
+    struct world_rules *rules = quick_rules();
     rules->movement.units_per_hex = 3;
     play_on(rules, 11, 1500, true);
     free(rules);
@@ -420,7 +626,7 @@ Test(world_property, several_units_on_a_hex, .timeout = 60)
 
 Test(world_property, a_small_budget_for_paths, .timeout = 60)
 {
-    struct world_rules *rules = fixture_rules();
+    struct world_rules *rules = quick_rules();
     rules->movement.path_nodes_per_tick = 100;
     rules->movement.path_nodes_per_search = 400;
     play_on(rules, 12, 1500, true);
@@ -429,7 +635,7 @@ Test(world_property, a_small_budget_for_paths, .timeout = 60)
 
 Test(world_property, few_spawn_keys_are_kept, .timeout = 60)
 {
-    struct world_rules *rules = fixture_rules();
+    struct world_rules *rules = quick_rules();
     rules->spawn_keys_kept = 5;
     play_on(rules, 13, 1500, true);
     free(rules);
@@ -437,7 +643,7 @@ Test(world_property, few_spawn_keys_are_kept, .timeout = 60)
 
 Test(world_property, the_same_play_twice_is_the_same, .timeout = 60)
 {
-    struct world_rules *rules = fixture_rules();
+    struct world_rules *rules = quick_rules();
     cr_assert_eq(play_on(rules, 21, 1500, false), play_on(rules, 21, 1500, false));
     cr_assert_neq(play_on(rules, 21, 300, false), play_on(rules, 22, 300, false));
     free(rules);
@@ -448,7 +654,7 @@ Test(world_property, the_same_play_twice_is_the_same, .timeout = 60)
 // Whatever the crowd, every order comes to its end: nobody waits for ever for somebody else.
 Test(world_property, every_march_ends, .timeout = 120)
 {
-    struct world_rules *rules = fixture_rules();
+    struct world_rules *rules = quick_rules();
     fixture_peace(rules);
     for (uint64_t seed = 31; seed <= 36; seed++) {
         struct play play = {.world = fixture_world(rules, seed)};

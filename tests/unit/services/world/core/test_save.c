@@ -139,6 +139,13 @@ Test(rules, types_keep_their_meaning_by_name)
     memmove(&rules->types[1], &rules->types[0], rules->type_count * sizeof rules->types[0]);
     rules->types[0] = (struct world_type){.name = "wolf", .kind = 4, .health_max = 5};
     rules->type_count++;
+    for (uint32_t i = 0; i < rules->type_count; i++)
+        rules->types[i].builds[0] <<= 1;
+    // The items the other way round.
+    char wood[WORLD_NAME_BYTES];
+    memcpy(wood, rules->items[0], sizeof wood);
+    memcpy(rules->items[0], rules->items[1], sizeof wood);
+    memcpy(rules->items[1], wood, sizeof wood);
     for (uint32_t i = 0; i < rules->start_count; i++)
         rules->start[i].type++;
     for (uint32_t i = 0; i < rules->map.scatter_count; i++)
@@ -176,7 +183,7 @@ Test(rules, what_is_in_use_cannot_go)
     uint64_t hash = world_state_hash(world);
     char problem[128];
     *other = *rules;
-    memcpy(other->types[2].name, "skout", 6);
+    memcpy(other->types[world_rules_type(rules, "scout")].name, "skout", 6);
     cr_assert_eq(world_change_rules(world, other, problem, sizeof problem), MM_FAILED_PRECONDITION);
     cr_assert(strstr(problem, "scout"), "%s", problem);
     *other = *rules;
