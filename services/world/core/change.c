@@ -234,6 +234,7 @@ enum mm_err world_change_rules(struct world *world, const struct world_rules *ru
     world->ecs.entities_max = rules->entities_max;
     world_derive(world);
     world_map_rebuild_regions(&world->map);
+    world_ways_forget(world);
     start_again(world);
     world_ecs_settle(&world->ecs);
     world_ecs_begin(&world->ecs);

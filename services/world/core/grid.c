@@ -14,6 +14,7 @@ void world_grid_free(struct world_grid *grid)
     mm_free(grid->cells);
     mm_free(grid->next);
     mm_free(grid->in_chunk);
+    mm_free(grid->barred_version);
     memset(grid, 0, sizeof *grid);
 }
 
@@ -35,7 +36,8 @@ enum mm_err world_grid_reserve(struct world_grid *grid, const struct world_map *
         size_t old_cells = old * map->tiling.cells, cells = chunks * map->tiling.cells;
         if (!grow((void **)&grid->cells, old_cells * sizeof *grid->cells,
                   cells * sizeof *grid->cells) ||
-            !grow((void **)&grid->in_chunk, old * 4, chunks * 4))
+            !grow((void **)&grid->in_chunk, old * 4, chunks * 4) ||
+            !grow((void **)&grid->barred_version, old * 4, chunks * 4))
             return MM_RESOURCE_EXHAUSTED;
         grid->chunk_capacity = (uint32_t)chunks;
         grid->cell_capacity = (uint32_t)cells;
@@ -59,8 +61,10 @@ void world_grid_insert(struct world_grid *grid, const struct world_map *map, uin
     *link = slot;
     if (counts_as & WORLD_ON_UNIT)
         grid->cells[cell].units++;
-    if (counts_as & WORLD_ON_BLOCKER)
+    if (counts_as & WORLD_ON_BLOCKER) {
         grid->cells[cell].blockers++;
+        grid->barred_version[cell / map->tiling.cells]++;
+    }
     grid->in_chunk[cell / map->tiling.cells]++;
 }
 
@@ -76,8 +80,10 @@ void world_grid_remove(struct world_grid *grid, const struct world_map *map, uin
     grid->next[slot] = 0;
     if (counts_as & WORLD_ON_UNIT)
         grid->cells[cell].units--;
-    if (counts_as & WORLD_ON_BLOCKER)
+    if (counts_as & WORLD_ON_BLOCKER) {
         grid->cells[cell].blockers--;
+        grid->barred_version[cell / map->tiling.cells]++;
+    }
     grid->in_chunk[cell / map->tiling.cells]--;
 }
 

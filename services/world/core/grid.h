@@ -27,6 +27,7 @@ struct world_grid {
     struct world_grid_cell *cells; // by cell
     uint32_t *next;                // by slot
     uint32_t *in_chunk;            // by chunk: how many entities
+    uint32_t *barred_version;      // by chunk: counts up when who lets nobody pass comes or goes
 };
 
 void world_grid_init(struct world_grid *grid);

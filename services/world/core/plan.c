@@ -2,10 +2,6 @@
 
 #include <string.h>
 
-// Units this near to the one that looks for a way around count as obstacles; farther ones will
-// have moved by then.
-#define AVOID_RADIUS 3
-
 void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal)
 {
     bool moving = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot) != NULL;
@@ -55,50 +51,12 @@ uint32_t world_step_ticks(const struct world *world, uint32_t slot, uint32_t cel
     return ticks > 0 ? ticks : 1;
 }
 
-struct cost {
-    const struct world *world;
-    struct hex_axial from, goal;
-    bool avoid;
-};
-
-static uint32_t cost_of(void *ctx, struct hex_axial at)
-{
-    const struct cost *cost = ctx;
-    const struct world *world = cost->world;
-    uint32_t cell = world_map_cell(&world->map, at);
-    if (cell == WORLD_CELL_NONE || world->grid.cells[cell].blockers > 0)
-        return 0;
-    if (cost->avoid && world->grid.cells[cell].units >= world->rules.movement.units_per_hex &&
-        hex_distance(at, cost->from) <= AVOID_RADIUS && !hex_equal(at, cost->goal))
-        return 0;
-    return world->move_cost_percent[world->map.terrain[cell]];
-}
-
 static void route_set(struct world_route *route, const uint8_t *steps, size_t count)
 {
     memset(route->packed, 0, sizeof route->packed);
     for (size_t i = 0; i < count; i++)
         route->packed[i / 2] |= (uint8_t)(steps[i] << (i % 2 * 4));
     route->steps = (uint16_t)count;
-}
-
-static bool search(struct world *world, const struct world_place *place,
-                   const struct world_route *route, bool avoid, struct hex_path_result *result)
-{
-    struct hex_axial from = {place->q, place->r}, goal = {route->goal_q, route->goal_r};
-    struct cost cost = {world, from, goal, avoid};
-    struct hex_path_request request = {
-        .from = from,
-        .to = goal,
-        .cost = cost_of,
-        .cost_ctx = &cost,
-        .cost_min = world->cost_min,
-        .nodes_max = world->rules.movement.path_nodes_per_search,
-        .partial = true,
-    };
-    enum mm_err err =
-        hex_path_find(world->paths, &request, world->search_steps, WORLD_SEARCH_STEPS_MAX, result);
-    return err == MM_OK && result->steps > 0;
 }
 
 // Returns what it cost, in hexes looked at.
@@ -116,16 +74,18 @@ static uint32_t plan(struct world *world, uint32_t slot)
     } else {
         mover->replans++;
     }
-    struct hex_path_result result = {0};
+    struct world_way way = {0};
+    struct world_way_request request = {from, goal, world->rules.movement.path_nodes_per_search,
+                                        mover->avoid != 0, true};
     if (distance == 0 || mover->replans > world->rules.movement.replans_max ||
-        !search(world, place, route, mover->avoid != 0, &result)) {
+        !world_way_find(world, &request, &way)) {
         mover->phase = WORLD_MOVE_ARRIVED;
         mover->due = 0;
-        return result.nodes + 1;
+        return way.work + 1;
     }
-    size_t steps = result.steps < WORLD_ROUTE_STEPS_MAX ? result.steps : WORLD_ROUTE_STEPS_MAX;
+    uint32_t steps = way.steps < WORLD_ROUTE_STEPS_MAX ? way.steps : WORLD_ROUTE_STEPS_MAX;
     route_set(route, world->search_steps, steps);
-    route->complete = result.complete && steps == result.steps;
+    route->complete = way.complete && steps == way.steps;
     mover->phase = WORLD_MOVE_WALKING;
     mover->next = 0;
     mover->avoid = 0;
@@ -133,7 +93,7 @@ static uint32_t plan(struct world *world, uint32_t slot)
     MM_CHECK(cell != WORLD_CELL_NONE);
     // Possibly now: who was on its way gets new orders in the middle of a step and keeps its pace.
     mover->due = mover->since + world_step_ticks(world, slot, cell);
-    return result.nodes + 1;
+    return way.work + 1;
 }
 
 // First come, first served, as far as this tick's budget goes.

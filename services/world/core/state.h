@@ -8,6 +8,7 @@
 #include "libcommon/base/strmap.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/hex/path.h"
+#include "libcommon/hex/route.h"
 #include "services/world/core/ecs.h"
 #include "services/world/core/grid.h"
 #include "services/world/core/map.h"
@@ -147,7 +148,7 @@ struct world {
     struct mm_id_key entity_key;
     struct mm_id_key empire_key;
     uint8_t move_cost_percent[WORLD_TERRAINS_MAX];
-    uint32_t cost_min;
+    uint32_t cost_min, cost_unit; // of the terrains: the least cost, and what divides them all
 
     // --- of this tick ----------------------------------------------------------------------------
     uint32_t empires_before; // those founded in this tick come after
@@ -173,6 +174,7 @@ struct world {
 
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
+    struct hex_route *routes; // NULL: the chunks are too large for overlays
     uint8_t *search_steps;    // WORLD_SEARCH_STEPS_MAX
     struct mm_arena *scratch; // within one function
     uint64_t *due;            // bit per slot, all clear between systems
@@ -275,6 +277,30 @@ uint32_t world_step_ticks(const struct world *world, uint32_t slot, uint32_t cel
 void world_system_orders(struct world *world);
 void world_system_plan(struct world *world);
 void world_system_move(struct world *world);
+
+// --- ways.c --------------------------------------------------------------------------------------
+
+struct world_way_request {
+    struct hex_axial from, to;
+    uint32_t work_max; // the search gives up then
+    bool avoid;        // around the units that stand near `from`
+    bool partial;      // a way that only leads nearer will do
+};
+
+struct world_way {
+    uint32_t steps; // in world->search_steps; a far way's first ones
+    uint32_t work;  // in hexes looked at
+    bool complete;  // they lead to the goal
+};
+
+// RESOURCE_EXHAUSTED: out of memory. The map's tiling is known.
+enum mm_err MM_MUST_USE world_ways_init(struct world *world);
+void world_ways_free(struct world *world);
+// The costs of terrains changed.
+void world_ways_forget(struct world *world);
+// False: no step leads nearer.
+bool world_way_find(struct world *world, const struct world_way_request *request,
+                    struct world_way *way);
 
 // --- combat.c ------------------------------------------------------------------------------------
 

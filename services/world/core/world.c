@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_WINDOW_BITS 8 // 256 x 256 hexes; a longer way is found in pieces
-
 // --- the order of a tick -------------------------------------------------------------------------
 
 #define HAS(name)  WORLD_BIT(WORLD_##name)
@@ -113,6 +111,16 @@ void world_set_workers(struct world *world, const struct world_workers *workers)
 
 // --- life ----------------------------------------------------------------------------------------
 
+static uint32_t common_divisor(uint32_t a, uint32_t b)
+{
+    while (b != 0) {
+        uint32_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 void world_derive(struct world *world)
 {
     struct {
@@ -126,12 +134,16 @@ void world_derive(struct world *world)
     mm_id_key_init(&world->empire_key, &key, sizeof key);
     memset(world->move_cost_percent, 0, sizeof world->move_cost_percent);
     world->cost_min = HEX_PATH_COST_MAX;
+    world->cost_unit = 0;
     for (uint32_t i = 0; i < world->rules.terrain_count; i++) {
         uint32_t cost = world->rules.terrains[i].move_cost_percent;
         world->move_cost_percent[i] = (uint8_t)cost;
         if (cost > 0 && cost < world->cost_min)
             world->cost_min = cost;
+        world->cost_unit = common_divisor(world->cost_unit, cost);
     }
+    if (world->cost_unit == 0)
+        world->cost_unit = 1; // nothing is passable
     world->sight_max = world->alert_max = 0;
     for (uint32_t i = 0; i < world->rules.type_count; i++) {
         const struct world_type *type = &world->rules.types[i];
@@ -181,13 +193,11 @@ struct world *world_alloc(const struct world_rules *rules)
     world->slot_of_serial = mm_idmap_new(WORLD_ENTITIES_MAX);
     // One place more than there are keys: the new one goes in after the old one went out.
     world->spawn_of_key = mm_strmap_new(WORLD_SPAWN_KEYS_MAX);
-    world->paths = hex_path_workspace_new(PATH_WINDOW_BITS);
-    world->search_steps = mm_malloc(WORLD_SEARCH_STEPS_MAX);
-    bool sound =
-        world->player_of_id && world->slot_of_serial && world->spawn_of_key && world->paths &&
-        world->search_steps && world_ecs_init(&world->ecs, rules->entities_max) == MM_OK &&
-        world_map_init(&world->map, (int32_t)rules->map.chunk_radius, world->move_cost_percent) ==
-            MM_OK;
+    bool sound = world->player_of_id && world->slot_of_serial && world->spawn_of_key &&
+                 world_ecs_init(&world->ecs, rules->entities_max) == MM_OK &&
+                 world_map_init(&world->map, (int32_t)rules->map.chunk_radius,
+                                world->move_cost_percent) == MM_OK &&
+                 world_ways_init(world) == MM_OK;
     if (!sound) {
         world_free(world);
         return NULL;
@@ -228,8 +238,7 @@ void world_free(struct world *world)
     if (!world)
         return;
     mm_free(world->due);
-    mm_free(world->search_steps);
-    hex_path_workspace_free(world->paths);
+    world_ways_free(world);
     mm_strmap_free(world->spawn_of_key);
     mm_idmap_free(world->slot_of_serial);
     mm_idmap_free(world->player_of_id);

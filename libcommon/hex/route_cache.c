@@ -1,0 +1,149 @@
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+#include "libcommon/hex/path.h"
+#include "libcommon/hex/route_internal.h"
+#include <string.h>
+
+static struct hex_overlay *overlay_at(const struct hex_route *route, uint32_t slot)
+{
+    uint8_t *block = route->blocks[slot / ROUTE_BLOCK];
+    return (struct hex_overlay *)(void *)(block + slot % ROUTE_BLOCK * route->overlay_bytes);
+}
+
+struct hex_route *hex_route_new(const struct hex_tiling *tiling, uint32_t overlays_max)
+{
+    struct hex_route *route = mm_calloc(1, sizeof *route);
+    if (!route)
+        return NULL;
+    route->overlays_max = overlays_max;
+    mm_vec_init(&route->trail, (size_t)overlays_max * HEX_OVERLAY_NODES_MAX);
+    bool sound = hex_overlay_shape_init(&route->shape, tiling) == MM_OK;
+    if (sound) {
+        route->overlay_bytes = hex_overlay_bytes(&route->shape);
+        route->scratch = mm_calloc_aligned(16, hex_overlay_scratch_bytes(&route->shape));
+        route->slots = mm_calloc(overlays_max, sizeof *route->slots);
+        route->blocks = mm_calloc(overlays_max / ROUTE_BLOCK + 1, sizeof *route->blocks);
+        route->visits = mm_calloc(overlays_max, sizeof *route->visits);
+        route->heap = mm_calloc(overlays_max, sizeof *route->heap);
+    }
+    if (!sound || !route->scratch || !route->slots || !route->blocks || !route->visits ||
+        !route->heap) {
+        hex_route_free(route);
+        return NULL;
+    }
+    return route;
+}
+
+void hex_route_free(struct hex_route *route)
+{
+    if (!route)
+        return;
+    hex_overlay_shape_free(&route->shape);
+    for (uint32_t i = 0; i < route->block_count; i++)
+        mm_free(route->blocks[i]);
+    mm_vec_free(&route->trail);
+    mm_free(route->heap);
+    mm_free(route->visits);
+    mm_free(route->blocks);
+    mm_free(route->slots);
+    mm_free(route->scratch);
+    mm_free(route->chunks);
+    mm_free(route);
+}
+
+void hex_route_clear(struct hex_route *route)
+{
+    route->slot_count = route->clock_hand = 0;
+    if (route->chunks)
+        memset(route->chunks, 0, route->chunk_capacity * sizeof *route->chunks);
+}
+
+size_t hex_route_memory_bytes(const struct hex_route *route)
+{
+    size_t each = sizeof *route->slots + sizeof *route->visits + sizeof *route->heap;
+    return sizeof *route + hex_overlay_scratch_bytes(&route->shape) +
+           (size_t)route->shape.tiling.cells * route->shape.lanes * sizeof(int16_t) +
+           route->overlays_max * each +
+           (size_t)route->block_count * ROUTE_BLOCK * route->overlay_bytes +
+           route->chunk_capacity * sizeof *route->chunks;
+}
+
+bool route_reserve_chunks(struct hex_route *route, uint32_t chunk_count)
+{
+    if (chunk_count <= route->chunk_capacity)
+        return true;
+    uint32_t capacity = chunk_count + chunk_count / 2 + 64;
+    struct route_chunk *chunks = mm_realloc(route->chunks, capacity * sizeof *chunks);
+    if (!chunks)
+        return false;
+    memset(chunks + route->chunk_capacity, 0, (capacity - route->chunk_capacity) * sizeof *chunks);
+    route->chunks = chunks;
+    route->chunk_capacity = capacity;
+    return true;
+}
+
+// A slot for another overlay: a new one, or that of one which no search needed for the longest
+// time, roughly. False: there is none.
+static bool slot_take(struct hex_route *route, uint32_t *slot_out)
+{
+    if (route->slot_count < route->overlays_max) {
+        if (route->slot_count == route->block_count * ROUTE_BLOCK) {
+            uint8_t *block = mm_calloc_aligned(64, ROUTE_BLOCK * route->overlay_bytes);
+            if (!block)
+                return false;
+            route->blocks[route->block_count++] = block;
+        }
+        *slot_out = route->slot_count++;
+        return true;
+    }
+    uint32_t oldest = ROUTE_NO_VISIT;
+    // A few are looked at, in turn.
+    for (uint32_t i = 0; i < route->slot_count && (i < 8 || oldest == ROUTE_NO_VISIT); i++) {
+        uint32_t slot = route->clock_hand++ % route->slot_count;
+        if (route->slots[slot].search != route->search &&
+            (oldest == ROUTE_NO_VISIT || route->slots[slot].search < route->slots[oldest].search))
+            oldest = slot;
+    }
+    if (oldest == ROUTE_NO_VISIT)
+        return false;
+    route->chunks[route->slots[oldest].chunk].slot = 0;
+    *slot_out = oldest;
+    return true;
+}
+
+struct hex_overlay *route_overlay(struct hex_route *route, uint32_t chunk, uint32_t *slot_out)
+{
+    const struct hex_route_map *map = route->map;
+    struct route_chunk *known = &route->chunks[chunk];
+    if (known->slot == 0) {
+        uint32_t slot;
+        if (!slot_take(route, &slot))
+            return NULL;
+        known->slot = slot + 1;
+        route->slots[slot] = (struct route_slot){.chunk = chunk, .version = ~map->versions[chunk]};
+    }
+    *slot_out = known->slot - 1;
+    struct route_slot *slot = &route->slots[*slot_out];
+    struct hex_overlay *overlay = overlay_at(route, *slot_out);
+    slot->search = route->search;
+    if (slot->version == map->versions[chunk])
+        return overlay;
+    uint16_t costs[HEX_OVERLAY_CELLS_MAX];
+    map->costs(map->ctx, chunk, costs);
+    for (uint32_t cell = 0; cell < route->shape.tiling.cells; cell++) {
+        uint32_t cost = costs[cell] / map->cost_unit;
+        costs[cell] = (uint16_t)(cost < HEX_PATH_COST_MAX ? cost : HEX_PATH_COST_MAX);
+    }
+    hex_overlay_set_costs(&route->shape, costs, overlay);
+    slot->version = map->versions[chunk];
+    slot->built = false;
+    return overlay;
+}
+
+void route_build(struct hex_route *route, uint32_t slot)
+{
+    if (route->slots[slot].built)
+        return;
+    hex_overlay_build(&route->shape, route->scratch, overlay_at(route, slot));
+    route->slots[slot].built = true;
+}

@@ -1,0 +1,168 @@
+#include "services/world/core/state.h"
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/hex/overlay.h"
+
+// Ways for units: near ones hex by hex, with everything that stands in the way at this moment; far
+// ones over the borders of chunks, around terrain and whatever bars a hex, but through units, which
+// will have moved by then.
+
+// From this distance on a way is a far one.
+#define FAR_HEXES 32
+// A far way costs at most so much more than a cheapest one. It is planned in pieces, and each piece
+// may add as much to what is left; two or three pieces stay within one per cent.
+#define SLACK_PERMILLE 4
+// Units this near to the one that looks for a way around count as obstacles; farther ones will
+// have moved by then.
+#define AVOID_RADIUS 3
+// So many chunks are known at most (16 KiB each); more than a search within its bounds comes to.
+#define OVERLAYS_MAX 4096
+
+enum mm_err world_ways_init(struct world *world)
+{
+    world->paths = hex_path_workspace_new(WORLD_PATH_WINDOW_BITS);
+    world->search_steps = mm_malloc(WORLD_SEARCH_STEPS_MAX);
+    if (!world->paths || !world->search_steps)
+        return MM_RESOURCE_EXHAUSTED;
+    // Larger chunks have no overlays: all their ways are searched hex by hex.
+    if (world->map.tiling.radius > HEX_OVERLAY_RADIUS_MAX)
+        return MM_OK;
+    world->routes = hex_route_new(&world->map.tiling, OVERLAYS_MAX);
+    return world->routes ? MM_OK : MM_RESOURCE_EXHAUSTED;
+}
+
+void world_ways_free(struct world *world)
+{
+    mm_free(world->search_steps);
+    hex_path_workspace_free(world->paths);
+    hex_route_free(world->routes);
+}
+
+void world_ways_forget(struct world *world)
+{
+    if (world->routes)
+        hex_route_clear(world->routes);
+}
+
+// --- near ----------------------------------------------------------------------------------------
+
+struct cost {
+    const struct world *world;
+    struct hex_axial from, goal;
+    bool avoid;
+};
+
+static uint32_t cost_of(void *ctx, struct hex_axial at)
+{
+    const struct cost *cost = ctx;
+    const struct world *world = cost->world;
+    uint32_t cell = world_map_cell(&world->map, at);
+    if (cell == WORLD_CELL_NONE || world->grid.cells[cell].blockers > 0)
+        return 0;
+    if (cost->avoid && world->grid.cells[cell].units >= world->rules.movement.units_per_hex &&
+        hex_distance(at, cost->from) <= AVOID_RADIUS && !hex_equal(at, cost->goal))
+        return 0;
+    return world->move_cost_percent[world->map.terrain[cell]];
+}
+
+static bool find_near(struct world *world, const struct world_way_request *request,
+                      struct world_way *way)
+{
+    struct cost cost = {world, request->from, request->to, request->avoid};
+    struct hex_path_request path = {
+        .from = request->from,
+        .to = request->to,
+        .cost = cost_of,
+        .cost_ctx = &cost,
+        .cost_min = world->cost_min,
+        .nodes_max = request->work_max,
+        .partial = request->partial,
+    };
+    struct hex_path_result result;
+    enum mm_err err =
+        hex_path_find(world->paths, &path, world->search_steps, WORLD_SEARCH_STEPS_MAX, &result);
+    way->work += result.nodes;
+    way->steps = err == MM_OK ? (uint32_t)result.steps : 0;
+    way->complete = result.complete;
+    return way->steps > 0;
+}
+
+// --- far -----------------------------------------------------------------------------------------
+
+static void chunk_costs(void *ctx, uint32_t chunk, uint16_t *cell_cost_out)
+{
+    const struct world *world = ctx;
+    uint32_t cells = world->map.tiling.cells, first = chunk * cells;
+    for (uint32_t i = 0; i < cells; i++)
+        cell_cost_out[i] = world->grid.cells[first + i].blockers > 0
+                               ? 0
+                               : world->move_cost_percent[world->map.terrain[first + i]];
+}
+
+static enum mm_err route(struct world *world, uint32_t from, uint32_t to, uint32_t work_max,
+                         struct world_way *way)
+{
+    struct hex_route_map map = {
+        .chunks = world->map.chunks,
+        .neighbors = (const uint32_t(*)[6])world->map.neighbors,
+        .versions = world->grid.barred_version,
+        .chunk_count = world->map.chunk_count,
+        .cost_min = world->cost_min,
+        .cost_unit = world->cost_unit,
+        .costs = chunk_costs,
+        .ctx = world,
+    };
+    uint32_t cells = world->map.tiling.cells;
+    struct hex_route_request request = {
+        .from = {from / cells, from % cells},
+        .to = {to / cells, to % cells},
+        .slack_permille = SLACK_PERMILLE,
+        .work_max = work_max,
+    };
+    struct hex_route_result result;
+    enum mm_err err = hex_route_find(world->routes, &map, &request, world->search_steps,
+                                     WORLD_ROUTE_STEPS_MAX, &result);
+    way->work += result.work;
+    way->steps = (uint32_t)result.steps;
+    way->complete = result.complete;
+    return err;
+}
+
+// Where a far way to a hex that nobody can step onto leads: next to it.
+static uint32_t beside(const struct world *world, uint32_t cell)
+{
+    for (unsigned d = 0; d < HEX_DIRECTIONS; d++) {
+        uint32_t next = world_map_step(&world->map, cell, d);
+        if (next != WORLD_CELL_NONE && world_map_passable(&world->map, next) &&
+            world->grid.cells[next].blockers == 0)
+            return next;
+    }
+    return WORLD_CELL_NONE;
+}
+
+// False: it has to be searched hex by hex.
+static bool find_far(struct world *world, const struct world_way_request *request,
+                     struct world_way *way)
+{
+    uint32_t from = world_map_cell(&world->map, request->from);
+    uint32_t to = world_map_cell(&world->map, request->to);
+    if (from == WORLD_CELL_NONE || to == WORLD_CELL_NONE)
+        return false;
+    bool barred = world->grid.cells[to].blockers > 0 || !world_map_passable(&world->map, to);
+    if (barred)
+        to = beside(world, to);
+    if (to == WORLD_CELL_NONE || from / world->map.tiling.cells == to / world->map.tiling.cells)
+        return false;
+    enum mm_err err = route(world, from, to, request->work_max, way);
+    way->complete &= !barred;
+    return (err == MM_OK || err == MM_RESOURCE_EXHAUSTED) && way->steps > 0;
+}
+
+bool world_way_find(struct world *world, const struct world_way_request *request,
+                    struct world_way *way)
+{
+    *way = (struct world_way){0};
+    bool far = world->routes && !request->avoid && request->partial &&
+               hex_distance(request->from, request->to) >= FAR_HEXES;
+    return (far && find_far(world, request, way)) || find_near(world, request, way);
+}

@@ -1,0 +1,284 @@
+// Far ways: over generated land, around what bars them, and the same whatever is in the caches.
+
+#include "libcommon/hex/overlay.h"
+#include "services/world/core/state.h"
+#include "tests/support/world_fixture.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OK MMORTS__WORLD__COMMAND_REASON__COMMAND_OK
+
+struct scene {
+    struct world *world;
+    struct fixture_inputs inputs;
+    uint64_t seq;
+};
+
+static void scene_open(struct scene *scene, const struct world_rules *rules, uint64_t seed,
+                       int32_t grow)
+{
+    scene->world = fixture_world(rules, seed);
+    scene->seq = 0;
+    fixture_inputs_init(&scene->inputs, 64);
+    fixture_found(scene->world, 1);
+    cr_assert_eq(world_reserve_entities(scene->world, 20000), MM_OK);
+    cr_assert_eq(world_grow(scene->world, (struct hex_chunk){0, 0}, grow), MM_OK);
+    world_ecs_settle(&scene->world->ecs);
+}
+
+static void scene_close(struct scene *scene)
+{
+    char problem[128];
+    cr_assert_eq(world_verify(scene->world, problem, sizeof problem), MM_OK, "%s", problem);
+    cr_assert_eq(world_state_hash(scene->world), world_state_hash_full(scene->world));
+    fixture_inputs_free(&scene->inputs);
+    world_free(scene->world);
+}
+
+static uint64_t spawn(struct scene *scene, const char *type, int32_t q, int32_t r)
+{
+    char key[32];
+    snprintf(key, sizeof key, "s%llu", (unsigned long long)++scene->seq);
+    fixture_inputs_clear(&scene->inputs);
+    fixture_spawn(&scene->inputs, key, type, 1, 1, q, r);
+    fixture_step(scene->world, &scene->inputs);
+    cr_assert_eq(scene->inputs.results[0].err, MM_OK, "%s", scene->inputs.results[0].message);
+    return scene->inputs.results[0].entities[0];
+}
+
+static uint32_t march(struct scene *scene, const uint64_t *units, size_t count, int32_t q,
+                      int32_t r)
+{
+    fixture_inputs_clear(&scene->inputs);
+    fixture_move(&scene->inputs, 1, ++scene->seq, units, count, q, r, false);
+    fixture_step(scene->world, &scene->inputs);
+    return scene->inputs.results[0].reason;
+}
+
+static struct hex_axial where(const struct scene *scene, uint64_t id)
+{
+    struct world_entity_view view;
+    cr_assert(world_find_entity(scene->world, id, &view));
+    return view.at;
+}
+
+static unsigned until_still(struct scene *scene, unsigned ticks_max)
+{
+    unsigned ticks = 0;
+    for (; ticks < ticks_max && world_mover_count(scene->world) > 0; ticks++)
+        fixture_run(scene->world, 1);
+    cr_assert_eq(world_mover_count(scene->world), 0);
+    return ticks;
+}
+
+// The nearest hex to a place where a unit can stand and to which the home has a way.
+static struct hex_axial reachable(const struct world *world, int32_t q, int32_t r)
+{
+    uint32_t home = world_map_cell(&world->map, (struct hex_axial){4, 0});
+    uint32_t cell = world_nearest_free(world, (struct hex_axial){q, r}, WORLD_SPAWN_RADIUS_MAX,
+                                       WORLD_ON_UNIT, home);
+    cr_assert_neq(cell, WORLD_CELL_NONE);
+    return world_map_hex(&world->map, cell);
+}
+
+static struct world_way way_of(struct world *world, struct hex_axial from, struct hex_axial to)
+{
+    struct world_way_request request = {from, to, 65536, false, true};
+    struct world_way way;
+    cr_assert(world_way_find(world, &request, &way));
+    return way;
+}
+
+Test(ways, far_marches_over_generated_land_end_at_their_goals)
+{
+    struct world_rules *rules = fixture_rules();
+    fixture_peace(rules);
+    struct scene s;
+    scene_open(&s, rules, 3, 9);
+    static const struct hex_axial far[] = {{120, 20}, {-110, 150}, {30, -170}, {-150, 10}};
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
+        uint64_t scout = spawn(&s, "scout", 4, 0);
+        struct hex_axial goal = reachable(s.world, far[i].q, far[i].r);
+        cr_assert_geq(hex_distance(where(&s, scout), goal), 100);
+        cr_assert_eq(march(&s, &scout, 1, goal.q, goal.r), OK);
+        until_still(&s, 4000);
+        cr_assert(hex_equal(where(&s, scout), goal));
+    }
+    free(rules);
+    scene_close(&s);
+}
+
+Test(ways, what_is_built_on_the_way_is_gone_around)
+{
+    struct scene s;
+    scene_open(&s, NULL, 1, 5);
+    struct hex_axial from = {5, 0}, to = {69, 0};
+    struct world_way way = way_of(s.world, from, to);
+    cr_assert(way.complete && way.steps == 64);
+    // A wall across the straight line, after the chunks were looked at.
+    for (int r = -12; r <= 12; r++)
+        spawn(&s, "barracks", 45, r);
+    way = way_of(s.world, from, to);
+    cr_assert(way.complete && way.steps > 64);
+    struct hex_axial at = from;
+    for (uint32_t i = 0; i < way.steps; i++) {
+        at = hex_neighbor(at, s.world->search_steps[i]);
+        cr_assert_eq(s.world->grid.cells[world_map_cell(&s.world->map, at)].blockers, 0);
+    }
+    cr_assert(hex_equal(at, to));
+    // And walked through again when it is broken.
+    uint64_t gone[25];
+    size_t count = fixture_units(s.world, 1, "barracks", gone, 25);
+    cr_assert_eq(count, 25);
+    fixture_inputs_clear(&s.inputs);
+    for (size_t i = 0; i < count; i++)
+        fixture_despawn(&s.inputs, gone[i]);
+    fixture_step(s.world, &s.inputs);
+    way = way_of(s.world, from, to);
+    cr_assert_eq(way.steps, 64);
+    scene_close(&s);
+}
+
+Test(ways, a_far_goal_that_is_taken_or_walled_in_is_approached)
+{
+    struct scene s;
+    scene_open(&s, NULL, 1, 5);
+    uint64_t scout = spawn(&s, "scout", 5, 0);
+    spawn(&s, "barracks", 60, 0);
+    cr_assert_eq(march(&s, &scout, 1, 60, 0), OK);
+    // It spreads to a free hex next to it. Now one that is barred after the order.
+    until_still(&s, 2000);
+    cr_assert_eq(hex_distance(where(&s, scout), (struct hex_axial){60, 0}), 1);
+    cr_assert_eq(march(&s, &scout, 1, 5, 0), OK);
+    spawn(&s, "barracks", 5, 0);
+    until_still(&s, 2000);
+    cr_assert_eq(hex_distance(where(&s, scout), (struct hex_axial){5, 0}), 1);
+    // And one inside of walls.
+    cr_assert_eq(march(&s, &scout, 1, 70, 0), OK);
+    struct hex_axial ring[12];
+    hex_ring((struct hex_axial){70, 0}, 2, ring);
+    for (int i = 0; i < 12; i++)
+        spawn(&s, "barracks", ring[i].q, ring[i].r);
+    until_still(&s, 3000);
+    cr_assert_eq(hex_distance(where(&s, scout), (struct hex_axial){70, 0}), 3);
+    scene_close(&s);
+}
+
+// --- the same whatever is in the caches ----------------------------------------------------------
+
+static struct world *reload(const struct world *world)
+{
+    struct mm_buf bytes;
+    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
+    world_save(world, &bytes);
+    struct world *loaded;
+    cr_assert_eq(world_load(bytes.data, bytes.len, &loaded), MM_OK);
+    mm_buf_free(&bytes);
+    return loaded;
+}
+
+// One world goes on and on, the other is saved and loaded again and again, so that it has to find
+// out everything anew: every tick's hashes are equal.
+Test(ways, a_world_loaded_in_between_goes_the_same_ways)
+{
+    struct world_rules *rules = fixture_rules();
+    fixture_peace(rules);
+    rules->movement.path_nodes_per_tick = 1500;
+    struct scene s, t;
+    scene_open(&s, rules, 5, 7);
+    uint64_t units[40];
+    for (int i = 0; i < 40; i++)
+        units[i] = spawn(&s, i % 2 ? "scout" : "soldier", 4 + i % 5, i / 5 - 4);
+    t.world = reload(s.world);
+    t.seq = s.seq;
+    fixture_inputs_init(&t.inputs, 64);
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 9);
+    uint32_t waited = 0;
+    for (int tick = 0; tick < 900; tick++) {
+        if (tick % 60 == 0) {
+            size_t first = (size_t)mm_rng_below(&rng, 30),
+                   count = 1 + (size_t)mm_rng_below(&rng, 10);
+            struct hex_axial goal = reachable(s.world, (int32_t)mm_rng_between(&rng, -100, 100),
+                                              (int32_t)mm_rng_between(&rng, -30, 30));
+            cr_assert_eq(march(&s, units + first, count, goal.q, goal.r), OK);
+            cr_assert_eq(march(&t, units + first, count, goal.q, goal.r), OK);
+        } else if (tick % 25 == 7) {
+            struct hex_axial at = reachable(s.world, (int32_t)mm_rng_between(&rng, -60, 60),
+                                            (int32_t)mm_rng_between(&rng, -30, 30));
+            spawn(&s, "barracks", at.q, at.r);
+            spawn(&t, "barracks", at.q, at.r);
+        } else {
+            fixture_run(s.world, 1);
+            fixture_run(t.world, 1);
+        }
+        waited += world_paths_waiting(s.world) > 0;
+        cr_assert_eq(world_state_hash(t.world), world_state_hash(s.world), "tick %d", tick);
+        if (tick % 50 == 3) {
+            struct world *loaded = reload(t.world);
+            world_free(t.world);
+            t.world = loaded;
+        }
+    }
+    cr_assert_gt(waited, 5, "the budget was never spent");
+    scene_close(&t);
+    free(rules);
+    scene_close(&s);
+}
+
+// --- bounds --------------------------------------------------------------------------------------
+
+Test(ways, ten_thousand_far_orders_at_once_spread_over_ticks)
+{
+    struct world_rules *rules = fixture_rules();
+    fixture_peace(rules);
+    struct scene s;
+    scene_open(&s, rules, 3, 9);
+    int soldier = world_rules_type(rules, "soldier");
+    struct hex_axial goal = reachable(s.world, 120, 20);
+    uint32_t made = 0;
+    for (uint32_t cell = 0; made < 10000 && cell < world_map_cell_count(&s.world->map); cell++) {
+        if (!world_cell_free(s.world, cell, WORLD_ON_UNIT) ||
+            world_map_region(&s.world->map, cell) !=
+                world_map_region(&s.world->map, world_map_cell(&s.world->map, goal)) ||
+            hex_distance(world_map_hex(&s.world->map, cell), goal) < 40)
+            continue;
+        uint32_t slot = world_entity_create(s.world, (uint32_t)soldier, 1, cell);
+        world_order_begin(s.world, slot, WORLD_ORDER_MOVE, goal);
+        made++;
+    }
+    cr_assert_eq(made, 10000);
+    world_ecs_settle(&s.world->ecs);
+    uint32_t waiting = world_paths_waiting(s.world), ticks = 0;
+    cr_assert_eq(waiting, 10000);
+    // No search takes more than its bound over what a tick may spend; so no tick stalls.
+    for (; world_paths_waiting(s.world) > 0; ticks++) {
+        cr_assert_lt(ticks, 10000);
+        world_system_plan(s.world);
+        uint32_t left = world_paths_waiting(s.world);
+        cr_assert_lt(left, waiting);
+        cr_assert_leq(waiting - left, 20000 / 20, "too many were planned in one tick");
+        waiting = left;
+    }
+    cr_assert_gt(ticks, 20);
+    free(rules);
+    fixture_inputs_free(&s.inputs);
+    world_free(s.world);
+}
+
+Test(ways, chunks_too_large_for_overlays_are_searched_hex_by_hex)
+{
+    struct world_rules *rules = fixture_open_rules();
+    rules->map.chunk_radius = HEX_OVERLAY_RADIUS_MAX + 1;
+    struct scene s;
+    scene_open(&s, rules, 1, 4);
+    cr_assert_null(s.world->routes);
+    uint64_t scout = spawn(&s, "scout", 5, 0);
+    cr_assert_eq(march(&s, &scout, 1, 60, 0), OK);
+    until_still(&s, 2000);
+    cr_assert(hex_equal(where(&s, scout), (struct hex_axial){60, 0}));
+    free(rules);
+    scene_close(&s);
+}
