@@ -217,7 +217,8 @@ void mm_service_db_changed(bool is_up, void *arg)
 void mm_service_redis_changed(bool is_up, void *arg)
 {
     struct mm_service *service = arg;
-    mm_service_condition_set(service, service->redis_condition, is_up);
+    if (service->redis_condition >= 0)
+        mm_service_condition_set(service, service->redis_condition, is_up);
     if (service->on_redis != NULL) {
         service->on_redis(is_up, service->on_redis_arg);
     }
@@ -240,8 +241,9 @@ static enum mm_err open_all(struct mm_service *service)
     service->started_condition = mm_service_condition_add(service, "start");
     service->db_condition =
         uses & MM_SERVICE_DB ? mm_service_condition_add(service, "mariadb") : -1;
-    service->redis_condition =
-        uses & MM_SERVICE_REDIS ? mm_service_condition_add(service, "redis") : -1;
+    service->redis_condition = uses & MM_SERVICE_REDIS && !service->spec->redis_optional
+                                   ? mm_service_condition_add(service, "redis")
+                                   : -1;
     mm_loop_timer_init(&service->retry_timer, retry_migrate, service);
     mm_loop_timer_init(&service->drain_timer, look_whether_drained, service);
     mm_loop_task_init(&service->stop_task, stop_now, service);

@@ -51,6 +51,7 @@ struct mm_service_spec {
     const char *summary; // one line for --help
     uint16_t port;       // default ports: 7110 -> rpc 7110, stream 7111, http 7112
     unsigned uses;       // of enum mm_service_uses
+    bool redis_optional; // the service is ready without Redis too
 
     // Peers by name ("world"), ended by NULL: their RPC clients (peers.world) and, for
     // stream_peers, the addresses of their streams (streams.world). NULL for none. Unless

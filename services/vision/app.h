@@ -4,6 +4,7 @@
 #include "gen/frame.pb-c.h"
 #include "gen/vision.pb-c.h"
 #include "libcommon/base/arena.h"
+#include "libcommon/base/idmap.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/loop.h"
@@ -47,6 +48,8 @@ struct vision_settings {
     int64_t save_interval_ms;
     int64_t checkpoint_interval_ms;
     int64_t retry_ms;
+    const char *alliance_kind; // of social's groups; "": none are alliances
+    int64_t alliance_reread_ms;
 };
 
 // A remembered entity as it lies in the database: types by name, because world may number them
@@ -58,6 +61,12 @@ struct vision_stored_memory {
 
 struct vision_stored_share {
     uint32_t from, to;
+    uint64_t since_tick, until_tick; // 0: not ended
+};
+
+struct vision_stored_ally {
+    uint32_t empire;
+    uint64_t alliance;
     uint64_t since_tick, until_tick; // 0: not ended
 };
 
@@ -77,6 +86,9 @@ struct vision_stored {
     struct {
         MM_VEC(struct vision_stored_share);
     } shares;
+    struct {
+        MM_VEC(struct vision_stored_ally);
+    } allies;
     struct mm_stream_position position; // of the checkpoint in world's tick stream
     uint8_t *checkpoint;                // a packed TickFrame, or NULL
     size_t checkpoint_bytes;
@@ -111,6 +123,25 @@ struct vision_app {
     uint64_t checkpoint_at_ns;  // when the next is due
     bool final_checkpoint;      // draining: still to be made
     bool session_saved;
+
+    // alliances.c
+    struct {
+        struct mm_idmap *wanted;    // player -> group, as social says; NULL: not followed
+        struct mm_idmap *empire_of; // player -> empire
+        struct mm_idmap *taken;     // empire -> group, as written and ordered
+        struct {
+            MM_VEC(uint32_t);
+        } differing;    // empires to compare
+        bool check_all; // or all of them
+        bool heard;     // social has said something
+        bool writing;
+        uint64_t seq; // of social's last event taken into account
+        mm_rpc_handle list_call;
+        bool list_again;
+        uint32_t list_failures;
+        struct mm_loop_timer retry_timer, reread_timer;
+        struct mm_counter *rereads;
+    } allies;
 
     int loaded_condition, feed_condition;
     struct mm_counter *frames, *frames_refused, *resyncs, *saves, *saves_failed, *rows_saved;
@@ -171,6 +202,32 @@ enum mm_err MM_MUST_USE vision_sql_checkpoint(struct mm_db_conn *conn,
 // Begins the relation at the tick, or ends it there; nothing to do is no error.
 enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *session,
                                          uint32_t from, uint32_t to, uint64_t tick, bool begin);
+
+// --- alliances.c, alliances_sql.c: social's groups ---------------------------------------------
+
+enum mm_err MM_MUST_USE vision_allies_open(struct vision_app *app);
+void vision_allies_close(struct vision_app *app);
+// What was in effect, into a new core.
+void vision_allies_load(struct vision_app *app, const struct vision_stored *stored);
+// World told of empires.
+void vision_allies_empires(struct vision_app *app, const Mmorts__Frame__EmpireColumns *columns);
+// After every frame: what waited for the core.
+void vision_allies_live(struct vision_app *app);
+// Asks social for everything.
+void vision_allies_ask(struct vision_app *app);
+
+// An empire's membership in alliance `from` (0: none) becomes one in `to`.
+struct vision_ally_change {
+    uint32_t empire;
+    uint64_t from, to;
+};
+enum mm_err MM_MUST_USE vision_sql_ally(struct mm_db_conn *conn, const char *session,
+                                        const struct vision_ally_change *change, uint64_t tick);
+enum mm_err MM_MUST_USE vision_sql_load_alliances(struct mm_db_conn *conn, const char *session,
+                                                  struct vision_stored *out);
+// Forgets memberships that ended before the tick.
+enum mm_err MM_MUST_USE vision_sql_prune_alliances(struct mm_db_conn *conn, const char *session,
+                                                   uint64_t tick);
 
 // --- rpc.c -----------------------------------------------------------------------------------
 

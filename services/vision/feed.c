@@ -76,6 +76,7 @@ static void load_stored(struct vision_app *app, const Mmorts__Frame__Catalogue *
             dropped +=
                 vision_unshare(app->core, share->from, share->to, share->until_tick) != MM_OK;
     }
+    vision_allies_load(app, stored);
     MM_LOG_INFO("what was saved is known again",
                 "explored=%zu remembered=%zu sharing=%zu dropped=%zu", stored->explored.count,
                 stored->memories.count, stored->shares.count, dropped);
@@ -152,6 +153,8 @@ static enum mm_err apply(struct vision_app *app, const Mmorts__Frame__TickFrame 
     mm_metrics_observe(app->tick_seconds, (mm_clock_ns() - started_ns) / 1000);
     if (err == MM_OK && frame->snapshot)
         err = keep_catalogue(app, frame->catalogue);
+    if (err == MM_OK && frame->empires)
+        vision_allies_empires(app, frame->empires);
     return err;
 }
 
@@ -212,6 +215,7 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
     if (app->publisher)
         vision_publish_frame(app, out);
     update_ready(app);
+    vision_allies_live(app);
 }
 
 static void on_snapshot(void *arg, const struct mm_stream_message *message)
@@ -233,6 +237,7 @@ static void on_snapshot(void *arg, const struct mm_stream_message *message)
     // The last checkpoint leads nowhere any more: world's ring begins at this snapshot.
     vision_store_save(app, true);
     update_ready(app);
+    vision_allies_live(app);
 }
 
 static void on_state(void *arg, enum mm_stream_state state)

@@ -14,6 +14,8 @@
     }
 
 STAT(empires)
+STAT(alliances)
+STAT(allies)
 STAT(entities)
 STAT(observers)
 STAT(views)
@@ -47,6 +49,8 @@ static void add_gauges(struct vision_app *app, struct mm_metrics *metrics)
     } gauges[] = {
         {"mmorts_vision_tick", "The last tick applied.", read_tick},
         {"mmorts_vision_empires", "Empires known.", read_empires},
+        {"mmorts_vision_alliances", "Alliances with members.", read_alliances},
+        {"mmorts_vision_allies", "Empires in alliances, summed over these.", read_allies},
         {"mmorts_vision_entities", "Entities of world.", read_entities},
         {"mmorts_vision_observers", "Entities that see.", read_observers},
         {"mmorts_vision_views", "Chunks explored, summed over empires.", read_views},
@@ -90,6 +94,8 @@ static void add_metrics(struct vision_app *app)
                                            "Time the core took for a tick.", NULL);
     app->save_seconds =
         mm_metrics_latency(metrics, "mmorts_vision_save_seconds", "Time a transaction took.", NULL);
+    app->allies.rereads = mm_metrics_counter(metrics, "mmorts_vision_alliance_rereads_total",
+                                             "Times all memberships were read anew.", NULL);
     add_gauges(app, metrics);
 }
 
@@ -105,6 +111,9 @@ enum mm_err vision_start_service(struct mm_service *service, void *state)
     app->loaded_condition = mm_service_condition_add(service, "state loaded");
     app->feed_condition = mm_service_condition_add(service, "tick stream live");
     vision_rpc_register(app);
+    enum mm_err err = vision_allies_open(app);
+    if (err != MM_OK)
+        return err;
     vision_store_open(app);
     return MM_OK;
 }
@@ -122,6 +131,7 @@ void vision_stop_service(struct mm_service *service, void *state)
     (void)service;
     struct vision_app *app = state;
     vision_feed_close(app);
+    vision_allies_close(app);
     vision_store_stop(app);
     if (app->publisher)
         mm_stream_publisher_close(app->publisher);

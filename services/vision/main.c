@@ -28,6 +28,13 @@ static const struct mm_config_field fields[] = {
               "highest empire number accepted from world"),
     INT_FIELD("vision.chunks_max", chunks_max, "1048576", 1, 1 << 24, "chunks",
               "chunks known at most"),
+    {.path = "alliances.kind",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(alliance_kind),
+     .fallback = "alliance",
+     .help = "kind of social's groups whose members are allies; empty: none"},
+    TIME_FIELD("alliances.reread", alliance_reread_ms, "30s", 100, 3600000,
+               "memberships are read anew so often, besides following social's events"),
     BOOL_FIELD("vision_cache.enable", memory_enabled, "remember entities that left sight"),
     BOOL_FIELD("vision_cache.cache_buildings", buildings, "remember buildings"),
     BOOL_FIELD("vision_cache.cache_npcs", npcs, "remember creatures"),
@@ -54,13 +61,14 @@ static const struct mm_config_field fields[] = {
 
 int main(int argc, char **argv)
 {
-    static const char *const peers[] = {"auth", "world", NULL};
+    static const char *const peers[] = {"auth", "world", "social", NULL};
     static const char *const stream_peers[] = {"world", NULL};
     static const struct mm_service_spec spec = {
         .name = "vision",
         .summary = "what every empire sees, has seen and remembers",
         .port = 7120,
-        .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
+        .uses = MM_SERVICE_DB | MM_SERVICE_STREAM | MM_SERVICE_REDIS,
+        .redis_optional = true,
         .peers = peers,
         .stream_peers = stream_peers,
         .fields = fields,

@@ -36,6 +36,7 @@ void vision_stored_free(struct vision_stored *stored)
     mm_vec_free(&stored->bits);
     mm_vec_free(&stored->memories);
     mm_vec_free(&stored->shares);
+    mm_vec_free(&stored->allies);
     mm_free(stored->checkpoint);
     mm_free(stored);
 }
@@ -254,6 +255,7 @@ static void on_load_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
     mm_vec_init(&stored->bits, (size_t)VISION_LOAD_ROWS_MAX * 50);
     mm_vec_init(&stored->memories, VISION_LOAD_ROWS_MAX);
     mm_vec_init(&stored->shares, VISION_LOAD_ROWS_MAX);
+    mm_vec_init(&stored->allies, VISION_LOAD_ROWS_MAX);
     *load = (struct load){.app = app, .stored = stored};
     struct mm_db_job job = {.work = load_work,
                             .done = load_done,

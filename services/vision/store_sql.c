@@ -207,6 +207,8 @@ enum mm_err vision_sql_load(struct mm_db_conn *conn, const char *session, struct
     if (err == MM_OK)
         err = load_shares(conn, session, out);
     if (err == MM_OK)
+        err = vision_sql_load_alliances(conn, session, out);
+    if (err == MM_OK)
         err = load_checkpoint(conn, session, out);
     return err;
 }
@@ -312,6 +314,8 @@ enum mm_err vision_sql_checkpoint(struct mm_db_conn *conn,
     enum mm_err err = mm_db_exec(
         conn, "DELETE FROM sharing WHERE session = ? AND until_tick <> 0 AND until_tick <= ?",
         MM_DB_ARGS(mm_db_str(session), mm_db_u64(checkpoint->tick)), NULL);
+    if (err == MM_OK)
+        err = vision_sql_prune_alliances(conn, session, checkpoint->tick);
     if (err == MM_OK)
         err = mm_db_exec(conn, "DELETE FROM checkpoint_parts WHERE session = ?",
                          MM_DB_ARGS(mm_db_str(session)), NULL);

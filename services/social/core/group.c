@@ -231,6 +231,8 @@ static void find_leader(struct act *act)
         if (!next || member->role > next->role)
             next = member;
     }
+    if (!next)
+        return; // nobody is left to lead
     next->role = ROLE(LEADER);
     note(act, EVENT(ROLE_SET), &next->player)->role = ROLE(LEADER);
 }

@@ -40,6 +40,7 @@ static bool fill_empires(const struct vision *vision, Mmorts__Frame__EmpireColum
             continue;
         columns->empire[i] = e;
         columns->id[i] = vision->empires[e]->id;
+        columns->player_id[i] = vision->empires[e]->player_id;
         columns->name[i++] = (char *)(uintptr_t) "";
     }
     return true;

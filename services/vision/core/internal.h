@@ -243,6 +243,7 @@ struct vision_empire {
     bool known;             // world has told of it
     uint64_t told_in_check; // the check of a frame that tells of it
     uint64_t id;
+    uint64_t player_id; // 0: not told
     uint32_t first_owned;
     struct vision_view *first_view;
     struct {

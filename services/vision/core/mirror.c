@@ -348,6 +348,7 @@ static void apply_empires(struct vision *vision, const Mmorts__Frame__EmpireColu
         bool is_new = !empire->known;
         empire->known = true;
         empire->id = columns->id[i];
+        empire->player_id = columns->player_id[i];
         for (uint32_t c = 0; is_new && !vision->options.fog_of_war && c < vision->chunks.count; c++)
             vision_reveal_chunk(vision, empire->number, c);
     }

@@ -11,6 +11,17 @@ bool vision_knows_empire(const struct vision *vision, uint32_t number)
     return empire && empire->known;
 }
 
+uint64_t vision_player_of(const struct vision *vision, uint32_t number)
+{
+    const struct vision_empire *empire = vision_empire_find(vision, number);
+    return empire ? empire->player_id : 0;
+}
+
+uint32_t vision_empires_end(const struct vision *vision)
+{
+    return vision->empire_capacity;
+}
+
 Mmorts__Frame__Visibility vision_hex_state(const struct vision *vision, uint32_t empire,
                                            struct hex_axial at)
 {

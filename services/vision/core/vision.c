@@ -239,6 +239,9 @@ void vision_stats(const struct vision *vision, struct vision_stats *out)
 {
     *out = vision->stats;
     out->empires = vision->empire_count;
+    out->alliances = mm_idmap_count(vision->alliance_by_id);
+    for (size_t i = 0; i < vision->alliances.count; i++)
+        out->allies += vision->alliances.items[i].members.count;
     out->entities = vision->entity_count;
     out->chunks = vision->chunks_known;
     size_t words = vision->words * sizeof(uint64_t);

@@ -120,6 +120,10 @@ bool vision_is_ally(const struct vision *vision, uint64_t alliance, uint32_t emp
 // --- questions -------------------------------------------------------------------------------
 
 bool vision_knows_empire(const struct vision *vision, uint32_t empire);
+// Whose empire it is; 0: nobody is known.
+uint64_t vision_player_of(const struct vision *vision, uint32_t empire);
+// No empire has a higher number.
+uint32_t vision_empires_end(const struct vision *vision);
 
 Mmorts__Frame__Visibility vision_hex_state(const struct vision *vision, uint32_t empire,
                                            struct hex_axial at);
@@ -294,6 +298,8 @@ enum mm_err MM_MUST_USE vision_resume(struct vision *vision,
 
 struct vision_stats {
     uint64_t empires;
+    uint64_t alliances;
+    uint64_t allies; // summed over alliances
     uint64_t entities;
     uint64_t observers;
     uint64_t chunks;
