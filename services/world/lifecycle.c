@@ -3,6 +3,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "services/world/directory.h"
 #include "services/world/rules_yaml.h"
 #include <inttypes.h>
 #include <stddef.h>
@@ -31,6 +32,69 @@ static const struct mm_config_field fields[] = {
      .min = 0,
      .max = INT64_MAX,
      .help = "of a new session's map; 0 = a random one"},
+    {.path = "game.max_players",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(max_players),
+     .fallback = "0",
+     .min = 0,
+     .max = WORLD_EMPIRES_MAX,
+     .help = "who may have an empire, unless the directory says otherwise; 0 = no bound"},
+    {.path = "directory.sessions_max",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(sessions_max),
+     .fallback = "8",
+     .min = 1,
+     .max = WORLD_SESSIONS_LISTED_MAX,
+     .help = "sessions that may be wanted at once"},
+    {.path = "directory.interval",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(directory_interval_ms),
+     .fallback = "2s",
+     .min = 100,
+     .max = 60000,
+     .help = "between two signs of life"},
+    {.path = "directory.away",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(directory_away_ms),
+     .fallback = "10s",
+     .min = 200,
+     .max = 600000,
+     .help = "a session whose process was silent that long counts as away"},
+    {.path = "reach.world_rpc",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_world_rpc),
+     .fallback = "tcp://127.0.0.1:7110",
+     .help = "where others reach this session's world"},
+    {.path = "reach.world_stream",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_world_stream),
+     .fallback = "tcp://127.0.0.1:7111",
+     .help = "where others reach this session's world"},
+    {.path = "reach.vision_rpc",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_vision_rpc),
+     .fallback = "tcp://127.0.0.1:7120",
+     .help = "where others reach this session's vision"},
+    {.path = "reach.vision_stream",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_vision_stream),
+     .fallback = "tcp://127.0.0.1:7121",
+     .help = "where others reach this session's vision"},
+    {.path = "reach.production_rpc",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_production_rpc),
+     .fallback = "tcp://127.0.0.1:7140",
+     .help = "where others reach this session's production"},
+    {.path = "reach.production_stream",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_production_stream),
+     .fallback = "tcp://127.0.0.1:7141",
+     .help = "where others reach this session's production"},
+    {.path = "reach.social_rpc",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(reach_social_rpc),
+     .fallback = "tcp://127.0.0.1:7150",
+     .help = "where others reach this session's social"},
     {.path = "journal.reserve",
      .type = MM_CONFIG_DURATION,
      .offset = SETTING(reserve_ms),
@@ -117,8 +181,16 @@ static enum mm_err restore_work(struct mm_db_conn *conn, void *arg)
     struct world_shell *shell = arg;
     world_free(shell->restored.world); // of a try whose end was not heard of
     shell->restored.world = NULL;
-    return world_store_restore(conn, mm_service_session(shell->service), shell->rules,
-                               (uint64_t)shell->settings.seed,
+    // A session that was created has its seed and bound from there.
+    const char *session = mm_service_session(shell->service);
+    struct world_entry entry = {.seed = 0};
+    enum mm_err err = world_directory_find(conn, session, &entry);
+    if (err != MM_OK && err != MM_NOT_FOUND)
+        return err;
+    shell->max_players =
+        entry.max_players ? entry.max_players : (uint32_t)shell->settings.max_players;
+    return world_store_restore(conn, session, shell->rules,
+                               entry.seed ? entry.seed : (uint64_t)shell->settings.seed,
                                (uint64_t)shell->settings.reserve_ms / WORLD_TICK_MS,
                                &shell->restored, shell->problem, sizeof shell->problem);
 }
@@ -158,6 +230,7 @@ static void begin_session(struct world_shell *shell)
     world_ticker_start(shell);
     if (restored->rules_changed)
         world_saves_take(shell, false);
+    world_directory_start(shell);
 }
 
 static bool may_recover(enum mm_err err)
@@ -219,7 +292,7 @@ static bool make_tables(struct world_shell *shell)
         mm_buf_init(&shell->pending[i].frame, WORLD_FRAME_BYTES_MAX);
     }
     shell->cut = world_cut_new();
-    return shell->cut != NULL;
+    return shell->cut != NULL && world_directory_open(shell);
 }
 
 static enum mm_err start(struct mm_service *service, void *state)
@@ -285,6 +358,7 @@ static void stop(struct mm_service *service, void *state)
         mm_buf_free(&shell->pending[i].frame);
     }
     world_cut_free(shell->cut);
+    world_directory_close(shell);
     mm_arena_free(shell->tick_arena);
     mm_free(shell->rows);
     mm_free(shell->inputs);

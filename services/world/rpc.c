@@ -86,12 +86,32 @@ static void answer_join(struct world_shell *shell, struct world_call *call)
     mm_rpc_reply(call->call, &reply.base);
 }
 
+// Whether one more player may found an empire, those whose joins wait for their tick included.
+static bool is_full(const struct world_shell *shell, uint64_t player_id)
+{
+    struct world_empire_view view;
+    if (shell->max_players == 0 || world_empire_of_player(shell->world, player_id, &view))
+        return false;
+    uint64_t count = world_empire_count(shell->world);
+    for (const struct world_call *call = shell->calls; call; call = call->next) {
+        const world_input *input = &call->asked[0].input;
+        if (input->input_case == MMORTS__WORLD__INPUT__INPUT_JOIN &&
+            !world_empire_of_player(shell->world, input->join->player_id, &view))
+            count++;
+    }
+    return count >= shell->max_players;
+}
+
 static void join(Mmorts__World__World_Service *service, const Mmorts__World__JoinRequest *input,
                  Mmorts__World__JoinReply_Closure closure, void *data)
 {
     (void)service;
     (void)closure;
     struct world_shell *shell = shell_of(data, input->session);
+    if (shell && is_full(shell, input->player_id)) {
+        mm_rpc_fail(data, MM_FAILED_PRECONDITION, "the session is full");
+        return;
+    }
     struct world_call *call = shell ? make_call(data, 1, answer_join) : NULL;
     if (!call)
         return;
@@ -360,12 +380,13 @@ static void get_chunks(Mmorts__World__World_Service *service,
 
 // --- sessions -----------------------------------------------------------------------------------
 
-static void session_info(const struct world_shell *shell, Mmorts__World__SessionInfo *info)
+void world_session_info(const struct world_shell *shell, Mmorts__World__SessionInfo *info)
 {
     mmorts__world__session_info__init(info);
     info->session = (char *)(uintptr_t)mm_service_session(shell->service);
     info->uptime_ms = (mm_clock_ns() - shell->started_ns) / 1000000;
     info->reason = "";
+    info->max_players = shell->max_players;
     if (!shell->world) {
         info->state = MMORTS__FRAME__SESSION_STATE__SESSION_STATE_UNKNOWN;
         info->reason = "restoring";
@@ -396,28 +417,14 @@ static void get_session(Mmorts__World__World_Service *service,
         return;
     }
     Mmorts__World__SessionInfo info;
-    session_info(shell, &info);
+    world_session_info(shell, &info);
     closure(&info, data);
-}
-
-static void list_sessions(Mmorts__World__World_Service *service,
-                          const Mmorts__World__ListSessionsRequest *input,
-                          Mmorts__World__ListSessionsReply_Closure closure, void *data)
-{
-    (void)service;
-    (void)input;
-    Mmorts__World__SessionInfo info, *list[1] = {&info};
-    session_info(mm_rpc_call_context(data), &info);
-    Mmorts__World__ListSessionsReply reply = MMORTS__WORLD__LIST_SESSIONS_REPLY__INIT;
-    reply.n_sessions = 1;
-    reply.sessions = list;
-    closure(&reply, data);
 }
 
 static void answer_session(struct world_shell *shell, struct world_call *call)
 {
     Mmorts__World__SessionInfo info;
-    session_info(shell, &info);
+    world_session_info(shell, &info);
     mm_rpc_reply(call->call, &info.base);
 }
 
@@ -469,6 +476,9 @@ static const struct mm_rpc_policy policies[] = {
     {.method = "GetChunks", .permission = OPERATE, .idempotent = true},
     {.method = "GetSession", .permission = MM_RPC_PUBLIC, .idempotent = true},
     {.method = "ListSessions", .permission = MM_RPC_PUBLIC, .idempotent = true},
+    {.method = "CreateSession", .permission = OPERATE, .mutating = true, .idempotent = true},
+    {.method = "EndSession", .permission = OPERATE, .mutating = true, .idempotent = true},
+    {.method = "FindSession", .permission = OPERATE, .idempotent = true},
     {.method = "PauseSession", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "ResumeSession", .permission = OPERATE, .mutating = true, .idempotent = true},
 };
@@ -485,7 +495,10 @@ static Mmorts__World__World_Service service = {
     .get_entity = get_entity,
     .get_chunks = get_chunks,
     .get_session = get_session,
-    .list_sessions = list_sessions,
+    .list_sessions = world_list_sessions,
+    .create_session = world_create_session,
+    .end_session = world_end_session,
+    .find_session = world_find_session,
     .pause_session = pause_session,
     .resume_session = resume_session,
 };

@@ -39,12 +39,18 @@ enum {
 #define WORLD_JOURNAL_BYTES_MAX ((size_t)8 << 20)
 
 struct world_shell;
+struct world_directory;
 
 struct world_settings {
     const char *types_path, *map_path;
     int64_t seed;
     int64_t reserve_ms, window_ms, retry_ms;
     int64_t save_interval_ms, save_keep, save_replay_ms;
+    int64_t max_players;
+    int64_t sessions_max, directory_interval_ms, directory_away_ms;
+    // Where others reach the processes of this session.
+    const char *reach_world_rpc, *reach_world_stream, *reach_vision_rpc, *reach_vision_stream;
+    const char *reach_production_rpc, *reach_production_stream, *reach_social_rpc;
     int64_t threads; // 0: by the number of cores
 };
 
@@ -163,6 +169,9 @@ struct world_shell {
     // those up to the last snapshot: what lies between is what a restart has to make again.
     uint64_t made_ns, save_made_ns, saved_made_ns;
 
+    struct world_directory *directory;
+    uint32_t max_players; // who may have an empire; 0: no bound of its own
+
     // Restoring.
     struct world_restored restored;
     char problem[256];
@@ -227,9 +236,32 @@ void world_saves_follow(struct world_shell *shell, bool copy);
 uint64_t world_saves_behind_ns(const struct world_shell *shell);
 void world_saves_kick(struct world_shell *shell);
 
+// --- directory.c --------------------------------------------------------------------------------
+
+// False: out of memory, or addresses too long.
+bool world_directory_open(struct world_shell *shell);
+// Says from now on that the session's process lives.
+void world_directory_start(struct world_shell *shell);
+void world_directory_stop(struct world_shell *shell);
+void world_directory_close(struct world_shell *shell);
+void world_list_sessions(Mmorts__World__World_Service *service,
+                         const Mmorts__World__ListSessionsRequest *input,
+                         Mmorts__World__ListSessionsReply_Closure closure, void *data);
+void world_create_session(Mmorts__World__World_Service *service,
+                          const Mmorts__World__CreateSessionRequest *input,
+                          Mmorts__World__SessionInfo_Closure closure, void *data);
+void world_end_session(Mmorts__World__World_Service *service,
+                       const Mmorts__World__EndSessionRequest *input,
+                       Mmorts__World__SessionInfo_Closure closure, void *data);
+void world_find_session(Mmorts__World__World_Service *service,
+                        const Mmorts__World__FindSessionRequest *input,
+                        Mmorts__World__FindSessionReply_Closure closure, void *data);
+
 // --- rpc.c, figures.c ---------------------------------------------------------------------------
 
 void world_rpc_register(struct world_shell *shell);
+// What is known of the session now; strings belong to the shell.
+void world_session_info(const struct world_shell *shell, Mmorts__World__SessionInfo *info);
 void world_call_free(struct world_call *call);
 // Answers a call, if somebody made it, with an error, and frees it.
 void world_call_refuse(struct world_call *call, enum mm_err err, const char *message);

@@ -64,16 +64,13 @@ static void on_snapshot(void *arg, const struct mm_stream_message *message)
 
 // --- opening and closing ------------------------------------------------------------------------
 
-void rig_open(struct world_rig *rig, const struct test_address *mariadb, const char *config)
+static void open_rig(struct world_rig *rig, const char *database, const char *config)
 {
-    memset(rig, 0, sizeof *rig);
-    rig->mariadb = mariadb ? *mariadb : test_servers_get()->mariadb;
-    char *name = test_name_unique("mmorts_world"), *dir = test_dir_make();
-    snprintf(rig->database, sizeof rig->database, "%s", name);
+    char *dir = test_dir_make();
+    snprintf(rig->database, sizeof rig->database, "%s", database);
     snprintf(rig->dir, sizeof rig->dir, "%s", dir);
     snprintf(rig->config, sizeof rig->config, "%s",
              config ? config : "tests/support/world_rig.yaml");
-    free(name);
     free(dir);
     rig->http_port = test_port_free();
     rig->mirror = mirror_new();
@@ -85,13 +82,31 @@ void rig_open(struct world_rig *rig, const struct test_address *mariadb, const c
     snprintf(url, sizeof url, "ipc://%s/stream", rig->dir);
     struct mm_stream_reader_options reading = {
         .stream = "tick",
-        .session = "main",
+        .session = rig->session,
         .arg = rig,
         .on_message = on_message,
         .on_snapshot = on_snapshot,
         .silence_ms = 300,
     };
     must(mm_stream_reader_open(rig->loop, url, rig->client, &reading, &rig->reader), "reader");
+}
+
+void rig_open(struct world_rig *rig, const struct test_address *mariadb, const char *config)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->mariadb = mariadb ? *mariadb : test_servers_get()->mariadb;
+    snprintf(rig->session, sizeof rig->session, "main");
+    char *name = test_name_unique("mmorts_world");
+    open_rig(rig, name, config);
+    free(name);
+}
+
+void rig_open_beside(struct world_rig *rig, const struct world_rig *other, const char *session)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->mariadb = other->mariadb;
+    snprintf(rig->session, sizeof rig->session, "%s", session);
+    open_rig(rig, other->database, other->config);
 }
 
 // An environment that leads a program to the session's database.
@@ -119,6 +134,7 @@ static void env_of_database(struct rig_env *env, const struct world_rig *rig)
     env_add(env, "MMORTS_DB_USER=%s", rig->mariadb.user);
     env_add(env, "MMORTS_DB_PASSWORD=%s", rig->mariadb.password);
     env_add(env, "MMORTS_TEST_DATABASE=%s", rig->database);
+    env_add(env, "MMORTS_SESSION=%s", rig->session);
 }
 
 static struct test_process *start(const struct world_rig *rig, const char *socket,
@@ -289,7 +305,7 @@ enum mm_err rig_call(struct world_rig *rig, const char *method, const ProtobufCM
 enum mm_err rig_join(struct world_rig *rig, uint64_t player_id, Mmorts__World__JoinReply **reply)
 {
     Mmorts__World__JoinRequest request = MMORTS__WORLD__JOIN_REQUEST__INIT;
-    request.session = "main";
+    request.session = rig->session;
     request.player_id = player_id;
     request.username = "somebody";
     return rig_call(rig, "Join", &request.base, 5000, (ProtobufCMessage **)reply);
@@ -312,7 +328,7 @@ enum mm_err rig_move(struct world_rig *rig, uint64_t player_id, uint64_t client_
     command.order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
     command.move = &move;
     Mmorts__World__SubmitCommandsRequest request = MMORTS__WORLD__SUBMIT_COMMANDS_REQUEST__INIT;
-    request.session = "main";
+    request.session = rig->session;
     request.n_commands = 1;
     request.commands = commands;
     Mmorts__World__SubmitCommandsReply *reply;
@@ -336,7 +352,7 @@ enum mm_err rig_spawn(struct world_rig *rig, const char *key, const char *type, 
     place.q = q;
     place.r = r;
     Mmorts__World__SpawnRequest request = MMORTS__WORLD__SPAWN_REQUEST__INIT;
-    request.session = "main";
+    request.session = rig->session;
     request.key.data = (uint8_t *)(uintptr_t)key;
     request.key.len = strlen(key);
     request.type = (char *)(uintptr_t)type;
@@ -350,7 +366,7 @@ enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info,
                         size_t reason_bytes)
 {
     Mmorts__World__GetSessionRequest request = MMORTS__WORLD__GET_SESSION_REQUEST__INIT;
-    request.session = "main";
+    request.session = rig->session;
     Mmorts__World__SessionInfo *reply;
     enum mm_err err = rig_call(rig, "GetSession", &request.base, 5000, (ProtobufCMessage **)&reply);
     mmorts__world__session_info__init(info);

@@ -17,6 +17,7 @@ struct mm_stream_reader;
 // outlive it. The reader checks every frame and that ticks never go back.
 struct world_rig {
     struct test_address mariadb;
+    char session[40];
     char database[64];
     char dir[64];
     uint16_t http_port;
@@ -34,6 +35,8 @@ struct world_rig {
 
 // mariadb NULL: the shared one. The database is a fresh one. config NULL: world_rig.yaml here.
 void rig_open(struct world_rig *rig, const struct test_address *mariadb, const char *config);
+// Another session of the same database.
+void rig_open_beside(struct world_rig *rig, const struct world_rig *other, const char *session);
 // Starts the process and waits until it is ready.
 void rig_start(struct world_rig *rig);
 // SIGTERM, and expects exit status 0.
