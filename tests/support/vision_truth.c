@@ -18,12 +18,55 @@ bool vision_truth_lends(const struct vision_world *world, const struct truth_ent
                                                           MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
 }
 
+// The hex whose centre is nearest to a point (x, y) in units of 1 / scale hexes.
+static void nearest(long x, long y, long scale, int *q_out, int *r_out)
+{
+    long best = -1;
+    for (long q = x / scale - 2; q <= x / scale + 2; q++) {
+        for (long r = y / scale - 2; r <= y / scale + 2; r++) {
+            long dx = x - q * scale, dy = y - r * scale;
+            long square = dx * dx + dx * dy + dy * dy; // of the distance, in axial coordinates
+            if (best >= 0 && square >= best)
+                continue;
+            best = square;
+            *q_out = (int)q;
+            *r_out = (int)r;
+        }
+    }
+}
+
+// What the hexes between the two cost sight, on the better side of the straight line.
+static uint32_t cost_between(const struct vision_world *world, int q, int r, int to_q, int to_r)
+{
+    uint32_t least = UINT32_MAX;
+    int n = steps(to_q - q, to_r - r);
+    for (int side = -1; side <= 1; side += 2) {
+        uint32_t sum = 0;
+        for (int i = 1; i < n; i++) {
+            long scale = 1000L * n;
+            int at_q = 0, at_r = 0;
+            nearest(q * scale + (to_q - q) * 1000L * i + side,
+                    r * scale + (to_r - r) * 1000L * i + 2 * side, scale, &at_q, &at_r);
+            int hex = hex_at(at_q, at_r);
+            if (hex >= 0 && world->hex_known[hex])
+                sum += sight_cost_of(terrain_at(at_q, at_r));
+        }
+        least = sum < least ? sum : least;
+    }
+    return least;
+}
+
 bool vision_truth_reaches(const struct vision_world *world, const struct truth_entity *observer,
                           int q, int r)
 {
     int hex = hex_at(q, r);
-    return observer->looks_sight > 0 && hex >= 0 && world->hex_known[hex] &&
-           steps(q - observer->looks_q, r - observer->looks_r) <= observer->looks_sight;
+    int distance = steps(q - observer->looks_q, r - observer->looks_r);
+    if (hex < 0 || !world->hex_known[hex] || distance > observer->looks_sight ||
+        observer->looks_sight <= 0)
+        return false;
+    return !world->options.terrain_blocks ||
+           cost_between(world, observer->looks_q, observer->looks_r, q, r) + (uint32_t)distance <=
+               (uint32_t)observer->looks_sight;
 }
 
 static void look(const struct vision_world *world, uint32_t empire, bool *visible, bool *detected)

@@ -307,7 +307,10 @@ static void fill_catalogue(struct vision_world *world)
     mmorts__frame__terrain_columns__init(terrains);
     terrains->n_name = terrains->n_move_cost_percent = terrains->n_sight_cost = TERRAINS;
     terrains->name = world->names;
-    terrains->move_cost_percent = terrains->sight_cost = world->u32[18];
+    terrains->move_cost_percent = world->u32[18];
+    terrains->sight_cost = world->u32[20];
+    for (uint8_t i = 0; i < TERRAINS; i++)
+        terrains->sight_cost[i] = sight_cost_of(i);
     mmorts__frame__catalogue__init(&world->catalogue);
     world->catalogue.types = t;
     world->catalogue.terrains = terrains;
@@ -490,6 +493,7 @@ struct vision_options vision_world_core_options(const struct vision_world *world
     options.chunk_radius = world->options.chunk_radius;
     options.fog_of_war = world->options.fog_of_war;
     options.update_interval_ticks = interval(world);
+    options.terrain_blocks = world->options.terrain_blocks;
     options.alliances_share = !world->options.beacons_only;
     options.entities_max = SLOTS;
     options.memory.building_ticks = 60;

@@ -24,6 +24,7 @@ struct vision_world_options {
     uint32_t memories_max;
     bool fog_of_war;
     bool beacons_only; // allies lend only what their beacons see
+    bool terrain_blocks;
     uint32_t interval; // in ticks, at which moves of observers count; 0 is 1
 };
 

@@ -146,6 +146,12 @@ static inline uint8_t terrain_at(int q, int r)
     return (uint8_t)((h >> 3) % TERRAINS);
 }
 
+static inline uint32_t sight_cost_of(uint8_t terrain)
+{
+    static const uint32_t costs[TERRAINS] = {0, 0, 1, 32, 0};
+    return costs[terrain];
+}
+
 static inline struct truth_memory *memory_of(struct knowledge *knowledge, uint64_t id)
 {
     for (size_t i = 0; i < MEMORIES; i++) {

@@ -30,8 +30,13 @@
 #endif
 
 #define VISION_SIGHT_HEXES_MAX HEX_DISC_RADIUS_MAX
-#define VISION_TYPES_MAX       4096
-#define VISION_REFUSAL_BYTES   160
+// A chunk's bitset at most.
+#define VISION_CHUNK_WORDS_MAX                                                                     \
+    MM_BITSET_WORDS(3 * HEX_CHUNK_RADIUS_MAX * (HEX_CHUNK_RADIUS_MAX + 1) + 1)
+// A square around an observer's widest disc.
+#define VISION_GRID_PLACES   ((2 * VISION_SIGHT_HEXES_MAX + 1) * (2 * VISION_SIGHT_HEXES_MAX + 1))
+#define VISION_TYPES_MAX     4096
+#define VISION_REFUSAL_BYTES 160
 
 // SENSE_BEACON counts only the observers of SIGHT_SHARED types: what allies see of an empire that
 // does not lend them everything. It is lent as sight and has no lent plane of its own.
@@ -113,6 +118,7 @@ struct vision_chunk {
     struct hex_chunk at;
     bool known; // world has made it: there are cells
     uint8_t *cells;
+    uint32_t costly_cells;  // whose terrain has a sight cost; only with options.terrain_blocks
     uint32_t *first_entity; // per cell, 0 = none; NULL until something stands in the chunk
     uint64_t *occupied;     // a bit for each cell where something stands; made with first_entity
     uint32_t entities;
@@ -138,6 +144,7 @@ struct vision_seat {
     uint8_t radius;
     bool detects;
     bool beacon;
+    bool by_lines; // counted is what terrain lets it see, not the whole disc
 };
 
 // One record, not a column per field: whatever happens to an entity touches most of them. Two cache
@@ -397,6 +404,15 @@ struct vision {
     struct mm_pool *seldom_pool;
     struct vision_footprint *footprints[VISION_SIGHT_HEXES_MAX + 1];
 
+    // lines.c: terrain that shortens sight
+    uint8_t sight_costs[UINT8_MAX + 1]; // by terrain
+    struct vision_lines *lines[VISION_SIGHT_HEXES_MAX + 1];
+    uint8_t line_costs[VISION_GRID_PLACES]; // scratch of a look around
+    bool line_seen[VISION_GRID_PLACES];     // what it found
+    struct {
+        MM_VEC(uint32_t);
+    } lifted; // observers that are counted anew because chunks changed
+
     struct {
         MM_VEC(struct vision_change);
     } changes;
@@ -586,6 +602,10 @@ void vision_seats_update(struct vision *vision);
 // Whether the seat's observer sees the hex, as it is counted now; world must have made the hex.
 bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
                          struct hex_axial at);
+// Around a change of chunks: uncounts the observers whose sight may be another afterwards, and
+// counts them again.
+void vision_sight_lift(struct vision *vision, const Mmorts__Frame__ChunkColumns *chunks);
+void vision_sight_lower(struct vision *vision);
 // Benchmark only: the own counters of everybody from nothing.
 void vision_sight_count_anew(struct vision *vision);
 // Without fog: one count everywhere in the chunk for the empire.
@@ -604,6 +624,24 @@ static inline void vision_entity_prefetch(const struct vision *vision, uint32_t 
     for (size_t line = 0; line < sizeof(struct vision_entity); line += 64)
         __builtin_prefetch(at + line, 1);
 }
+
+// lines.c
+struct vision_lines;
+void vision_lines_free(struct vision_lines *lines);
+// How many of a chunk's cells have a sight cost.
+uint32_t vision_lines_costly_cells(const struct vision *vision, const uint8_t *cells);
+// Whether any terrain with a sight cost may lie in the disc. The radius' footprint is there.
+bool vision_lines_matter(const struct vision *vision, struct hex_chunk at, uint32_t cell,
+                         int32_t radius);
+// Looks around from a hex, its chunk and cell; false: out of memory. Then says what was seen, of
+// hexes within the radius.
+bool vision_lines_look(struct vision *vision, struct hex_axial from, struct hex_chunk at,
+                       uint32_t cell, int32_t radius);
+bool vision_lines_saw(const struct vision *vision, struct hex_axial from, int32_t radius,
+                      struct hex_axial to);
+// The same of one hex, from nothing.
+bool vision_lines_reach(const struct vision *vision, struct hex_axial from, int32_t radius,
+                        struct hex_axial to);
 
 // order.c: fills vision->order.
 void vision_order_changes(struct vision *vision);

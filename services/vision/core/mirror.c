@@ -337,6 +337,10 @@ static void apply_catalogue(struct vision *vision, const Mmorts__Frame__Catalogu
     vision->types = types;
     vision->type_count = (uint32_t)columns->n_name;
     vision->terrain_count = (uint32_t)catalogue->terrains->n_name;
+    for (size_t i = 0; i < catalogue->terrains->n_sight_cost; i++) {
+        uint32_t cost = catalogue->terrains->sight_cost[i];
+        vision->sight_costs[i] = cost < UINT8_MAX ? (uint8_t)cost : UINT8_MAX;
+    }
 }
 
 static void apply_empires(struct vision *vision, const Mmorts__Frame__EmpireColumns *columns)
@@ -385,6 +389,8 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
         }
     }
     memcpy(chunk->cells, cells, vision->tiling.cells);
+    if (vision->options.terrain_blocks)
+        chunk->costly_cells = vision_lines_costly_cells(vision, cells);
     if (!appears)
         return;
     // Counters may stand there already: now they count.
@@ -407,9 +413,14 @@ void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     if (frame->empires && !vision->exhausted)
         apply_empires(vision, frame->empires);
     const Mmorts__Frame__ChunkColumns *chunks = frame->chunks;
+    bool lifts = chunks && chunks->n_q > 0 && vision->options.terrain_blocks;
+    if (lifts)
+        vision_sight_lift(vision, chunks);
     for (size_t i = 0; chunks && i < chunks->n_q && !vision->exhausted; i++)
         apply_chunk(vision, (struct hex_axial){chunks->q[i], chunks->r[i]},
                     chunks->cells.data + i * vision->tiling.cells);
+    if (lifts)
+        vision_sight_lower(vision);
     for (size_t i = 0; i < frame->n_despawned && !vision->exhausted; i++)
         despawn(vision, frame->despawned[i]);
     for (size_t i = 0; frame->spawned && i < frame->spawned->n_entity && !vision->exhausted; i++)

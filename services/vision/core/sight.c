@@ -285,6 +285,30 @@ static struct vision_active *distant_active(struct vision *vision,
     return view ? vision_view_activate(vision, view) : NULL;
 }
 
+static void count_group(struct vision *vision, struct vision_active *active,
+                        const struct vision_seat *seat, const struct vision_group *group,
+                        const uint64_t *masks, bool up)
+{
+    vision_count_cells(vision, active, SENSE_SIGHT, SOURCE_OWN, group->first_word, masks,
+                       group->words, up);
+    if (seat->detects)
+        vision_count_cells(vision, active, SENSE_DETECT, SOURCE_OWN, group->first_word, masks,
+                           group->words, up);
+    if (seat->beacon)
+        vision_count_cells(vision, active, SENSE_BEACON, SOURCE_OWN, group->first_word, masks,
+                           group->words, up);
+}
+
+static struct vision_active *group_active(struct vision *vision, struct vision_active *center,
+                                          const struct vision_group *group)
+{
+    struct vision_active *active = group->near == 0 ? center
+                                   : group->near != FOOTPRINT_FAR
+                                       ? center->neighbors[group->near - 1]
+                                       : NULL;
+    return active ? active : distant_active(vision, center, group);
+}
+
 static void count_shape(struct vision *vision, struct vision_active *center, uint32_t cell,
                         const struct vision_seat *seat, unsigned shape, bool up)
 {
@@ -292,24 +316,49 @@ static void count_shape(struct vision *vision, struct vision_active *center, uin
     uint32_t index = cell * SHAPES + shape;
     for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
         const struct vision_group *group = &footprint->groups[g];
-        struct vision_active *active = group->near == 0 ? center
-                                       : group->near != FOOTPRINT_FAR
-                                           ? center->neighbors[group->near - 1]
-                                           : NULL;
-        if (!active)
-            active = distant_active(vision, center, group);
+        struct vision_active *active = group_active(vision, center, group);
         if (!active)
             return;
-        const uint64_t *masks = footprint->masks + group->first;
-        vision_count_cells(vision, active, SENSE_SIGHT, SOURCE_OWN, group->first_word, masks,
-                           group->words, up);
-        if (seat->detects)
-            vision_count_cells(vision, active, SENSE_DETECT, SOURCE_OWN, group->first_word, masks,
-                               group->words, up);
-        if (seat->beacon)
-            vision_count_cells(vision, active, SENSE_BEACON, SOURCE_OWN, group->first_word, masks,
-                               group->words, up);
+        count_group(vision, active, seat, group, footprint->masks + group->first, up);
     }
+}
+
+// The disc but for what terrain hides.
+static void count_seen(struct vision *vision, const struct vision_seat *seat, bool up)
+{
+    const struct vision_footprint *footprint = vision->footprints[seat->radius];
+    struct hex_chunk center = vision->chunks.items[seat->active->chunk].at;
+    if (!vision_lines_look(vision, seat->at, center, seat->cell, seat->radius))
+        return;
+    uint32_t index = (uint32_t)seat->cell * SHAPES + SHAPE_DISC;
+    for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
+        const struct vision_group *group = &footprint->groups[g];
+        uint64_t masks[VISION_CHUNK_WORDS_MAX];
+        struct hex_chunk there = {center.a + group->a, center.b + group->b};
+        uint64_t any = 0;
+        for (uint32_t w = 0; w < group->words; w++) {
+            masks[w] = 0;
+            for (uint64_t bits = footprint->masks[group->first + w]; bits; bits &= bits - 1) {
+                uint32_t bit = (uint32_t)__builtin_ctzll(bits);
+                struct hex_axial hex =
+                    hex_chunk_hex(&vision->tiling, there, (group->first_word + w) * 64 + bit);
+                if (vision_lines_saw(vision, seat->at, seat->radius, hex))
+                    masks[w] |= UINT64_C(1) << bit;
+            }
+            any |= masks[w];
+        }
+        struct vision_active *active = any ? group_active(vision, seat->active, group) : NULL;
+        if (active)
+            count_group(vision, active, seat, group, masks, up);
+    }
+}
+
+static void count_seat(struct vision *vision, const struct vision_seat *seat, bool up)
+{
+    if (seat->by_lines)
+        count_seen(vision, seat, up);
+    else
+        count_shape(vision, seat->active, seat->cell, seat, SHAPE_DISC, up);
 }
 
 static bool footprint_ready(struct vision *vision, int32_t radius)
@@ -320,9 +369,16 @@ static bool footprint_ready(struct vision *vision, int32_t radius)
     return vision->footprints[radius] != NULL;
 }
 
+static bool needs_lines(const struct vision *vision, const struct vision_seat *seat)
+{
+    return vision->options.terrain_blocks &&
+           vision_lines_matter(vision, vision->chunks.items[seat->active->chunk].at, seat->cell,
+                               seat->radius);
+}
+
 static void seat_leave(struct vision *vision, const struct vision_seat *seat)
 {
-    count_shape(vision, seat->active, seat->cell, seat, SHAPE_DISC, false);
+    count_seat(vision, seat, false);
     vision->stats.observers--;
     vision->stats.discs++;
 }
@@ -347,7 +403,8 @@ static void seat_take(struct vision *vision, struct vision_entity *entity)
                                         .detects = type->detects,
                                         .beacon = type->beacon,
                                         .at = entity->at};
-    count_shape(vision, active, entity->cell, &entity->seat, SHAPE_DISC, true);
+    entity->seat.by_lines = needs_lines(vision, &entity->seat);
+    count_seat(vision, &entity->seat, true);
     vision->stats.observers++;
     vision->stats.discs++;
 }
@@ -375,8 +432,43 @@ static void seat_step(struct vision *vision, struct vision_entity *entity, unsig
 bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
                          struct hex_axial at)
 {
-    (void)vision;
-    return hex_distance(seat->at, at) <= seat->radius;
+    return hex_distance(seat->at, at) <= seat->radius &&
+           (!vision->options.terrain_blocks ||
+            vision_lines_reach(vision, seat->at, seat->radius, at));
+}
+
+void vision_sight_lift(struct vision *vision, const Mmorts__Frame__ChunkColumns *chunks)
+{
+    for (uint32_t slot = 1; slot < vision->entity_capacity && !vision->exhausted; slot++) {
+        struct vision_entity *entity = &vision->entities[slot];
+        bool near = false;
+        for (size_t i = 0; i < chunks->n_q && entity->seat.active && !near; i++)
+            near = hex_distance(entity->seat.at, (struct hex_axial){chunks->q[i], chunks->r[i]}) <=
+                   entity->seat.radius + vision->tiling.radius;
+        if (!near || VISION_FAULT(LINES_KEEP_OLD_MAP))
+            continue;
+        count_seat(vision, &entity->seat, false);
+        vision->exhausted |= !mm_vec_push(&vision->lifted, slot);
+    }
+}
+
+void vision_sight_lower(struct vision *vision)
+{
+    for (size_t i = 0; i < vision->lifted.count && !vision->exhausted; i++) {
+        struct vision_seat *seat = &vision->entities[vision->lifted.items[i]].seat;
+        seat->by_lines = needs_lines(vision, seat);
+        count_seat(vision, seat, true);
+    }
+    mm_vec_clear(&vision->lifted);
+}
+
+// Whether a step's difference is not that of whole discs.
+static bool lines_at_step(const struct vision *vision, const struct vision_entity *entity)
+{
+    return vision->options.terrain_blocks &&
+           (entity->seat.by_lines || entity->chunk == UINT32_MAX ||
+            vision_lines_matter(vision, vision->chunks.items[entity->chunk].at, entity->cell,
+                                entity->seat.radius));
 }
 
 static void postpone(struct vision *vision, struct vision_entity *entity)
@@ -401,7 +493,7 @@ static void seat_update(struct vision *vision, struct vision_entity *entity)
         int32_t distance = hex_distance(old.at, entity->at);
         if (distance == 0)
             return;
-        if (distance == 1 && !vision->whole_discs) {
+        if (distance == 1 && !vision->whole_discs && !lines_at_step(vision, entity)) {
             seat_step(vision, entity, (unsigned)hex_direction_between(old.at, entity->at));
             return;
         }

@@ -30,6 +30,7 @@ static void init_vectors(struct vision *vision)
     mm_vec_init(&vision->changes, vision->options.entities_max);
     mm_vec_init(&vision->alliances, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->postponed, TABLE_ENTRIES_MAX);
+    mm_vec_init(&vision->lifted, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->order, 2 * (size_t)vision->options.entities_max);
     mm_vec_init(&vision->order_scratch, 2 * (size_t)vision->options.entities_max);
     mm_vec_init(&vision->dirty, TABLE_ENTRIES_MAX);
@@ -113,12 +114,15 @@ void vision_free(struct vision *vision)
     free_tables(vision);
     for (int32_t radius = 0; radius <= VISION_SIGHT_HEXES_MAX; radius++)
         vision_footprint_free(vision->footprints[radius]);
+    for (int32_t radius = 0; radius <= VISION_SIGHT_HEXES_MAX; radius++)
+        vision_lines_free(vision->lines[radius]);
     vision_output_free(&vision->output);
     vision_alliances_free(vision);
     mm_vec_free(&vision->chunks);
     mm_vec_free(&vision->changes);
     mm_vec_free(&vision->order);
     mm_vec_free(&vision->postponed);
+    mm_vec_free(&vision->lifted);
     mm_vec_free(&vision->order_scratch);
     mm_vec_free(&vision->dirty);
     mm_vec_free(&vision->vacated);

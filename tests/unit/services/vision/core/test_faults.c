@@ -10,6 +10,8 @@ enum vision_fault {
     FAULT_SLOT_KEEPS_VIEWERS,      // a slot's next holder inherits who saw the last one
     FAULT_ALLY_STAYS,              // who left an alliance goes on lending and borrowing
     FAULT_BEACONS_UNLENT,          // allies do not see what beacons see
+    FAULT_ONE_SIDED_LINES,         // a line along a border is looked at on one side only
+    FAULT_LINES_KEEP_OLD_MAP,      // terrain that appears shortens nobody's sight
     FAULT_STALE_SHARE,             // what was lent stays when sharing ends
     FAULT_STEALTH_IGNORED,         // stealthed entities are seen by everybody
     FAULT_MEMORY_KNOWS_TOO_MUCH,   // remembered as it is, not as it was seen
@@ -28,11 +30,12 @@ static enum vision_fault planted;
 #include "services/vision/core/check.c"
 #include "services/vision/core/explain.c"
 #include "services/vision/core/footprint.c"
+#include "services/vision/core/lines.c"
 #include "services/vision/core/memory.c"
 #include "services/vision/core/mirror.c"
 #include "services/vision/core/order.c"
-#include "services/vision/core/page.c"
 #include "services/vision/core/output.c"
+#include "services/vision/core/page.c"
 #include "services/vision/core/query.c"
 #include "services/vision/core/save.c"
 #include "services/vision/core/settle.c"
@@ -49,13 +52,15 @@ static enum vision_fault planted;
 static const char *play(uint64_t seed, uint32_t ticks)
 {
     static char first[240];
-    struct vision_world_options world_options = {.seed = seed,
-                                                 .empires = 5,
-                                                 .entities = 80,
-                                                 .chunk_radius = 5,
-                                                 .memories_max = 1000,
-                                                 .fog_of_war = true,
-                                                 .beacons_only = planted == FAULT_BEACONS_UNLENT};
+    struct vision_world_options world_options = {
+        .seed = seed,
+        .empires = 5,
+        .entities = 80,
+        .chunk_radius = 5,
+        .memories_max = 1000,
+        .fog_of_war = true,
+        .terrain_blocks = planted == FAULT_ONE_SIDED_LINES || planted == FAULT_LINES_KEEP_OLD_MAP,
+        .beacons_only = planted == FAULT_BEACONS_UNLENT};
     struct vision_world *world = vision_world_new(&world_options);
     vision_world_set_quiet(world, true);
     struct vision_options options = vision_world_core_options(world);
@@ -132,6 +137,16 @@ Test(vision_faults, ally_stays, .timeout = 30)
 Test(vision_faults, beacons_unlent, .timeout = 30)
 {
     must_be_found(FAULT_BEACONS_UNLENT, ", not 2");
+}
+
+Test(vision_faults, one_sided_lines, .timeout = 60)
+{
+    must_be_found(FAULT_ONE_SIDED_LINES, "hex (");
+}
+
+Test(vision_faults, lines_keep_old_map, .timeout = 60)
+{
+    must_be_found(FAULT_LINES_KEEP_OLD_MAP, "hex (");
 }
 
 Test(vision_faults, stealth_ignored, .timeout = 30)

@@ -32,7 +32,7 @@ static void play(const struct run *run)
     }
     struct vision_stats stats;
     vision_stats(core, &stats);
-    cr_assert(stats.steps > run->ticks || run->world.interval > 1);
+    cr_assert(stats.steps > run->ticks || run->world.interval > 1 || run->world.terrain_blocks);
     vision_free(core);
     vision_world_free(world);
 }
@@ -120,6 +120,23 @@ Test(vision_oracle, moves_count_every_few_ticks, .timeout = 60)
                                     .interval = 2 + (uint32_t)(seed % 4) * 3},
                           .ticks = 500,
                           .snapshot_every = 101};
+        play(&run);
+    }
+}
+
+Test(vision_oracle, terrain_that_shortens_sight, .timeout = 120)
+{
+    for (uint64_t seed = 80; seed < 86; seed++) {
+        struct run run = {.world = {.seed = seed,
+                                    .empires = 4,
+                                    .entities = 60,
+                                    .chunk_radius = 1 + (int32_t)(seed % 3) * 4,
+                                    .memories_max = 1000,
+                                    .fog_of_war = true,
+                                    .terrain_blocks = true,
+                                    .interval = seed % 2 ? 3 : 1},
+                          .ticks = 300,
+                          .snapshot_every = 83};
         play(&run);
     }
 }
