@@ -259,6 +259,24 @@ static void read_start(struct mm_yaml_node *list, struct world_rules *rules)
     }
 }
 
+static void read_ranks(struct mm_yaml_node *list, struct world_combat_rules *combat)
+{
+    for (size_t i = 0; i < mm_yaml_count(list); i++) {
+        struct mm_yaml_node *node = mm_yaml_at(list, i);
+        if (combat->rank_count == WORLD_RANKS_MAX) {
+            mm_yaml_fail(node, "more than %d ranks", WORLD_RANKS_MAX);
+            return;
+        }
+        struct world_rank *rank = &combat->ranks[combat->rank_count++];
+        rank->kills = (uint32_t)mm_yaml_need_int(node, "kills", 1, 1000000);
+        rank->attack_percent = (uint32_t)mm_yaml_need_int(node, "attack", 100, 1000);
+        rank->defence_percent = (uint32_t)mm_yaml_need_int(node, "defence", 100, 1000);
+        if (i > 0 && rank->kills <= combat->ranks[i - 1].kills)
+            mm_yaml_fail(node, "a rank must take more kills than the one before");
+        mm_yaml_end(node);
+    }
+}
+
 static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
 {
     struct mm_yaml_node *root = mm_yaml_root(doc);
@@ -278,6 +296,7 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
     node = mm_yaml_get_map(root, "combat");
     rules->combat.guard = mm_yaml_get_bool(node, "guard", true);
     rules->combat.leash_hexes = get_u32(node, "leash", 100, rules->combat.leash_hexes);
+    read_ranks(mm_yaml_get_list(node, "ranks"), &rules->combat);
     mm_yaml_end(node);
     node = mm_yaml_get_map(root, "construction");
     rules->construction.refund_percent =

@@ -10,7 +10,7 @@
 // that follows the tick stream must end up knowing. It checks the contract of every frame it
 // applies, and aborts with a message if one breaks it.
 
-enum { MIRROR_ATTRIBUTES = 14 };
+enum { MIRROR_ATTRIBUTES = 15 };
 
 struct mirror_entity {
     bool alive;

@@ -195,6 +195,20 @@ static void renumber_gathering(struct world *world, const struct renumbering *to
     }
 }
 
+// Types and ranks may be worth something else.
+static void renew_stats(struct world *world)
+{
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        if (WORLD_GET(&world->ecs, WORLD_VETERAN, world_veteran, slot)) {
+            struct world_veteran *veteran =
+                WORLD_TOUCH(&world->ecs, WORLD_VETERAN, world_veteran, slot);
+            veteran->rank = world_rank_of_kills(&world->rules, veteran->kills);
+        }
+        world_stats_derive(world, slot);
+    }
+}
+
 enum mm_err world_change_rules(struct world *world, const struct world_rules *rules, char *problem,
                                size_t problem_bytes)
 {
@@ -235,6 +249,7 @@ enum mm_err world_change_rules(struct world *world, const struct world_rules *ru
     world_derive(world);
     world_map_rebuild_regions(&world->map);
     world_ways_forget(world);
+    renew_stats(world);
     start_again(world);
     world_ecs_settle(&world->ecs);
     world_ecs_begin(&world->ecs);

@@ -14,13 +14,6 @@
 #define LOOK_TICKS 8
 #define TRIES_MAX  20
 
-static const struct world_type *type_of(const struct world *world, uint32_t slot)
-{
-    const struct world_identity *identity =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    return &world->rules.types[identity->type];
-}
-
 static struct hex_axial place_of(const struct world *world, uint32_t slot)
 {
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
@@ -39,21 +32,21 @@ bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other)
            (theirs->owner != 0 || theirs->kind == MMORTS__FRAME__KIND__KIND_NPC);
 }
 
-static bool stealthed(const struct world_type *type)
+static bool stealthed(const struct world_stats *stats)
 {
-    return (type->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0;
+    return (stats->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0;
 }
 
 // What one entity sees of another; the rule by which vision shows things to players.
 static bool sees(const struct world *world, uint32_t slot, uint32_t other)
 {
-    const struct world_type *type = type_of(world, slot);
+    const struct world_stats *stats = world_stats_of(world, slot);
     return !world_is_blind(world, slot) &&
            hex_distance(place_of(world, slot), place_of(world, other)) <=
-               (int32_t)type->sight_hexes &&
-           type->sight_hexes > 0 &&
-           (!stealthed(type_of(world, other)) ||
-            type->sight_type == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR);
+               (int32_t)stats->sight_hexes &&
+           stats->sight_hexes > 0 &&
+           (!stealthed(world_stats_of(world, other)) ||
+            stats->sight_type == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR);
 }
 
 struct looking {
@@ -153,11 +146,11 @@ bool world_place_to_stand(const struct world *world, uint32_t slot, struct hex_a
 }
 
 // How far off a fighter takes notice of enemies by itself.
-static int32_t alert_radius(const struct world_type *type)
+static int32_t alert_radius(const struct world_stats *stats)
 {
-    uint32_t radius = type->ticks_per_hex > 0 ? type->sight_hexes : type->attack_range_hexes;
-    if (radius > type->sight_hexes)
-        radius = type->sight_hexes;
+    uint32_t radius = stats->ticks_per_hex > 0 ? stats->sight_hexes : stats->attack_range_hexes;
+    if (radius > stats->sight_hexes)
+        radius = stats->sight_hexes;
     return (int32_t)(radius < WORLD_ALERT_HEXES_MAX ? radius : WORLD_ALERT_HEXES_MAX);
 }
 
@@ -166,16 +159,16 @@ static int32_t alert_radius(const struct world_type *type)
 static uint32_t nearest_enemy(const struct world *world, uint32_t slot)
 {
     struct hex_axial ring[6 * WORLD_ALERT_HEXES_MAX];
-    const struct world_type *type = type_of(world, slot);
+    const struct world_stats *stats = world_stats_of(world, slot);
     struct hex_axial at = place_of(world, slot);
-    for (int32_t radius = 0; radius <= alert_radius(type); radius++) {
+    for (int32_t radius = 0; radius <= alert_radius(stats); radius++) {
         size_t count = hex_ring(at, radius, ring);
         for (size_t i = 0; i < count; i++) {
             uint32_t cell = world_map_cell(&world->map, ring[i]);
             uint32_t other = cell == WORLD_CELL_NONE ? 0 : world_grid_first(&world->grid, cell);
             for (; other != 0; other = world_grid_next(&world->grid, other))
                 if (world_is_hostile(world, slot, other) && sees(world, slot, other) &&
-                    world_can_reach(world, slot, ring[i], (int32_t)type->attack_range_hexes))
+                    world_can_reach(world, slot, ring[i], (int32_t)stats->attack_range_hexes))
                     return other;
         }
     }
@@ -221,7 +214,7 @@ static void end_fight(struct world *world, uint32_t slot, const struct world_fig
     } else if (order) {
         world_mover_start(world, slot, (struct hex_axial){order->q, order->r});
         world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
-    } else if (type_of(world, slot)->ticks_per_hex > 0 &&
+    } else if (world_stats_of(world, slot)->ticks_per_hex > 0 &&
                !hex_equal(anchor, place_of(world, slot))) {
         // Off the leash it goes home without looking left or right, or it would never get there.
         world_order_begin(world, slot, broken_off ? WORLD_ORDER_MOVE : WORLD_ORDER_ATTACK_MOVE,
@@ -237,7 +230,7 @@ static void end_fight(struct world *world, uint32_t slot, const struct world_fig
 static bool on_guard(const struct world *world, uint32_t slot, const uint64_t *idle,
                      const uint64_t *ordered)
 {
-    if (type_of(world, slot)->attack == 0 || !world_is_complete(world, slot))
+    if (world_stats_of(world, slot)->attack == 0 || !world_is_complete(world, slot))
         return false;
     if (mm_bitset_get(idle, slot))
         return world->rules.combat.guard != 0;
@@ -309,10 +302,11 @@ void world_system_guard(struct world *world)
 
 static void strike(struct world *world, uint32_t slot, uint32_t target)
 {
-    const struct world_type *type = type_of(world, slot), *theirs = type_of(world, target);
-    uint32_t damage = type->attack > theirs->defence ? type->attack - theirs->defence : 1;
+    const struct world_stats *stats = world_stats_of(world, slot),
+                             *theirs = world_stats_of(world, target);
+    uint32_t damage = stats->attack > theirs->defence ? stats->attack - theirs->defence : 1;
     struct world_fight *fight = WORLD_TOUCH(&world->ecs, WORLD_FIGHT, world_fight, slot);
-    fight->ready = world->tick + type->attack_cooldown_ticks;
+    fight->ready = world->tick + stats->attack_cooldown_ticks;
     fight->look = world->tick + LOOK_TICKS;
     fight->tries = 0;
     world_mover_stop(world, slot);
@@ -324,7 +318,10 @@ static void strike(struct world *world, uint32_t slot, uint32_t target)
     health->value -= (int32_t)damage;
     if (health->value > 0)
         return;
-    // All who strike in one tick do so at once, so the dead leave at its end.
+    struct world_veteran *veteran = world_ecs_add(&world->ecs, WORLD_VETERAN, slot);
+    veteran->kills += veteran->kills < UINT32_MAX;
+    // All who strike in one tick do so at once, so the dead leave at its end, and who has earned a
+    // rank has it from the next on.
     world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_DEATH, target, slot, 0, 0);
     world_ecs_defer_despawn(&world->ecs, target);
 }
@@ -334,7 +331,7 @@ static bool follow(struct world *world, uint32_t slot, struct hex_axial target, 
 {
     struct world_fight *fight = WORLD_TOUCH(&world->ecs, WORLD_FIGHT, world_fight, slot);
     fight->look = world->tick + LOOK_TICKS;
-    if (type_of(world, slot)->ticks_per_hex == 0 || ++fight->tries > TRIES_MAX)
+    if (world_stats_of(world, slot)->ticks_per_hex == 0 || ++fight->tries > TRIES_MAX)
         return false;
     const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
     const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
@@ -372,11 +369,11 @@ static bool may_go_on(const struct world *world, uint32_t slot, const struct wor
 static void fight_on(struct world *world, uint32_t slot)
 {
     const struct world_fight *fight = WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot);
-    const struct world_type *type = type_of(world, slot);
+    const struct world_stats *stats = world_stats_of(world, slot);
     uint32_t target = world_ecs_slot_of_handle(&world->ecs, fight->target);
     bool broken_off = false;
-    if (target == WORLD_SLOT_NONE || type->attack == 0) {
-        uint32_t next = fight->ordered || type->attack == 0 ? 0 : nearest_enemy(world, slot);
+    if (target == WORLD_SLOT_NONE || stats->attack == 0) {
+        uint32_t next = fight->ordered || stats->attack == 0 ? 0 : nearest_enemy(world, slot);
         if (next == WORLD_SLOT_NONE) {
             end_fight(world, slot, fight, false);
             return;
@@ -388,7 +385,7 @@ static void fight_on(struct world *world, uint32_t slot)
         target = next;
     }
     struct hex_axial there = place_of(world, target);
-    int32_t range = (int32_t)type->attack_range_hexes;
+    int32_t range = (int32_t)stats->attack_range_hexes;
     bool in_range = hex_distance(place_of(world, slot), there) <= range;
     bool looks = fight->look <= world->tick;
     if (looks && !may_go_on(world, slot, fight, target, &broken_off)) {

@@ -64,6 +64,10 @@ static const struct world_field cargo_fields[] = {
     FIELD(world_cargo, amount),
     FIELD(world_cargo, type),
 };
+static const struct world_field veteran_fields[] = {
+    FIELD(world_veteran, kills),
+    FIELD(world_veteran, rank),
+};
 
 static const struct world_field site_fields[] = {
     FIELD(world_site, work),
@@ -105,6 +109,7 @@ const struct world_component world_components[WORLD_COMPONENTS] = {
     [WORLD_WORK] = COMPONENT("work", WORLD_SPARSE, world_work, work_fields),
     [WORLD_SIGHT] = COMPONENT("sight", WORLD_SPARSE, world_sight, sight_fields),
     [WORLD_RALLY] = COMPONENT("rally", WORLD_SPARSE, world_rally, rally_fields),
+    [WORLD_VETERAN] = COMPONENT("veteran", WORLD_SPARSE, world_veteran, veteran_fields),
 };
 
 static uint64_t field_value(const uint8_t *at, unsigned bytes)

@@ -26,6 +26,7 @@ enum world_component_id {
     WORLD_WORK,     // workers on a building
     WORLD_SIGHT,    // those whose sight was ever switched off
     WORLD_RALLY,    // buildings that send those trained there somewhere
+    WORLD_VETERAN,  // who ever killed somebody
     WORLD_COMPONENTS,
 };
 
@@ -39,6 +40,7 @@ enum world_use {
     WORLD_USES_EMPIRES, // their totals and settlements
     WORLD_USES_DUE,     // struct world's `due`
     WORLD_USES_ALARMS,  // who has seen an enemy
+    WORLD_USES_STATS,   // what entities can do in a fight
 };
 #define WORLD_BIT(id) (UINT64_C(1) << (id))
 
@@ -187,6 +189,12 @@ struct world_rally {
     int32_t q, r;  // its own hex: nowhere
     uint16_t type; // of the node
     uint16_t spare[3];
+};
+
+struct world_veteran {
+    uint32_t kills;
+    uint8_t rank; // 0: none yet; else the rules' combat.ranks[rank - 1]
+    uint8_t spare[3];
 };
 
 static inline unsigned world_route_direction(const struct world_route *route, uint32_t step)

@@ -37,6 +37,8 @@ enum mm_err world_reserve_entities(struct world *world, uint32_t more)
     if (err == MM_OK)
         err = world_sides_reserve(&world->sides, &world->map);
     if (err == MM_OK)
+        err = world_shared_reserve(&world->stats, world->ecs.capacity);
+    if (err == MM_OK)
         err = mm_idmap_reserve(world->slot_of_serial, mm_idmap_count(world->slot_of_serial) + more);
     if (err == MM_OK && world->due_slots < world->ecs.capacity) {
         size_t words = MM_BITSET_WORDS(world->ecs.capacity);
@@ -64,6 +66,7 @@ void world_entity_enter(struct world *world, uint32_t slot, uint32_t cell)
                       world_counts_as(world, identity->type));
     if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         world_sides_add(&world->sides, cell / world->map.tiling.cells, identity->owner);
+    world_stats_derive(world, slot);
     world_settlement_enter(world, slot);
 }
 
@@ -100,6 +103,7 @@ void world_entity_destroy(struct world *world, uint32_t slot)
     if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         world_sides_remove(&world->sides, place->cell / world->map.tiling.cells, identity->owner);
     world_settlement_leave(world, slot);
+    world_shared_clear(&world->stats, slot);
     mm_idmap_remove(world->slot_of_serial, identity->serial, NULL);
     world_ecs_despawn(&world->ecs, slot);
 }

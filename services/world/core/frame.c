@@ -402,6 +402,11 @@ static int32_t value_rally_r(const struct world *world, uint32_t slot)
     return WORLD_GET(&world->ecs, WORLD_RALLY, world_rally, slot)->r;
 }
 
+static int32_t value_rank(const struct world *world, uint32_t slot)
+{
+    return WORLD_GET(&world->ecs, WORLD_VETERAN, world_veteran, slot)->rank;
+}
+
 static const struct attribute attributes[] = {
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH, WORLD_HEALTH, value_health, fallback_health},
     // The spawn tells whose it is.
@@ -411,6 +416,7 @@ static const struct attribute attributes[] = {
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED, WORLD_CARGO, value_carried, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED, WORLD_SIGHT, value_sight, fallback_sight},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS, WORLD_SITE, value_progress, fallback_progress},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RANK, WORLD_VETERAN, value_rank, NULL},
     // A target has no default: where there is one it is told, be it 0.
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_Q, WORLD_ROUTE, value_target_q, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_R, WORLD_ROUTE, value_target_r, NULL},
@@ -425,6 +431,8 @@ static bool told(const struct gather *gather, const struct attribute *attribute,
 {
     if (attribute->component == WORLD_ROUTE || attribute->component == WORLD_RALLY)
         return true;
+    if (attribute->component == WORLD_VETERAN)
+        return value != 0; // a rank is never lost while the session runs
     if (!gather->full && !mm_bitset_get(gather->world->ecs.spawned, slot))
         return true;
     return value != (attribute->fallback ? attribute->fallback(gather->world, slot) : 0);

@@ -35,6 +35,7 @@ enum {
     WORLD_ANNOUNCEMENT_BYTES_MAX = 500,
     WORLD_STACK_MAX = 200,      // units on one hex, at most ever
     WORLD_EVENTS_MAX = 1 << 18, // told in one tick
+    WORLD_RANKS_MAX = 4,        // of veterans; more: the rules are refused
     WORLD_SYSTEMS_MAX = 32,
     WORLD_STAGES_MAX = 8,
     WORLD_THREADS_MAX = 64,                  // that a world is lent

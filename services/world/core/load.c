@@ -194,6 +194,10 @@ static enum mm_err place_entity(struct world *world, uint32_t slot)
         mm_idmap_has(world->slot_of_serial, identity->serial) || place->cell == WORLD_CELL_NONE ||
         world_map_cell(&world->map, (struct hex_axial){place->q, place->r}) != place->cell)
         return MM_DATA_LOSS;
+    const struct world_veteran *veteran =
+        WORLD_GET(&world->ecs, WORLD_VETERAN, world_veteran, slot);
+    if (veteran && veteran->rank != world_rank_of_kills(&world->rules, veteran->kills))
+        return MM_DATA_LOSS;
     unsigned counts_as = world_counts_as(world, identity->type);
     // What stands somewhere must have been let in there.
     if (counts_as != 0 && !world_cell_free(world, place->cell, counts_as))

@@ -69,6 +69,20 @@ static bool name_sound(const char *name)
     return true;
 }
 
+static void check_ranks(struct checker *c, const struct world_combat_rules *combat)
+{
+    require(c, combat->rank_count <= WORLD_RANKS_MAX, "more than %d ranks", WORLD_RANKS_MAX);
+    for (uint32_t i = 0; !c->failed && i < combat->rank_count; i++) {
+        const struct world_rank *rank = &combat->ranks[i];
+        require(c, rank->kills >= 1 && (i == 0 || rank->kills > combat->ranks[i - 1].kills),
+                "rank %u does not take more kills than the one before", i + 1);
+        require(c,
+                rank->attack_percent >= 100 && rank->attack_percent <= 1000 &&
+                    rank->defence_percent >= 100 && rank->defence_percent <= 1000,
+                "rank %u has a percentage that is not 100 to 1000", i + 1);
+    }
+}
+
 static void check_types(struct checker *c, const struct world_rules *rules)
 {
     uint32_t yielding = 0;
@@ -255,6 +269,7 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
     require(c, rules->construction.refund_percent <= 100, "refund is more than 100 percent");
     require(c, rules->combat.guard <= 1 && rules->combat.leash_hexes <= 100,
             "leash is more than 100 hexes");
+    check_ranks(c, &rules->combat);
     require(c,
             rules->commands.per_second >= 1 && rules->commands.per_second <= 10000 &&
                 rules->commands.burst >= 1 && rules->commands.burst <= 10000 &&

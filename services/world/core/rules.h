@@ -94,9 +94,17 @@ struct world_movement_rules {
     uint32_t replans_max;           // ways around without getting nearer, then it stays
 };
 
+// What becomes of who has killed so many.
+struct world_rank {
+    uint32_t kills;                           // more than the rank before
+    uint32_t attack_percent, defence_percent; // of the type's, 100 to 1000
+};
+
 struct world_combat_rules {
     uint32_t guard;       // 1: idle soldiers set upon enemies in sight by themselves
     uint32_t leash_hexes; // how far from its post a soldier follows whom it was not told to attack
+    uint32_t rank_count;
+    struct world_rank ranks[WORLD_RANKS_MAX];
 };
 
 struct world_construction_rules {

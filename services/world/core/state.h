@@ -13,6 +13,7 @@
 #include "services/world/core/grid.h"
 #include "services/world/core/map.h"
 #include "services/world/core/schedule.h"
+#include "services/world/core/shared.h"
 #include "services/world/core/sides.h"
 #include "services/world/core/workers.h"
 #include "services/world/core/world.h"
@@ -99,6 +100,13 @@ struct world_alarm {
 struct world_announcement {
     char text[WORLD_ANNOUNCEMENT_BYTES_MAX + 1];
 };
+// What counts of an entity in a fight. No two members have bytes between them.
+struct world_stats {
+    uint32_t attack, defence, attack_range_hexes, attack_cooldown_ticks;
+    uint32_t sight_hexes, sight_type, ticks_per_hex, flags;
+};
+// Each type with each rank and none; while the rules change, of both rules, and one to change over.
+enum { WORLD_STATS_MAX = 2 * WORLD_TYPES_MAX * (WORLD_RANKS_MAX + 1) + 1 };
 
 struct world_path_request {
     uint64_t ticket;
@@ -138,6 +146,7 @@ struct world {
     uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash;
     struct world_grid grid;
     struct world_sides sides;
+    struct world_shared stats;       // struct world_stats
     struct mm_idmap *player_of_id;   // player_id -> index in players
     struct mm_idmap *slot_of_serial; // serial -> slot
     struct mm_strmap *spawn_of_key;  // key -> place in spawn_keys
@@ -301,6 +310,21 @@ void world_ways_forget(struct world *world);
 // False: no step leads nearer.
 bool world_way_find(struct world *world, const struct world_way_request *request,
                     struct world_way *way);
+// --- stats.c -------------------------------------------------------------------------------------
+
+static inline const struct world_stats *world_stats_of(const struct world *world, uint32_t slot)
+{
+    world_ecs_reads(&world->ecs, WORLD_USES_STATS);
+    return world_shared_get(&world->stats, slot);
+}
+
+// Its type, its rank or the rules are others than before.
+void world_stats_derive(struct world *world, uint32_t slot);
+// Whether they are what they should be.
+bool world_stats_sound(const struct world *world, uint32_t slot);
+// The rank of one who has killed so many, 0 for none.
+uint8_t world_rank_of_kills(const struct world_rules *rules, uint32_t kills);
+void world_system_promote(struct world *world);
 
 // --- combat.c ------------------------------------------------------------------------------------
 

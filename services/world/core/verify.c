@@ -198,6 +198,13 @@ static void verify_entity(struct verifier *v, uint32_t slot)
     if ((amount != NULL) != (identity->kind == MMORTS__FRAME__KIND__KIND_RESOURCE) ||
         (amount && amount->value < 0))
         fail(v, slot, "it is a resource without an amount, or the other way round");
+    const struct world_veteran *veteran =
+        WORLD_GET(&world->ecs, WORLD_VETERAN, world_veteran, slot);
+    if (veteran &&
+        (veteran->kills < 1 || veteran->rank != world_rank_of_kills(&world->rules, veteran->kills)))
+        fail(v, slot, "its rank is not what its kills are worth");
+    else if (!world_stats_sound(world, slot))
+        fail(v, slot, "what it can do is not what its type and rank say");
     if (WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, slot)->value < 1)
         fail(v, slot, "it is dead and still there");
     if (WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot) &&

@@ -19,7 +19,8 @@ const struct world_system world_systems[] = {
     {
         .name = "orders",
         .run = world_system_orders,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(CARGO) | USES(GRID) | USES(MAP) | USES(EMPIRES),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(CARGO) | USES(GRID) | USES(MAP) | USES(EMPIRES) |
+                 USES(STATS),
         .writes = TASKS | MOVING | USES(DUE),
         .stage = 0,
         .every = 1,
@@ -27,15 +28,16 @@ const struct world_system world_systems[] = {
     {
         .name = "fight",
         .run = world_system_fight,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | HAS(CARGO) | USES(GRID) | USES(MAP),
-        .writes = TASKS | HAS(HEALTH) | MOVING | USES(LIVES) | USES(EVENTS),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | HAS(CARGO) | USES(GRID) | USES(MAP) |
+                 USES(STATS),
+        .writes = TASKS | HAS(HEALTH) | HAS(VETERAN) | MOVING | USES(LIVES) | USES(EVENTS),
         .stage = 1,
         .every = 1,
     },
     {
         .name = "gather",
         .run = world_system_gather,
-        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | USES(GRID) | USES(MAP),
+        .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | USES(GRID) | USES(MAP) | USES(STATS),
         .writes =
             TASKS | HAS(CARGO) | HAS(AMOUNT) | MOVING | USES(LIVES) | USES(EVENTS) | USES(EMPIRES),
         .stage = 2,
@@ -63,7 +65,7 @@ const struct world_system world_systems[] = {
         .divide = world_divide_watch,
         .run_part = world_watch_part,
         .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(FIGHT) | HAS(ORDERS) | HAS(SITE) | HAS(SIGHT) |
-                 USES(GRID) | USES(MAP),
+                 USES(GRID) | USES(MAP) | USES(STATS),
         .writes = USES(ALARMS),
         .stage = 4,
         .every = 1,
@@ -73,6 +75,14 @@ const struct world_system world_systems[] = {
         .run = world_system_guard,
         .reads = HAS(IDENTITY) | HAS(PLACE) | USES(ALARMS),
         .writes = HAS(FIGHT) | HAS(ACTIVITY) | MOVING,
+        .stage = 5,
+        .every = 1,
+    },
+    {
+        .name = "promote",
+        .run = world_system_promote,
+        .reads = HAS(IDENTITY),
+        .writes = HAS(VETERAN) | USES(STATS),
         .stage = 5,
         .every = 1,
     },
@@ -193,11 +203,13 @@ struct world *world_alloc(const struct world_rules *rules)
     world->slot_of_serial = mm_idmap_new(WORLD_ENTITIES_MAX);
     // One place more than there are keys: the new one goes in after the old one went out.
     world->spawn_of_key = mm_strmap_new(WORLD_SPAWN_KEYS_MAX);
-    bool sound = world->player_of_id && world->slot_of_serial && world->spawn_of_key &&
-                 world_ecs_init(&world->ecs, rules->entities_max) == MM_OK &&
-                 world_map_init(&world->map, (int32_t)rules->map.chunk_radius,
-                                world->move_cost_percent) == MM_OK &&
-                 world_ways_init(world) == MM_OK;
+    bool sound =
+        world_shared_init(&world->stats, sizeof(struct world_stats), WORLD_STATS_MAX) == MM_OK &&
+        world->player_of_id && world->slot_of_serial && world->spawn_of_key &&
+        world_ecs_init(&world->ecs, rules->entities_max) == MM_OK &&
+        world_map_init(&world->map, (int32_t)rules->map.chunk_radius, world->move_cost_percent) ==
+            MM_OK &&
+        world_ways_init(world) == MM_OK;
     if (!sound) {
         world_free(world);
         return NULL;
@@ -242,6 +254,7 @@ void world_free(struct world *world)
     mm_strmap_free(world->spawn_of_key);
     mm_idmap_free(world->slot_of_serial);
     mm_idmap_free(world->player_of_id);
+    world_shared_free(&world->stats);
     world_sides_free(&world->sides);
     world_grid_free(&world->grid);
     for (int i = 0; i < WORLD_PARTS_MAX; i++)

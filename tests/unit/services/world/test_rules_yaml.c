@@ -100,6 +100,14 @@ Test(rules_yaml, errors_name_file_and_line)
     WRONG("ticks_per_hex: 5", "gather: {amount: 1, ticks: 9, carry: 2}",
           "types.yaml:5:", "does not move");
     WRONG("start:\n", "combat: {leash: 101}\nstart:\n", "types.yaml:6:", "");
+    WRONG("start:\n", "combat: {ranks: [{kills: 2, attack: 110}]}\nstart:\n",
+          "types.yaml:6:", "defence");
+    WRONG("start:\n", "combat: {ranks: [{kills: 2, attack: 99, defence: 100}]}\nstart:\n",
+          "types.yaml:6:", "");
+    WRONG("start:\n",
+          "combat:\n  ranks:\n  - {kills: 2, attack: 110, defence: 100}\n"
+          "  - {kills: 2, attack: 120, defence: 100}\nstart:\n",
+          "types.yaml:9:", "more kills");
     WRONG("open_terrain: plains", "open_terrain: moss", "map.yaml:2:", "moss");
     WRONG("generator: blank", "generator: fractal", "map.yaml:1:", "fractal");
     WRONG("generator: blank", "generator: blank\nspeed: 3", "map.yaml:2:", "speed");

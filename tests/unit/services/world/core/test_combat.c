@@ -434,3 +434,120 @@ Test(combat, a_battle_ends, .timeout = 60)
     cr_expect_eq(world_mover_count(a.world), 0);
     close_arena(&a);
 }
+
+// --- veterans -----------------------------------------------------------------------------------
+
+static const struct world_stats *stats_of(const struct arena *a, uint64_t id)
+{
+    return world_stats_of(a->world, look_at(a, id).slot);
+}
+
+// The rank that the last tick's frame (or a snapshot) tells of it, -1 if none.
+static int32_t rank_told(const struct arena *a, uint32_t slot, bool snapshot)
+{
+    struct mm_arena *memory = mm_arena_new(1 << 16, 1 << 26);
+    Mmorts__Frame__TickFrame *frame =
+        snapshot ? world_snapshot_frame(a->world, memory) : world_frame(a->world, memory);
+    int32_t rank = -1;
+    for (size_t c = 0; c < frame->n_columns; c++)
+        for (size_t i = 0; i < frame->columns[c]->n_entity; i++)
+            if (frame->columns[c]->attribute == MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RANK &&
+                frame->columns[c]->entity[i] == slot)
+                rank = frame->columns[c]->value[i];
+    mm_arena_free(memory);
+    return rank;
+}
+
+// Kills victims of the other empire that are put beside it, one after the other.
+static void kill_some(struct arena *a, uint64_t soldier, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t victim = put(a, "worker", 2, 1, 0);
+        cr_assert_eq(attack(a, 1, soldier, victim), REASON(OK));
+        cr_assert_lt(until_dead(a, victim, 200), 200u);
+    }
+}
+
+Test(combat, kills_make_a_veteran_who_strikes_harder_and_is_told_of)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack = 50;
+    type(&a, "soldier")->defence = 4;
+    type(&a, "soldier")->attack_cooldown_ticks = 2;
+    type(&a, "worker")->health_max = 50;
+    type(&a, "worker")->defence = 0;
+    a.rules->combat.rank_count = 2;
+    a.rules->combat.ranks[0] = (struct world_rank){2, 120, 150};
+    a.rules->combat.ranks[1] = (struct world_rank){3, 200, 200};
+    begin(&a);
+    uint64_t soldier = put(&a, "soldier", 1, 0, 0), recruit = put(&a, "soldier", 1, 0, 1);
+    uint32_t slot = look_at(&a, soldier).slot,
+             both = world_shared_references(&a.world->stats, slot);
+    cr_expect_geq(both, 2u, "soldiers share what they can do");
+    kill_some(&a, soldier, 1);
+    cr_expect_eq(stats_of(&a, soldier)->attack, 50);
+    cr_expect_eq(rank_told(&a, slot, false), -1);
+    kill_some(&a, soldier, 1);
+    cr_expect_eq(stats_of(&a, soldier)->attack, 60);
+    cr_expect_eq(stats_of(&a, soldier)->defence, 6);
+    cr_expect_eq(world_shared_references(&a.world->stats, slot), 1);
+    cr_expect_eq(stats_of(&a, recruit)->attack, 50, "of the others nothing changed");
+    cr_expect_eq(rank_told(&a, slot, false), 1);
+    fixture_run(a.world, 1);
+    cr_expect_eq(rank_told(&a, slot, false), -1);
+    cr_expect_eq(rank_told(&a, slot, true), 1);
+
+    // It strikes with what it has become.
+    uint64_t victim = put(&a, "settlement", 2, 1, 0);
+    int32_t health = look_at(&a, victim).health;
+    cr_assert_eq(attack(&a, 1, soldier, victim), REASON(OK));
+    cr_expect_eq(look_at(&a, victim).health,
+                 health - 60 + (int32_t)type(&a, "settlement")->defence);
+
+    // What is saved and loaded is the same, and other rules make of its kills what they say.
+    struct mm_buf bytes;
+    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
+    world_save(a.world, &bytes);
+    struct world *loaded;
+    cr_assert_eq(world_load(bytes.data, bytes.len, &loaded), MM_OK);
+    cr_expect_eq(world_stats_of(loaded, slot)->attack, 60);
+    world_free(loaded);
+    mm_buf_free(&bytes);
+    char problem[128];
+    a.rules->combat.ranks[1].kills = 9;
+    a.rules->combat.ranks[0] = (struct world_rank){1, 300, 100};
+    cr_assert_eq(world_change_rules(a.world, a.rules, problem, sizeof problem), MM_OK);
+    cr_expect_eq(stats_of(&a, soldier)->attack, 150);
+    a.rules->combat.rank_count = 0;
+    cr_assert_eq(world_change_rules(a.world, a.rules, problem, sizeof problem), MM_OK);
+    cr_expect_eq(stats_of(&a, soldier)->attack, 50);
+    cr_expect_geq(world_shared_references(&a.world->stats, slot), both - 1);
+    close_arena(&a);
+}
+
+// All strikes of a tick fall at once: a rank earned in it counts from the next on, for whoever
+// stands first in the tables as for whoever stands last.
+Test(combat, a_rank_counts_from_the_next_tick_on)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "soldier")->attack = 20;
+    type(&a, "soldier")->defence = 10;
+    type(&a, "worker")->health_max = 1;
+    a.rules->combat.guard = 0;
+    a.rules->combat.rank_count = 1;
+    a.rules->combat.ranks[0] = (struct world_rank){1, 100, 200};
+    begin(&a);
+    uint64_t hero = put(&a, "soldier", 1, 0, 0), victim = put(&a, "worker", 2, 1, 0);
+    uint64_t enemy = put(&a, "soldier", 2, 0, 1);
+    int32_t health = look_at(&a, hero).health;
+    fixture_inputs_clear(&a.inputs);
+    fixture_attack(&a.inputs, 1, ++a.seq[1], &hero, 1, victim, false);
+    fixture_attack(&a.inputs, 2, ++a.seq[2], &enemy, 1, hero, false);
+    fixture_step(a.world, &a.inputs);
+    cr_expect_not(lives(&a, victim));
+    cr_expect_eq(look_at(&a, hero).health, health - 10, "struck before it had the rank");
+    cr_expect_eq(stats_of(&a, hero)->defence, 20);
+    close_arena(&a);
+}

@@ -243,7 +243,7 @@ Test(rules, spawn_keys_survive)
 
 // --- the checker itself -------------------------------------------------------------------------
 
-enum { FAULTS = 21 };
+enum { FAULTS = 24 };
 
 // Breaks one invariant behind everybody's back.
 static const char *plant(struct world *world, int fault)
@@ -325,6 +325,15 @@ static const char *plant(struct world *world, int fault)
     case 19:
         orders->list[0].kind = WORLD_ORDER_KINDS;
         return "an unknown kind of order";
+    case 20:
+        ((struct world_veteran *)world_ecs_add(&world->ecs, WORLD_VETERAN, view.slot))->rank = 1;
+        return "a rank without kills";
+    case 21:
+        world_shared_clear(&world->stats, view.slot);
+        return "nothing is known of what it can do";
+    case 22:
+        world->rules.types[world_rules_type(&world->rules, "scout")].defence++;
+        return "what it can do is of other rules";
     default:
         WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, view.slot)->value = 77;
         return "an unknown activity";
