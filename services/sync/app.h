@@ -177,6 +177,7 @@ struct sync_app {
 
     struct sync_core core;
     struct sync_encoder encoder;
+    struct sync_burst *burst; // NULL: every message is a system call of its own
     struct mm_buf full_buf;
     struct mm_buf scratch; // one message being written
 

@@ -122,7 +122,7 @@ uint8_t *sync_burst_reserve(struct sync_burst *burst, size_t bytes)
 
 void sync_burst_add(struct sync_burst *burst, int fd, size_t len, void *arg)
 {
-    MM_CHECK(len <= burst->reserved && arg);
+    MM_CHECK(len <= burst->reserved);
     unsigned tail = *burst->submissions.tail, at = tail & *burst->submissions.mask;
     struct io_uring_sqe *request = &burst->requests[at];
     memset(request, 0, sizeof *request);
@@ -138,13 +138,6 @@ void sync_burst_add(struct sync_burst *burst, int fd, size_t len, void *arg)
     burst->messages[burst->count++] = (struct message){arg, burst->used, len, -ECANCELED};
     burst->used += len;
     burst->reserved = 0;
-}
-
-void sync_burst_forget(struct sync_burst *burst, const void *arg)
-{
-    for (size_t i = 0; i < burst->count; i++)
-        if (burst->messages[i].arg == arg)
-            burst->messages[i].arg = NULL;
 }
 
 size_t sync_burst_count(const struct sync_burst *burst)
@@ -188,8 +181,7 @@ void sync_burst_flush(struct sync_burst *burst, sync_burst_done_fn done)
     burst->flushing = true;
     for (size_t i = 0; i < burst->count; i++) {
         const struct message *message = &burst->messages[i];
-        if (message->arg)
-            done(message->arg, message->result, burst->data + message->offset, message->len);
+        done(message->arg, message->result, burst->data + message->offset, message->len);
     }
     burst->flushing = false;
     burst->count = 0;

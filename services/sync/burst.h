@@ -25,11 +25,8 @@ void sync_burst_free(struct sync_burst *burst);
 uint8_t *sync_burst_reserve(struct sync_burst *burst, size_t bytes);
 
 // The first `len` bytes of what was reserved last go to `fd` at the next flush. Until then the
-// socket must stay open, and nothing else be sent on it. `arg` must not be NULL.
+// socket must stay open, and nothing else be sent on it.
 void sync_burst_add(struct sync_burst *burst, int fd, size_t len, void *arg);
-
-// Nobody is to be told what became of the message.
-void sync_burst_forget(struct sync_burst *burst, const void *arg);
 
 // What became of a message: how many bytes the socket took, -EAGAIN (none: it is full) or another
 // negative errno. `data` is valid during the call.

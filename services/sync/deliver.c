@@ -86,14 +86,51 @@ static void updated(struct sync_client *client)
     client->updated_tick = app->core.mirror.tick;
 }
 
-// Sends what the encoder holds.
+// --- bursts: the tick's messages to all clients, in few system calls -----------------------------
+
+static void on_burst(void *arg, int result, const uint8_t *data, size_t len)
+{
+    struct sync_client *client = arg;
+    if (result == (int)len) {
+        client->outbox.bytes_total += len; // as nearly always: nothing else to look at
+    } else if (client->state != SYNC_CLIENT_DEAD &&
+               sync_client_sent(client, sync_outbox_added(&client->outbox, result, data, len))) {
+        sync_client_watch(client);
+    }
+}
+
+static void flush_burst(struct sync_app *app)
+{
+    if (app->burst)
+        sync_burst_flush(app->burst, on_burst);
+}
+
+// True: what the encoder holds goes with the burst.
+static bool add_to_burst(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (!app->burst || sync_outbox_waiting(&client->outbox) > 0)
+        return false;
+    for (int round = 0; round < 2; round++) {
+        if (sync_outbox_add_messages(&client->outbox, app->burst, client->fd, &app->encoder,
+                                     client))
+            return true;
+        flush_burst(app);
+    }
+    return false;
+}
+
+// Sends what the encoder holds; the caller flushes the burst before anything else is done.
 static void send_messages(struct sync_client *client)
 {
     struct sync_app *app = client->app;
     if (app->encoder.messages.count == 0)
         return;
-    enum sync_sent sent = sync_outbox_send_messages(&client->outbox, client->fd, &app->encoder,
-                                                    (size_t)app->settings.send_waiting_bytes);
+    bool in_burst = add_to_burst(client);
+    enum sync_sent sent = SYNC_SENT;
+    if (!in_burst)
+        sent = sync_outbox_send_messages(&client->outbox, client->fd, &app->encoder,
+                                         (size_t)app->settings.send_waiting_bytes);
     if (!sync_client_sent(client, sent))
         return;
     if (sent == SYNC_FULL) {
@@ -106,7 +143,8 @@ static void send_messages(struct sync_client *client)
         mm_metrics_observe(app->metrics.update_bytes, bytes);
         updated(client);
     }
-    sync_client_watch(client);
+    if (!in_burst)
+        sync_client_watch(client);
 }
 
 static void deliver_view(struct sync_app *app, struct sync_view *view)
@@ -151,6 +189,7 @@ static void deliver_idle(struct sync_app *app)
         if (sync_encode_idle(&app->encoder, &app->core, client->encoding, client->updated_tick))
             send_messages(client);
     }
+    flush_burst(app);
 }
 
 static void deliver_touched(struct sync_app *app)
@@ -161,6 +200,7 @@ static void deliver_touched(struct sync_app *app)
         if (i < app->core.touched.count)
             deliver_view(app, app->core.touched.items[i]);
     }
+    flush_burst(app);
 }
 
 // --- full states

@@ -190,6 +190,9 @@ static enum mm_err init_state(struct sync_app *app)
     mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);
     mm_buf_init(&app->scratch, SCRATCH_BYTES);
     sync_encoder_init(&app->encoder);
+    app->burst = sync_burst_new();
+    if (!app->burst)
+        MM_LOG_INFO("no io_uring: every update is a system call");
     app->client_of_connection = mm_idmap_new(clients_max + 1);
     app->client_of_player = mm_idmap_new(clients_max + 1);
     app->address_counts = mm_idmap_new(clients_max + 1);
@@ -294,6 +297,8 @@ void sync_stop_service(struct mm_service *service, void *state)
     mm_loop_defer_cancel(app->loop, &app->flush_task);
     sync_core_free(&app->core);
     sync_encoder_free(&app->encoder);
+    sync_burst_free(app->burst);
+    app->burst = NULL;
     mm_buf_free(&app->full_buf);
     mm_buf_free(&app->scratch);
     mm_vec_free(&app->roster);

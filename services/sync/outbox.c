@@ -1,5 +1,7 @@
 #include "services/sync/outbox.h"
 
+#include "libcommon/base/check.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -141,6 +143,39 @@ enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
     }
     outbox->frames_total += messages;
     return send_pieces(outbox, fd, pieces, count, bytes);
+}
+
+bool sync_outbox_add_messages(struct sync_outbox *outbox, struct sync_burst *burst, int fd,
+                              const struct sync_encoder *encoder, void *arg)
+{
+    MM_CHECK(sync_outbox_waiting(outbox) == 0);
+    uint8_t *room = sync_burst_reserve(burst, framed_bytes(encoder)), *at = room;
+    if (!room)
+        return false;
+    for (size_t m = 0; m < encoder->messages.count; m++) {
+        const struct sync_message *message = &encoder->messages.items[m];
+        at += sync_ws_header(at, opcode_of(encoder), message->bytes);
+        for (size_t i = 0; i < message->slice_count; i++) {
+            const struct sync_slice *slice = &encoder->slices.items[message->slice + i];
+            memcpy(at, encoder->buf.data + slice->offset, slice->len);
+            at += slice->len;
+        }
+    }
+    outbox->frames_total += encoder->messages.count;
+    sync_burst_add(burst, fd, (size_t)(at - room), arg);
+    return true;
+}
+
+enum sync_sent sync_outbox_added(struct sync_outbox *outbox, int result, const uint8_t *data,
+                                 size_t len)
+{
+    if (result < 0 && result != -EAGAIN && result != -EINTR)
+        return SYNC_BROKEN;
+    size_t taken = result > 0 ? (size_t)result : 0;
+    outbox->bytes_total += taken;
+    if (taken < len)
+        mm_buf_append(&outbox->buf, data + taken, len - taken);
+    return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
 }
 
 enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,

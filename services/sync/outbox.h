@@ -2,6 +2,7 @@
 #define SYNC_OUTBOX_H
 
 #include "libcommon/base/buf.h"
+#include "services/sync/burst.h"
 #include "services/sync/core/update.h"
 #include "services/sync/ws.h"
 
@@ -38,6 +39,14 @@ size_t sync_outbox_waiting(const struct sync_outbox *outbox);
 // afterwards.
 enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
                                          const struct sync_encoder *encoder, size_t limit);
+
+// The same by way of a burst: `arg` is its. Only while nothing waits. False: the burst has no room
+// for them, nothing was done.
+bool sync_outbox_add_messages(struct sync_outbox *outbox, struct sync_burst *burst,
+                                          int fd, const struct sync_encoder *encoder, void *arg);
+// What became of them (sync_burst_done_fn): keeps what the socket did not take.
+enum sync_sent sync_outbox_added(struct sync_outbox *outbox, int result, const uint8_t *data,
+                                 size_t len);
 
 // Sends one frame of any kind.
 enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,

@@ -61,6 +61,7 @@ static void open_scene(struct scene *scene)
         .port = load_game_port(scene->game),
         .count = scene->players,
         .narrow_every = SLOW_EVERY,
+        .json_every = 2,
         .come_back = true,
         .token = load_game_token,
         .arg = scene->game,

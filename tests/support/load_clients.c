@@ -34,13 +34,14 @@ enum {
 
 #define TICK_NS UINT64_C(50000000)
 
-enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
+enum { OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 
 struct client {
     int fd;
     enum load_state state;
     bool wanted;         // is to be open
     bool stalled;        // is not read
+    bool json;    // asked for, or being spoken
     uint32_t slow_bytes; // read in each SLOW_PERIOD_MS; 0: everything
     uint8_t *part;       // the beginning of a frame
     size_t part_len, part_capacity;
@@ -75,6 +76,7 @@ struct load_clients *load_clients_new(const struct load_options *options)
     MM_CHECK(clients->all && clients->buf && clients->epoll >= 0);
     for (uint32_t i = 0; i < options->count; i++) {
         clients->all[i].fd = -1;
+        clients->all[i].json = options->json_every && i % options->json_every == 0;
         load_view_init(&clients->all[i].view);
     }
     return clients;
@@ -150,8 +152,9 @@ static void shake(struct load_clients *clients, struct client *client)
                        "GET /ws%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
                        "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
                        "Sec-WebSocket-Version: 13\r\n"
-                       "Sec-WebSocket-Protocol: access_token, %s\r\n\r\n",
-                       resume, clients->options.port, key, token);
+                       "Sec-WebSocket-Protocol: %saccess_token, %s\r\n\r\n",
+                       resume, clients->options.port, key, client->json ? "" : "mmorts.bin.v1, ",
+                       token);
     MM_CHECK(len > 0 && (size_t)len < sizeof request);
     client->state = LOAD_SHAKING;
     watch(clients, client, EPOLL_CTL_MOD, EPOLLIN);
@@ -307,13 +310,16 @@ static void on_answer(struct load_clients *clients, struct client *client,
     client->command_ns = 0;
 }
 
-static void on_text(struct load_clients *clients, struct client *client, const uint8_t *data,
-                    size_t len)
+static void on_message(struct load_clients *clients, struct client *client, bool text,
+                       const uint8_t *data, size_t len)
 {
     struct load_message message;
     clients->figures.messages++;
     // A fault stays with the view; the client goes on, so that all are seen.
-    (void)load_view_take_text(&client->view, (const char *)data, len, &message);
+    if (text)
+        (void)load_view_take_text(&client->view, (const char *)data, len, &message);
+    else
+        (void)load_view_take_binary(&client->view, data, len, &message);
     if (message.news == LOAD_NEWS_UPDATE)
         on_update(clients, client, &message);
     else if (message.news == LOAD_NEWS_WELCOME)
@@ -327,7 +333,10 @@ static void on_frame(struct load_clients *clients, struct client *client, uint8_
 {
     switch (head) {
     case 0x80 | OP_TEXT:
-        on_text(clients, client, data, len);
+        on_message(clients, client, true, data, len);
+        break;
+    case 0x80 | OP_BINARY:
+        on_message(clients, client, false, data, len);
         break;
     case 0x80 | OP_PING:
         send_frame(clients, client, OP_PONG, data, len);
@@ -414,6 +423,7 @@ static void on_readable(struct load_clients *clients, struct client *client, siz
     ssize_t n = recv(client->fd, clients->buf + client->part_len, most, MSG_DONTWAIT);
     if (n > 0) {
         clients->figures.bytes += (uint64_t)n;
+        clients->figures.json_bytes += client->json ? (uint64_t)n : 0;
         take(clients, client, client->part_len + (size_t)n);
     } else if (n == 0) {
         lose(clients, client, "cut off");
@@ -496,6 +506,11 @@ bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int tim
             return there;
         turn(clients, left_ms(until_ns));
     }
+}
+
+void load_clients_speak_json(struct load_clients *clients, uint32_t index, bool json)
+{
+    clients->all[index].json = json;
 }
 
 void load_clients_stall(struct load_clients *clients, uint32_t index, bool stalled)

@@ -27,6 +27,8 @@ struct load_options {
     // Token of client `index`; valid until the next call.
     const char *(*token)(void *arg, uint32_t index);
     void *arg;
+    // Every so-many-th client speaks JSON, the others the binary encoding; 0: none, 1: all.
+    uint32_t json_every;
     bool come_back; // who is sent away or cut off connects again, with the last tick
 };
 
@@ -37,6 +39,7 @@ struct load_figures {
     struct mm_histogram visible_us;  // from a command to the update that shows it obeyed
     struct mm_histogram enter_us;    // from connect() to the first full state
     uint64_t bytes, messages, updates, entities;
+    uint64_t json_bytes; // of those `bytes`, to clients that speak JSON
     uint64_t ticks; // that the intervals cover
     uint64_t commands, refused, lost, entered;
     char refusal[32]; // the last refusal's code
@@ -52,6 +55,8 @@ void load_clients_free(struct load_clients *clients);
 void load_clients_open(struct load_clients *clients, uint32_t from, uint32_t to);
 // Closes them, at once and without a word.
 void load_clients_close(struct load_clients *clients, uint32_t from, uint32_t to);
+// What it speaks when it connects the next time.
+void load_clients_speak_json(struct load_clients *clients, uint32_t index, bool json);
 // From now on the client reads nothing, or reads again.
 void load_clients_stall(struct load_clients *clients, uint32_t index, bool stalled);
 // Has it read at most so many bytes a second; 0: as fast as it can.

@@ -52,10 +52,11 @@ struct load_view {
     size_t log_count, log_capacity;
     uint64_t watch_id; // 0: none
     int32_t watch_q, watch_r;
-    uint64_t own_id;      // one of the player's own units, 0: none known
-    int32_t own_q, own_r; // where it appeared
-    char empire[32];      // the player's, as in `owner`
-    char fault[160];      // the first fault found, "" without one
+    uint64_t own_id;              // one of the player's own units, 0: none known
+    int32_t own_q, own_r;         // where it appeared
+    char empire[32];              // the player's, as in `owner`
+    struct wire_decoder *decoder; // of the binary encoding; NULL: none was needed yet
+    char fault[160];              // the first fault found, "" without one
 };
 
 void load_view_init(struct load_view *view);
@@ -66,6 +67,10 @@ void load_view_restart(struct load_view *view);
 // Takes one text message. False: it breaks the protocol, and view->fault says how.
 bool load_view_take_text(struct load_view *view, const char *text, size_t len,
                          struct load_message *message);
+
+// The same for a message in the binary encoding, read by wire_decoder.h.
+bool load_view_take_binary(struct load_view *view, const uint8_t *data, size_t len,
+                           struct load_message *message);
 
 // What one entity adds to a view's hash. The hash of a set is the sum over its elements, so that it
 // does not hang on their order: as good as a hash of the sorted list, and kept up change by change.

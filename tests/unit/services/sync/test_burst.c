@@ -124,17 +124,6 @@ Test(burst, a_dead_socket_is_told_and_harms_nobody)
     cr_assert(results[0] == -EPIPE && results[1] == 1);
 }
 
-Test(burst, who_is_forgotten_is_not_told)
-{
-    connect_pair(0);
-    connect_pair(1);
-    add(0, "a", 1);
-    add(1, "b", 1);
-    sync_burst_forget(burst, &ours[0]);
-    sync_burst_flush(burst, done);
-    cr_assert(told == 1 && order[0] == 'b');
-}
-
 Test(burst, there_is_an_end_to_what_it_holds)
 {
     connect_pair(0);
