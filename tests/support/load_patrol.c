@@ -26,7 +26,6 @@ enum {
     CALL_MS = 60000,
     ORDERS_PER_CALL = 1000,
     TICK_US = 50000,
-    LEGS = 8, // that world queues for a unit: some 24 s of walking
 };
 
 struct patrol {
@@ -36,7 +35,6 @@ struct patrol {
     uint32_t outstanding, most;
     bool done; // few enough are outstanding
     uint64_t (*units)[UNITS];
-    struct hex_axial *homes;
     uint64_t ordered_tick; // in which the last orders took effect
 };
 
@@ -152,7 +150,6 @@ static void spawn_units(struct patrol *patrol)
     mm_rng_seed(&rng, patrol->game->seed);
     for (uint32_t i = 0; i < patrol->game->players; i++) {
         struct hex_axial home = home_of(&rng, &tiling, patrol->game->players);
-        patrol->homes[i] = home;
         spawn(patrol, i, "watcher", home, 0, WATCHERS);
         spawn(patrol, i, "walker", home, WATCHERS, WALKERS);
     }
@@ -173,65 +170,31 @@ static void on_ordered(void *arg, const struct mm_rpc_result *result)
     free(asked);
 }
 
-// What has been asked for is sent when the call is full.
-struct orders {
-    struct patrol *patrol;
-    size_t count;
-    Mmorts__World__Command commands[ORDERS_PER_CALL], *list[ORDERS_PER_CALL];
-    Mmorts__World__MoveOrder moves[ORDERS_PER_CALL];
-    Mmorts__World__Hex targets[ORDERS_PER_CALL];
-};
-
-static void send_orders(struct orders *orders)
+// One group of units of every empire: who is ordered in one tick steps in the same ticks.
+static void order_group(struct patrol *patrol, uint32_t group)
 {
-    Mmorts__World__SubmitCommandsRequest request = MMORTS__WORLD__SUBMIT_COMMANDS_REQUEST__INIT;
-    request.session = "main";
-    request.commands = orders->list;
-    request.n_commands = orders->count;
-    if (orders->count > 0)
-        ask(orders->patrol, "SubmitCommands", &request.base, on_ordered, (struct asked){0});
-    orders->count = 0;
-}
-
-static void order(struct orders *orders, uint32_t player, uint64_t seq, uint64_t *unit,
-                  struct hex_axial target, bool queued)
-{
-    size_t at = orders->count++;
-    Mmorts__World__Command *command = &orders->commands[at];
-    mmorts__world__command__init(command);
-    mmorts__world__move_order__init(&orders->moves[at]);
-    mmorts__world__hex__init(&orders->targets[at]);
-    orders->targets[at].q = target.q;
-    orders->targets[at].r = target.r;
-    orders->moves[at].target = &orders->targets[at];
-    command->player_id = LOAD_FIRST_PLAYER + player;
-    command->client_seq = seq;
-    command->queued = queued;
-    command->n_units = 1;
-    command->units = unit;
-    command->order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
-    command->move = &orders->moves[at];
-    orders->list[at] = command;
-    if (orders->count == ORDERS_PER_CALL)
-        send_orders(orders);
-}
-
-// Every empire's units of one group: who is ordered in one tick steps in the same ticks.
-static void order_group(struct patrol *patrol, uint32_t group, struct orders *orders)
-{
-    struct mm_rng rng;
-    mm_rng_seed(&rng, patrol->game->seed + group + 1);
-    for (uint32_t i = 0; i < patrol->game->players; i++) {
-        uint64_t seq = group * (UNITS / STEP_TICKS) * LEGS;
-        for (uint32_t unit = group; unit < UNITS; unit += STEP_TICKS) {
-            for (uint32_t leg = 0; leg < LEGS; leg++) {
-                uint64_t where = mm_rng_below(&rng, hex_disc_count(RADIUS));
-                order(orders, i, ++seq, &patrol->units[i][unit],
-                      hex_add(patrol->homes[i], hex_spiral(where)), leg > 0);
-            }
+    static Mmorts__World__Command commands[ORDERS_PER_CALL], *list[ORDERS_PER_CALL];
+    static uint64_t units[ORDERS_PER_CALL][UNITS / STEP_TICKS];
+    Mmorts__World__WanderOrder wander = MMORTS__WORLD__WANDER_ORDER__INIT;
+    wander.radius_hexes = RADIUS;
+    for (uint32_t i = 0; i < patrol->game->players;) {
+        Mmorts__World__SubmitCommandsRequest request = MMORTS__WORLD__SUBMIT_COMMANDS_REQUEST__INIT;
+        for (; i < patrol->game->players && request.n_commands < ORDERS_PER_CALL; i++) {
+            size_t at = request.n_commands++;
+            Mmorts__World__Command *command = list[at] = &commands[at];
+            mmorts__world__command__init(command);
+            for (uint32_t unit = group; unit < UNITS; unit += STEP_TICKS)
+                units[at][command->n_units++] = patrol->units[i][unit];
+            command->player_id = LOAD_FIRST_PLAYER + i;
+            command->client_seq = group + 1;
+            command->units = units[at];
+            command->order_case = MMORTS__WORLD__COMMAND__ORDER_WANDER;
+            command->wander = &wander;
         }
+        request.session = "main";
+        request.commands = list;
+        ask(patrol, "SubmitCommands", &request.base, on_ordered, (struct asked){0});
     }
-    send_orders(orders);
     wait_until(patrol, 0);
 }
 
@@ -240,10 +203,7 @@ void load_patrol_begin(struct load_game *game)
     struct patrol patrol = {.game = game};
     struct mm_rpc_client_options options = {.service = "bench", .calls_max = CALLS_MAX};
     patrol.units = calloc(game->players, sizeof *patrol.units);
-    patrol.homes = calloc(game->players, sizeof *patrol.homes);
-    struct orders *orders = calloc(1, sizeof *orders);
-    MM_CHECK(patrol.units && patrol.homes && orders);
-    orders->patrol = &patrol;
+    MM_CHECK(patrol.units);
     MM_CHECK(mm_loop_create(NULL, &patrol.loop) == MM_OK);
     MM_CHECK(mm_rpc_client_open(patrol.loop, game->world_rpc, &options, &patrol.world) == MM_OK);
     found_empires(&patrol);
@@ -252,11 +212,9 @@ void load_patrol_begin(struct load_game *game)
         // The next tick's turn, or the same of the next round if that is over.
         uint64_t next = patrol.ordered_tick + 1;
         (void)usleep((useconds_t)((group + STEP_TICKS - next % STEP_TICKS) % STEP_TICKS) * TICK_US);
-        order_group(&patrol, group, orders);
+        order_group(&patrol, group);
     }
     mm_rpc_client_close(patrol.world);
     mm_loop_destroy(patrol.loop);
     free(patrol.units);
-    free(patrol.homes);
-    free(orders);
 }
