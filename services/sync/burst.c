@@ -54,28 +54,25 @@ static bool map_queues(struct sync_burst *burst, const struct io_uring_params *p
     if (!(params->features & IORING_FEAT_SINGLE_MMAP))
         return false;
     size_t submissions = params->sq_off.array + params->sq_entries * sizeof(unsigned);
-    size_t completions =
-        params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
+    size_t completions = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
     burst->memory_bytes = max_of(submissions, completions);
     burst->requests_bytes = params->sq_entries * sizeof *burst->requests;
     int flags = MAP_SHARED | MAP_POPULATE, access = PROT_READ | PROT_WRITE;
-    void *memory =
-        mmap(NULL, burst->memory_bytes, access, flags, burst->ring, IORING_OFF_SQ_RING);
+    void *memory = mmap(NULL, burst->memory_bytes, access, flags, burst->ring, IORING_OFF_SQ_RING);
     if (memory == MAP_FAILED)
         return false;
     burst->memory = memory;
-    void *requests =
-        mmap(NULL, burst->requests_bytes, access, flags, burst->ring, IORING_OFF_SQES);
+    void *requests = mmap(NULL, burst->requests_bytes, access, flags, burst->ring, IORING_OFF_SQES);
     if (requests == MAP_FAILED)
         return false;
     burst->requests = requests;
     uint8_t *base = memory;
-    burst->submissions = (struct queue){(void *)(base + params->sq_off.head),
-                                        (void *)(base + params->sq_off.tail),
-                                        (void *)(base + params->sq_off.ring_mask)};
-    burst->completions = (struct queue){(void *)(base + params->cq_off.head),
-                                        (void *)(base + params->cq_off.tail),
-                                        (void *)(base + params->cq_off.ring_mask)};
+    burst->submissions =
+        (struct queue){(void *)(base + params->sq_off.head), (void *)(base + params->sq_off.tail),
+                       (void *)(base + params->sq_off.ring_mask)};
+    burst->completions =
+        (struct queue){(void *)(base + params->cq_off.head), (void *)(base + params->cq_off.tail),
+                       (void *)(base + params->cq_off.ring_mask)};
     burst->submission_order = (void *)(base + params->sq_off.array);
     burst->answers = (void *)(base + params->cq_off.cqes);
     return true;

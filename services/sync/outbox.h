@@ -42,8 +42,8 @@ enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
 
 // The same by way of a burst: `arg` is its. Only while nothing waits. False: the burst has no room
 // for them, nothing was done.
-bool sync_outbox_add_messages(struct sync_outbox *outbox, struct sync_burst *burst,
-                                          int fd, const struct sync_encoder *encoder, void *arg);
+bool sync_outbox_add_messages(struct sync_outbox *outbox, struct sync_burst *burst, int fd,
+                              const struct sync_encoder *encoder, void *arg);
 // What became of them (sync_burst_done_fn): keeps what the socket did not take.
 enum sync_sent sync_outbox_added(struct sync_outbox *outbox, int result, const uint8_t *data,
                                  size_t len);

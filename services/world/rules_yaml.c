@@ -292,6 +292,7 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
         get_u32(node, "path_nodes_per_search", 65536, movement->path_nodes_per_search);
     movement->patience_ticks = get_u32(node, "patience", 200, movement->patience_ticks);
     movement->replans_max = get_u32(node, "replans", 200, movement->replans_max);
+    movement->rest_ticks = get_u32(node, "rest", 1200, movement->rest_ticks);
     mm_yaml_end(node);
     node = mm_yaml_get_map(root, "combat");
     rules->combat.guard = mm_yaml_get_bool(node, "guard", true);

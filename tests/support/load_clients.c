@@ -41,7 +41,7 @@ struct client {
     enum load_state state;
     bool wanted;         // is to be open
     bool stalled;        // is not read
-    bool json;    // asked for, or being spoken
+    bool json;           // asked for, or being spoken
     uint32_t slow_bytes; // read in each SLOW_PERIOD_MS; 0: everything
     uint8_t *part;       // the beginning of a frame
     size_t part_len, part_capacity;
@@ -148,13 +148,13 @@ static void shake(struct load_clients *clients, struct client *client)
                        (unsigned long long)client->view.tick);
     const char *token =
         clients->options.token(clients->options.arg, (uint32_t)(client - clients->all));
-    int len = snprintf(request, sizeof request,
-                       "GET /ws%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
-                       "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
-                       "Sec-WebSocket-Version: 13\r\n"
-                       "Sec-WebSocket-Protocol: %saccess_token, %s\r\n\r\n",
-                       resume, clients->options.port, key, client->json ? "" : "mmorts.bin.v1, ",
-                       token);
+    int len =
+        snprintf(request, sizeof request,
+                 "GET /ws%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                 "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
+                 "Sec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Protocol: %saccess_token, %s\r\n\r\n",
+                 resume, clients->options.port, key, client->json ? "" : "mmorts.bin.v1, ", token);
     MM_CHECK(len > 0 && (size_t)len < sizeof request);
     client->state = LOAD_SHAKING;
     watch(clients, client, EPOLL_CTL_MOD, EPOLLIN);

@@ -40,7 +40,7 @@ struct load_figures {
     struct mm_histogram enter_us;    // from connect() to the first full state
     uint64_t bytes, messages, updates, entities;
     uint64_t json_bytes; // of those `bytes`, to clients that speak JSON
-    uint64_t ticks; // that the intervals cover
+    uint64_t ticks;      // that the intervals cover
     uint64_t commands, refused, lost, entered;
     char refusal[32]; // the last refusal's code
     char loss[96];    // how the last one was lost

@@ -3,10 +3,6 @@
 #include "libcommon/base/hash.h"
 #include <string.h>
 
-// How long a unit stays at the end of a leg of its patrol; one that wanders up to four times that.
-// It also bounds what one costs that cannot get anywhere.
-#define REST_TICKS 20
-
 void world_task_drop(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_FIGHT, slot);
@@ -98,12 +94,15 @@ static struct hex_axial wander_goal(const struct world *world, uint32_t slot,
     return (struct hex_axial){place->q, place->r};
 }
 
+// How long it stays at the end of a leg. It also bounds what one costs that cannot get anywhere:
+// with rules that give no rest, it looks for a way in every tick.
 static uint64_t rest_of(const struct world *world, uint32_t slot, const struct world_order *order,
                         const struct world_mover *mover)
 {
-    if (order->kind == WORLD_ORDER_WANDER)
-        return REST_TICKS + roll(world, slot, mover->since) % (3 * REST_TICKS);
-    return order->kind == WORLD_ORDER_PATROL ? REST_TICKS : 0;
+    uint64_t rest = world->rules.movement.rest_ticks;
+    if (order->kind == WORLD_ORDER_WANDER && rest > 0)
+        return rest + roll(world, slot, mover->since) % (3 * rest);
+    return order->kind == WORLD_ORDER_PATROL ? rest : 0;
 }
 
 // --- one after the other -------------------------------------------------------------------------

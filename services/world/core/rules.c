@@ -30,6 +30,7 @@ void world_rules_init(struct world_rules *rules)
         .path_nodes_per_search = 6000,
         .patience_ticks = 12,
         .replans_max = 4,
+        .rest_ticks = 20,
     };
     rules->combat = (struct world_combat_rules){.guard = 1, .leash_hexes = 8};
     rules->construction = (struct world_construction_rules){.refund_percent = 100};
@@ -266,6 +267,7 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
             "path_nodes are out of range");
     require(c, movement->patience_ticks <= 200 && movement->replans_max <= 200,
             "patience and replans are at most 200");
+    require(c, movement->rest_ticks <= 1200, "rest is more than 1200 ticks");
     require(c, rules->construction.refund_percent <= 100, "refund is more than 100 percent");
     require(c, rules->combat.guard <= 1 && rules->combat.leash_hexes <= 100,
             "leash is more than 100 hexes");

@@ -92,6 +92,7 @@ struct world_movement_rules {
     uint32_t path_nodes_per_search; // then a search leads as near as it got
     uint32_t patience_ticks;        // a unit waits so long before it looks for a way around
     uint32_t replans_max;           // ways around without getting nearer, then it stays
+    uint32_t rest_ticks; // at the end of a patrol's leg; who wanders up to four times that
 };
 
 // What becomes of who has killed so many.

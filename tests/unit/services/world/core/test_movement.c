@@ -255,3 +255,42 @@ Test(movement, stacking_up_to_the_limit_and_no_further)
     free(rules);
     scene_close(&s);
 }
+
+// How many steps a lone wandering soldier makes in 400 ticks, and that it stays about its hex.
+static unsigned steps_of_wandering(uint32_t rest_ticks)
+{
+    struct world_rules *rules = fixture_open_rules();
+    rules->movement.rest_ticks = rest_ticks;
+    struct scene scene = {.world = fixture_world(rules, 1)};
+    fixture_inputs_init(&scene.inputs, 64);
+    fixture_found(scene.world, 1);
+    uint64_t scout = spawn(&scene, "scout", 1, 12, 0);
+    struct world_entity_view began = look(&scene, scout), last = began;
+    Mmorts__World__WanderOrder wander = MMORTS__WORLD__WANDER_ORDER__INIT;
+    wander.radius_hexes = 6;
+    fixture_inputs_clear(&scene.inputs);
+    Mmorts__World__Command *command = fixture_command(&scene.inputs, 1, ++scene.seq, &scout, 1);
+    command->order_case = MMORTS__WORLD__COMMAND__ORDER_WANDER;
+    command->wander = &wander;
+    fixture_step(scene.world, &scene.inputs);
+    cr_assert_eq(scene.inputs.results[0].reason, OK);
+    unsigned steps = 0;
+    for (unsigned t = 0; t < 400; t++) {
+        fixture_run(scene.world, 1);
+        struct world_entity_view now = look(&scene, scout);
+        steps += hex_distance(now.at, last.at) > 0;
+        cr_assert(hex_distance(now.at, began.at) <= 6);
+        last = now;
+    }
+    scene_close(&scene);
+    free(rules);
+    return steps;
+}
+
+Test(movement, who_wanders_rests_as_long_as_the_rules_say)
+{
+    // A step takes 5 ticks.
+    unsigned restless = steps_of_wandering(0), usual = steps_of_wandering(20);
+    cr_assert(restless >= 60 && restless <= 80, "%u", restless);
+    cr_assert(usual > 10 && usual < 60, "%u", usual);
+}
