@@ -154,25 +154,37 @@ static int32_t alert_radius(const struct world_stats *stats)
     return (int32_t)(radius < WORLD_ALERT_HEXES_MAX ? radius : WORLD_ALERT_HEXES_MAX);
 }
 
-// The nearest enemy that it sees and can get at; of several the one in the lowest slot of the hex
-// that comes first on its ring.
+// Somebody on the hex whom it sees, who is its enemy, and whom it can get at; the lowest slot.
+static uint32_t enemy_on(const struct world *world, uint32_t slot, const struct world_stats *stats,
+                         const struct world_walk *walk)
+{
+    if (walk->cell == WORLD_CELL_NONE)
+        return WORLD_SLOT_NONE;
+    for (uint32_t other = world_grid_first(&world->grid, walk->cell); other != 0;
+         other = world_grid_next(&world->grid, other))
+        if (world_is_hostile(world, slot, other) && sees(world, slot, other) &&
+            world_can_reach(world, slot, walk->at, (int32_t)stats->attack_range_hexes))
+            return other;
+    return WORLD_SLOT_NONE;
+}
+
+// The nearest of them; of several the one on the hex that comes first on its ring (in the order of
+// hex_ring).
 static uint32_t nearest_enemy(const struct world *world, uint32_t slot)
 {
-    struct hex_axial ring[6 * WORLD_ALERT_HEXES_MAX];
     const struct world_stats *stats = world_stats_of(world, slot);
-    struct hex_axial at = place_of(world, slot);
-    for (int32_t radius = 0; radius <= alert_radius(stats); radius++) {
-        size_t count = hex_ring(at, radius, ring);
-        for (size_t i = 0; i < count; i++) {
-            uint32_t cell = world_map_cell(&world->map, ring[i]);
-            uint32_t other = cell == WORLD_CELL_NONE ? 0 : world_grid_first(&world->grid, cell);
-            for (; other != 0; other = world_grid_next(&world->grid, other))
-                if (world_is_hostile(world, slot, other) && sees(world, slot, other) &&
-                    world_can_reach(world, slot, ring[i], (int32_t)stats->attack_range_hexes))
-                    return other;
-        }
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    struct world_walk walk = {{place->q, place->r}, place->cell};
+    uint32_t enemy = enemy_on(world, slot, stats, &walk);
+    for (int32_t radius = 1; radius <= alert_radius(stats) && enemy == WORLD_SLOT_NONE; radius++) {
+        world_walk_step(&world->map, &walk, 0);
+        for (unsigned side = 0; side < HEX_DIRECTIONS; side++)
+            for (int32_t i = 0; i < radius && enemy == WORLD_SLOT_NONE; i++) {
+                enemy = enemy_on(world, slot, stats, &walk);
+                world_walk_step(&world->map, &walk, (side + 2) % HEX_DIRECTIONS);
+            }
     }
-    return WORLD_SLOT_NONE;
+    return enemy;
 }
 
 // --- beginning and ending ------------------------------------------------------------------------

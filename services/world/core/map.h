@@ -74,6 +74,21 @@ static inline uint32_t world_map_step(const struct world_map *map, uint32_t cell
     return chunk * map->tiling.cells + (step & 0xffff);
 }
 
+// A place that moves by steps: from neighbour to neighbour, which is much quicker than to look up
+// where a hex is. Off the map its cell is WORLD_CELL_NONE, and it may come back.
+struct world_walk {
+    struct hex_axial at;
+    uint32_t cell;
+};
+
+static inline void world_walk_step(const struct world_map *map, struct world_walk *walk,
+                                   unsigned direction)
+{
+    walk->at = hex_neighbor(walk->at, direction);
+    walk->cell = walk->cell == WORLD_CELL_NONE ? world_map_cell(map, walk->at)
+                                               : world_map_step(map, walk->cell, direction);
+}
+
 static inline bool world_map_passable(const struct world_map *map, uint32_t cell)
 {
     return map->move_cost_percent[map->terrain[cell]] != 0;

@@ -391,6 +391,30 @@ Test(map, cells_hexes_and_steps_agree)
     free(rules);
 }
 
+// Rings about every hex, on the map, at its edge and beyond.
+Test(map, walks_lead_where_lookups_do)
+{
+    struct world *world = fixture_world(NULL, 9);
+    const struct world_map *map = &world->map;
+    struct hex_axial ring[6 * 8];
+    for (uint32_t cell = 0; cell < world_map_cell_count(map); cell += 3) {
+        struct world_walk walk = {world_map_hex(map, cell), cell};
+        struct hex_axial center = walk.at;
+        for (int32_t radius = 1; radius <= 8; radius++) {
+            world_walk_step(map, &walk, 0);
+            size_t count = hex_ring(center, radius, ring), i = 0;
+            for (unsigned side = 0; side < HEX_DIRECTIONS; side++)
+                for (int32_t step = 0; step < radius; step++, i++) {
+                    cr_assert(hex_equal(walk.at, ring[i]));
+                    cr_assert_eq(walk.cell, world_map_cell(map, ring[i]));
+                    world_walk_step(map, &walk, (side + 2) % HEX_DIRECTIONS);
+                }
+            cr_assert_eq(i, count);
+        }
+    }
+    world_free(world);
+}
+
 // Regions against a flood fill from the first home.
 Test(map, regions_against_a_flood)
 {
