@@ -10,6 +10,8 @@
 // Slices handed to one sendmsg; longer messages are copied and sent from the copy.
 #define IOV_MAX_HERE 256
 
+_Static_assert(SYNC_HEADROOM_BYTES >= SYNC_WS_HEADER_BYTES_MAX, "a header has room");
+
 void sync_outbox_init(struct sync_outbox *outbox, size_t bytes_max)
 {
     memset(outbox, 0, sizeof *outbox);
@@ -113,8 +115,28 @@ static size_t framed_bytes(const struct sync_encoder *encoder)
     return bytes;
 }
 
+// One binary message, the usual case: its header goes into the room in front of it, so that the
+// kernel is given one piece.
+static enum sync_sent send_binary(struct sync_outbox *outbox, int fd, struct sync_encoder *encoder)
+{
+    const struct sync_slice *slice = &encoder->slices.items[encoder->messages.items[0].slice];
+    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+    size_t len = sync_ws_header(header, SYNC_WS_BINARY, slice->len);
+    uint8_t *frame = encoder->buf.data + slice->offset - len;
+    memcpy(frame, header, len);
+    outbox->frames_total++;
+    ssize_t n = send(fd, frame, len + slice->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        return SYNC_BROKEN;
+    size_t taken = n < 0 ? 0 : (size_t)n;
+    outbox->bytes_total += taken;
+    if (taken < len + slice->len)
+        mm_buf_append(&outbox->buf, frame + taken, len + slice->len - taken);
+    return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
+}
+
 enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
-                                         const struct sync_encoder *encoder, size_t limit)
+                                         struct sync_encoder *encoder, size_t limit)
 {
     size_t messages = encoder->messages.count, slices = encoder->slices.count;
     if (sync_outbox_waiting(outbox) > 0 || messages + slices > IOV_MAX_HERE) {
@@ -128,6 +150,8 @@ enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
         outbox->frames_total += messages;
         return sync_outbox_flush(outbox, fd);
     }
+    if (messages == 1 && slices == 1 && encoder->encoding == SYNC_BINARY)
+        return send_binary(outbox, fd, encoder);
     struct iovec pieces[IOV_MAX_HERE];
     uint8_t headers[IOV_MAX_HERE][SYNC_WS_HEADER_BYTES_MAX];
     size_t count = 0, bytes = 0;

@@ -38,7 +38,7 @@ size_t sync_outbox_waiting(const struct sync_outbox *outbox);
 // Sends messages as text or binary frames, as they are encoded; `limit` bounds what may wait
 // afterwards.
 enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
-                                         const struct sync_encoder *encoder, size_t limit);
+                                         struct sync_encoder *encoder, size_t limit);
 
 // The same by way of a burst: `arg` is its. Only while nothing waits. False: the burst has no room
 // for them, nothing was done.

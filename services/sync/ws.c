@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/str.h"
+#include "services/sync/deflate.h"
 
 #include <string.h>
 #include <sys/types.h>
@@ -17,7 +18,9 @@ struct sync_ws {
     uint16_t failed; // the code with which it must be closed
     bool in_frame;   // some of the frame's payload is still to come
     uint64_t frame_left;
-    enum sync_ws_opcode opcode; // of the message being gathered; 0 = none
+    struct sync_deflate *deflate; // NULL: compressed messages were not agreed on
+    enum sync_ws_opcode opcode;   // of the message being gathered; 0 = none
+    bool compressed;              // it is
     size_t len;
     size_t control_len;
     uint8_t control[SYNC_WS_CONTROL_BYTES_MAX];
@@ -60,6 +63,11 @@ void sync_ws_free(struct sync_ws *ws)
     mm_free(ws);
 }
 
+void sync_ws_inflate(struct sync_ws *ws, struct sync_deflate *deflate)
+{
+    ws->deflate = deflate;
+}
+
 bool sync_ws_is_mid_message(const struct sync_ws *ws)
 {
     return ws->opcode != 0 || ws->in_frame;
@@ -75,7 +83,10 @@ static bool is_control(unsigned opcode)
 // Looks at a frame's header when its first bytes come. The code to close with, or 0.
 static uint16_t begin_frame(struct sync_ws *ws, const struct wslay_frame_iocb *frame)
 {
-    if (!frame->mask || frame->rsv != 0)
+    // Only a message's first frame can say that it is compressed (RFC 7692, section 6).
+    bool starts = frame->opcode == WSLAY_TEXT_FRAME || frame->opcode == WSLAY_BINARY_FRAME;
+    unsigned rsv_allowed = ws->deflate && starts ? WSLAY_RSV1_BIT : WSLAY_RSV_NONE;
+    if (!frame->mask || (frame->rsv & ~rsv_allowed) != 0)
         return SYNC_WS_PROTOCOL_ERROR;
     switch (frame->opcode) {
     case WSLAY_CONTINUATION_FRAME:
@@ -87,6 +98,7 @@ static uint16_t begin_frame(struct sync_ws *ws, const struct wslay_frame_iocb *f
         if (ws->opcode != 0)
             return SYNC_WS_PROTOCOL_ERROR; // the message before has not ended
         ws->opcode = (enum sync_ws_opcode)frame->opcode;
+        ws->compressed = frame->rsv != 0;
         ws->len = 0;
         break;
     case WSLAY_CONNECTION_CLOSE:
@@ -147,9 +159,34 @@ static uint16_t end_close(struct sync_ws *ws, bool *more)
     return 0;
 }
 
+static uint16_t end_message(struct sync_ws *ws, enum sync_ws_opcode opcode, const uint8_t *data,
+                            size_t len, bool *more)
+{
+    if (opcode == SYNC_WS_TEXT && !mm_utf8_valid(data, len))
+        return SYNC_WS_INVALID_DATA;
+    *more = ws->message(ws->arg, opcode, data, len, 0);
+    return 0;
+}
+
+static uint16_t end_compressed(struct sync_ws *ws, enum sync_ws_opcode opcode, bool *more)
+{
+    uint8_t plain[SYNC_WS_MESSAGE_BYTES_MAX + 1];
+    size_t len = 0;
+    switch (sync_deflate_inflate(ws->deflate, ws->text, ws->len, plain, SYNC_WS_MESSAGE_BYTES_MAX,
+                                 &len)) {
+    case MM_OK:
+        return end_message(ws, opcode, plain, len, more);
+    case MM_RESOURCE_EXHAUSTED:
+        return SYNC_WS_TOO_LARGE;
+    default:
+        return SYNC_WS_PROTOCOL_ERROR;
+    }
+}
+
 static uint16_t end_frame(struct sync_ws *ws, const struct wslay_frame_iocb *frame, bool *more)
 {
     ws->in_frame = false;
+    enum sync_ws_opcode opcode = ws->opcode;
     if (frame->opcode == WSLAY_CONNECTION_CLOSE)
         return end_close(ws, more);
     if (is_control(frame->opcode)) {
@@ -159,12 +196,9 @@ static uint16_t end_frame(struct sync_ws *ws, const struct wslay_frame_iocb *fra
     }
     if (!frame->fin)
         return 0;
-    enum sync_ws_opcode opcode = ws->opcode;
     ws->opcode = 0;
-    if (opcode == SYNC_WS_TEXT && !mm_utf8_valid(ws->text, ws->len))
-        return SYNC_WS_INVALID_DATA;
-    *more = ws->message(ws->arg, opcode, ws->text, ws->len, 0);
-    return 0;
+    return ws->compressed ? end_compressed(ws, opcode, more)
+                          : end_message(ws, opcode, ws->text, ws->len, more);
 }
 
 uint16_t sync_ws_receive(struct sync_ws *ws, const uint8_t *data, size_t len)

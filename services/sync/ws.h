@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sync_deflate;
+
 // The receiving side of a WebSocket (RFC 6455) without any socket: bytes in, whole messages out;
 // and the header of frames to be sent. wslay parses the frames; what the standard demands of a
 // server beyond that is here: masks, fragments, UTF-8, close codes, and a bound on everything.
@@ -19,6 +21,7 @@ enum sync_ws_opcode {
     SYNC_WS_CLOSE = 8,
     SYNC_WS_PING = 9,
     SYNC_WS_PONG = 10,
+    SYNC_WS_COMPRESSED = 0x40, // added to an opcode in a header: RSV1 of RFC 7692
 };
 
 // Close codes: RFC 6455, section 7.4.1; 1012 and 1013 are registered with IANA; 4000 and up are
@@ -47,6 +50,8 @@ struct sync_ws;
 // NULL when out of memory.
 struct sync_ws *sync_ws_new(sync_ws_message_fn message, void *arg);
 void sync_ws_free(struct sync_ws *ws);
+// From now on messages may be compressed; `deflate` is borrowed.
+void sync_ws_inflate(struct sync_ws *ws, struct sync_deflate *deflate);
 
 // Takes bytes as they come from the socket. 0: go on. Otherwise the code with which the connection
 // must be closed; no more bytes are taken after that.

@@ -1,6 +1,6 @@
-// A client's message of arbitrary bytes, or of the protocol's own words in arbitrary order: no
-// crash, every error has a code and a message, and what is accepted is within the bounds the header
-// names.
+// A client's message of arbitrary bytes, of the binary encoding, or of the protocol's own words in
+// arbitrary order: no crash, every error has a code and a message, and what is accepted is within
+// the bounds the header names.
 
 #include "libcommon/base/check.h"
 #include "libcommon/hex/hex.h"
@@ -64,7 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size = spell(data + 1, size - 1, spelt, sizeof spelt);
         data = spelt;
     }
-    if (!sync_command_parse(data, size, &command, &error)) {
+    bool binary = size > 0 && data[0] == 0xff; // no text begins so
+    bool ok = binary ? sync_command_parse_binary(data + 1, size - 1, &command, &error)
+                     : sync_command_parse(data, size, &command, &error);
+    if (!ok) {
         MM_CHECK(error.code && error.code[0] && error.message[0]);
         MM_CHECK(memchr(error.message, 0, sizeof error.message));
         return 0;

@@ -5,6 +5,7 @@
 // past the first check. A world of two types and a live view are there at the beginning.
 
 #include "libcommon/base/check.h"
+#include "services/sync/core/binary.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/update.h"
 
@@ -13,11 +14,19 @@
 
 enum { EMPIRES = 3 };
 
+// The views with an odd index are told in binary.
+static enum sync_encoding encoding_of(const struct sync_view *view)
+{
+    return view->index % 2 ? SYNC_BINARY : SYNC_JSON;
+}
+
 static void deliver(struct sync_core *core, struct sync_encoder *encoder)
 {
     for (size_t i = 0; i < core->touched.count; i++) {
         struct sync_view *view = core->touched.items[i];
-        if (view->state != SYNC_VIEW_LIVE || !sync_encode_view(encoder, core, view, SYNC_JSON, 0))
+        enum sync_encoding encoding = encoding_of(view);
+        if (view->state != SYNC_VIEW_LIVE ||
+            !sync_encode_view(encoder, core, view, encoding, core->mirror.tick / 2))
             continue;
         for (size_t m = 0; m < encoder->messages.count; m++) {
             const struct sync_message *message = &encoder->messages.items[m];
@@ -28,7 +37,11 @@ static void deliver(struct sync_core *core, struct sync_encoder *encoder)
                 bytes += slice->len;
             }
             MM_CHECK(bytes == message->bytes && bytes > 0);
-            MM_CHECK(encoder->buf.data[encoder->slices.items[message->slice].offset] == '{');
+            uint8_t first = encoder->buf.data[encoder->slices.items[message->slice].offset];
+            MM_CHECK(encoding == SYNC_JSON
+                         ? first == '{'
+                         : first >= SYNC_BINARY_UPDATE || first == SYNC_BINARY_SNAPSHOT ||
+                               first == SYNC_BINARY_CACHED);
         }
     }
 }
@@ -40,7 +53,8 @@ static void full(struct sync_core *core)
     for (size_t i = 0; i < core->views.count; i++) {
         struct sync_full state = {.active = true};
         if (core->views.items[i] && core->views.items[i]->state == SYNC_VIEW_LIVE)
-            (void)!sync_encode_full(core, core->views.items[i], SYNC_JSON, &state, 1000, &out);
+            (void)!sync_encode_full(core, core->views.items[i], encoding_of(core->views.items[i]),
+                                    &state, 1000, &out);
     }
     mm_buf_free(&out);
 }

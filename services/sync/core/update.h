@@ -14,6 +14,7 @@
 // a client's messages are lists of slices of one shared buffer.
 
 #define SYNC_STEP_BYTES_MAX ((size_t)256 << 20) // everything encoded in one step
+#define SYNC_HEADROOM_BYTES 10u                 // free in front of a binary message, for a header
 #define SYNC_SLICES_MAX     1048576             // of one view in one step
 #define SYNC_FULL_BYTES_MAX ((size_t)32 << 20)  // one full state's last part
 #define SYNC_EXPLORED_BYTES ((size_t)24 << 10)  // an explored_hexes message ends beyond this

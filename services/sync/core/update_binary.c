@@ -103,6 +103,8 @@ static struct head begin_update(struct sync_encoder *encoder, const struct sync_
 // Makes the draft a message.
 static bool end_message(struct sync_encoder *encoder)
 {
+    static const uint8_t headroom[SYNC_HEADROOM_BYTES];
+    mm_buf_append(&encoder->buf, headroom, sizeof headroom);
     size_t offset = encoder->buf.len;
     mm_buf_append(&encoder->buf, encoder->draft.data, encoder->draft.len);
     return encoder->draft.err == MM_OK && encoder->buf.err == MM_OK &&

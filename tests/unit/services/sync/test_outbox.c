@@ -36,12 +36,16 @@ static void fill(struct sync_encoder *encoder, struct mm_rng *rng, struct mm_buf
     mm_vec_clear(&encoder->slices);
     mm_vec_clear(&encoder->messages);
     mm_buf_reset(&encoder->buf);
+    encoder->encoding = mm_rng_chance(rng, 1, 2) ? SYNC_BINARY : SYNC_JSON;
+    bool binary = encoder->encoding == SYNC_BINARY;
     for (size_t m = 0; m < count; m++) {
         struct sync_message message = {.slice = encoder->slices.count};
-        size_t slices = 1 + mm_rng_below(rng, slices_max);
+        size_t slices = binary ? 1 : 1 + mm_rng_below(rng, slices_max);
+        for (size_t i = 0; binary && i < SYNC_HEADROOM_BYTES; i++)
+            mm_buf_byte(&encoder->buf, 0xee);
         size_t from = encoder->buf.len;
         for (size_t s = 0; s < slices; s++) {
-            size_t len = mm_rng_below(rng, 60);
+            size_t len = mm_rng_below(rng, binary ? 60 * slices_max : 60);
             cr_assert(mm_vec_push(&encoder->slices, ((struct sync_slice){encoder->buf.len, len})));
             for (size_t i = 0; i < len; i++)
                 mm_buf_byte(&encoder->buf, (uint8_t)mm_rng_u64(rng));
@@ -50,7 +54,9 @@ static void fill(struct sync_encoder *encoder, struct mm_rng *rng, struct mm_buf
         }
         cr_assert(mm_vec_push(&encoder->messages, message));
         uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-        mm_buf_append(wanted, header, sync_ws_header(header, SYNC_WS_TEXT, message.bytes));
+        mm_buf_append(
+            wanted, header,
+            sync_ws_header(header, binary ? SYNC_WS_BINARY : SYNC_WS_TEXT, message.bytes));
         mm_buf_append(wanted, encoder->buf.data + from, message.bytes);
     }
 }
