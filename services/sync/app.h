@@ -60,6 +60,7 @@ struct sync_settings {
     const char *web_dir;
     const char *login_url;
     struct mm_config_strings origins;
+    const char *compression; // off, snapshots, all
     int64_t clients_max;
     int64_t clients_per_address;
     int64_t messages_per_second;
@@ -180,6 +181,7 @@ struct sync_app {
     struct sync_burst *burst; // NULL: every message is a system call of its own
     struct mm_buf full_buf;
     struct mm_buf scratch; // one message being written
+    struct sync_deflate *deflate;
 
     struct mm_http_server *listener;
     struct mm_http_files *files;
@@ -261,6 +263,7 @@ struct sync_handshake {
     uint64_t tick_min;
     char address[48];
     enum sync_encoding encoding;
+    struct sync_deflate_terms deflate;
 };
 
 // A socket is there. Takes the token.

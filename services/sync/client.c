@@ -389,8 +389,13 @@ static void fill_in(struct sync_client *client, struct sync_handshake *handshake
     client->trains = sync_bucket_full(rate, 4 * rate, now_ms);
     rate = (uint32_t)settings->chats_per_second;
     client->chats = sync_bucket_full(rate, 10 * rate, now_ms);
+    if (handshake->deflate.on)
+        sync_ws_inflate(client->ws, client->app->deflate);
     sync_outbox_init(&client->outbox, SYNC_FULL_BYTES_MAX + CONTROL_BYTES_MAX +
                                           2 * (size_t)settings->send_waiting_bytes);
+    if (handshake->deflate.on)
+        sync_outbox_deflate(&client->outbox, client->app->deflate, handshake->deflate.window_bits,
+                            strcmp(settings->compression, "all") == 0);
 }
 
 static struct sync_client *make(struct sync_app *app, struct sync_handshake *handshake, int fd,

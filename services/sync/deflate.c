@@ -178,23 +178,23 @@ static z_stream *compressor(struct sync_deflate *deflate, unsigned bits)
     return deflate->ready[bits] ? stream : NULL;
 }
 
-static bool compress_message(struct sync_deflate *deflate, unsigned bits, const void *data,
+static bool compress_message(struct sync_deflate *codec, unsigned bits, const void *data,
                              size_t len)
 {
-    z_stream *stream = len <= UINT32_MAX ? compressor(deflate, bits) : NULL;
-    mm_buf_reset(&deflate->out);
-    if (!stream || !mm_buf_reserve(&deflate->out, len))
+    z_stream *stream = len <= UINT32_MAX ? compressor(codec, bits) : NULL;
+    mm_buf_reset(&codec->out);
+    if (!stream || !mm_buf_reserve(&codec->out, len))
         return false;
     stream->next_in = (uint8_t *)(uintptr_t)data;
     stream->avail_in = (uInt)len;
-    stream->next_out = deflate->out.data;
+    stream->next_out = codec->out.data;
     stream->avail_out = (uInt)len; // more than that is no gain
     if (deflate(stream, Z_SYNC_FLUSH) != Z_OK || stream->avail_in > 0 || stream->avail_out == 0)
         return false;
     size_t made = len - stream->avail_out;
-    if (made < TAIL_BYTES || memcmp(deflate->out.data + made - TAIL_BYTES, tail, TAIL_BYTES) != 0)
+    if (made < TAIL_BYTES || memcmp(codec->out.data + made - TAIL_BYTES, tail, TAIL_BYTES) != 0)
         return false;
-    deflate->out.len = made - TAIL_BYTES;
+    codec->out.len = made - TAIL_BYTES;
     return true;
 }
 

@@ -109,7 +109,8 @@ static void flush_burst(struct sync_app *app)
 static bool add_to_burst(struct sync_client *client)
 {
     struct sync_app *app = client->app;
-    if (!app->burst || sync_outbox_waiting(&client->outbox) > 0)
+    if (!app->burst || sync_outbox_waiting(&client->outbox) > 0 ||
+        sync_outbox_packs(&client->outbox, &app->encoder))
         return false;
     for (int round = 0; round < 2; round++) {
         if (sync_outbox_add_messages(&client->outbox, app->burst, client->fd, &app->encoder,

@@ -30,6 +30,12 @@ const struct mm_config_field sync_fields[] = {
      .offset = SETTING(origins),
      .fallback = "",
      .help = "web origins that may connect; none named: any"},
+    {.path = "players.compression",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(compression),
+     .fallback = "snapshots",
+     .choices = "off|snapshots|all",
+     .help = "permessage-deflate for clients that offer it: never, for all but updates, for all"},
     {.path = "limits.clients_max",
      .type = MM_CONFIG_INT,
      .offset = SETTING(clients_max),
@@ -199,7 +205,7 @@ static enum mm_err init_state(struct sync_app *app)
     app->roster_index = mm_idmap_new(SYNC_ROSTER_MAX + 1);
     app->read_buf = mm_malloc(SYNC_READ_BYTES);
     if (!app->client_of_connection || !app->client_of_player || !app->address_counts ||
-        !app->roster_index || !app->read_buf)
+        !app->roster_index || !app->read_buf || !(app->deflate = sync_deflate_new()))
         return MM_RESOURCE_EXHAUSTED;
     return sync_core_init(&app->core);
 }
@@ -307,5 +313,6 @@ void sync_stop_service(struct mm_service *service, void *state)
     mm_idmap_free(app->address_counts);
     mm_idmap_free(app->roster_index);
     mm_free(app->read_buf);
+    sync_deflate_free(app->deflate);
     mm_free(app->recipes_json);
 }

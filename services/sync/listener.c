@@ -159,6 +159,12 @@ static void on_handshake(struct mm_http_request *request, void *arg)
     if (tick)
         (void)!mm_str_parse_u64(tick, strlen(tick), 0, INT64_MAX, &handshake->tick_min);
     (void)mm_str_copy(handshake->address, sizeof handshake->address, mm_http_request_peer(request));
+    char extension[SYNC_DEFLATE_RESPONSE_BYTES];
+    if (strcmp(app->settings.compression, "off") != 0)
+        sync_deflate_negotiate(mm_http_request_header(request, "Sec-WebSocket-Extensions"),
+                               &handshake->deflate, extension);
+    if (handshake->deflate.on)
+        mm_http_add_header(request, "Sec-WebSocket-Extensions", extension);
     mm_http_upgrade_websocket(request, protocols.selected, on_upgraded, handshake);
 }
 

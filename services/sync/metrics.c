@@ -90,6 +90,18 @@ static double odd(void *arg)
     return (double)app->core.counts.odd_entities;
 }
 
+static double deflate_in(void *arg)
+{
+    const struct sync_app *app = arg;
+    return (double)sync_deflate_bytes_in(app->deflate);
+}
+
+static double deflate_out(void *arg)
+{
+    const struct sync_app *app = arg;
+    return (double)sync_deflate_bytes_out(app->deflate);
+}
+
 static void add_computed(struct sync_app *app, struct mm_metrics *m)
 {
     mm_metrics_gauge_fn(m, "mmorts_sync_clients", "Connections.", NULL, clients, app);
@@ -115,6 +127,10 @@ static void add_computed(struct sync_app *app, struct mm_metrics *m)
                           NULL, bytes_out, app);
     mm_metrics_counter_fn(m, "mmorts_sync_sent_messages_total", "Messages sent to players.", NULL,
                           messages_out, app);
+    mm_metrics_counter_fn(m, "mmorts_sync_deflate_bytes_total", "Bytes of messages compressed.",
+                          MM_LABELS("side", "in"), deflate_in, app);
+    mm_metrics_counter_fn(m, "mmorts_sync_deflate_bytes_total", "Bytes of messages compressed.",
+                          MM_LABELS("side", "out"), deflate_out, app);
 }
 
 void sync_metrics_open(struct sync_app *app)

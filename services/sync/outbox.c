@@ -18,6 +18,14 @@ void sync_outbox_init(struct sync_outbox *outbox, size_t bytes_max)
     mm_buf_init(&outbox->buf, bytes_max);
 }
 
+void sync_outbox_deflate(struct sync_outbox *outbox, struct sync_deflate *deflate,
+                         unsigned window_bits, bool updates)
+{
+    outbox->deflate = deflate;
+    outbox->window_bits = window_bits;
+    outbox->deflate_updates = updates;
+}
+
 void sync_outbox_free(struct sync_outbox *outbox)
 {
     mm_buf_free(&outbox->buf);
@@ -26,6 +34,34 @@ void sync_outbox_free(struct sync_outbox *outbox)
 size_t sync_outbox_waiting(const struct sync_outbox *outbox)
 {
     return outbox->buf.len - outbox->sent;
+}
+
+// A frame's payload as it is sent: the message itself, or what it was compressed to.
+struct payload {
+    enum sync_ws_opcode opcode;
+    const void *data;
+    size_t len;
+};
+
+static struct payload payload_of(const struct sync_outbox *outbox, enum sync_ws_opcode opcode,
+                                 const void *data, size_t len)
+{
+    bool is_message = opcode == SYNC_WS_TEXT || opcode == SYNC_WS_BINARY;
+    const struct mm_buf *packed =
+        outbox->deflate && is_message
+            ? sync_deflate_message(outbox->deflate, outbox->window_bits, data, len)
+            : NULL;
+    if (!packed)
+        return (struct payload){opcode, data, len};
+    return (struct payload){(enum sync_ws_opcode)(opcode | SYNC_WS_COMPRESSED), packed->data,
+                            packed->len};
+}
+
+static void append_frame(struct sync_outbox *outbox, const struct payload *payload)
+{
+    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+    mm_buf_append(&outbox->buf, header, sync_ws_header(header, payload->opcode, payload->len));
+    mm_buf_append(&outbox->buf, payload->data, payload->len);
 }
 
 static void drained(struct sync_outbox *outbox)
@@ -135,17 +171,50 @@ static enum sync_sent send_binary(struct sync_outbox *outbox, int fd, struct syn
     return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
 }
 
+// Updates compressed, each gathered first.
+static enum sync_sent send_packed(struct sync_outbox *outbox, int fd,
+                                  const struct sync_encoder *encoder)
+{
+    struct mm_buf whole;
+    mm_buf_init(&whole, SYNC_STEP_BYTES_MAX);
+    for (size_t m = 0; m < encoder->messages.count; m++) {
+        const struct sync_message *message = &encoder->messages.items[m];
+        mm_buf_reset(&whole);
+        for (size_t i = 0; i < message->slice_count; i++) {
+            const struct sync_slice *slice = &encoder->slices.items[message->slice + i];
+            mm_buf_append(&whole, encoder->buf.data + slice->offset, slice->len);
+        }
+        struct payload payload = payload_of(outbox, opcode_of(encoder), whole.data, whole.len);
+        append_frame(outbox, &payload);
+    }
+    bool ok = whole.err == MM_OK && outbox->buf.err == MM_OK;
+    mm_buf_free(&whole);
+    outbox->frames_total += encoder->messages.count;
+    return ok ? sync_outbox_flush(outbox, fd) : SYNC_BROKEN;
+}
+
+bool sync_outbox_packs(const struct sync_outbox *outbox, const struct sync_encoder *encoder)
+{
+    bool worth = false;
+    for (size_t m = 0; outbox->deflate_updates && m < encoder->messages.count; m++)
+        worth |= encoder->messages.items[m].bytes >= SYNC_DEFLATE_BYTES_MIN;
+    return worth;
+}
+
 enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
                                          struct sync_encoder *encoder, size_t limit)
 {
     size_t messages = encoder->messages.count, slices = encoder->slices.count;
-    if (sync_outbox_waiting(outbox) > 0 || messages + slices > IOV_MAX_HERE) {
+    bool packed = sync_outbox_packs(outbox, encoder);
+    if (packed || sync_outbox_waiting(outbox) > 0 || messages + slices > IOV_MAX_HERE) {
         size_t waiting = sync_outbox_waiting(outbox), bytes = framed_bytes(encoder);
         // An empty outbox takes a long message whatever the limit: it may all go at once.
         if (waiting > 0 && waiting + bytes > limit)
             return SYNC_FULL;
         if (!mm_buf_reserve(&outbox->buf, bytes))
             return SYNC_BROKEN;
+        if (packed)
+            return send_packed(outbox, fd, encoder);
         copy_messages(outbox, encoder);
         outbox->frames_total += messages;
         return sync_outbox_flush(outbox, fd);
@@ -202,32 +271,37 @@ enum sync_sent sync_outbox_added(struct sync_outbox *outbox, int result, const u
     return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
 }
 
-enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,
-                                      enum sync_ws_opcode opcode, const void *payload, size_t len,
-                                      size_t limit)
+static enum sync_sent keep_payload(struct sync_outbox *outbox, const struct payload *payload,
+                                   size_t limit)
 {
-    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-    size_t header_len = sync_ws_header(header, opcode, len);
-    if (sync_outbox_waiting(outbox) > 0)
-        return sync_outbox_keep_frame(outbox, opcode, payload, len, limit);
-    if (header_len + len > limit)
+    if (sync_outbox_waiting(outbox) + SYNC_WS_HEADER_BYTES_MAX + payload->len > limit)
         return SYNC_FULL;
     outbox->frames_total++;
-    struct iovec pieces[2] = {{header, header_len}, {(void *)(uintptr_t)payload, len}};
-    return send_pieces(outbox, fd, pieces, 2, header_len + len);
+    append_frame(outbox, payload);
+    return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
+}
+
+enum sync_sent sync_outbox_send_frame(struct sync_outbox *outbox, int fd,
+                                      enum sync_ws_opcode opcode, const void *data, size_t len,
+                                      size_t limit)
+{
+    struct payload payload = payload_of(outbox, opcode, data, len);
+    if (sync_outbox_waiting(outbox) > 0)
+        return keep_payload(outbox, &payload, limit);
+    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
+    size_t header_len = sync_ws_header(header, payload.opcode, payload.len);
+    if (header_len + payload.len > limit)
+        return SYNC_FULL;
+    outbox->frames_total++;
+    struct iovec pieces[2] = {{header, header_len}, {(void *)(uintptr_t)payload.data, payload.len}};
+    return send_pieces(outbox, fd, pieces, 2, header_len + payload.len);
 }
 
 enum sync_sent sync_outbox_keep_frame(struct sync_outbox *outbox, enum sync_ws_opcode opcode,
-                                      const void *payload, size_t len, size_t limit)
+                                      const void *data, size_t len, size_t limit)
 {
-    uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-    size_t header_len = sync_ws_header(header, opcode, len);
-    if (sync_outbox_waiting(outbox) + header_len + len > limit)
-        return SYNC_FULL;
-    outbox->frames_total++;
-    mm_buf_append(&outbox->buf, header, header_len);
-    mm_buf_append(&outbox->buf, payload, len);
-    return outbox->buf.err == MM_OK ? SYNC_SENT : SYNC_BROKEN;
+    struct payload payload = payload_of(outbox, opcode, data, len);
+    return keep_payload(outbox, &payload, limit);
 }
 
 enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd, enum sync_ws_opcode opcode,
@@ -236,9 +310,8 @@ enum sync_sent sync_outbox_send_full(struct sync_outbox *outbox, int fd, enum sy
     for (size_t at = 0; at + 4 <= messages->len;) {
         uint32_t len = 0;
         memcpy(&len, messages->data + at, 4);
-        uint8_t header[SYNC_WS_HEADER_BYTES_MAX];
-        mm_buf_append(&outbox->buf, header, sync_ws_header(header, opcode, len));
-        mm_buf_append(&outbox->buf, messages->data + at + 4, len);
+        struct payload payload = payload_of(outbox, opcode, messages->data + at + 4, len);
+        append_frame(outbox, &payload);
         at += 4 + (size_t)len;
         outbox->frames_total++;
     }

@@ -4,6 +4,7 @@
 #include "libcommon/base/buf.h"
 #include "services/sync/burst.h"
 #include "services/sync/core/update.h"
+#include "services/sync/deflate.h"
 #include "services/sync/ws.h"
 
 #include <stdbool.h>
@@ -18,9 +19,12 @@
 
 struct sync_outbox {
     struct mm_buf buf;
-    size_t sent;           // bytes at the front of buf that are gone already
-    uint64_t bytes_total;  // given to the kernel
-    uint64_t frames_total; // accepted
+    size_t sent;                  // bytes at the front of buf that are gone already
+    uint64_t bytes_total;         // given to the kernel
+    uint64_t frames_total;        // accepted
+    struct sync_deflate *deflate; // NULL: nothing is compressed
+    unsigned window_bits;
+    bool deflate_updates; // updates too, not only what is long and rare
 };
 
 enum sync_sent {
@@ -31,6 +35,9 @@ enum sync_sent {
 
 void sync_outbox_init(struct sync_outbox *outbox, size_t bytes_max);
 void sync_outbox_free(struct sync_outbox *outbox);
+// From now on long messages are compressed (deflate.h), updates only if `updates`. Borrowed.
+void sync_outbox_deflate(struct sync_outbox *outbox, struct sync_deflate *deflate,
+                         unsigned window_bits, bool updates);
 
 // Bytes waiting.
 size_t sync_outbox_waiting(const struct sync_outbox *outbox);
@@ -40,8 +47,11 @@ size_t sync_outbox_waiting(const struct sync_outbox *outbox);
 enum sync_sent sync_outbox_send_messages(struct sync_outbox *outbox, int fd,
                                          struct sync_encoder *encoder, size_t limit);
 
-// The same by way of a burst: `arg` is its. Only while nothing waits. False: the burst has no room
-// for them, nothing was done.
+// Whether sending them would compress one of them.
+bool sync_outbox_packs(const struct sync_outbox *outbox, const struct sync_encoder *encoder);
+
+// The same by way of a burst, without compression: `arg` is its. Only while nothing waits. False:
+// the burst has no room for them, nothing was done.
 bool sync_outbox_add_messages(struct sync_outbox *outbox, struct sync_burst *burst, int fd,
                               const struct sync_encoder *encoder, void *arg);
 // What became of them (sync_burst_done_fn): keeps what the socket did not take.

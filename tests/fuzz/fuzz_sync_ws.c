@@ -4,6 +4,7 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/hash.h"
 #include "libcommon/base/str.h"
+#include "services/sync/deflate.h"
 #include "services/sync/ws.h"
 
 #include <stdlib.h>
@@ -29,11 +30,17 @@ static bool take(void *arg, enum sync_ws_opcode opcode, const uint8_t *data, siz
     return true;
 }
 
-static uint16_t receive(struct seen *seen, const uint8_t *data, size_t size, size_t step)
+static uint16_t receive(struct seen *seen, const uint8_t *data, size_t size, size_t step,
+                        bool compressed)
 {
+    static struct sync_deflate *deflate;
+    if (!deflate)
+        deflate = sync_deflate_new();
     mm_hash_init(&seen->hash, 0);
     seen->count = 0;
     struct sync_ws *ws = sync_ws_new(take, seen);
+    if (compressed)
+        sync_ws_inflate(ws, deflate);
     uint16_t code = 0;
     for (size_t at = 0; at < size && code == 0; at += step)
         code = sync_ws_receive(ws, data + at, size - at < step ? size - at : step);
@@ -48,8 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     struct seen whole, cut;
-    uint16_t code = receive(&whole, data + 1, size - 1, size);
-    uint16_t code_cut = receive(&cut, data + 1, size - 1, 1 + data[0] % 31);
+    uint16_t code = receive(&whole, data + 1, size - 1, size, data[0] & 0x80);
+    uint16_t code_cut = receive(&cut, data + 1, size - 1, 1 + data[0] % 31, data[0] & 0x80);
     MM_CHECK(code == 0 || (code >= 1000 && code < 1012));
     // A close ends a receive call; what follows in the same bytes is dropped, in other bytes it is
     // not. Everything else must not depend on the cuts.
