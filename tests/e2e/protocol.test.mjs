@@ -406,7 +406,7 @@ test('garbage, half a handshake, and silence', async () => {
 });
 
 test('a client that stops reading holds nobody up, and is told everything when it reads again', async () => {
-    const sleeper = await game.join('sleeper');
+    const sleeper = await game.join('sleeper', { compression: false }); // so that it takes less to fill it
     const scout = sleeper.mine('scout')[0];
     await sleeper.command('move', { units: [scout.id], target: [scout.pos[0] + 8, scout.pos[1] - 3] });
     sleeper.socket._socket.pause();

@@ -76,8 +76,8 @@ export class Game {
         return body.token;
     }
 
-    async join(username) {
-        const player = new Player(this.socketUrl, await this.token(username));
+    async join(username, options) {
+        const player = new Player(this.socketUrl, await this.token(username), options);
         await player.waitFor('update', (message) => message.full);
         return player;
     }
@@ -132,13 +132,13 @@ export class Game {
 
 // A connected player: keeps every message and a model of what it has been told.
 export class Player {
-    constructor(url, token, { protocols = ['access_token', token], headers } = {}) {
+    constructor(url, token, { protocols = ['access_token', token], headers, compression = true } = {}) {
         this.messages = [];
         this.closed = null; // { code, reason }
         this.waiters = new Set();
         this.nextSeq = 1;
         this.reset();
-        this.socket = new WebSocket(url, protocols, { headers });
+        this.socket = new WebSocket(url, protocols, { headers, perMessageDeflate: compression });
         this.socket.on('message', (data, isBinary) => this.#take(data, isBinary));
         this.socket.on('close', (code, reason) => {
             this.closed = { code, reason: reason.toString() };
