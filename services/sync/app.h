@@ -359,6 +359,8 @@ void sync_talk_roster_ask(struct sync_app *app);
 void sync_write_roster(struct sync_app *app, struct mm_buf *out);
 // Sends a message to every client that plays.
 void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message);
+// A line of text from those who run the game, to everybody.
+void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestamp_ms);
 
 // --- rpc.c -----------------------------------------------------------------------------------
 

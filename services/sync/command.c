@@ -96,35 +96,54 @@ static bool read_entity(const json_t *payload, const char *field, uint64_t *out,
     return invalid(error, field, "the id of an entity");
 }
 
-static bool read_hex(const json_t *payload, const char *field, struct sync_command *command,
-                     struct sync_command_error *error)
+static bool read_coordinates(const json_t *value, int32_t *q_out, int32_t *r_out)
 {
-    const json_t *value = json_object_get(payload, field);
     int64_t q = 0, r = 0;
     if (!json_is_array(value) || json_array_size(value) != 2 ||
         !read_integer(json_array_get(value, 0), -HEX_COORD_MAX, HEX_COORD_MAX, &q) ||
         !read_integer(json_array_get(value, 1), -HEX_COORD_MAX, HEX_COORD_MAX, &r))
-        return invalid(error, field, "a hex [q, r] of whole numbers within the map");
-    command->q = (int32_t)q;
-    command->r = (int32_t)r;
+        return false;
+    *q_out = (int32_t)q;
+    *r_out = (int32_t)r;
     return true;
 }
 
-static bool read_units(const json_t *payload, struct sync_command *command,
-                       struct sync_command_error *error)
+static bool read_hex(const json_t *payload, const char *field, struct sync_command *command,
+                     struct sync_command_error *error)
 {
-    const json_t *units = json_object_get(payload, "units");
+    return read_coordinates(json_object_get(payload, field), &command->q, &command->r) ||
+           invalid(error, field, "a hex [q, r] of whole numbers within the map");
+}
+
+static bool read_points(const json_t *payload, struct sync_command *command,
+                        struct sync_command_error *error)
+{
+    const json_t *points = json_object_get(payload, "points");
+    size_t count = json_is_array(points) ? json_array_size(points) : 0;
+    bool sound = count >= 1 && count <= SYNC_COMMAND_POINTS_MAX;
+    for (size_t i = 0; sound && i < count; i++)
+        sound = read_coordinates(json_array_get(points, i), &command->points[i].q,
+                                 &command->points[i].r);
+    command->point_count = count;
+    return sound || invalid(error, "points", "a list of 1 to 8 hexes [q, r] within the map");
+}
+
+// Units, or for a rally point buildings.
+static bool read_units(const json_t *payload, const char *field, const char *prefix,
+                       struct sync_command *command, struct sync_command_error *error)
+{
+    const json_t *units = json_object_get(payload, field);
     if (!json_is_array(units))
-        return invalid(error, "units", "a list of unit ids");
+        return invalid(error, field, "a list of ids");
     size_t count = json_array_size(units);
     if (count == 0)
-        return fail(error, "no_units", "The field 'units' is empty.");
+        return fail(error, "no_units", "The field '%s' is empty.", field);
     if (count > SYNC_COMMAND_UNITS_MAX)
-        return fail(error, "no_units", "The field 'units' has more than %d entries.",
+        return fail(error, "no_units", "The field '%s' has more than %d entries.", field,
                     SYNC_COMMAND_UNITS_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (!read_id(json_array_get(units, i), "unit_", &command->units[i]))
-            return invalid(error, "units", "a list of unit ids");
+        if (!read_id(json_array_get(units, i), prefix, &command->units[i]))
+            return invalid(error, field, "a list of ids of the right kind");
     }
     command->unit_count = count;
     return true;
@@ -144,13 +163,37 @@ static bool read_train(const json_t *payload, struct sync_command *command,
            read_name(payload, "recipe", command->recipe, sizeof command->recipe, error);
 }
 
+static bool read_radius(const json_t *payload, struct sync_command *command,
+                        struct sync_command_error *error)
+{
+    int64_t radius = 0;
+    if (!read_integer(json_object_get(payload, "radius"), 1, SYNC_COMMAND_RADIUS_MAX, &radius))
+        return invalid(error, "radius", "a whole number from 1 to 32");
+    command->radius = (uint32_t)radius;
+    return true;
+}
+
 static bool read_order(const json_t *payload, struct sync_command *command,
                        struct sync_command_error *error)
 {
-    if (!read_units(payload, command, error) ||
+    if (command->type == SYNC_COMMAND_CANCEL_BUILD)
+        return read_id_field(payload, "building", "building_", &command->target, error);
+    bool rally = command->type == SYNC_COMMAND_RALLY;
+    if (!read_units(payload, rally ? "buildings" : "units", rally ? "building_" : "unit_", command,
+                    error) ||
         !read_bool(payload, "queued", &command->queued, error))
         return false;
     switch (command->type) {
+    case SYNC_COMMAND_BUILD:
+        return read_name(payload, "building", command->recipe, sizeof command->recipe, error) &&
+               read_hex(payload, "target", command, error);
+    case SYNC_COMMAND_REPAIR:
+        return read_id_field(payload, "target", "building_", &command->target, error);
+    case SYNC_COMMAND_PATROL:
+        return read_points(payload, command, error);
+    case SYNC_COMMAND_WANDER:
+        return read_radius(payload, command, error);
+    case SYNC_COMMAND_RALLY:
     case SYNC_COMMAND_MOVE:
     case SYNC_COMMAND_ATTACK_MOVE:
         return read_hex(payload, "target", command, error);
@@ -173,7 +216,10 @@ static bool read_command(const json_t *payload, struct sync_command *command,
         {"move", SYNC_COMMAND_MOVE},     {"stop", SYNC_COMMAND_STOP},
         {"attack", SYNC_COMMAND_ATTACK}, {"attack_move", SYNC_COMMAND_ATTACK_MOVE},
         {"gather", SYNC_COMMAND_GATHER}, {"train", SYNC_COMMAND_TRAIN},
-        {"cancel", SYNC_COMMAND_CANCEL},
+        {"cancel", SYNC_COMMAND_CANCEL}, {"build", SYNC_COMMAND_BUILD},
+        {"repair", SYNC_COMMAND_REPAIR}, {"cancel_build", SYNC_COMMAND_CANCEL_BUILD},
+        {"patrol", SYNC_COMMAND_PATROL}, {"wander", SYNC_COMMAND_WANDER},
+        {"rally", SYNC_COMMAND_RALLY},
     };
     int64_t seq = 0;
     if (!json_is_object(payload))

@@ -12,6 +12,8 @@
 #define SYNC_COMMAND_NAME_MAX    64
 #define SYNC_CHAT_BYTES_MAX      2000 // 500 characters of 4 bytes; social counts the characters
 #define SYNC_COMMAND_CYCLES_MAX  1000000
+#define SYNC_COMMAND_POINTS_MAX  8
+#define SYNC_COMMAND_RADIUS_MAX  32
 #define SYNC_ERROR_MESSAGE_BYTES 160
 
 enum sync_command_type {
@@ -24,6 +26,12 @@ enum sync_command_type {
     SYNC_COMMAND_ATTACK,
     SYNC_COMMAND_ATTACK_MOVE,
     SYNC_COMMAND_GATHER,
+    SYNC_COMMAND_BUILD,
+    SYNC_COMMAND_REPAIR,
+    SYNC_COMMAND_CANCEL_BUILD,
+    SYNC_COMMAND_PATROL,
+    SYNC_COMMAND_WANDER,
+    SYNC_COMMAND_RALLY,
     SYNC_COMMAND_TRAIN,
     SYNC_COMMAND_CANCEL,
     SYNC_COMMAND_TYPES,
@@ -36,12 +44,17 @@ struct sync_command {
     int64_t timestamp; // ping
     bool queued;
     size_t unit_count;
-    uint64_t units[SYNC_COMMAND_UNITS_MAX];
-    int32_t q, r;    // target hex
-    uint64_t target; // target entity, building or job
-    uint32_t cycles; // train
-    bool refund;     // cancel
-    char recipe[SYNC_COMMAND_NAME_MAX + 1];
+    uint64_t units[SYNC_COMMAND_UNITS_MAX]; // of rally: buildings
+    size_t point_count;
+    struct {
+        int32_t q, r;
+    } points[SYNC_COMMAND_POINTS_MAX];      // patrol
+    uint32_t radius;                        // wander
+    int32_t q, r;                           // target hex
+    uint64_t target;                        // target entity, building or job
+    uint32_t cycles;                        // train
+    bool refund;                            // cancel
+    char recipe[SYNC_COMMAND_NAME_MAX + 1]; // train; of build: the type of building
     char chat[SYNC_CHAT_BYTES_MAX + 1];
     size_t chat_len;
 };

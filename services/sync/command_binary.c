@@ -26,6 +26,12 @@ enum first_byte {
     GATHER = 0x14,
     TRAIN = 0x15,
     CANCEL = 0x16,
+    BUILD = 0x17,
+    REPAIR = 0x18,
+    CANCEL_BUILD = 0x19,
+    PATROL = 0x1a,
+    WANDER = 0x1b,
+    RALLY = 0x1c,
 };
 
 // What is left of the message. A read beyond its end gives 0 and is remembered.
@@ -125,14 +131,59 @@ static bool read_seq(struct reader *in, struct sync_command *command,
     return true;
 }
 
-static bool read_hex(struct reader *in, struct sync_command *command,
-                     struct sync_command_error *error)
+static bool read_coordinates(struct reader *in, int32_t *q_out, int32_t *r_out)
 {
     int64_t q = read_zigzag(in), r = read_zigzag(in);
     if (q < -HEX_COORD_MAX || q > HEX_COORD_MAX || r < -HEX_COORD_MAX || r > HEX_COORD_MAX)
-        return invalid(error, "target", "a hex [q, r] of whole numbers within the map");
-    command->q = (int32_t)q;
-    command->r = (int32_t)r;
+        return false;
+    *q_out = (int32_t)q;
+    *r_out = (int32_t)r;
+    return true;
+}
+
+static bool read_hex(struct reader *in, struct sync_command *command,
+                     struct sync_command_error *error)
+{
+    return read_coordinates(in, &command->q, &command->r) ||
+           invalid(error, "target", "a hex [q, r] of whole numbers within the map");
+}
+
+static bool read_points(struct reader *in, struct sync_command *command,
+                        struct sync_command_error *error)
+{
+    uint64_t count = read_varint(in);
+    if (in->broken)
+        return true;
+    bool sound = count >= 1 && count <= SYNC_COMMAND_POINTS_MAX;
+    for (uint64_t i = 0; sound && i < count; i++)
+        sound = read_coordinates(in, &command->points[i].q, &command->points[i].r);
+    command->point_count = sound ? (size_t)count : 0;
+    return sound || invalid(error, "points", "a list of 1 to 8 hexes [q, r] within the map");
+}
+
+static bool read_radius(struct reader *in, struct sync_command *command,
+                        struct sync_command_error *error)
+{
+    uint64_t radius = read_varint(in);
+    if (in->broken)
+        return true;
+    if (radius < 1 || radius > SYNC_COMMAND_RADIUS_MAX)
+        return invalid(error, "radius", "a whole number from 1 to 32");
+    command->radius = (uint32_t)radius;
+    return true;
+}
+
+static bool read_name(struct reader *in, const char *field, struct sync_command *command,
+                      struct sync_command_error *error)
+{
+    uint64_t len = read_varint(in);
+    const uint8_t *name = read_bytes(in, len > in->len ? in->len + 1 : (size_t)len);
+    if (!name)
+        return true;
+    if (len == 0 || len > SYNC_COMMAND_NAME_MAX || memchr(name, 0, (size_t)len) ||
+        !mm_utf8_valid(name, (size_t)len))
+        return invalid(error, field, "a name");
+    memcpy(command->recipe, name, (size_t)len);
     return true;
 }
 
@@ -161,18 +212,11 @@ static bool read_train(struct reader *in, struct sync_command *command,
     if (!read_seq(in, command, error))
         return false;
     command->target = read_u64(in);
-    uint64_t cycles = read_varint(in), len = read_varint(in);
+    uint64_t cycles = read_varint(in);
     if (cycles > SYNC_COMMAND_CYCLES_MAX)
         return invalid(error, "cycles", "a whole number from 0 to 1000000");
     command->cycles = (uint32_t)cycles;
-    const uint8_t *name = read_bytes(in, len > in->len ? in->len + 1 : (size_t)len);
-    if (!name)
-        return true;
-    if (len == 0 || len > SYNC_COMMAND_NAME_MAX || memchr(name, 0, (size_t)len) ||
-        !mm_utf8_valid(name, (size_t)len))
-        return invalid(error, "recipe", "a name");
-    memcpy(command->recipe, name, (size_t)len);
-    return true;
+    return read_name(in, "recipe", command, error);
 }
 
 static bool read_chat(struct reader *in, struct sync_command *command,
@@ -234,6 +278,31 @@ static bool read_message(uint8_t first, struct reader *in, struct sync_command *
             return false;
         command->target = read_u64(in);
         return true;
+    case BUILD:
+        command->type = SYNC_COMMAND_BUILD;
+        return read_orders(in, command, error) && read_hex(in, command, error) &&
+               read_name(in, "building", command, error);
+    case REPAIR:
+        command->type = SYNC_COMMAND_REPAIR;
+        if (!read_orders(in, command, error))
+            return false;
+        command->target = read_u64(in);
+        return true;
+    case CANCEL_BUILD:
+        command->type = SYNC_COMMAND_CANCEL_BUILD;
+        if (!read_seq(in, command, error))
+            return false;
+        command->target = read_u64(in);
+        return true;
+    case PATROL:
+        command->type = SYNC_COMMAND_PATROL;
+        return read_orders(in, command, error) && read_points(in, command, error);
+    case WANDER:
+        command->type = SYNC_COMMAND_WANDER;
+        return read_orders(in, command, error) && read_radius(in, command, error);
+    case RALLY:
+        command->type = SYNC_COMMAND_RALLY;
+        return read_orders(in, command, error) && read_hex(in, command, error);
     case TRAIN:
         command->type = SYNC_COMMAND_TRAIN;
         return read_train(in, command, error);

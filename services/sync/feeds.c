@@ -4,6 +4,7 @@
 #include "gen/production.pb-c.h"
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/buf_json.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/io/pb.h"
 #include "services/sync/app.h"
@@ -34,6 +35,8 @@ static void on_tick(void *arg, const struct mm_stream_message *message)
     struct sync_app *app = arg;
     Mmorts__Frame__TickFrame *frame =
         (void *)unpack(&mmorts__frame__tick_frame__descriptor, message);
+    for (size_t i = 0; frame && i < frame->n_announcements; i++)
+        sync_talk_announce(app, frame->announcements[i], mm_clock_wall_ms());
     if (frame)
         sync_core_push_tick(&app->core, frame);
     else

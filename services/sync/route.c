@@ -17,9 +17,27 @@
 static const char *world_word(Mmorts__World__CommandReason reason)
 {
     static const char *const words[] = {
-        NULL,         "repeated",    "unavailable",    "no_units",    "unknown_unit", "cannot",
-        "out_of_map", "unreachable", "unknown_target", "queue_full",  "rate_limited", "cooldown",
-        "paused",     "invalid",     "occupied",       "unsupported",
+        NULL,
+        "repeated",
+        "unavailable",
+        "no_units",
+        "unknown_unit",
+        "cannot",
+        "out_of_map",
+        "unreachable",
+        "unknown_target",
+        "queue_full",
+        "rate_limited",
+        "cooldown",
+        "paused",
+        "invalid",
+        "occupied",
+        "unsupported",
+        "not_seen",
+        "unknown_building_type",
+        "cannot_afford",
+        "expired",
+        "no_room",
     };
     return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
 }
@@ -71,8 +89,68 @@ struct order_message {
         Mmorts__World__AttackOrder attack;
         Mmorts__World__AttackMoveOrder attack_move;
         Mmorts__World__GatherOrder gather;
+        Mmorts__World__BuildOrder build;
+        Mmorts__World__RepairOrder repair;
+        Mmorts__World__CancelBuildOrder cancel_build;
+        Mmorts__World__PatrolOrder patrol;
+        Mmorts__World__WanderOrder wander;
+        Mmorts__World__RallyOrder rally;
     } order;
+    Mmorts__World__Hex points[SYNC_COMMAND_POINTS_MAX];
+    Mmorts__World__Hex *point_list[SYNC_COMMAND_POINTS_MAX];
 };
+
+static void fill_patrol(struct order_message *m, const struct sync_command *c)
+{
+    mmorts__world__patrol_order__init(&m->order.patrol);
+    m->order.patrol.n_points = c->point_count;
+    m->order.patrol.points = m->point_list;
+    for (size_t i = 0; i < c->point_count; i++) {
+        mmorts__world__hex__init(&m->points[i]);
+        m->points[i].q = c->points[i].q;
+        m->points[i].r = c->points[i].r;
+        m->point_list[i] = &m->points[i];
+    }
+    m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_PATROL;
+    m->command.patrol = &m->order.patrol;
+}
+
+// Orders about buildings, and wandering.
+static void fill_other_order(struct order_message *m, struct sync_command *c)
+{
+    switch (c->type) {
+    case SYNC_COMMAND_BUILD:
+        mmorts__world__build_order__init(&m->order.build);
+        m->order.build.building = c->recipe;
+        m->order.build.place = &m->hex;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_BUILD;
+        m->command.build = &m->order.build;
+        break;
+    case SYNC_COMMAND_REPAIR:
+        mmorts__world__repair_order__init(&m->order.repair);
+        m->order.repair.target = c->target;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_REPAIR;
+        m->command.repair = &m->order.repair;
+        break;
+    case SYNC_COMMAND_CANCEL_BUILD:
+        mmorts__world__cancel_build_order__init(&m->order.cancel_build);
+        m->order.cancel_build.building = c->target;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD;
+        m->command.cancel_build = &m->order.cancel_build;
+        break;
+    case SYNC_COMMAND_RALLY:
+        mmorts__world__rally_order__init(&m->order.rally);
+        m->order.rally.target = &m->hex;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_RALLY;
+        m->command.rally = &m->order.rally;
+        break;
+    default:
+        mmorts__world__wander_order__init(&m->order.wander);
+        m->order.wander.radius_hexes = c->radius;
+        m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_WANDER;
+        m->command.wander = &m->order.wander;
+    }
+}
 
 static void fill_order(struct order_message *m, struct sync_pending *pending)
 {
@@ -110,6 +188,16 @@ static void fill_order(struct order_message *m, struct sync_pending *pending)
         m->order.gather.node = c->target;
         m->command.order_case = MMORTS__WORLD__COMMAND__ORDER_GATHER;
         m->command.gather = &m->order.gather;
+        break;
+    case SYNC_COMMAND_PATROL:
+        fill_patrol(m, c);
+        break;
+    case SYNC_COMMAND_BUILD:
+    case SYNC_COMMAND_REPAIR:
+    case SYNC_COMMAND_CANCEL_BUILD:
+    case SYNC_COMMAND_RALLY:
+    case SYNC_COMMAND_WANDER:
+        fill_other_order(m, c);
         break;
     default:
         mmorts__world__stop_order__init(&m->order.stop);
@@ -186,15 +274,24 @@ static void expire(struct sync_app *app)
     drop_waiting(app, count);
 }
 
+// How many of the waiting commands go into the next call. A building is answered only when it is
+// paid; nobody else's answer is to wait for that, so it travels alone.
+static size_t batch_size(const struct sync_app *app)
+{
+    size_t count = 0;
+    while (count < app->waiting.count && count < SYNC_BATCH_COMMANDS_MAX &&
+           app->waiting.items[count]->command.type != SYNC_COMMAND_BUILD)
+        count++;
+    return count > 0 ? count : 1;
+}
+
 void sync_route_flush(struct mm_loop *loop, void *arg)
 {
     (void)loop;
     struct sync_app *app = arg;
     expire(app);
-    while (app->waiting.count > 0 && app->batches < SYNC_BATCHES_MAX) {
-        size_t count = app->waiting.count;
-        send_batch(app, count < SYNC_BATCH_COMMANDS_MAX ? count : SYNC_BATCH_COMMANDS_MAX);
-    }
+    while (app->waiting.count > 0 && app->batches < SYNC_BATCHES_MAX)
+        send_batch(app, batch_size(app));
 }
 
 void sync_route_free(struct sync_app *app)

@@ -154,14 +154,13 @@ static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
     }
 }
 
-static void tell_announcement(struct sync_app *app,
-                              const Mmorts__Social__Announcement *announcement)
+void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestamp_ms)
 {
     struct mm_buf *out = &app->scratch;
     mm_buf_reset(out);
     MM_BUF_LIT(out, "{\"type\":\"announcement\",\"payload\":{\"message\":");
-    mm_buf_json_cstr(out, announcement->message);
-    mm_buf_printf(out, ",\"timestamp\":%" PRId64 "}}", announcement->timestamp_ms);
+    mm_buf_json_cstr(out, text);
+    mm_buf_printf(out, ",\"timestamp\":%" PRId64 "}}", timestamp_ms);
     sync_talk_broadcast(app, out);
 }
 
@@ -180,7 +179,7 @@ static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
         tell_chat(app, event->chat);
         break;
     case MMORTS__SOCIAL__EVENT__EVENT_ANNOUNCEMENT:
-        tell_announcement(app, event->announcement);
+        sync_talk_announce(app, event->announcement->message, event->announcement->timestamp_ms);
         break;
     default:
         break;

@@ -48,11 +48,6 @@ static uint8_t activity_of(const struct sync_entity *e)
     return e->activity < ACTIVITY_KNOWN ? e->activity : 0;
 }
 
-static bool is_moving(const struct sync_entity *e)
-{
-    return e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING;
-}
-
 // --- entities ------------------------------------------------------------------------------------
 
 void sync_binary_appeared_head(struct mm_buf *buf, const struct sync_view *view,
@@ -75,7 +70,7 @@ void sync_binary_appeared_body(struct mm_buf *buf, const struct sync_mirror *mir
     flags |= e->progress != 1000 ? 0x04u : 0;
     flags |= e->amount != 0 ? 0x08u : 0;
     flags |= own && e->carried != 0 ? 0x10u : 0;
-    flags |= own && is_moving(e) ? 0x20u : 0;
+    flags |= own && sync_entity_has_target(e) ? 0x20u : 0;
     mm_buf_varint(buf, e->type);
     mm_buf_u64le(buf, e->id);
     mm_buf_byte(buf, (uint8_t)flags);
@@ -155,7 +150,7 @@ void sync_binary_changed_body(struct mm_buf *buf, const struct sync_mirror *mirr
         mm_buf_zigzag(buf, e->carried);
     if (!(mask & SYNC_DIRTY_TARGET))
         return;
-    if (is_moving(e))
+    if (sync_entity_has_target(e))
         put_near(buf, (int64_t)e->target_q - e->q, (int64_t)e->target_r - e->r);
     else
         mm_buf_byte(buf, NEAR_NULL);

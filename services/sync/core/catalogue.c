@@ -50,6 +50,33 @@ static bool names_valid(char *const *names, size_t count)
     return true;
 }
 
+// The columns of what is built: all of them, or (of a world that builds nothing) none.
+static bool building_valid(const Mmorts__Frame__Catalogue *message)
+{
+    const Mmorts__Frame__TypeColumns *types = message->types;
+    size_t n = types->n_name, costs = 0, builds = 0;
+    if (types->n_build_ticks == 0)
+        return types->n_cost_count == 0 && types->n_builds_count == 0;
+    if (types->n_build_ticks != n || types->n_cost_count != n || types->n_builds_count != n ||
+        types->n_cost_item != types->n_cost_amount)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (types->cost_count[i] > types->n_cost_item || types->builds_count[i] > types->n_builds)
+            return false;
+        costs += types->cost_count[i];
+        builds += types->builds_count[i];
+    }
+    if (costs != types->n_cost_item || builds != types->n_builds)
+        return false;
+    for (size_t i = 0; i < costs; i++)
+        if (types->cost_item[i] >= message->n_items)
+            return false;
+    for (size_t i = 0; i < builds; i++)
+        if (types->builds[i] >= n)
+            return false;
+    return names_valid(message->items, message->n_items);
+}
+
 bool sync_catalogue_valid(const Mmorts__Frame__Catalogue *message)
 {
     const Mmorts__Frame__TypeColumns *types = message->types;
@@ -67,7 +94,7 @@ bool sync_catalogue_valid(const Mmorts__Frame__Catalogue *message)
         if (types->health_max[i] > INT32_MAX)
             return false;
     }
-    return names_valid(types->name, n) && names_valid(terrains->name, m);
+    return building_valid(message) && names_valid(types->name, n) && names_valid(terrains->name, m);
 }
 
 static char *quote(const char *name, size_t *len_out)
@@ -86,8 +113,44 @@ static char *quote(const char *name, size_t *len_out)
     return text;
 }
 
-static bool load_types(struct sync_catalogue *c, const Mmorts__Frame__TypeColumns *m)
+// What type i costs, and builds, as members in JSON; the columns' parts before it are passed over.
+static char *describe_building(const Mmorts__Frame__Catalogue *message, size_t i, size_t cost,
+                               size_t builds)
 {
+    const Mmorts__Frame__TypeColumns *m = message->types;
+    struct mm_buf buf;
+    mm_buf_init(&buf, 1 << 20);
+    if (m->n_build_ticks > 0 && m->build_ticks[i] > 0) {
+        MM_BUF_LIT(&buf, ",\"build_ticks\":");
+        mm_buf_dec_u64(&buf, m->build_ticks[i]);
+        MM_BUF_LIT(&buf, ",\"cost\":{");
+        for (uint32_t c = 0; c < m->cost_count[i]; c++) {
+            mm_buf_str(&buf, c ? "," : "");
+            mm_buf_json_cstr(&buf, message->items[m->cost_item[cost + c]]);
+            mm_buf_byte(&buf, ':');
+            mm_buf_dec_u64(&buf, m->cost_amount[cost + c]);
+        }
+        mm_buf_byte(&buf, '}');
+    }
+    if (m->n_build_ticks > 0 && m->builds_count[i] > 0) {
+        MM_BUF_LIT(&buf, ",\"builds\":[");
+        for (uint32_t b = 0; b < m->builds_count[i]; b++) {
+            mm_buf_str(&buf, b ? "," : "");
+            mm_buf_json_cstr(&buf, m->name[m->builds[builds + b]]);
+        }
+        mm_buf_byte(&buf, ']');
+    }
+    mm_buf_byte(&buf, 0);
+    size_t bytes = 0;
+    char *text = buf.err == MM_OK ? (char *)mm_buf_detach(&buf, &bytes) : NULL;
+    mm_buf_free(&buf);
+    return text;
+}
+
+static bool load_types(struct sync_catalogue *c, const Mmorts__Frame__Catalogue *message)
+{
+    const Mmorts__Frame__TypeColumns *m = message->types;
+    size_t cost = 0, builds = 0;
     c->types = mm_calloc(m->n_name ? m->n_name : 1, sizeof *c->types);
     if (!c->types)
         return false;
@@ -104,8 +167,11 @@ static bool load_types(struct sync_catalogue *c, const Mmorts__Frame__TypeColumn
             .flags = m->flags[i],
         };
         type->quoted = quote(m->name[i], &type->quoted_len);
-        if (!type->name || !type->quoted)
+        type->building = describe_building(message, i, cost, builds);
+        if (!type->name || !type->quoted || !type->building)
             return false;
+        cost += m->n_build_ticks > 0 ? m->cost_count[i] : 0;
+        builds += m->n_build_ticks > 0 ? m->builds_count[i] : 0;
     }
     return true;
 }
@@ -139,6 +205,7 @@ static uint64_t hash_of(const struct sync_catalogue *c)
         mm_hash_u32(&hash, type->health_max);
         mm_hash_u32(&hash, type->ticks_per_hex);
         mm_hash_u32(&hash, type->flags);
+        mm_hash_update(&hash, type->building, strlen(type->building) + 1);
     }
     for (uint32_t i = 0; i < c->terrain_count; i++) {
         mm_hash_update(&hash, c->terrains[i].name, strlen(c->terrains[i].name) + 1);
@@ -156,7 +223,7 @@ enum mm_err sync_catalogue_load(struct sync_catalogue *catalogue,
         .chunk_radius = message->chunk_radius,
         .tick_rate_hz = message->tick_rate_hz ? message->tick_rate_hz : 20,
     };
-    if (!load_types(&fresh, message->types) || !load_terrains(&fresh, message->terrains)) {
+    if (!load_types(&fresh, message) || !load_terrains(&fresh, message->terrains)) {
         sync_catalogue_free(&fresh);
         return MM_RESOURCE_EXHAUSTED;
     }
@@ -171,6 +238,7 @@ void sync_catalogue_free(struct sync_catalogue *catalogue)
     for (uint32_t i = 0; catalogue->types && i < catalogue->type_count; i++) {
         mm_free(catalogue->types[i].name);
         mm_free(catalogue->types[i].quoted);
+        mm_free(catalogue->types[i].building);
     }
     for (uint32_t i = 0; catalogue->terrains && i < catalogue->terrain_count; i++) {
         mm_free(catalogue->terrains[i].name);

@@ -48,7 +48,7 @@ static void member(struct mm_buf *buf, bool *first, const char *key)
 
 static void put_target(struct mm_buf *buf, const struct sync_entity *e)
 {
-    if (e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING)
+    if (sync_entity_has_target(e))
         put_hex(buf, e->target_q, e->target_r);
     else
         MM_BUF_LIT(buf, "null");
@@ -98,7 +98,7 @@ void sync_encode_appeared(struct mm_buf *buf, const struct sync_mirror *mirror,
         member(buf, &first, "carried");
         mm_buf_dec_i64(buf, e->carried);
     }
-    if (audience == SYNC_OWNER && e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING) {
+    if (audience == SYNC_OWNER && sync_entity_has_target(e)) {
         member(buf, &first, "target");
         put_hex(buf, e->target_q, e->target_r);
     }
@@ -373,6 +373,7 @@ void sync_encode_map(struct mm_buf *buf, const struct sync_mirror *mirror, const
         mm_buf_dec_u64(buf, type->health_max);
         MM_BUF_LIT(buf, ",\"ticks_per_hex\":");
         mm_buf_dec_u64(buf, type->ticks_per_hex);
+        mm_buf_str(buf, type->building);
         mm_buf_byte(buf, '}');
     }
     MM_BUF_LIT(buf, "],\"recipes\":");

@@ -52,6 +52,12 @@ const struct sync_empire *sync_mirror_empire(const struct sync_mirror *mirror, u
     return &mirror->empires[number];
 }
 
+bool sync_entity_has_target(const struct sync_entity *e)
+{
+    bool elsewhere = e->target_q != e->q || e->target_r != e->r;
+    return e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING || (e->rallies && elsewhere);
+}
+
 uint8_t sync_entity_diff(const struct sync_entity *told, const struct sync_entity *now)
 {
     unsigned mask = 0;
@@ -69,7 +75,8 @@ uint8_t sync_entity_diff(const struct sync_entity *told, const struct sync_entit
         mask |= SYNC_DIRTY_AMOUNT;
     if (told->carried != now->carried)
         mask |= SYNC_DIRTY_CARRIED;
-    if (told->target_q != now->target_q || told->target_r != now->target_r)
+    if (told->target_q != now->target_q || told->target_r != now->target_r ||
+        told->rallies != now->rallies)
         mask |= SYNC_DIRTY_TARGET;
     return (uint8_t)mask;
 }
@@ -285,6 +292,13 @@ static unsigned set_attribute(struct sync_entity *e, Mmorts__Frame__Attribute at
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED:
         e->carried = value;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RALLY_Q:
+        e->rallies = true;
+        e->target_q = value;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RALLY_R:
+        e->target_r = value;
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_Q:
         e->target_q = value;

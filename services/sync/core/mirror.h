@@ -42,8 +42,9 @@ struct sync_entity {
     int32_t health;
     int32_t amount;
     int32_t carried;
-    int32_t target_q, target_r;
-    uint16_t progress; // permille
+    int32_t target_q, target_r; // of a building: its rally point
+    bool rallies;               // it has one
+    uint16_t progress;          // permille
     uint8_t activity;
     bool alive;
 };
@@ -107,6 +108,9 @@ uint32_t sync_mirror_slot(const struct sync_mirror *mirror, uint64_t id);
 
 // NULL if there is no such empire.
 const struct sync_empire *sync_mirror_empire(const struct sync_mirror *mirror, uint32_t number);
+
+// Whether it has a target to be shown: where it is going, or sends those trained there.
+bool sync_entity_has_target(const struct sync_entity *e);
 
 // What of an entity that is alive differs from what is remembered of it as `told`, as a mask of
 // enum sync_dirty.

@@ -1,5 +1,5 @@
 import { GameClient, hex } from '../sdk/index.js';
-import { $ } from './dom.js';
+import { $, words } from './dom.js';
 import { SIZE } from './grid.js';
 import { Input } from './input.js';
 import { Minimap } from './minimap.js';
@@ -27,6 +27,7 @@ const selectedUnits = () => selectedEntities().filter(e => state.isMine(e) && e.
 const ids = entities => entities.map(e => e.id);
 
 function select(entities) {
+  if (mode) setMode(null);
   view.selected = new Set(ids(entities));
 }
 
@@ -39,11 +40,76 @@ async function attempt(command) {
   }
 }
 
+const myBuildings = () => selectedEntities().filter(e => state.isMine(e) && e.kind === 'building');
+const buildersOf = type => selectedUnits().filter(e => state.types.get(e.type)?.builds?.includes(type));
+const isBuilder = entity => Boolean(state.types.get(entity.type)?.builds?.length);
+/** What a builder can work on: one's own, damaged or not complete. */
+const wantsWork = entity => entity?.kind === 'building' && state.isMine(entity) && !entity.stale &&
+  ((entity.data.progress ?? 1000) < 1000 || entity.health < (state.types.get(entity.type)?.health ?? 0));
+
+/**
+ * What the next click on the map means, if not the usual: {name: 'build', type}, 'patrol' (with the points so
+ * far), 'repair' or 'rally'. Escape, or an order, ends it.
+ */
+let mode = null;
+
+function setMode(next) {
+  mode = next;
+  view.placing = mode?.name === 'build' ? mode.type : null;
+  $('map').dataset.mode = mode?.name ?? '';
+  selection.setMode(mode);
+}
+
+const MODES = {
+  build(entity, at, shift) {
+    const builders = buildersOf(mode.type);
+    if (!builders.length) return setMode(null);
+    view.mark(at, '120,200,120');
+    attempt(game.build(ids(builders), mode.type, at, { queued: shift }));
+    if (!shift) setMode(null);
+  },
+  patrol(entity, at, shift) {
+    view.mark(at, '120,170,232');
+    mode.points.push(at);
+    if (shift && mode.points.length < 8) return;
+    const units = selectedUnits();
+    if (units.length) attempt(game.patrol(ids(units), mode.points));
+    setMode(null);
+  },
+  repair(entity, at, shift) {
+    if (wantsWork(entity)) repair(entity, shift);
+    else panels.toast('Nothing to repair there.');
+    setMode(null);
+  },
+  rally(entity, at) {
+    rally(at);
+    setMode(null);
+  },
+};
+
+function repair(entity, queued) {
+  view.mark(entity.pos, '120,200,120');
+  return attempt(game.repair(ids(selectedUnits().filter(isBuilder)), entity.id, { queued }));
+}
+
+function rally(at) {
+  const buildings = myBuildings();
+  if (!buildings.length) return;
+  view.mark(at, '120,170,232');
+  attempt(game.rally(ids(buildings), at));
+}
+
 function move(target, queued) {
   const units = selectedUnits();
   if (!units.length) return;
   view.mark(target);
   attempt(game.move(ids(units), target, { queued }));
+}
+
+/** Of what the selected builders can build the first, or the one after that which is being placed. */
+function nextBuilding() {
+  const types = [...new Set(selectedUnits().flatMap(e => state.types.get(e.type)?.builds ?? []))];
+  return types[(types.indexOf(mode?.type) + 1) % types.length];
 }
 
 const isEnemy = entity => entity.owner && !state.isMine(entity) && entity.kind !== 'resource';
@@ -52,6 +118,7 @@ const isEnemy = entity => entity.owner && !state.isMine(entity) && entity.kind !
 function order(entity, at, queued) {
   const units = selectedUnits();
   const workers = units.filter(e => e.type === 'worker');
+  if (wantsWork(entity) && units.some(isBuilder)) return repair(entity, queued);
   if (entity?.kind === 'resource' && workers.length) {
     view.mark(entity.pos, '120,200,120');
     return attempt(game.gather(ids(workers), entity.id, { queued }));
@@ -82,6 +149,14 @@ const actions = {
   chat: text => game.chat(text),
   train: (building, recipe) => attempt(game.train(building, recipe)),
   cancel: job => attempt(game.cancel(job)),
+  build(type) {
+    if (type && buildersOf(type).length) setMode({ name: 'build', type });
+  },
+  patrol: () => { if (selectedUnits().length) setMode({ name: 'patrol', points: [] }); },
+  repair: () => { if (selectedUnits().some(isBuilder)) setMode({ name: 'repair' }); },
+  rally: () => { if (myBuildings().length) setMode({ name: 'rally' }); },
+  cancelBuild: building => attempt(game.cancelBuild(building)),
+  endMode: () => setMode(null),
   stop: () => { if (selectedUnits().length) attempt(game.stop(ids(selectedUnits()))); },
   look: () => lookAt(selectedEntities()),
   home: () => view.centerOn(state.home),
@@ -92,8 +167,13 @@ const actions = {
     lookAt(theirs.filter(e => e.kind === 'building').slice(0, 1).concat(theirs).slice(0, 1));
   },
   click(entity, at, { shift, order: orders, double }) {
+    if (mode && orders) return setMode(null);
+    if (mode) return MODES[mode.name](entity, at, shift);
     const sendsUnits = selectedUnits().length > 0;
+    if (orders && !sendsUnits) return rally(at);
     if (orders) return order(entity, at, shift);
+    // A site takes workers on; a building that is only damaged is selected, and repaired by R or the other button.
+    if (entity && (entity.data.progress ?? 1000) < 1000 && wantsWork(entity) && selectedUnits().some(isBuilder)) return repair(entity, shift);
     if (entity && double && state.isMine(entity))
       return select(state.mine(entity.type).filter(e => hex.distance(e.pos, entity.pos) < GROUP_RADIUS));
     if (entity && (state.isMine(entity) || !sendsUnits)) return select([entity]);
@@ -108,7 +188,10 @@ const actions = {
   key(name, event) {
     if (!hasPlayed || $('help').open) return;
     const keys = {
-      escape: () => select([]),
+      escape: () => mode ? setMode(null) : select([]),
+      b: () => actions.build(nextBuilding()),
+      p: actions.patrol,
+      r: () => selectedUnits().length ? actions.repair() : actions.rally(),
       h: actions.home,
       x: actions.stop,
       c: actions.look,
@@ -144,7 +227,11 @@ game.on('error', error => panels.toast(error.message));
 game.on('change', ({ what, detail }) => {
   if (what === 'resources') panels.resources(detail);
   if (what === 'empires') panels.roster();
-  if (what === 'events') for (const { event, entity, other } of detail) if (event === 'attack' && other) view.strike(entity, other);
+  if (what === 'events') for (const { event, entity, other } of detail) {
+    if (event === 'attack' && other) view.strike(entity, other);
+    const built = event === 'built' && state.entities.get(entity);
+    if (built && state.isMine(built)) panels.toast(`${words(built.type)} complete.`, 'info');
+  }
   if (what === 'jobs') for (const job of detail) if (job.event === 'failed') panels.toast(`Production failed: ${job.reason || job.recipe}`);
 });
 game.on('welcome', ({ home }) => {

@@ -5,11 +5,18 @@ import { iconOf, ownerColor } from './sprites.js';
 /** The panel of what is selected; rebuilt only when what it says changes. */
 export class SelectionPanel {
   #shown = '';
+  mode = null;
 
   constructor(state, actions) {
     this.state = state;
     this.actions = actions;
     state.on('change', ({ what }) => { if (what !== 'hexes' && what !== 'entities') this.#shown = ''; });
+  }
+
+  /** What the next click on the map means; see main.js. */
+  setMode(mode) {
+    this.mode = mode;
+    this.#shown = '';
   }
 
   show(entities) {
@@ -19,7 +26,7 @@ export class SelectionPanel {
       this.#shown = '';
       return;
     }
-    const signature = JSON.stringify(entities.map(e => [e.id, e.health, e.stale, e.data.activity, e.data.amount, e.data.carried]));
+    const signature = JSON.stringify(entities.map(e => [e.id, e.health, e.stale, e.data.activity, e.data.amount, e.data.carried, e.data.progress]));
     if (signature !== this.#shown) {
       this.#shown = signature;
       const groups = this.#groups(entities);
@@ -75,14 +82,53 @@ export class SelectionPanel {
     const nodes = [];
     const only = entities.length === 1 ? entities[0] : null;
     if (only) nodes.push(...this.#facts(only));
-    if (only && this.state.isMine(only) && only.kind === 'building') nodes.push(...this.#training(only), this.#queue(only));
+    if (only && this.state.isMine(only) && only.kind === 'building') nodes.push(...this.#ownBuilding(only));
     const mine = entities.filter(e => this.state.isMine(e) && e.kind === 'unit');
-    if (mine.length) nodes.push(...this.#orders(mine));
+    if (mine.length) nodes.push(...this.#orders(mine), ...this.#building(mine));
     return nodes;
+  }
+
+  /** A site can be given up; what is complete trains, and has a rally point. */
+  #ownBuilding(building) {
+    if ((building.data.progress ?? 1000) < 1000) {
+      const button = element('button', { title: 'Give it up; its cost comes back', onclick: () => this.actions.cancelBuild(building.id) }, 'Give up');
+      button.id = 'give-up';
+      return [button];
+    }
+    const training = this.#training(building);
+    return [...training, ...training.length ? [this.#modeButton('rally', 'Rally point', 'Where those trained here go (R, or the other mouse button)')] : [], this.#queue(building)];
+  }
+
+  #modeButton(name, label, title) {
+    const button = element('button', { title, onclick: () => this.mode?.name === name ? this.actions.endMode() : this.actions[name]() }, label);
+    button.dataset.mode = name;
+    button.ariaPressed = String(this.mode?.name === name);
+    return button;
+  }
+
+  /** What the builders among the selected can build. */
+  #building(mine) {
+    const { types } = this.state;
+    const names = [...new Set(mine.flatMap(e => types.get(e.type)?.builds ?? []))];
+    return names.map(name => {
+      const { cost = {}, build_ticks: ticks } = types.get(name) ?? {};
+      const active = this.mode?.name === 'build' && this.mode.type === name;
+      const button = this.#offer({
+        name, kind: 'building', cost, ticks, owner: mine[0].owner,
+        onclick: () => active ? this.actions.endMode() : this.actions.build(name),
+      });
+      button.dataset.build = name;
+      button.ariaPressed = String(active);
+      return button;
+    });
   }
 
   #facts(entity) {
     const nodes = [];
+    const { progress = 1000 } = entity.data;
+    if (progress < 1000)
+      nodes.push(element('div', { className: 'fact' },
+        element('progress', { className: 'built', max: 1000, value: progress }), element('small', {}, `${Math.floor(progress / 10)} % built`)));
     const full = this.state.types.get(entity.type)?.health;
     if (full && entity.health !== null && entity.kind !== 'resource')
       nodes.push(element('div', { className: 'fact' },
@@ -99,25 +145,33 @@ export class SelectionPanel {
     return [
       element('small', { className: 'doing' }, text),
       element('button', { title: 'Stop (X)', onclick: () => this.actions.stop() }, 'Stop'),
+      this.#modeButton('patrol', 'Patrol', 'Patrol (P): click where to; with Shift several places'),
+      ...mine.some(e => this.state.types.get(e.type)?.builds?.length) ? [this.#modeButton('repair', 'Repair', 'Repair (R): click the building')] : [],
       element('button', { title: 'Look there (C)', onclick: () => this.actions.look() }, 'Look'),
     ];
   }
 
+  /** A button for what costs something and takes its time. */
+  #offer({ name, kind, cost, ticks, owner, onclick }) {
+    const inputs = Object.entries(cost);
+    const lacking = ([item, amount]) => (this.state.resources.get(item) || 0) < amount;
+    const price = element('span', { className: 'cost' }, ...inputs.map(([item, amount]) =>
+      element('span', { className: lacking([item, amount]) ? 'short' : '', title: words(item) }, resourceIcon(item), `${amount}`)));
+    const seconds = Math.round(ticks * this.state.tickMs / 1000);
+    const short = inputs.some(lacking);
+    const needs = inputs.map(([item, amount]) => `${amount} ${words(item).toLowerCase()}`).join(', ') || 'nothing';
+    return element('button', {
+      className: 'train', disabled: short, title: `${words(name)}: ${needs}; ${seconds} s${short ? ' – not enough' : ''}`, onclick,
+    }, ...kind ? [iconOf(name, kind, ownerColor(owner, this.state.empireId), 28)] : [],
+    element('span', {}, element('b', {}, words(name)), element('small', {}, `${seconds} s`)), price);
+  }
+
   #training(building) {
     return this.state.recipes.filter(recipe => recipe.buildings.includes(building.type)).map(recipe => {
-      const inputs = Object.entries(recipe.inputs || {});
-      const lacking = ([item, amount]) => (this.state.resources.get(item) || 0) < amount;
-      const cost = element('span', { className: 'cost' }, ...inputs.map(([item, amount]) =>
-        element('span', { className: lacking([item, amount]) ? 'short' : '', title: words(item) }, resourceIcon(item), `${amount}`)));
-      const seconds = Math.round(recipe.duration_ticks * this.state.tickMs / 1000);
-      const name = words(recipe.unit || recipe.name);
-      const short = inputs.some(lacking);
-      const needs = inputs.map(([item, amount]) => `${amount} ${words(item).toLowerCase()}`).join(', ') || 'nothing';
-      const button = element('button', {
-        className: 'train', disabled: short, title: `${name}: ${needs}; ${seconds} s${short ? ' – not enough' : ''}`,
-        onclick: () => this.actions.train(building.id, recipe.name),
-      }, ...recipe.unit ? [iconOf(recipe.unit, 'unit', ownerColor(building.owner, this.state.empireId), 28)] : [],
-      element('span', {}, element('b', {}, name), element('small', {}, `${seconds} s`)), cost);
+      const button = this.#offer({
+        name: recipe.unit || recipe.name, kind: recipe.unit && 'unit', cost: recipe.inputs || {}, ticks: recipe.duration_ticks,
+        owner: building.owner, onclick: () => this.actions.train(building.id, recipe.name),
+      });
       button.dataset.recipe = recipe.name;
       return button;
     });

@@ -194,6 +194,17 @@ function building(ctx, type, color) {
     ctx.beginPath(); ctx.moveTo(0, -14); ctx.lineTo(0, -33); ctx.stroke();
     ctx.fillStyle = color;
     ctx.beginPath(); ctx.moveTo(0, -33); ctx.quadraticCurveTo(7, -35, 14, -29); ctx.quadraticCurveTo(7, -28, 0, -23); ctx.fill();
+  } else if (type === 'tower') {
+    block(ctx, -8, -18, 16, 35);
+    for (let i = 0; i < 3; i++) block(ctx, -10 + i * 7.2, -24, 5.5, 6);
+    ctx.fillStyle = DOOR;
+    ctx.fillRect(-1.2, -10, 2.4, 7);
+    ctx.fillRect(-3, 9, 6, 8);
+    ctx.strokeStyle = '#3b2f1c';
+    ctx.lineWidth = 1.4;
+    ctx.beginPath(); ctx.moveTo(0, -24); ctx.lineTo(0, -36); ctx.stroke();
+    ctx.fillStyle = color;
+    ctx.beginPath(); ctx.moveTo(0, -36); ctx.lineTo(11, -32.5); ctx.lineTo(0, -29); ctx.fill();
   } else {
     block(ctx, -17, -1, 34, 18);
     gable(ctx, -17, -1, 34, 14, color);
@@ -250,4 +261,18 @@ export function drawHealth(ctx, x, y, share) {
   ctx.fillRect(x - 14, y, 28, 5);
   ctx.fillStyle = share > .6 ? '#69c17c' : share > .3 ? '#e8b84a' : '#e5604d';
   ctx.fillRect(x - 13, y + 1, 26 * share, 3);
+}
+
+/** About a building that is not complete: poles, planks, and below how far it is; `share` is 0..1. */
+export function drawScaffold(ctx, x, y, share) {
+  ctx.strokeStyle = '#a87c46';
+  ctx.lineWidth = 2;
+  ctx.beginPath();
+  for (const dx of [-20, 0, 20]) { ctx.moveTo(x + dx, y + 18); ctx.lineTo(x + dx, y - 18); }
+  for (const dy of [-12, 3]) { ctx.moveTo(x - 23, y + dy); ctx.lineTo(x + 23, y + dy); }
+  ctx.stroke();
+  ctx.fillStyle = 'rgba(0,0,0,.75)';
+  ctx.fillRect(x - 21, y + 21, 42, 6);
+  ctx.fillStyle = '#e8b84a';
+  ctx.fillRect(x - 20, y + 22, 40 * share, 4);
 }

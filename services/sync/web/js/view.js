@@ -1,7 +1,8 @@
 import { Fog, SHROUD_COLOR } from './fog.js';
 import { SIZE, fromPixel, toPixel, trace } from './grid.js';
 import { Land } from './land.js';
-import { drawEntity, drawHealth, drawToken, ownerColor } from './sprites.js';
+import { drawEntity, drawHealth, drawScaffold, drawToken, ownerColor } from './sprites.js';
+import { VISIBLE } from '../sdk/index.js';
 
 const ZOOM_MIN = 0.16, ZOOM_MAX = 2.2;
 const TOKEN_ZOOM = 0.5;     // below, units and buildings are drawn as tokens
@@ -23,6 +24,7 @@ export class MapView {
     this.selected = new Set();
     this.hover = null;        // hex under the pointer
     this.box = null;          // {x0, y0, x1, y1} in screen px while a box is drawn
+    this.placing = null;      // type of building that a click would begin under the pointer
     this.markers = [];        // {q, r, color, ms} orders just given
     this.strikes = [];        // {from, to, ms} ids of who struck whom just now
     new ResizeObserver(() => this.#resize()).observe(canvas);
@@ -150,6 +152,15 @@ export class MapView {
     ctx.beginPath();
     trace(ctx, x, y, .96);
     ctx.stroke();
+    if (!this.placing) return;
+    const [q, r] = this.hover;
+    const free = this.state.hexAt(this.hover).state === VISIBLE && !this.#between({ x: x - 2, y: y - 2 }, { x: x + 2, y: y + 2 }).some(e => e.kind !== 'unit');
+    ctx.fillStyle = free ? 'rgba(120,200,120,.3)' : 'rgba(229,96,77,.35)';
+    ctx.fill();
+    ctx.globalAlpha = .6;
+    drawEntity(ctx, { id: `${q},${r}`, type: this.placing, kind: 'building', data: {} }, x, y, ownerColor(this.state.empireId, this.state.empireId), 0,
+      this.ratio * this.camera.zoom > 1.1 ? 2 : 1);
+    ctx.globalAlpha = 1;
   }
 
   #drawOrders(timeMs) {
@@ -162,7 +173,7 @@ export class MapView {
     for (const id of this.selected) {
       const entity = state.entities.get(id);
       const target = entity?.data.target;
-      if (!target || entity.data.activity !== 'moving') continue;
+      if (!target || (entity.data.activity !== 'moving' && entity.kind !== 'building')) continue;
       const to = toPixel(target[0], target[1]);
       ctx.beginPath();
       ctx.moveTo(entity.x * SIZE, entity.y * SIZE);
@@ -206,7 +217,8 @@ export class MapView {
 
   #drawOne(entity, timeMs) {
     const { ctx } = this;
-    ctx.globalAlpha = entity.stale ? .5 : 1;
+    const { progress = 1000 } = entity.data;
+    ctx.globalAlpha = entity.stale ? .5 : progress < 1000 ? .3 + .6 * progress / 1000 : 1;
     drawEntity(ctx, entity, entity.x * SIZE, entity.y * SIZE, ownerColor(entity.owner, this.state.empireId), timeMs,
       this.ratio * this.camera.zoom > 1.1 ? 2 : 1);
     ctx.globalAlpha = 1;
@@ -222,6 +234,8 @@ export class MapView {
       this.#drawOne(entity, timeMs);
       const full = state.types.get(entity.type)?.health;
       if (entity.stale || entity.health === null || !full) continue;
+      const { progress = 1000 } = entity.data;
+      if (progress < 1000) drawScaffold(ctx, x, y, progress / 1000);
       if (entity.health < full || this.selected.has(entity.id))
         drawHealth(ctx, x, y - (entity.kind === 'building' ? 42 : 24), Math.max(0, entity.health / full));
     }

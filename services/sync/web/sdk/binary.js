@@ -426,8 +426,8 @@ const isCount = value => isSafe(value) && value >= 0;
 const isHex = hex => Array.isArray(hex) && hex.length === 2 && hex.every(isSafe);
 const isFlag = value => value === undefined || typeof value === 'boolean';
 
-function writeOrders(writer, { seq, units, queued }) {
-  const ids = Array.isArray(units) ? units.map(id => parseId(id, 'unit')) : [null];
+function writeOrders(writer, { seq, units, queued }, kind = 'unit') {
+  const ids = Array.isArray(units) ? units.map(id => parseId(id, kind)) : [null];
   if (ids.includes(null) || !isFlag(queued)) return false;
   writer.varint(seq).u8(queued ? 1 : 0).varint(ids.length);
   for (const id of ids) writer.u64(id);
@@ -447,6 +447,37 @@ const writeTo = kind => (writer, payload) => {
   return true;
 };
 
+function writeBuild(writer, payload) {
+  if (typeof payload.building !== 'string' || !writeToHex(writer, payload)) return false;
+  writer.text(payload.building);
+  return true;
+}
+
+function writePatrol(writer, payload) {
+  const { points } = payload;
+  if (!Array.isArray(points) || !points.every(isHex) || !writeOrders(writer, payload)) return false;
+  writer.varint(points.length);
+  for (const [q, r] of points) writer.zigzag(q).zigzag(r);
+  return true;
+}
+
+function writeWander(writer, payload) {
+  if (!isCount(payload.radius) || !writeOrders(writer, payload)) return false;
+  writer.varint(payload.radius);
+  return true;
+}
+
+const writeRally = (writer, payload) =>
+  isHex(payload.target) && writeOrders(writer, { ...payload, units: payload.buildings }, 'building') &&
+  Boolean(writer.zigzag(payload.target[0]).zigzag(payload.target[1]));
+
+function writeCancelBuild(writer, { seq, building }) {
+  const id = parseId(building, 'building');
+  if (id === null) return false;
+  writer.varint(seq).u64(id);
+  return true;
+}
+
 function writeTrain(writer, { seq, building, recipe, cycles = 1 }) {
   const id = parseId(building, 'building');
   if (id === null || typeof recipe !== 'string' || !isCount(cycles)) return false;
@@ -464,7 +495,9 @@ function writeCancel(writer, { seq, job, refund }) {
 const COMMANDS = new Map([
   ['move', [0x10, writeToHex]], ['stop', [0x11, writeOrders]], ['attack', [0x12, writeTo()]],
   ['attack_move', [0x13, writeToHex]], ['gather', [0x14, writeTo('resource')]], ['train', [0x15, writeTrain]],
-  ['cancel', [0x16, writeCancel]],
+  ['cancel', [0x16, writeCancel]], ['build', [0x17, writeBuild]], ['repair', [0x18, writeTo('building')]],
+  ['cancel_build', [0x19, writeCancelBuild]], ['patrol', [0x1a, writePatrol]], ['wander', [0x1b, writeWander]],
+  ['rally', [0x1c, writeRally]],
 ]);
 
 function writeMessage(writer, { type, payload = {} }) {

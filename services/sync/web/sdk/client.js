@@ -104,6 +104,39 @@ export class GameClient extends Emitter {
     return this.command('gather', { units, target, queued });
   }
 
+  /**
+   * Has workers build a type of building on a hex in sight. Resolves when it is paid and begun; rejects with
+   * `cannot_afford` if the stock does not cover the cost that `state.types` names.
+   */
+  build(units, building, target, { queued = false } = {}) {
+    return this.command('build', { units, building, target, queued });
+  }
+
+  /** Sets workers to work on an own building (an id) that is damaged or not complete. */
+  repair(units, target, { queued = false } = {}) {
+    return this.command('repair', { units, target, queued });
+  }
+
+  /** Gives up an own building that is not complete; what it cost comes back. */
+  cancelBuild(building) {
+    return this.command('cancel_build', { building });
+  }
+
+  /** From hex to hex and over again, fighting whom the units meet; with one hex between it and where they are. */
+  patrol(units, points, { queued = false } = {}) {
+    return this.command('patrol', { units, points, queued });
+  }
+
+  /** Here and there within so many hexes, until told otherwise. */
+  wander(units, radius, { queued = false } = {}) {
+    return this.command('wander', { units, radius, queued });
+  }
+
+  /** Where those who are trained in own buildings (ids) go; on a resource in sight, workers gather. */
+  rally(buildings, target) {
+    return this.command('rally', { buildings, target });
+  }
+
   stop(units) {
     return this.command('stop', { units });
   }

@@ -36,6 +36,7 @@ export interface EntityData {
   progress?: number;
   amount?: number;
   carried?: number;
+  /** Where it is going; of an own building, where those trained there go (its rally point). */
   target?: Hex | null;
 }
 
@@ -82,6 +83,11 @@ export interface EntityType {
   sight: number;
   health: number;
   ticks_per_hex: number;
+  /** Of a building that workers build: ticks of one worker's work, and what it costs. */
+  build_ticks?: number;
+  cost?: Record<string, number>;
+  /** What a worker can build: names of types. */
+  builds?: string[];
 }
 
 export interface Recipe {
@@ -271,6 +277,12 @@ export class GameClient extends Emitter<ClientEvents> {
   attack(units: string[], target: string, options?: { queued?: boolean }): Promise<Ack>;
   attackMove(units: string[], target: Hex, options?: { queued?: boolean }): Promise<Ack>;
   gather(units: string[], target: string, options?: { queued?: boolean }): Promise<Ack>;
+  build(units: string[], building: string, target: Hex, options?: { queued?: boolean }): Promise<Ack>;
+  repair(units: string[], target: string, options?: { queued?: boolean }): Promise<Ack>;
+  cancelBuild(building: string): Promise<Ack>;
+  patrol(units: string[], points: Hex[], options?: { queued?: boolean }): Promise<Ack>;
+  wander(units: string[], radius: number, options?: { queued?: boolean }): Promise<Ack>;
+  rally(buildings: string[], target: Hex): Promise<Ack>;
   stop(units: string[]): Promise<Ack>;
   train(building: string, recipe: string, cycles?: number): Promise<Ack>;
   cancel(job: string): Promise<Ack>;

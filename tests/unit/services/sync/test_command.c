@@ -59,6 +59,40 @@ Test(sync_command, orders)
     cr_expect(command.type == SYNC_COMMAND_ATTACK && command.target == 2);
 }
 
+#define ORDER(name, fields)                                                                        \
+    "{\"type\":\"command\",\"payload\":{\"seq\":1,\"command\":\"" name "\"," fields "}}"
+#define UNITS "\"units\":[" UNIT "]"
+
+Test(sync_command, orders_about_buildings_and_patrols)
+{
+    cr_assert(parse(ORDER("build", UNITS ",\"building\":\"tower\",\"target\":[3,-4]")));
+    cr_expect(command.type == SYNC_COMMAND_BUILD && command.q == 3 && command.r == -4);
+    cr_expect_str_eq(command.recipe, "tower");
+    cr_assert(parse(ORDER("repair", UNITS ",\"target\":" BUILDING ",\"queued\":true")));
+    cr_expect(command.type == SYNC_COMMAND_REPAIR && command.target == 2 && command.queued);
+    cr_assert(parse(ORDER("cancel_build", "\"building\":" BUILDING)));
+    cr_expect(command.type == SYNC_COMMAND_CANCEL_BUILD && command.target == 2);
+    cr_assert(parse(ORDER("patrol", UNITS ",\"points\":[[1,2],[-3,4]]")));
+    cr_expect(command.type == SYNC_COMMAND_PATROL && command.point_count == 2);
+    cr_expect(command.points[1].q == -3 && command.points[1].r == 4);
+    cr_assert(parse(ORDER("wander", UNITS ",\"radius\":32")));
+    cr_expect(command.type == SYNC_COMMAND_WANDER && command.radius == 32);
+    cr_assert(parse(ORDER("rally", "\"buildings\":[" BUILDING "],\"target\":[0,1]")));
+    cr_expect(command.type == SYNC_COMMAND_RALLY && command.units[0] == 2 && command.r == 1);
+    refused(ORDER("build", UNITS ",\"target\":[3,-4]"), "invalid", "'building'");
+    refused(ORDER("build", UNITS ",\"building\":\"tower\""), "invalid", "'target'");
+    refused(ORDER("repair", UNITS ",\"target\":" UNIT), "invalid", "'target'");
+    refused(ORDER("cancel_build", UNITS), "invalid", "'building'");
+    refused(ORDER("patrol", UNITS ",\"points\":[]"), "invalid", "'points'");
+    refused(ORDER("patrol", UNITS ",\"points\":[[1,2],[3]]"), "invalid", "'points'");
+    refused(ORDER("patrol",
+                  UNITS ",\"points\":[[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],[1,1]]"),
+            "invalid", "'points'");
+    refused(ORDER("wander", UNITS ",\"radius\":0"), "invalid", "'radius'");
+    refused(ORDER("wander", UNITS ",\"radius\":33"), "invalid", "'radius'");
+    refused(ORDER("rally", UNITS ",\"target\":[0,1]"), "invalid", "'buildings'");
+}
+
 Test(sync_command, production)
 {
     cr_assert(parse("{\"type\":\"command\",\"payload\":{\"seq\":3,\"command\":\"train\","

@@ -74,6 +74,21 @@ Test(sync_command_binary, what_the_sdk_writes)
     cr_expect_str_eq(command.recipe, "train_scout");
     accepted("16ac02ffffffffffffffff00", SYNC_COMMAND_CANCEL);
     cr_expect(command.target == UINT64_MAX && !command.refund);
+    accepted("17ac020101" ID1 "1809"
+             "05746f776572",
+             SYNC_COMMAND_BUILD);
+    cr_expect(command.queued && command.q == 12 && command.r == -5);
+    cr_expect_str_eq(command.recipe, "tower");
+    accepted("18ac020001" ID1 ID2, SYNC_COMMAND_REPAIR);
+    cr_expect_eq(command.target, 2);
+    accepted("19ac02" ID2, SYNC_COMMAND_CANCEL_BUILD);
+    cr_expect_eq(command.target, 2);
+    accepted("1aac020001" ID1 "0218090100", SYNC_COMMAND_PATROL);
+    cr_expect(command.point_count == 2 && command.points[0].q == 12 && command.points[1].q == -1);
+    accepted("1bac020001" ID1 "05", SYNC_COMMAND_WANDER);
+    cr_expect_eq(command.radius, 5);
+    accepted("1cac020001" ID2 "1809", SYNC_COMMAND_RALLY);
+    cr_expect(command.units[0] == 2 && command.r == -5);
     accepted("16ac02" ID1 "01", SYNC_COMMAND_CANCEL);
     cr_expect(command.refund);
 }
@@ -122,6 +137,12 @@ Test(sync_command_binary, fields)
             "01ff",
             "invalid", "'recipe'", true);
     refused("16ac02" ID1 "02", "invalid", "'refund'", true);
+    refused("17ac020001" ID1 "180900", "invalid", "'building'", true);
+    refused("1aac020001" ID1 "00", "invalid", "'points'", true);
+    refused("1aac020001" ID1 "09", "invalid", "'points'", true);
+    refused("1aac020001" ID1 "01808080801000", "invalid", "'points'", true);
+    refused("1bac020001" ID1 "00", "invalid", "'radius'", true);
+    refused("1bac020001" ID1 "21", "invalid", "'radius'", true);
     refused("02ff", "malformed", "UTF-8", false);
     refused("026100", "chat_invalid", "control", false);
     refused("01ffffffffffffffffff01", "invalid", "'timestamp'", false);

@@ -1,0 +1,236 @@
+// Buildings in a real browser: chosen, placed, worked on, complete, used and given up, by clicks and
+// keys; photographed into build/screenshots/. Then the money: whatever is killed between the order and
+// the site, a building is paid once or not at all.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { Game, hexDistance } from '../support/game.mjs';
+import { BUILD, waitFor } from '../support/servers.mjs';
+
+const PICTURES = join(BUILD, 'screenshots');
+const START = { gold: 500, wood: 400, stone: 200, food: 300 };
+const BARRACKS = { wood: 150, stone: 50 };
+const TOWER = { wood: 40, stone: 60 };
+
+let game, browser, page;
+const faults = [];
+
+before(async () => {
+    mkdirSync(PICTURES, { recursive: true });
+    game = await Game.start();
+    browser = await chromium.launch({
+        executablePath: '/usr/bin/chromium',
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+            '--disable-component-update', '--disable-sync'],
+    });
+    page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();
+    page.on('pageerror', (error) => faults.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+    await page.goto(game.url);
+    await page.fill('#login-name', 'mason');
+    await page.click('#login-button');
+    await page.waitForFunction(() => window.mmorts.state.tick > 0 && window.mmorts.state.resources.size > 0);
+});
+
+after(async () => {
+    await browser?.close();
+    await game?.stop();
+});
+
+const mine = (type) => page.evaluate((name) => window.mmorts.state.mine(name).map(({ id, pos, data, health }) => ({ id, pos, data, health })), type);
+const stock = () => page.evaluate(() => Object.fromEntries(window.mmorts.state.resources));
+
+async function pointAt(hex) {
+    return page.evaluate(([q, r]) => {
+        const { view } = window.mmorts;
+        view.centerOn([q, r]);
+        view.camera.zoom = 1;
+        return { x: view.width / 2, y: view.height / 2 };
+    }, hex);
+}
+
+async function clickHex(hex, options) {
+    const { x, y } = await pointAt(hex);
+    await page.mouse.click(x, y, options);
+}
+
+// A hex in sight about home on which nothing is, also on the hexes around it.
+const freePlace = (distance) => page.evaluate((wanted) => {
+    const { state } = window.mmorts;
+    const d = (a, b) => Math.max(Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1]), Math.abs(a[0] + a[1] - b[0] - b[1]));
+    const hex = [...state.hexes.values()].find((h) => h.state === 2 && (state.terrains.get(h.terrain)?.cost || 0) > 0 &&
+        d([h.q, h.r], state.home) === wanted && [...state.entities.values()].every((e) => d(e.pos, [h.q, h.r]) > 1));
+    return hex && [hex.q, hex.r];
+}, distance);
+
+const chooseWorkers = () => page.evaluate(() => window.mmorts.actions.select(window.mmorts.state.mine('worker')));
+
+test('workers build barracks where the player clicks; it costs what the button says', { timeout: 120000 }, async () => {
+    await chooseWorkers();
+    await page.waitForSelector('[data-build=barracks]');
+    await page.screenshot({ path: join(PICTURES, 'build-menu.png') });
+    await page.click('[data-build=barracks]');
+    const place = await freePlace(3);
+    const { x, y } = await pointAt(place);
+    await page.mouse.move(x, y);
+    await page.waitForFunction(() => window.mmorts.view.placing === 'barracks' && window.mmorts.view.hover);
+    await page.waitForTimeout(300); // the picture, not the test
+    await page.screenshot({ path: join(PICTURES, 'placing.png') });
+    await page.mouse.click(x, y);
+    const [site] = await waitFor('the site', 10000, async () => { const list = await mine('barracks'); return list.length && list; });
+    assert.deepEqual(site.pos, place);
+    assert.ok((site.data.progress ?? 1000) < 1000, 'it is not complete at once');
+    await waitFor('the price taken', 5000, async () => {
+        const now = await stock();
+        return now.wood === START.wood - BARRACKS.wood && now.stone === START.stone - BARRACKS.stone;
+    });
+    await page.evaluate((id) => window.mmorts.actions.select([window.mmorts.state.entities.get(id)]), site.id);
+    await waitFor('half of the work', 60000, async () => (await mine('barracks'))[0].data.progress > 450);
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: join(PICTURES, 'site.png') });
+    const grown = (await mine('barracks'))[0];
+    assert.ok(grown.health > site.health && grown.health < 800, `health grows: ${site.health} to ${grown.health}`);
+    await waitFor('barracks', 60000, async () => ((await mine('barracks'))[0].data.progress ?? 1000) === 1000);
+    assert.equal((await mine('barracks'))[0].health, 800);
+    await page.waitForFunction(() => document.querySelector('#toasts').textContent.includes('Barracks complete'));
+});
+
+test('what is complete trains, and sends those trained to its rally point', { timeout: 120000 }, async () => {
+    const [barracks] = await mine('barracks');
+    const before = (await mine('soldier')).map(({ id }) => id);
+    await clickHex(barracks.pos);
+    await page.waitForSelector('[data-recipe=train_soldier]');
+    const rally = await freePlace(5);
+    await clickHex(rally, { button: 'right' });
+    await waitFor('the rally point', 10000, async () => `${(await mine('barracks'))[0].data.target}` === `${rally}`);
+    await page.click('[data-recipe=train_soldier]');
+    await page.screenshot({ path: join(PICTURES, 'barracks.png') });
+    await waitFor('the soldier at the rally point', 60000, async () =>
+        (await mine('soldier')).some(({ id, pos }) => !before.includes(id) && `${pos}` === `${rally}`));
+});
+
+test('a site that is given up gives back its price', { timeout: 60000 }, async () => {
+    const { wood, stone } = await stock();
+    await chooseWorkers();
+    await page.keyboard.press('b'); // the first kind, then on to the tower
+    for (let i = 0; i < 3 && await page.evaluate(() => window.mmorts.view.placing) !== 'tower'; i++) await page.keyboard.press('b');
+    const place = await freePlace(4);
+    await clickHex(place);
+    const [site] = await waitFor('the site', 10000, async () => { const list = await mine('tower'); return list.length && list; });
+    await waitFor('the price taken', 5000, async () => (await stock()).wood === wood - TOWER.wood);
+    await page.evaluate((id) => window.mmorts.actions.select([window.mmorts.state.entities.get(id)]), site.id);
+    await page.click('#give-up');
+    await waitFor('the price back', 10000, async () => {
+        const now = await stock();
+        return now.wood === wood && now.stone === stone && (await mine('tower')).length === 0;
+    });
+});
+
+test('patrols walk on and on; a place out of sight is refused in words', { timeout: 60000 }, async () => {
+    const [soldier] = await mine('soldier');
+    await clickHex(soldier.pos);
+    await page.keyboard.press('p');
+    const ends = [soldier.pos, await freePlace(2)];
+    await clickHex(ends[1]);
+    for (const end of [ends[1], ends[0], ends[1]])
+        await waitFor(`the patrol at ${end}`, 20000, async () =>
+            hexDistance((await mine('soldier')).find(({ id }) => id === soldier.id).pos, end) <= 1);
+    const error = await page.evaluate(async () => {
+        const { game, state } = window.mmorts;
+        const dark = [...state.hexes.values()].find((h) => h.state === 1);
+        const workers = state.mine('worker').map((e) => e.id);
+        return game.build(workers, 'tower', dark ? [dark.q, dark.r] : [state.home[0] + 16, state.home[1]]).then(() => null, (e) => e.code);
+    });
+    assert.equal(error, 'not_seen');
+    assert.deepEqual(faults, []);
+});
+
+// --- the money ----------------------------------------------------------------------------------
+
+// Sends a command until it is answered for good, under one number, through whatever dies meanwhile.
+async function insist(player, command, fields) {
+    const seq = player.nextSeq++;
+    for (;;) {
+        const answer = await player.command(command, fields, seq).catch(() => null);
+        if (answer && !['unavailable', 'timeout', 'rate_limited', 'paused'].includes(answer.payload.code)) return answer;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+}
+
+// Of a place about the settlement that was not used yet.
+function place(player, used) {
+    const [home] = player.mine('settlement');
+    for (const key of player.hexes.keys()) {
+        const hex = key.split(',').map(Number);
+        const near = hexDistance(hex, home.pos);
+        const taken = [...player.entities.values()].some((e) => hexDistance(e.pos, hex) < 1);
+        if (near < 3 || near > 5 || taken || used.has(key) || player.hexes.get(key).terrain !== 'plains') continue;
+        used.add(key);
+        return hex;
+    }
+    throw new Error('no place left');
+}
+
+const cost = (towers) => Object.fromEntries(Object.entries(START).map(([item, amount]) => [item, amount - towers * (TOWER[item] ?? 0)]));
+
+async function settled(player, towers) {
+    const wanted = cost(towers);
+    await waitFor(`a stock less ${towers} towers`, 20000, () => Object.entries(wanted).every(([item, amount]) => player.resources[item] === amount))
+        .catch((error) => { throw new Error(`${JSON.stringify(player.resources)}, not ${JSON.stringify(wanted)}`, { cause: error }); });
+}
+
+test('killed between the order and the payment, or the payment and the site: paid once, built once', { timeout: 180000 }, async () => {
+    const player = await game.join('miser');
+    const used = new Set();
+    const workers = () => player.mine('worker').map(({ id }) => id);
+    const towers = () => player.mine('tower').length;
+    for (const [round, victim] of ['world', 'production', 'world'].entries()) {
+        // Production stands still with the bill on its way to it, and one of the two is killed.
+        const { pid } = game.process('production');
+        process.kill(pid, 'SIGSTOP');
+        const answer = insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        if (victim === 'production') {
+            await game.killAndWait('production', 30000);
+        } else {
+            game.kill('world');
+            process.kill(pid, 'SIGCONT');
+        }
+        assert.equal((await answer).type, 'ack', `round ${round}: ${JSON.stringify((await answer).payload)}`);
+        await waitFor(`tower ${round + 1}`, 20000, () => towers() === round + 1);
+        await settled(player, round + 1);
+    }
+    const refused = await insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
+    assert.equal(refused.payload.code, 'cannot_afford', 'stone is used up');
+    assert.equal(towers(), 3);
+    await settled(player, 3);
+    player.terminate();
+});
+
+// The launcher restarts a service four times within half a minute.
+test('killed at any moment, again and again: the ledger adds up', { timeout: 240000 }, async () => {
+    const player = await game.join('gambler');
+    const used = new Set();
+    const workers = () => player.mine('worker').map(({ id }) => id);
+    for (let round = 0; round < 4; round++) {
+        const victim = round % 2 ? 'world' : 'production';
+        const building = insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
+        await new Promise((resolve) => setTimeout(resolve, [40, 70, 100, 130][round]));
+        await game.killAndWait(victim, 30000);
+        const answer = await building;
+        // Too late is possible on a slow machine, and then it has come back.
+        assert.ok(answer.type === 'ack' || answer.payload.code === 'expired', JSON.stringify(answer.payload));
+        const [site] = answer.type === 'ack' ? await player.until('the site', () => { const list = player.mine('tower'); return list.length && list; }) : [];
+        if (!site) continue;
+        assert.equal((await insist(player, 'cancel_build', { building: site.id })).type, 'ack');
+        await player.until('the site is gone', () => player.mine('tower').length === 0);
+    }
+    await settled(player, 0);
+    const sums = await game.query('production', `SELECT item, SUM(delta) FROM ledger WHERE empire =
+        (SELECT MAX(empire) FROM empires) GROUP BY item`);
+    assert.deepEqual(Object.fromEntries(sums.map(([item, sum]) => [item, Number(sum)])), START);
+    player.terminate();
+});
