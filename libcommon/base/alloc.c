@@ -3,6 +3,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+// Of x86-64 and arm64; elsewhere nothing is lost but the wish.
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 static _Thread_local int64_t fail_countdown = -1;
 
@@ -52,8 +56,14 @@ char *mm_strdup(const char *text)
 void *mm_calloc_aligned(size_t alignment, size_t bytes)
 {
     void *memory = NULL;
+    bool huge = bytes >= HUGE_PAGE_BYTES;
+    if (huge && alignment < HUGE_PAGE_BYTES)
+        alignment = HUGE_PAGE_BYTES;
     if (must_fail() || posix_memalign(&memory, alignment, bytes > 0 ? bytes : 1) != 0)
         return NULL;
+    // Only a wish: without huge pages it is as good, but slower to walk through at random.
+    if (huge)
+        (void)madvise(memory, bytes & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
     return memset(memory, 0, bytes);
 }
 

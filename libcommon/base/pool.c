@@ -25,7 +25,7 @@ struct slab {
 // From here on objects with their headers fill whole cache lines, so as to touch no line more.
 enum { LARGE_BYTES = 256 };
 
-enum { SLAB_OBJECTS_FIRST = 16, SLAB_OBJECTS_MAX = 4096 };
+enum { SLAB_OBJECTS_FIRST = 16, SLAB_OBJECTS_MAX = 4096, SLAB_BYTES_MAX = 4 << 20 };
 
 struct mm_pool {
     size_t object_bytes;
@@ -71,8 +71,11 @@ static bool grow(struct mm_pool *pool)
     size_t left = pool->objects_max - pool->objects_made;
     size_t count =
         pool->objects_made < SLAB_OBJECTS_FIRST ? SLAB_OBJECTS_FIRST : pool->objects_made;
-    if (count > SLAB_OBJECTS_MAX)
-        count = SLAB_OBJECTS_MAX;
+    size_t slab_max = SLAB_BYTES_MAX / pool->stride;
+    if (slab_max < SLAB_OBJECTS_MAX)
+        slab_max = SLAB_OBJECTS_MAX;
+    if (count > slab_max)
+        count = slab_max;
     if (count > left)
         count = left;
     if (count == 0)

@@ -15,6 +15,8 @@ enum vision_fault {
     FAULT_MEMORY_OUTLIVES_REVEAL,  // its place is seen again without it, the memory stays
     FAULT_BEACONS_UNLENT,          // allies do not see what beacons see
     FAULT_ALLY_STAYS,              // who left an alliance goes on lending and borrowing
+    FAULT_ONE_SIDED_LINES,         // a line along a border is looked at on one side only
+    FAULT_LINES_KEEP_OLD_MAP,      // terrain that appears shortens nobody's sight
     FAULT_UNDERFLOW_UNCHECKED,     // with any fault: goes on where the core would abort
 };
 static enum vision_fault planted;
@@ -24,6 +26,7 @@ static enum vision_fault planted;
 
 #include "services/vision/core/check.c"
 #include "services/vision/core/footprint.c"
+#include "services/vision/core/lines.c"
 #include "services/vision/core/memory.c"
 #include "services/vision/core/mirror.c"
 #include "services/vision/core/order.c"

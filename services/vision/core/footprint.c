@@ -11,11 +11,9 @@ struct footprint_builder {
     const struct hex_tiling *tiling;
     uint64_t *chunk; // scratch: one chunk's bits
     struct {
-        MM_VEC(struct vision_group);
-    } groups;
-    struct {
         MM_VEC(uint64_t);
-    } masks;
+    } words;
+    size_t last_group;
     bool exhausted;
 };
 
@@ -51,41 +49,55 @@ static void add_group(struct footprint_builder *builder, struct hex_chunk chunk,
                                  .b = (int16_t)chunk.b,
                                  .near = near_of(chunk),
                                  .first_word = (uint8_t)first,
-                                 .words = (uint8_t)(words - first),
-                                 .first = (uint32_t)builder->masks.count};
+                                 .words = (uint8_t)(words - first)};
+    uint64_t head;
+    memcpy(&head, &group, sizeof head);
+    builder->last_group = builder->words.count;
+    builder->exhausted |= !mm_vec_push(&builder->words, head);
     for (size_t w = first; w < words; w++)
-        builder->exhausted |= !mm_vec_push(&builder->masks, builder->chunk[w]);
-    builder->exhausted |= !mm_vec_push(&builder->groups, group);
+        builder->exhausted |= !mm_vec_push(&builder->words, builder->chunk[w]);
+}
+
+static bool has_group(const struct footprint_builder *builder, size_t from, struct hex_chunk chunk)
+{
+    for (size_t at = from; at < builder->words.count;) {
+        struct vision_group group = vision_footprint_group(&builder->words.items[at]);
+        if (group.a == chunk.a && group.b == chunk.b)
+            return true;
+        at += 1U + group.words;
+    }
+    return false;
 }
 
 // Appends the groups of one shape: the offsets around `from`, a cell of chunk (0, 0).
 static void add_shape(struct footprint_builder *builder, struct hex_axial from,
                       struct hex_offsets offsets)
 {
-    size_t first_group = builder->groups.count;
+    size_t first = builder->words.count;
     for (size_t i = 0; i < offsets.count && !builder->exhausted; i++) {
         struct hex_chunk chunk = hex_chunk_of(builder->tiling, hex_add(from, offsets.items[i]));
-        bool known = false;
-        for (size_t g = first_group; g < builder->groups.count && !known; g++)
-            known = builder->groups.items[g].a == chunk.a && builder->groups.items[g].b == chunk.b;
-        if (!known)
+        if (!has_group(builder, first, chunk))
             add_group(builder, chunk, from, offsets);
     }
+    if (builder->exhausted)
+        return;
+    struct vision_group last = vision_footprint_group(&builder->words.items[builder->last_group]);
+    last.last = true;
+    memcpy(&builder->words.items[builder->last_group], &last, sizeof last);
 }
 
 struct vision_footprint *vision_footprint_new(const struct hex_tiling *tiling, int32_t radius)
 {
     struct footprint_builder builder = {.tiling = tiling};
-    mm_vec_init(&builder.groups, UINT32_MAX / 2);
-    mm_vec_init(&builder.masks, UINT32_MAX / 2);
+    mm_vec_init(&builder.words, UINT32_MAX / 2);
     builder.chunk = mm_calloc(MM_BITSET_WORDS(tiling->cells), sizeof *builder.chunk);
     struct vision_footprint *footprint = mm_calloc(1, sizeof *footprint);
-    uint32_t *first_group = mm_calloc((size_t)tiling->cells * SHAPES + 1, sizeof *first_group);
-    builder.exhausted = !builder.chunk || !footprint || !first_group;
+    uint32_t *places = mm_calloc((size_t)tiling->cells * SHAPES, sizeof *places);
+    builder.exhausted = !builder.chunk || !footprint || !places;
     for (uint32_t cell = 0; cell < tiling->cells && !builder.exhausted; cell++) {
         struct hex_axial from = tiling->offsets[cell];
         for (unsigned shape = 0; shape < SHAPES && !builder.exhausted; shape++) {
-            first_group[cell * SHAPES + shape] = (uint32_t)builder.groups.count;
+            places[cell * SHAPES + shape] = (uint32_t)builder.words.count;
             add_shape(&builder, from,
                       shape == SHAPE_DISC ? hex_disc_offsets(radius)
                                           : hex_disc_enter(radius, shape - SHAPE_RING));
@@ -93,15 +105,12 @@ struct vision_footprint *vision_footprint_new(const struct hex_tiling *tiling, i
     }
     mm_free(builder.chunk);
     if (builder.exhausted) {
-        mm_vec_free(&builder.groups);
-        mm_vec_free(&builder.masks);
-        mm_free(first_group);
+        mm_vec_free(&builder.words);
+        mm_free(places);
         mm_free(footprint);
         return NULL;
     }
-    first_group[(size_t)tiling->cells * SHAPES] = (uint32_t)builder.groups.count;
-    *footprint = (struct vision_footprint){
-        .groups = builder.groups.items, .first_group = first_group, .masks = builder.masks.items};
+    *footprint = (struct vision_footprint){.first = places, .words = builder.words.items};
     return footprint;
 }
 
@@ -109,8 +118,7 @@ void vision_footprint_free(struct vision_footprint *footprint)
 {
     if (!footprint)
         return;
-    mm_free(footprint->groups);
-    mm_free(footprint->first_group);
-    mm_free(footprint->masks);
+    mm_free(footprint->first);
+    mm_free(footprint->words);
     mm_free(footprint);
 }

@@ -8,6 +8,8 @@
 #include "libcommon/base/vec.h"
 #include "services/vision/core/vision.h"
 
+#include <string.h>
+
 // What the core's files share. The picture:
 //
 //   entity --stands on--> chunk cell          chunk --watchers--> actives (empires that see some
@@ -194,13 +196,14 @@ struct vision_change {
     struct hex_axial at;
 };
 
-// An observer's turn, and its place in vision->changes; to be sorted.
+// An entity's turn within its owner's: it moves, and what it sees is counted. To be sorted.
 struct vision_ordered {
     uint32_t owner;
     uint32_t entity;
-    uint32_t change; // ORDERED_POSTPONED: none, it moved before
+    uint32_t moved;  // 1 + place in the frame's moves; 0: what happened to it is applied already
+    uint32_t change; // place in vision->changes; ORDERED_UNCHANGED: none, or (so far) only a move
 };
-#define ORDERED_POSTPONED UINT32_MAX
+#define ORDERED_UNCHANGED UINT32_MAX
 
 struct vision_type {
     uint32_t kind;
@@ -292,14 +295,15 @@ struct vision_share_order {
 
 // --- footprints: what an observer sees, by chunk ---------------------------------------------
 
-// The cells of one shape that lie in one chunk, as bits. near: 0 = the shape's own chunk, 1..6 =
-// its neighbour in direction near - 1, FOOTPRINT_FAR = only (a, b) tells.
+// The cells of one shape that lie in one chunk: this head, and then `words` words of the chunk's
+// bitset from first_word on; the others are 0. near: 0 = the shape's own chunk, 1..6 = its
+// neighbour in direction near - 1, FOOTPRINT_FAR = only (a, b) tells.
 struct vision_group {
     int16_t a, b; // chunk relative to the shape's
     uint8_t near;
-    uint8_t first_word; // of the chunk's bitset; there are `words` from here on, the others are 0
+    uint8_t first_word;
     uint8_t words;
-    uint32_t first; // in masks
+    bool last; // of the shape's groups
 };
 #define FOOTPRINT_FAR 255
 
@@ -307,11 +311,26 @@ struct vision_group {
 // each direction to this place. They are those that leave with a step back from here.
 enum { SHAPE_DISC = 0, SHAPE_RING = 1, SHAPES = SHAPE_RING + HEX_DIRECTIONS };
 
+// A shape's groups lie one behind the other, heads and words: a step reads few cache lines.
 struct vision_footprint {
-    struct vision_group *groups;
-    uint32_t *first_group; // [cells * SHAPES + 1]
-    uint64_t *masks;
+    uint32_t *first; // [cells * SHAPES]: a shape's first group in words
+    uint64_t *words;
 };
+
+static inline const uint64_t *vision_footprint_shape(const struct vision_footprint *footprint,
+                                                     uint32_t cell, unsigned shape)
+{
+    return footprint->words + footprint->first[cell * SHAPES + shape];
+}
+
+// Takes the head of the group at *at; its words are those behind, and the next group behind these.
+static inline struct vision_group vision_footprint_group(const uint64_t *at)
+{
+    struct vision_group group;
+    _Static_assert(sizeof group == sizeof *at, "a head is a word");
+    memcpy(&group, at, sizeof group);
+    return group;
+}
 
 // Tables for one radius; NULL when out of memory. Free with vision_footprint_free.
 struct vision_footprint *vision_footprint_new(const struct hex_tiling *tiling, int32_t radius);
@@ -369,7 +388,7 @@ struct vision {
     bool quiet;       // the frame is a snapshot: what follows from it is not told
     bool exhausted;   // memory or a limit ran out in this frame
     bool whole_discs; // benchmark only: never use step differences
-    bool counts_anew; // benchmark only: every tick counts all discs of all observers
+    bool discs_anew;  // benchmark only: every tick joins all discs of all observers
     char refusal[VISION_REFUSAL_BYTES];
     uint64_t checks; // frames looked through
 
@@ -573,7 +592,14 @@ static inline struct vision_empire *vision_empire_find(const struct vision *visi
 enum mm_err vision_check_frame(struct vision *vision, const Mmorts__Frame__TickFrame *frame);
 
 // mirror.c: world's state. Failures set vision->exhausted.
+//
+// All but the moves: those are made at each owner's turn (sight.c), for whose entities and their
+// places to be fetched once. Who comes or goes is compared with all who watch afterwards, so that
+// it makes no difference who looked before.
 void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame);
+void vision_mirror_move(struct vision *vision, uint32_t slot, struct hex_axial to);
+// Asks for the place where an entity stands some moves before it leaves it.
+void vision_mirror_prefetch(const struct vision *vision, uint32_t slot);
 void vision_mirror_clear(struct vision *vision); // before a snapshot
 bool vision_entities_reserve(struct vision *vision, uint32_t slot);
 struct vision_empire *vision_empire_get(struct vision *vision, uint32_t number); // makes it
@@ -596,9 +622,9 @@ void vision_plane_put(struct vision *vision, struct vision_plane *plane); // NUL
 void vision_count_cells(struct vision *vision, struct vision_active *active,
                         enum vision_sense sense, enum vision_source source, uint32_t first_word,
                         const uint64_t *masks, uint32_t words, bool up);
-// Counts the discs of the entities that changed as they are to be now, and settles the views of
-// empires that borrow nothing.
-void vision_seats_update(struct vision *vision);
+// Makes the moves, counts the discs of the entities that changed as they are to be now, and settles
+// the views of empires that borrow nothing.
+void vision_seats_update(struct vision *vision, const Mmorts__Frame__PositionColumns *moved);
 // Whether the seat's observer sees the hex, as it is counted now; world must have made the hex.
 bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
                          struct hex_axial at);
@@ -606,8 +632,9 @@ bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *
 // counts them again.
 void vision_sight_lift(struct vision *vision, const Mmorts__Frame__ChunkColumns *chunks);
 void vision_sight_lower(struct vision *vision);
-// Benchmark only: the own counters of everybody from nothing.
-void vision_sight_count_anew(struct vision *vision);
+// Benchmark only: what everybody sees from nothing, as the union of discs. There are no counts
+// then.
+void vision_sight_join_discs(struct vision *vision);
 // Without fog: one count everywhere in the chunk for the empire.
 void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk);
 
@@ -643,8 +670,9 @@ bool vision_lines_saw(const struct vision *vision, struct hex_axial from, int32_
 bool vision_lines_reach(const struct vision *vision, struct hex_axial from, int32_t radius,
                         struct hex_axial to);
 
-// order.c: fills vision->order.
-void vision_order_changes(struct vision *vision);
+// order.c: fills vision->order with what changed and what moves. Makes the moves of what changed
+// already.
+void vision_order_changes(struct vision *vision, const Mmorts__Frame__PositionColumns *moved);
 // Sorts numbers below `limit`.
 void vision_sort_numbers(uint32_t *numbers, uint32_t *scratch, size_t count, uint32_t limit);
 

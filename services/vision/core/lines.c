@@ -132,12 +132,11 @@ uint32_t vision_lines_costly_cells(const struct vision *vision, const uint8_t *c
 bool vision_lines_matter(const struct vision *vision, struct hex_chunk at, uint32_t cell,
                          int32_t radius)
 {
-    const struct vision_footprint *footprint = vision->footprints[radius];
-    uint32_t index = cell * SHAPES + SHAPE_DISC;
-    for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
-        const struct vision_group *group = &footprint->groups[g];
+    const uint64_t *disc = vision_footprint_shape(vision->footprints[radius], cell, SHAPE_DISC);
+    for (struct vision_group group = {0}; !group.last; disc += group.words) {
+        group = vision_footprint_group(disc++);
         const struct vision_chunk *chunk =
-            known_chunk(vision, (struct hex_chunk){at.a + group->a, at.b + group->b});
+            known_chunk(vision, (struct hex_chunk){at.a + group.a, at.b + group.b});
         if (chunk && chunk->costly_cells > 0)
             return true;
     }
@@ -149,19 +148,18 @@ bool vision_lines_look(struct vision *vision, struct hex_axial from, struct hex_
 {
     if (!lines_ready(vision, radius))
         return false;
-    const struct vision_footprint *footprint = vision->footprints[radius];
     uint8_t *costs = vision->line_costs;
     memset(costs, 0, sizeof vision->line_costs);
-    uint32_t index = cell * SHAPES + SHAPE_DISC;
-    for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
-        const struct vision_group *group = &footprint->groups[g];
-        struct hex_chunk there = {at.a + group->a, at.b + group->b};
+    const uint64_t *masks = vision_footprint_shape(vision->footprints[radius], cell, SHAPE_DISC);
+    for (struct vision_group group = {0}; !group.last; masks += group.words) {
+        group = vision_footprint_group(masks++);
+        struct hex_chunk there = {at.a + group.a, at.b + group.b};
         const struct vision_chunk *chunk = known_chunk(vision, there);
         if (!chunk || chunk->costly_cells == 0)
             continue;
-        for (uint32_t w = 0; w < group->words; w++) {
-            for (uint64_t bits = footprint->masks[group->first + w]; bits; bits &= bits - 1) {
-                uint32_t c = (group->first_word + w) * 64 + (uint32_t)__builtin_ctzll(bits);
+        for (uint32_t w = 0; w < group.words; w++) {
+            for (uint64_t bits = masks[w]; bits; bits &= bits - 1) {
+                uint32_t c = (group.first_word + w) * 64 + (uint32_t)__builtin_ctzll(bits);
                 struct hex_axial hex = hex_chunk_hex(&vision->tiling, there, c);
                 costs[grid_place(radius, hex.q - from.q, hex.r - from.r)] =
                     vision->sight_costs[chunk->cells[c]];

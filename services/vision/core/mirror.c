@@ -257,7 +257,21 @@ static void spawn(struct vision *vision, const Mmorts__Frame__SpawnColumns *spaw
     change->foreign |= change->owner != entity->owner;
 }
 
-static void move(struct vision *vision, uint32_t slot, struct hex_axial to)
+void vision_mirror_prefetch(const struct vision *vision, uint32_t slot)
+{
+    enum { LINE_BYTES = 64 };
+    const struct vision_entity *entity = &vision->entities[slot];
+    if (entity->chunk >= vision->chunks.count)
+        return;
+    // The rows of cells beside it lie in the lines before and behind.
+    const uint32_t *heads = vision->chunks.items[entity->chunk].first_entity;
+    uintptr_t at = (uintptr_t)heads + entity->cell * sizeof *heads;
+    __builtin_prefetch((const void *)(at - LINE_BYTES), 1);
+    __builtin_prefetch((const void *)at, 1);
+    __builtin_prefetch((const void *)(at + LINE_BYTES), 1);
+}
+
+void vision_mirror_move(struct vision *vision, uint32_t slot, struct hex_axial to)
 {
     struct vision_change *change = change_of(vision, slot);
     if (!change || hex_equal(vision->entities[slot].at, to))
@@ -425,13 +439,6 @@ void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
         despawn(vision, frame->despawned[i]);
     for (size_t i = 0; frame->spawned && i < frame->spawned->n_entity && !vision->exhausted; i++)
         spawn(vision, frame->spawned, i);
-    const Mmorts__Frame__PositionColumns *moved = frame->moved;
-    enum { AHEAD = 8 };
-    for (size_t i = 0; moved && i < moved->n_entity && !vision->exhausted; i++) {
-        if (i + AHEAD < moved->n_entity)
-            vision_entity_prefetch(vision, moved->entity[i + AHEAD]);
-        move(vision, moved->entity[i], (struct hex_axial){moved->q[i], moved->r[i]});
-    }
     for (size_t c = 0; c < frame->n_columns; c++) {
         const Mmorts__Frame__AttributeColumn *column = frame->columns[c];
         if (!attribute_matters(column->attribute))

@@ -38,11 +38,20 @@ static void sort_few(struct vision_ordered *items, size_t count)
     }
 }
 
-void vision_order_changes(struct vision *vision)
+// Whether the move waits for its owner's turn; what changed otherwise too moves at once.
+static bool waits(struct vision *vision, const Mmorts__Frame__PositionColumns *moved, size_t i)
+{
+    if (vision->entities[moved->entity[i]].change == 0)
+        return true;
+    vision_mirror_move(vision, moved->entity[i], (struct hex_axial){moved->q[i], moved->r[i]});
+    return false;
+}
+
+void vision_order_changes(struct vision *vision, const Mmorts__Frame__PositionColumns *moved)
 {
     size_t changed = vision->changes.count;
     size_t postponed = vision_moves_count(vision) ? vision->postponed.count : 0;
-    size_t count = changed + postponed;
+    size_t count = changed + postponed + (moved ? moved->n_entity : 0);
     if (!mm_vec_reserve(&vision->order, count) || !mm_vec_reserve(&vision->order_scratch, count)) {
         vision->exhausted = true;
         return;
@@ -58,11 +67,22 @@ void vision_order_changes(struct vision *vision)
         vision->order.items[changed + i] = (struct vision_ordered){
             .owner = entity->owner,
             .entity = vision->postponed.items[i],
-            .change = ORDERED_POSTPONED,
+            .change = ORDERED_UNCHANGED,
         };
     }
     if (postponed > 0)
         mm_vec_clear(&vision->postponed);
+    count = changed + postponed;
+    for (size_t i = 0; moved && i < moved->n_entity; i++) {
+        if (waits(vision, moved, i))
+            vision->order.items[count++] = (struct vision_ordered){
+                .owner = vision->entities[moved->entity[i]].owner,
+                .entity = moved->entity[i],
+                .moved = (uint32_t)i + 1,
+                .change = ORDERED_UNCHANGED,
+            };
+    }
+    vision->order.count = count;
     if (count < FEW) {
         sort_few(vision->order.items, count);
         return;

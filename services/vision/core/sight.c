@@ -302,24 +302,23 @@ static void count_group(struct vision *vision, struct vision_active *active,
 static struct vision_active *group_active(struct vision *vision, struct vision_active *center,
                                           const struct vision_group *group)
 {
-    struct vision_active *active = group->near == 0 ? center
-                                   : group->near != FOOTPRINT_FAR
-                                       ? center->neighbors[group->near - 1]
-                                       : NULL;
+    if (group->near == 0)
+        return center;
+    struct vision_active *active =
+        group->near != FOOTPRINT_FAR ? center->neighbors[group->near - 1] : NULL;
     return active ? active : distant_active(vision, center, group);
 }
 
 static void count_shape(struct vision *vision, struct vision_active *center, uint32_t cell,
                         const struct vision_seat *seat, unsigned shape, bool up)
 {
-    const struct vision_footprint *footprint = vision->footprints[seat->radius];
-    uint32_t index = cell * SHAPES + shape;
-    for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
-        const struct vision_group *group = &footprint->groups[g];
-        struct vision_active *active = group_active(vision, center, group);
+    const uint64_t *at = vision_footprint_shape(vision->footprints[seat->radius], cell, shape);
+    for (struct vision_group group = {0}; !group.last; at += group.words) {
+        group = vision_footprint_group(at++);
+        struct vision_active *active = group_active(vision, center, &group);
         if (!active)
             return;
-        count_group(vision, active, seat, group, footprint->masks + group->first, up);
+        count_group(vision, active, seat, &group, at, up);
     }
 }
 
@@ -330,26 +329,26 @@ static void count_seen(struct vision *vision, const struct vision_seat *seat, bo
     struct hex_chunk center = vision->chunks.items[seat->active->chunk].at;
     if (!vision_lines_look(vision, seat->at, center, seat->cell, seat->radius))
         return;
-    uint32_t index = (uint32_t)seat->cell * SHAPES + SHAPE_DISC;
-    for (uint32_t g = footprint->first_group[index]; g < footprint->first_group[index + 1]; g++) {
-        const struct vision_group *group = &footprint->groups[g];
+    const uint64_t *at = vision_footprint_shape(footprint, seat->cell, SHAPE_DISC);
+    for (struct vision_group group = {0}; !group.last; at += group.words) {
+        group = vision_footprint_group(at++);
         uint64_t masks[VISION_CHUNK_WORDS_MAX];
-        struct hex_chunk there = {center.a + group->a, center.b + group->b};
+        struct hex_chunk there = {center.a + group.a, center.b + group.b};
         uint64_t any = 0;
-        for (uint32_t w = 0; w < group->words; w++) {
+        for (uint32_t w = 0; w < group.words; w++) {
             masks[w] = 0;
-            for (uint64_t bits = footprint->masks[group->first + w]; bits; bits &= bits - 1) {
+            for (uint64_t bits = at[w]; bits; bits &= bits - 1) {
                 uint32_t bit = (uint32_t)__builtin_ctzll(bits);
                 struct hex_axial hex =
-                    hex_chunk_hex(&vision->tiling, there, (group->first_word + w) * 64 + bit);
+                    hex_chunk_hex(&vision->tiling, there, (group.first_word + w) * 64 + bit);
                 if (vision_lines_saw(vision, seat->at, seat->radius, hex))
                     masks[w] |= UINT64_C(1) << bit;
             }
             any |= masks[w];
         }
-        struct vision_active *active = any ? group_active(vision, seat->active, group) : NULL;
+        struct vision_active *active = any ? group_active(vision, seat->active, &group) : NULL;
         if (active)
-            count_group(vision, active, seat, group, masks, up);
+            count_group(vision, active, seat, &group, masks, up);
     }
 }
 
@@ -484,6 +483,8 @@ static void seat_update(struct vision *vision, struct vision_entity *entity)
     bool wanted =
         entity->alive && entity->owner != 0 && entity->sight_enabled && entity->sight_hexes > 0;
     struct vision_seat old = entity->seat;
+    if (vision->discs_anew)
+        return;
     bool stays = old.active && wanted && old.active->empire == entity->owner;
     if (stays && !vision_moves_count(vision)) {
         postpone(vision, entity);
@@ -507,10 +508,10 @@ static void seat_update(struct vision *vision, struct vision_entity *entity)
 
 // --- the tick's changes, empire by empire ----------------------------------------------------
 
-// What the discs of an empire are counted in is asked for in two strides before its turn: first
-// where it is, then itself. An empire that is spread wide is left alone, for the cost to follow the
-// steps.
-enum { ACTIVES_ASKED_MAX = 16, LINE_BYTES = 64 };
+// What the discs of an empire are counted in is asked for in three strides before its turn: first
+// where it is, then itself, then what its chunks know. An empire that is spread wide is left alone,
+// for the cost to follow the steps.
+enum { ACTIVES_ASKED_MAX = 16, LINE_BYTES = 64, TURNS_AHEAD = 3 };
 
 static void ask_for_empire(const struct vision *vision, uint32_t number)
 {
@@ -532,6 +533,34 @@ static void ask_for_actives(const struct vision *vision, uint32_t number)
     }
 }
 
+static void ask_for_chunks(const struct vision *vision, uint32_t number)
+{
+    const struct vision_empire *empire = vision_empire_find(vision, number);
+    if (!empire || empire->actives.count > ACTIVES_ASKED_MAX)
+        return;
+    for (size_t i = 0; i < empire->actives.count; i++) {
+        struct vision_active *active = empire->actives.items[i];
+        __builtin_prefetch(vision->chunks.items[active->chunk].occupied);
+        const char *next = (const char *)vision_own_plane(vision, active)->next;
+        for (size_t line = 0; next && line < vision_plane_bytes(vision); line += LINE_BYTES)
+            __builtin_prefetch(next + line, 1);
+    }
+}
+
+// The ring that a step away from here leaves, some steps before.
+static void ask_for_ring(const struct vision *vision, const struct vision_entity *entity,
+                         struct hex_axial to)
+{
+    const struct vision_seat *seat = &entity->seat;
+    if (!seat->active || hex_distance(seat->at, to) != 1)
+        return;
+    unsigned back = ((unsigned)hex_direction_between(seat->at, to) + 3) % HEX_DIRECTIONS;
+    const char *ring = (const char *)vision_footprint_shape(vision->footprints[seat->radius],
+                                                            seat->cell, SHAPE_RING + back);
+    __builtin_prefetch(ring);
+    __builtin_prefetch(ring + LINE_BYTES);
+}
+
 static size_t end_of_owner(const struct vision_ordered *order, size_t count, size_t first)
 {
     size_t end = first;
@@ -540,21 +569,37 @@ static size_t end_of_owner(const struct vision_ordered *order, size_t count, siz
     return end;
 }
 
-static void update_owned(struct vision *vision, size_t first, size_t end)
+// The turn of those from `first` to `end`, all of one owner.
+static void update_owned(struct vision *vision, const Mmorts__Frame__PositionColumns *moved,
+                         size_t first, size_t end)
 {
-    enum { AHEAD = 8 };
-    const struct vision_ordered *order = vision->order.items;
+    enum { AHEAD = 8, RING_AHEAD = 4 };
+    struct vision_ordered *order = vision->order.items;
     for (size_t i = first; i < end && !vision->exhausted; i++) {
+        if (i + 2 * AHEAD < vision->order.count)
+            vision_entity_prefetch(vision, order[i + 2 * AHEAD].entity);
         if (i + AHEAD < vision->order.count)
-            vision_entity_prefetch(vision, order[i + AHEAD].entity);
+            vision_mirror_prefetch(vision, order[i + AHEAD].entity);
+        if (i + RING_AHEAD < vision->order.count && order[i + RING_AHEAD].moved != 0) {
+            size_t at = order[i + RING_AHEAD].moved - 1;
+            ask_for_ring(vision, &vision->entities[order[i + RING_AHEAD].entity],
+                         (struct hex_axial){moved->q[at], moved->r[at]});
+        }
+        struct vision_entity *entity = &vision->entities[order[i].entity];
+        if (order[i].moved != 0) {
+            size_t at = order[i].moved - 1;
+            vision_mirror_move(vision, order[i].entity,
+                               (struct hex_axial){moved->q[at], moved->r[at]});
+            order[i].change = entity->change - 1;
+        }
         bool foreign =
-            order[i].change != ORDERED_POSTPONED && vision->changes.items[order[i].change].foreign;
+            order[i].change != ORDERED_UNCHANGED && vision->changes.items[order[i].change].foreign;
         if (!foreign)
-            seat_update(vision, &vision->entities[order[i].entity]);
+            seat_update(vision, entity);
     }
 }
 
-void vision_seats_update(struct vision *vision)
+void vision_seats_update(struct vision *vision, const Mmorts__Frame__PositionColumns *moved)
 {
     const struct vision_ordered *order = vision->order.items;
     size_t count = vision->exhausted ? 0 : vision->order.count;
@@ -563,44 +608,62 @@ void vision_seats_update(struct vision *vision)
         if (vision->changes.items[i].foreign)
             seat_update(vision, &vision->entities[vision->changes.items[i].entity]);
     }
-    size_t second = end_of_owner(order, count, 0), third = end_of_owner(order, count, second);
-    for (size_t first = 0; first < count && !vision->exhausted;) {
-        if (third < count)
-            ask_for_empire(vision, order[third].owner);
-        if (second < count)
-            ask_for_actives(vision, order[second].owner);
+    size_t turns[TURNS_AHEAD + 1] = {0}; // where this empire's turn begins, and the next ones'
+    for (size_t i = 0; i < TURNS_AHEAD; i++)
+        turns[i + 1] = end_of_owner(order, count, turns[i]);
+    while (turns[0] < count && !vision->exhausted) {
+        if (turns[3] < count)
+            ask_for_empire(vision, order[turns[3]].owner);
+        if (turns[2] < count)
+            ask_for_actives(vision, order[turns[2]].owner);
+        if (turns[1] < count)
+            ask_for_chunks(vision, order[turns[1]].owner);
         size_t dirty = vision->dirty.count;
-        update_owned(vision, first, second);
-        vision_settle_empire(vision, order[first].owner, dirty);
-        first = second;
-        second = third;
-        third = end_of_owner(order, count, third);
+        update_owned(vision, moved, turns[0], turns[1]);
+        vision_settle_empire(vision, order[turns[0]].owner, dirty);
+        memmove(turns, turns + 1, TURNS_AHEAD * sizeof *turns);
+        turns[TURNS_AHEAD] = end_of_owner(order, count, turns[TURNS_AHEAD]);
     }
 }
 
-static void clear_counts(struct vision *vision, struct vision_active *active)
+// --- for comparison --------------------------------------------------------------------------
+
+static void join_disc(struct vision *vision, struct vision_entity *entity)
 {
-    for (unsigned sense = 0; sense < SENSES; sense++) {
-        struct vision_plane *plane =
-            vision_active_plane(vision, active, (enum vision_sense)sense, SOURCE_OWN);
-        if (!plane)
-            continue;
-        vision_plane_put(vision, plane->next);
-        memset(plane, 0, vision_plane_bytes(vision));
+    struct vision_active *center = entity->alive && entity->owner != 0 && entity->sight_hexes > 0 &&
+                                           footprint_ready(vision, entity->sight_hexes)
+                                       ? seat_active(vision, entity)
+                                       : NULL;
+    if (!center)
+        return;
+    const uint64_t *at =
+        vision_footprint_shape(vision->footprints[entity->sight_hexes], entity->cell, SHAPE_DISC);
+    for (struct vision_group group = {0}; !group.last; at += group.words) {
+        group = vision_footprint_group(at++);
+        struct vision_active *active = group_active(vision, center, &group);
+        if (!active)
+            return;
+        struct vision_plane *plane = vision_own_plane(vision, active);
+        for (uint32_t w = 0; w < group.words; w++)
+            plane->digits[group.first_word + w][0] |= at[w];
+        vision_active_mark_dirty(vision, active);
     }
-    vision_active_mark_dirty(vision, active);
 }
 
-void vision_sight_count_anew(struct vision *vision)
+void vision_sight_join_discs(struct vision *vision)
 {
-    for (uint32_t e = 0; e < vision->empire_capacity; e++) {
+    for (uint32_t e = 0; e < vision->empire_capacity && !vision->exhausted; e++) {
         struct vision_empire *empire = vision->empires[e];
-        for (size_t i = 0; empire && i < empire->actives.count; i++)
-            clear_counts(vision, empire->actives.items[i]);
-    }
-    vision->stats.observers = 0;
-    for (uint32_t slot = 1; slot < vision->entity_capacity && !vision->exhausted; slot++) {
-        vision->entities[slot].seat.active = NULL;
-        seat_update(vision, &vision->entities[slot]);
+        if (!empire)
+            continue;
+        size_t dirty = vision->dirty.count;
+        for (size_t i = 0; i < empire->actives.count; i++) {
+            struct vision_plane *plane = vision_own_plane(vision, empire->actives.items[i]);
+            memset(plane, 0, vision_plane_bytes(vision));
+            vision_active_mark_dirty(vision, empire->actives.items[i]);
+        }
+        for (uint32_t slot = empire->first_owned; slot; slot = vision->entities[slot].next_owned)
+            join_disc(vision, &vision->entities[slot]);
+        vision_settle_empire(vision, e, dirty);
     }
 }

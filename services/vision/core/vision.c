@@ -31,8 +31,8 @@ static void init_vectors(struct vision *vision)
     mm_vec_init(&vision->alliances, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->postponed, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->lifted, TABLE_ENTRIES_MAX);
-    mm_vec_init(&vision->order, 2 * (size_t)vision->options.entities_max);
-    mm_vec_init(&vision->order_scratch, 2 * (size_t)vision->options.entities_max);
+    mm_vec_init(&vision->order, TABLE_ENTRIES_MAX);
+    mm_vec_init(&vision->order_scratch, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->dirty, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->vacated, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->flips, TABLE_ENTRIES_MAX);
@@ -190,10 +190,10 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
 
     vision_mirror_apply(vision, frame);
     vision_share_apply_orders(vision);
-    if (vision->counts_anew)
-        vision_sight_count_anew(vision);
-    vision_order_changes(vision);
-    vision_seats_update(vision);
+    vision_order_changes(vision, frame->moved);
+    vision_seats_update(vision, frame->moved);
+    if (vision->discs_anew)
+        vision_sight_join_discs(vision);
     vision_share_settle(vision);
     vision_settle(vision);
     vision_watch_changes(vision);

@@ -212,7 +212,11 @@ static void prefetch_viewers(const struct vision *vision, const struct vision_en
     if (entity->chunk == UINT32_MAX)
         return;
     const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
-    __builtin_prefetch(chunk->visible + (size_t)(entity->cell / 64) * chunk->visible_stride);
+    if (chunk->watchers.count == 0)
+        return;
+    const uint64_t *words = chunk->visible + (size_t)(entity->cell / 64) * chunk->visible_stride;
+    __builtin_prefetch(words);
+    __builtin_prefetch(words + chunk->watchers.count - 1);
     __builtin_prefetch(chunk->watchers.items);
 }
 
@@ -226,7 +230,7 @@ void vision_watch_changes(struct vision *vision)
             vision_entity_prefetch(vision, order[i + AHEAD].entity);
         if (i + AHEAD / 2 < count)
             prefetch_viewers(vision, &vision->entities[order[i + AHEAD / 2].entity]);
-        if (order[i].change != ORDERED_POSTPONED && vision->changes.items[order[i].change].resight)
+        if (order[i].change != ORDERED_UNCHANGED && vision->changes.items[order[i].change].resight)
             resight(vision, &vision->entities[order[i].entity]);
     }
 }
@@ -293,27 +297,34 @@ static void compare_pair(struct vision *vision, struct vision_entity *entity,
         insert_viewer(vision, entity, place, active->empire);
 }
 
-static void prefetch_flip(const struct vision *vision, const struct vision_flip *flip)
+static const uint32_t *flip_head(const struct vision *vision, const struct vision_flip *flip)
 {
     const struct vision_chunk *chunk = &vision->chunks.items[flip->active->chunk];
-    uint32_t slot = chunk->first_entity ? chunk->first_entity[flip->cell] : 0;
-    if (slot != 0)
-        vision_entity_prefetch(vision, slot);
+    return chunk->first_entity ? &chunk->first_entity[flip->cell] : NULL;
+}
+
+static void prefetch_flip(const struct vision *vision, const struct vision_flip *flip)
+{
+    const uint32_t *head = flip_head(vision, flip);
+    if (head && *head != 0)
+        __builtin_prefetch(&vision->entities[*head], 1);
 }
 
 void vision_watch_flips(struct vision *vision)
 {
     enum { AHEAD = 8 };
+    const struct vision_flip *flips = vision->flips.items;
     for (size_t i = 0; i < vision->flips.count && !vision->exhausted; i++) {
+        if (i + 2 * AHEAD < vision->flips.count)
+            __builtin_prefetch(flip_head(vision, &flips[i + 2 * AHEAD]));
         if (i + AHEAD < vision->flips.count)
-            prefetch_flip(vision, &vision->flips.items[i + AHEAD]);
-        const struct vision_flip *flip = &vision->flips.items[i];
-        const struct vision_chunk *chunk = &vision->chunks.items[flip->active->chunk];
-        uint32_t slot = chunk->first_entity ? chunk->first_entity[flip->cell] : 0;
+            prefetch_flip(vision, &flips[i + AHEAD]);
+        const uint32_t *head = flip_head(vision, &flips[i]);
+        uint32_t slot = head ? *head : 0;
         for (; slot != 0; slot = vision->entities[slot].next_in_cell) {
             struct vision_entity *entity = &vision->entities[slot];
             if (!resighted(vision, entity))
-                compare_pair(vision, entity, flip->active);
+                compare_pair(vision, entity, flips[i].active);
         }
     }
 }
