@@ -427,7 +427,8 @@ test('a client that stops reading holds nobody up, and is told everything when i
     sleeper.send({ type: 'ping', payload: { timestamp: 99 } });
     await sleeper.waitFor('pong', (m) => m.payload.timestamp === 99, { from });
     const told = () => JSON.stringify(sleeper.mine().map(({ id, pos, health }) => [id, pos, health]).sort());
-    await sleeper.until('an update after the pause', () => sleeper.tick >= witness.tick - 5);
+    await sleeper.until('an update after the pause, and no full state half told',
+        () => sleeper.tick >= witness.tick - 5 && sleeper.mine().length > 0);
     const slow = { entities: told(), hexes: sleeper.hexes.size, visible: sleeper.count(2) };
     sleeper.close();
     await sleeper.waitClosed();
