@@ -50,6 +50,12 @@ static double read_journal_up(void *ctx)
     return shell->world && world_journal_available(shell);
 }
 
+static double read_threads(void *ctx)
+{
+    const struct world_shell *shell = ctx;
+    return shell->pool ? world_pool_threads(shell->pool) : 0;
+}
+
 static void add_gauges(struct world_shell *shell, struct mm_metrics *metrics)
 {
     const struct {
@@ -65,6 +71,7 @@ static void add_gauges(struct world_shell *shell, struct mm_metrics *metrics)
         {"mmorts_world_published_tick", "The last tick published.", read_tick},
         {"mmorts_world_snapshot_age_seconds", "Time since the last snapshot.", read_snapshot_age},
         {"mmorts_world_replay_seconds", "Work of the ticks since the last snapshot.", read_replay},
+        {"mmorts_world_threads", "Threads that make a tick together.", read_threads},
         {"mmorts_world_journal_available", "1 if changes can become durable.", read_journal_up},
     };
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)

@@ -108,9 +108,14 @@ void world_pool_close(struct world_pool *pool)
     mm_free(pool);
 }
 
+uint32_t world_pool_threads(const struct world_pool *pool)
+{
+    return pool->started + 1;
+}
+
 struct world_workers world_pool_workers(struct world_pool *pool)
 {
-    return (struct world_workers){.threads = pool->started + 1, .run = run, .ctx = pool};
+    return (struct world_workers){.threads = world_pool_threads(pool), .run = run, .ctx = pool};
 }
 
 uint32_t world_pool_threads_default(void)

@@ -17,6 +17,9 @@ void world_pool_close(struct world_pool *pool);
 // What is lent; as long as the pool is open, and to one world at a time.
 struct world_workers world_pool_workers(struct world_pool *pool);
 
+// In all, the caller's among them.
+uint32_t world_pool_threads(const struct world_pool *pool);
+
 // How many threads to take where the settings say 0: one for each core that this process may use,
 // but no more than pays.
 uint32_t world_pool_threads_default(void);

@@ -1,9 +1,12 @@
 // The real process on a real MariaDB: calls, orderly restarts, pauses, stalls.
 
 #include "libcommon/hex/hex.h"
+#include "services/world/core/world.h"
 #include "tests/support/world_rig.h"
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
 {
@@ -164,5 +167,46 @@ Test(world, a_stall_is_caught_up_within_a_bound, .timeout = 60)
     cr_assert(rig_until_tick(&rig, before + 10, 10000));
     // Twenty ticks were due: five are made up for, the rest of the time is lost.
     cr_assert_geq(rig_metric(&rig, "mmorts_world_ticks_dropped_total"), dropped + 10);
+    rig_close(&rig);
+}
+
+// What Prometheus' histogram_quantile would read from the buckets, in seconds; negative if it cannot
+// be read: there is nothing, or it lies beyond the last bound.
+static double system_quantile(const struct world_rig *rig, const char *system, double quantile)
+{
+    static const char *const bounds[] = {"2e-06",  "5e-06",  "1e-05",  "2e-05", "5e-05",
+                                         "0.0001", "0.0002", "0.0005", "0.001", "0.002",
+                                         "0.005",  "0.01",   "0.02",   "0.05",  "0.1"};
+    char name[128];
+    snprintf(name, sizeof name, "mmorts_world_system_seconds_count{system=\"%s\"}", system);
+    double count = rig_metric(rig, name), below = 0, from = 0;
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0] && count > 0; i++) {
+        snprintf(name, sizeof name, "mmorts_world_system_seconds_bucket{system=\"%s\",le=\"%s\"}",
+                 system, bounds[i]);
+        double now = rig_metric(rig, name), to = strtod(bounds[i], NULL);
+        cr_assert_geq(now, below, "%s is missing, or falls", name);
+        if (now >= quantile * count)
+            return from + (to - from) * (quantile * count - below) / (now - below);
+        below = now;
+        from = to;
+    }
+    return -1;
+}
+
+Test(world, every_systems_time_is_told_and_threads_are_as_configured, .timeout = 60)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig.settings = (const char *const[]){"MMORTS_TEST_THREADS=3", NULL};
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    rig_join_seen(&rig, 1, &home);
+    cr_assert_eq(rig_metric(&rig, "mmorts_world_threads"), 3);
+    cr_assert(rig_until_tick(&rig, rig.last_tick + 40, 10000));
+    for (size_t i = 0; i < world_system_count(); i++) {
+        // A test machine that is busy with others may well hold up one tick in forty.
+        double p90 = system_quantile(&rig, world_system_name(i), 0.9);
+        cr_assert_gt(p90, 0, "the p90 of %s cannot be read", world_system_name(i));
+    }
     rig_close(&rig);
 }
