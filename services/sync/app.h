@@ -75,10 +75,13 @@ struct sync_settings {
     int64_t idle_ms;
     int64_t command_ms;
     int64_t heartbeat_ms;
+    int64_t rooms_max;
+    int64_t room_idle_ms;
 };
 
 enum sync_client_state {
     SYNC_CLIENT_VERIFYING, // auth is asked whose token it is
+    SYNC_CLIENT_FINDING,   // world's directory is asked where the session is
     SYNC_CLIENT_JOINING,   // world is asked for the empire
     SYNC_CLIENT_LOOKING,   // waits for the empire's view
     SYNC_CLIENT_PLAYING,
@@ -87,6 +90,7 @@ enum sync_client_state {
 };
 
 struct sync_app;
+struct sync_room;
 struct sync_seat;
 
 struct sync_client {
@@ -169,12 +173,18 @@ struct sync_metrics {
     struct mm_metrics_histogram *step_time, *deliver_time, *update_bytes;
 };
 
+// The service's own session, or a room: see rooms.h.
 struct sync_app {
     struct sync_settings settings;
+    struct sync_app *lobby; // of a room; NULL: this is the lobby
+    struct {
+        MM_VEC(struct sync_room *);
+    } rooms; // of the lobby
     struct mm_service *service;
     struct mm_loop *loop;
     const char *session;
     struct mm_rpc_client *auth, *world, *vision, *production, *social;
+    const char *world_url, *vision_url, *production_url; // of the streams
 
     struct sync_core core;
     struct sync_encoder encoder;
@@ -229,8 +239,8 @@ struct sync_app {
     uint64_t stepped_ns;    // when clients' pictures last moved on
     struct mm_loop_task deliver_task, flush_task, bury_task;
     struct mm_loop_timer sweep, heartbeat, drain, talk;
-    bool holding; // some client's outbox is held
-    int feeds_condition;
+    bool holding;        // some client's outbox is held
+    int feeds_condition; // -1: none
     uint64_t started_ns;
     uint64_t bytes_out, messages_out; // of clients that are gone
     struct sync_metrics metrics;
@@ -244,6 +254,10 @@ void sync_check(struct mm_config *config, void *state);
 MM_MUST_USE enum mm_err sync_start_service(struct mm_service *service, void *state);
 void sync_drain_service(struct mm_service *service, void *state);
 void sync_stop_service(struct mm_service *service, void *state);
+// A session's state, streams and timers; what is shared must be there. To be closed also after an
+// error.
+MM_MUST_USE enum mm_err sync_app_open(struct sync_app *app);
+void sync_app_close(struct sync_app *app);
 // Closes every client with 1012 and takes no new ones; returns how many.
 uint32_t sync_drain(struct sync_app *app);
 void sync_metrics_open(struct sync_app *app);
@@ -293,6 +307,8 @@ void sync_client_close(struct sync_client *client, uint16_t code, const char *wo
 void sync_client_kill(struct sync_client *client, const char *why);
 // The result of sending: handles a dead socket. False if it was.
 bool sync_client_sent(struct sync_client *client, enum sync_sent sent);
+// Takes a client that has not joined yet into a room. False: no room for it.
+bool sync_client_move(struct sync_client *client, struct sync_app *to);
 // Watches for what the client now needs.
 void sync_client_watch(struct sync_client *client);
 
@@ -351,6 +367,7 @@ void sync_recipes_ask(struct sync_app *app);
 // --- talk.c: social and auth through Redis -------------------------------------------------------
 
 MM_MUST_USE enum mm_err sync_talk_open(struct sync_app *app);
+void sync_talk_close(struct sync_app *app);
 void sync_talk_online(struct sync_client *client);
 void sync_talk_offline(struct sync_client *client);
 void sync_talk_heartbeat(struct sync_app *app);

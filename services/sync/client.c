@@ -10,6 +10,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
+#include "services/sync/rooms.h"
 
 // Room in an outbox beyond what updates may use, for errors, answers and talk.
 #define CONTROL_BYTES_MAX ((size_t)96 << 10)
@@ -429,6 +430,25 @@ static struct sync_client *make(struct sync_app *app, struct sync_handshake *han
     return client;
 }
 
+bool sync_client_move(struct sync_client *client, struct sync_app *to)
+{
+    struct sync_app *from = client->app;
+    if (!mm_vec_reserve(&to->clients, to->clients.count + 1) ||
+        !mm_vec_reserve(&to->dead, to->dead.count + to->clients.count + 1) ||
+        mm_idmap_set(to->client_of_connection, client->connection, (uint64_t)(uintptr_t)client) !=
+            MM_OK)
+        return false;
+    (void)mm_idmap_remove(from->client_of_connection, client->connection, NULL);
+    size_t at = client->at;
+    mm_vec_remove_swap(&from->clients, at);
+    if (at < from->clients.count)
+        from->clients.items[at]->at = at;
+    client->app = to;
+    client->at = to->clients.count;
+    to->clients.items[to->clients.count++] = client;
+    return true;
+}
+
 void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http_upgrade *upgrade,
                         const uint8_t *extra, size_t extra_len)
 {
@@ -454,7 +474,7 @@ void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http
         sync_client_close(client, 4429, "server_full", "Too many connections from this address.");
     } else if (app->draining) {
         sync_client_close(client, SYNC_WS_RESTART, "restart", NULL);
-    } else if (app->clients.count > (size_t)settings->clients_max) {
+    } else if (sync_rooms_clients(app) > (size_t)settings->clients_max) {
         sync_client_close(client, 4429, "server_full", "The server is full; try again later.");
     }
     if (client->state >= SYNC_CLIENT_CLOSING) {
@@ -479,6 +499,7 @@ static void sweep(struct sync_client *client, uint64_t now_ns)
             sync_client_kill(client, "close unanswered");
         return;
     case SYNC_CLIENT_VERIFYING:
+    case SYNC_CLIENT_FINDING:
     case SYNC_CLIENT_JOINING:
     case SYNC_CLIENT_LOOKING:
         if (now_ns >= client->deadline_ns)

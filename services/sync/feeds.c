@@ -68,7 +68,8 @@ static void on_state(void *arg, enum mm_stream_state state)
     struct sync_app *app = arg;
     bool live = mm_stream_reader_state(app->world_reader) == MM_STREAM_LIVE &&
                 mm_stream_reader_state(app->vision_reader) == MM_STREAM_LIVE;
-    mm_service_condition_set(app->service, app->feeds_condition, live);
+    if (app->feeds_condition >= 0)
+        mm_service_condition_set(app->service, app->feeds_condition, live);
 }
 
 // --- vision --------------------------------------------------------------------------------------
@@ -229,8 +230,7 @@ enum mm_err sync_feeds_open(struct sync_app *app)
         .on_state = on_state,
     };
     enum mm_err err =
-        mm_stream_reader_open(app->loop, mm_service_stream_peer(app->service, "world"), app->world,
-                              &options, &app->world_reader);
+        mm_stream_reader_open(app->loop, app->world_url, app->world, &options, &app->world_reader);
     if (err != MM_OK)
         return err;
     // Vision's own snapshot would hold every empire there is: the views that are needed are asked
@@ -239,8 +239,8 @@ enum mm_err sync_feeds_open(struct sync_app *app)
     options.without_snapshot = true;
     options.on_message = on_vision;
     options.on_snapshot = NULL;
-    err = mm_stream_reader_open(app->loop, mm_service_stream_peer(app->service, "vision"),
-                                app->vision, &options, &app->vision_reader);
+    err = mm_stream_reader_open(app->loop, app->vision_url, app->vision, &options,
+                                &app->vision_reader);
     if (err != MM_OK)
         return err;
     options.stream = "production";
@@ -249,8 +249,8 @@ enum mm_err sync_feeds_open(struct sync_app *app)
     options.on_snapshot = on_production;
     options.on_state = on_production_state;
     app->recipes_wanted = true;
-    return mm_stream_reader_open(app->loop, mm_service_stream_peer(app->service, "production"),
-                                 app->production, &options, &app->production_reader);
+    return mm_stream_reader_open(app->loop, app->production_url, app->production, &options,
+                                 &app->production_reader);
 }
 
 void sync_feeds_close(struct sync_app *app)

@@ -10,6 +10,7 @@
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
 #include "services/sync/core/encode.h"
+#include "services/sync/rooms.h"
 
 #define CALL_MS 5000
 
@@ -104,7 +105,8 @@ static void on_verified(void *arg, const struct mm_rpc_result *result)
     client->permissions = (uint64_t)reply->player->permissions;
     (void)mm_str_copy(client->username, sizeof client->username, reply->player->username);
     (void)mm_str_copy(client->token_hash, sizeof client->token_hash, reply->token_hash);
-    client->state = SYNC_CLIENT_JOINING;
+    client->state = mm_str_equal(client->session, client->app->session) ? SYNC_CLIENT_JOINING
+                                                                        : SYNC_CLIENT_FINDING;
     sync_join_advance(client);
 }
 
@@ -157,6 +159,50 @@ void sync_join_recheck(struct sync_app *app)
     }
 }
 
+// --- another session -----------------------------------------------------------------------------
+
+static void unknown_session(struct sync_client *client)
+{
+    mm_counter_add(client->app->metrics.refused, 1);
+    sync_client_close(client, 4404, "unknown_session", "There is no such session.");
+}
+
+static void on_found(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_client *client = arg;
+    client->call = 0;
+    if (result->code == MM_NOT_FOUND) {
+        unknown_session(client);
+        return;
+    }
+    if (result->code == MM_FAILED_PRECONDITION) {
+        mm_counter_add(client->app->metrics.refused, 1);
+        sync_client_close(client, SYNC_WS_TRY_LATER, "session_away",
+                          "The session is not running now; try again.");
+        return;
+    }
+    if (result->code != MM_OK) {
+        away(client);
+        return;
+    }
+    struct sync_app *room = sync_room_of(client->app, client->session, (const void *)result->reply);
+    if (!room || !sync_client_move(client, room)) {
+        mm_counter_add(client->app->metrics.refused, 1);
+        sync_client_close(client, 4429, "server_full", "The server is full; try again later.");
+        return;
+    }
+    client->state = SYNC_CLIENT_JOINING;
+    sync_join_advance(client);
+}
+
+static void find(struct sync_client *client)
+{
+    Mmorts__World__FindSessionRequest request = MMORTS__WORLD__FIND_SESSION_REQUEST__INIT;
+    request.session = client->session;
+    call(client, client->app->world, &mmorts__world__world__descriptor, "FindSession",
+         &request.base, on_found);
+}
+
 // --- world ---------------------------------------------------------------------------------------
 
 static void on_joined(void *arg, const struct mm_rpc_result *result)
@@ -165,8 +211,12 @@ static void on_joined(void *arg, const struct mm_rpc_result *result)
     struct sync_app *app = client->app;
     client->call = 0;
     if (result->code == MM_NOT_FOUND) {
+        unknown_session(client);
+        return;
+    }
+    if (result->code == MM_FAILED_PRECONDITION) {
         mm_counter_add(app->metrics.refused, 1);
-        sync_client_close(client, 4404, "unknown_session", "There is no such session.");
+        sync_client_close(client, 4429, "session_full", "The session has all its players.");
         return;
     }
     if (result->code != MM_OK) {
@@ -225,12 +275,14 @@ void sync_join_advance(struct sync_client *client)
         if (!client->token) {
             mm_counter_add(client->app->metrics.refused, 1);
             sync_client_close(client, 4401, "missing_token", "A token is needed to enter.");
-        } else if (!mm_str_equal(client->session, client->app->session)) {
-            mm_counter_add(client->app->metrics.refused, 1);
-            sync_client_close(client, 4404, "unknown_session", "There is no such session.");
+        } else if (client->session[0] == '\0') {
+            unknown_session(client);
         } else {
             verify(client, true, on_verified);
         }
+        break;
+    case SYNC_CLIENT_FINDING:
+        find(client);
         break;
     case SYNC_CLIENT_JOINING:
         join(client);

@@ -4,6 +4,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/io/address.h"
 #include "services/sync/app.h"
+#include "services/sync/rooms.h"
 
 #define SETTING(member) offsetof(struct sync_app, settings.member)
 #define SCRATCH_BYTES   ((size_t)4 << 20)
@@ -142,6 +143,20 @@ const struct mm_config_field sync_fields[] = {
      .min = 500,
      .max = 60000,
      .help = "how often social hears who is here"},
+    {.path = "rooms.max",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(rooms_max),
+     .fallback = "7",
+     .min = 0,
+     .max = 100,
+     .help = "sessions besides the own one that players may be in at once"},
+    {.path = "rooms.idle",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(room_idle_ms),
+     .fallback = "60s",
+     .min = 100,
+     .max = 3600000,
+     .help = "a session's room is closed when nobody was in it for so long"},
 };
 const size_t sync_field_count = sizeof sync_fields / sizeof *sync_fields;
 
@@ -165,6 +180,7 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     sync_join_recheck(app);
     sync_recipes_ask(app);
     sync_talk_roster_ask(app);
+    sync_rooms_sweep(app);
     sync_route_flush(loop, app);
     sync_deliver_soon(app);
 }
@@ -201,13 +217,35 @@ static enum mm_err init_state(struct sync_app *app)
         MM_LOG_INFO("no io_uring: every update is a system call");
     app->client_of_connection = mm_idmap_new(clients_max + 1);
     app->client_of_player = mm_idmap_new(clients_max + 1);
-    app->address_counts = mm_idmap_new(clients_max + 1);
+    app->address_counts = app->lobby ? app->lobby->address_counts : mm_idmap_new(clients_max + 1);
     app->roster_index = mm_idmap_new(SYNC_ROSTER_MAX + 1);
     app->read_buf = mm_malloc(SYNC_READ_BYTES);
     if (!app->client_of_connection || !app->client_of_player || !app->address_counts ||
         !app->roster_index || !app->read_buf || !(app->deflate = sync_deflate_new()))
         return MM_RESOURCE_EXHAUSTED;
     return sync_core_init(&app->core);
+}
+
+enum mm_err sync_app_open(struct sync_app *app)
+{
+    app->started_ns = app->stepped_ns = mm_loop_now_ns(app->loop);
+    mm_loop_task_init(&app->deliver_task, sync_deliver, app);
+    mm_loop_task_init(&app->flush_task, sync_route_flush, app);
+    mm_loop_timer_init(&app->sweep, on_sweep, app);
+    mm_loop_timer_init(&app->heartbeat, on_heartbeat, app);
+    mm_loop_timer_init(&app->talk, on_talk, app);
+    enum mm_err err = init_state(app);
+    if (err == MM_OK)
+        err = sync_feeds_open(app);
+    if (err == MM_OK)
+        err = sync_talk_open(app);
+    if (err != MM_OK)
+        return err;
+    mm_loop_timer_start(app->loop, &app->sweep, MM_LOOP_MS(SYNC_SWEEP_MS),
+                        MM_LOOP_MS(SYNC_SWEEP_MS));
+    uint64_t heartbeat_ns = MM_LOOP_MS(app->settings.heartbeat_ms);
+    mm_loop_timer_start(app->loop, &app->heartbeat, heartbeat_ns, heartbeat_ns);
+    return MM_OK;
 }
 
 enum mm_err sync_start_service(struct mm_service *service, void *state)
@@ -221,30 +259,15 @@ enum mm_err sync_start_service(struct mm_service *service, void *state)
     app->vision = mm_service_peer(service, "vision");
     app->production = mm_service_peer(service, "production");
     app->social = mm_service_peer(service, "social");
-    app->started_ns = app->stepped_ns = mm_loop_now_ns(app->loop);
-    mm_loop_task_init(&app->deliver_task, sync_deliver, app);
-    mm_loop_task_init(&app->flush_task, sync_route_flush, app);
-    mm_loop_timer_init(&app->sweep, on_sweep, app);
-    mm_loop_timer_init(&app->heartbeat, on_heartbeat, app);
-    mm_loop_timer_init(&app->talk, on_talk, app);
-    enum mm_err err = init_state(app);
-    if (err != MM_OK)
-        return err;
+    app->world_url = mm_service_stream_peer(service, "world");
+    app->vision_url = mm_service_stream_peer(service, "vision");
+    app->production_url = mm_service_stream_peer(service, "production");
+    mm_vec_init(&app->rooms, (size_t)app->settings.rooms_max);
     sync_metrics_open(app);
     app->feeds_condition = mm_service_condition_add(service, "streams of world and vision");
     sync_rpc_register(app);
-    err = sync_feeds_open(app);
-    if (err == MM_OK)
-        err = sync_talk_open(app);
-    if (err == MM_OK)
-        err = sync_listener_open(app);
-    if (err != MM_OK)
-        return err;
-    mm_loop_timer_start(app->loop, &app->sweep, MM_LOOP_MS(SYNC_SWEEP_MS),
-                        MM_LOOP_MS(SYNC_SWEEP_MS));
-    uint64_t heartbeat_ns = MM_LOOP_MS(app->settings.heartbeat_ms);
-    mm_loop_timer_start(app->loop, &app->heartbeat, heartbeat_ns, heartbeat_ns);
-    return MM_OK;
+    enum mm_err err = sync_app_open(app);
+    return err == MM_OK ? sync_listener_open(app) : err;
 }
 
 // --- end
@@ -262,13 +285,16 @@ uint32_t sync_drain(struct sync_app *app)
         sync_client_close(app->clients.items[i], SYNC_WS_RESTART, "restart", NULL);
         closing++;
     }
+    size_t cursor = 1; // its rooms
+    for (struct sync_app *room; (room = sync_rooms_next(app, &cursor)) != NULL;)
+        closing += sync_drain(room);
     return closing;
 }
 
 static void on_drain(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     struct sync_app *app = arg;
-    if (app->clients.count > 0)
+    if (sync_rooms_clients(app) > 0)
         return;
     mm_loop_timer_stop(loop, timer);
     mm_service_drained(app->service);
@@ -284,20 +310,16 @@ void sync_drain_service(struct mm_service *service, void *state)
     mm_loop_timer_start(app->loop, &app->drain, 0, MM_LOOP_MS(DRAIN_CHECK_MS));
 }
 
-void sync_stop_service(struct mm_service *service, void *state)
+void sync_app_close(struct sync_app *app)
 {
-    (void)service;
-    struct sync_app *app = state;
-    if (!app->loop || !app->sweep.fn)
+    if (!app->sweep.fn)
         return;
     mm_loop_timer_stop(app->loop, &app->sweep);
     mm_loop_timer_stop(app->loop, &app->heartbeat);
     mm_loop_timer_stop(app->loop, &app->talk);
-    if (app->drain.fn)
-        mm_loop_timer_stop(app->loop, &app->drain);
     sync_feeds_close(app);
+    sync_talk_close(app);
     sync_clients_free(app);
-    sync_listener_close(app);
     sync_route_free(app);
     mm_loop_defer_cancel(app->loop, &app->deliver_task);
     mm_loop_defer_cancel(app->loop, &app->flush_task);
@@ -310,9 +332,23 @@ void sync_stop_service(struct mm_service *service, void *state)
     mm_vec_free(&app->roster);
     mm_idmap_free(app->client_of_connection);
     mm_idmap_free(app->client_of_player);
-    mm_idmap_free(app->address_counts);
+    if (!app->lobby)
+        mm_idmap_free(app->address_counts);
     mm_idmap_free(app->roster_index);
     mm_free(app->read_buf);
     sync_deflate_free(app->deflate);
     mm_free(app->recipes_json);
+}
+
+void sync_stop_service(struct mm_service *service, void *state)
+{
+    (void)service;
+    struct sync_app *app = state;
+    if (!app->loop)
+        return;
+    if (app->drain.fn)
+        mm_loop_timer_stop(app->loop, &app->drain);
+    sync_rooms_close(app);
+    sync_app_close(app);
+    sync_listener_close(app);
 }

@@ -1,50 +1,63 @@
 #include "services/sync/app.h"
+#include "services/sync/rooms.h"
 
 static double clients(void *arg)
 {
-    const struct sync_app *app = arg;
-    return (double)app->clients.count;
+    return (double)sync_rooms_clients(arg);
+}
+
+static double rooms(void *arg)
+{
+    return (double)((const struct sync_app *)arg)->rooms.count;
 }
 
 static double players(void *arg)
 {
-    const struct sync_app *app = arg;
-    return (double)mm_idmap_count(app->client_of_player);
+    size_t count = 0, cursor = 0;
+    for (struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        count += mm_idmap_count(app->client_of_player);
+    return (double)count;
 }
 
 static double behind(void *arg)
 {
-    const struct sync_app *app = arg;
-    size_t count = 0;
-    for (size_t i = 0; i < app->clients.count; i++)
-        count += app->clients.items[i]->behind;
+    size_t count = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        for (size_t i = 0; i < app->clients.count; i++)
+            count += app->clients.items[i]->behind;
     return (double)count;
 }
 
 static double waiting_bytes(void *arg)
 {
-    const struct sync_app *app = arg;
-    size_t bytes = 0;
-    for (size_t i = 0; i < app->clients.count; i++)
-        bytes += sync_outbox_waiting(&app->clients.items[i]->outbox);
+    size_t bytes = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        for (size_t i = 0; i < app->clients.count; i++)
+            bytes += sync_outbox_waiting(&app->clients.items[i]->outbox);
     return (double)bytes;
 }
 
 static double bytes_out(void *arg)
 {
-    const struct sync_app *app = arg;
-    uint64_t bytes = app->bytes_out;
-    for (size_t i = 0; i < app->clients.count; i++)
-        bytes += app->clients.items[i]->outbox.bytes_total;
+    uint64_t bytes = 0;
+    size_t cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;) {
+        bytes += app->bytes_out;
+        for (size_t i = 0; i < app->clients.count; i++)
+            bytes += app->clients.items[i]->outbox.bytes_total;
+    }
     return (double)bytes;
 }
 
 static double messages_out(void *arg)
 {
-    const struct sync_app *app = arg;
-    uint64_t messages = app->messages_out;
-    for (size_t i = 0; i < app->clients.count; i++)
-        messages += app->clients.items[i]->outbox.frames_total;
+    uint64_t messages = 0;
+    size_t cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;) {
+        messages += app->messages_out;
+        for (size_t i = 0; i < app->clients.count; i++)
+            messages += app->clients.items[i]->outbox.frames_total;
+    }
     return (double)messages;
 }
 
@@ -105,6 +118,8 @@ static double deflate_out(void *arg)
 static void add_computed(struct sync_app *app, struct mm_metrics *m)
 {
     mm_metrics_gauge_fn(m, "mmorts_sync_clients", "Connections.", NULL, clients, app);
+    mm_metrics_gauge_fn(m, "mmorts_sync_rooms", "Sessions served besides the own one.", NULL, rooms,
+                        app);
     mm_metrics_gauge_fn(m, "mmorts_sync_players", "Players in the game.", NULL, players, app);
     mm_metrics_gauge_fn(m, "mmorts_sync_clients_behind",
                         "Clients whose socket is full and who will get a full state.", NULL, behind,

@@ -1,6 +1,7 @@
 #include "gen/sync.pb-c.h"
 #include "libcommon/base/log.h"
 #include "services/sync/app.h"
+#include "services/sync/rooms.h"
 
 #include <inttypes.h>
 
@@ -14,17 +15,20 @@ static void sync_rpc_get_stats(Mmorts__Sync__Sync_Service *service,
     (void)input;
     struct sync_app *app = mm_rpc_call_context(closure_data);
     Mmorts__Sync__GetStatsReply reply = MMORTS__SYNC__GET_STATS_REPLY__INIT;
-    reply.connections = (uint32_t)app->clients.count;
+    reply.connections = (uint32_t)sync_rooms_clients(app);
     reply.tick = app->core.mirror.tick;
     reply.tick_received = app->core.world_newest;
-    reply.bytes_sent = app->bytes_out;
-    reply.messages_sent = app->messages_out;
-    for (size_t i = 0; i < app->clients.count; i++) {
-        const struct sync_client *client = app->clients.items[i];
-        reply.players += client->state == SYNC_CLIENT_PLAYING;
-        reply.behind += client->behind;
-        reply.bytes_sent += client->outbox.bytes_total;
-        reply.messages_sent += client->outbox.frames_total;
+    size_t cursor = 0;
+    for (struct sync_app *each; (each = sync_rooms_next(app, &cursor)) != NULL;) {
+        reply.bytes_sent += each->bytes_out;
+        reply.messages_sent += each->messages_out;
+        for (size_t i = 0; i < each->clients.count; i++) {
+            const struct sync_client *client = each->clients.items[i];
+            reply.players += client->state == SYNC_CLIENT_PLAYING;
+            reply.behind += client->behind;
+            reply.bytes_sent += client->outbox.bytes_total;
+            reply.messages_sent += client->outbox.frames_total;
+        }
     }
     closure(&reply, closure_data);
 }
@@ -36,11 +40,14 @@ static void sync_rpc_disconnect(Mmorts__Sync__Sync_Service *service,
     (void)service;
     struct sync_app *app = mm_rpc_call_context(closure_data);
     Mmorts__Sync__DisconnectReply reply = MMORTS__SYNC__DISCONNECT_REPLY__INIT;
-    struct sync_client *client = sync_client_of_player(app, input->player_id);
-    if (client) {
+    size_t cursor = 0;
+    for (struct sync_app *each; (each = sync_rooms_next(app, &cursor)) != NULL;) {
+        struct sync_client *client = sync_client_of_player(each, input->player_id);
+        if (!client)
+            continue;
         const char *reason = input->reason[0] ? input->reason : "Disconnected by an operator.";
         sync_client_close(client, SYNC_WS_POLICY, "disconnected", reason);
-        reply.closed = 1;
+        reply.closed++;
         MM_LOG_INFO("player disconnected by an operator", "player=%" PRIu64, input->player_id);
     }
     closure(&reply, closure_data);

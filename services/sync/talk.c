@@ -11,6 +11,7 @@
 #include "libcommon/base/str.h"
 #include "libcommon/io/pb.h"
 #include "services/sync/app.h"
+#include "services/sync/rooms.h"
 
 // What social and auth tell through Redis, and what social is told of who is here. All of it may
 // be away; the game goes on without, and what was missed is asked for afterwards.
@@ -225,10 +226,12 @@ static void on_revoked(struct sync_app *app, const Mmorts__Auth__Revoked *revoke
 static void on_auth(enum mm_redis_event kind, const struct mm_redis_message *message, void *arg)
 {
     struct sync_app *app = arg;
+    size_t cursor = 0;
     if (kind == MM_REDIS_SUBSCRIBED) {
         // Something may have been revoked while nobody listened.
-        for (size_t i = 0; i < app->clients.count; i++)
-            app->clients.items[i]->recheck = true;
+        for (struct sync_app *each; (each = sync_rooms_next(app, &cursor)) != NULL;)
+            for (size_t i = 0; i < each->clients.count; i++)
+                each->clients.items[i]->recheck = true;
     }
     if (kind != MM_REDIS_MESSAGE)
         return;
@@ -238,7 +241,8 @@ static void on_auth(enum mm_redis_event kind, const struct mm_redis_message *mes
         MM_LOG_WARN("a revocation cannot be read", "bytes=%zu", message->size);
         return;
     }
-    on_revoked(app, (const void *)revoked);
+    for (struct sync_app *each; (each = sync_rooms_next(app, &cursor)) != NULL;)
+        on_revoked(each, (const void *)revoked);
     protobuf_c_message_free_unpacked(revoked, NULL);
 }
 
@@ -317,7 +321,17 @@ enum mm_err sync_talk_open(struct sync_app *app)
     char channel[CHANNEL_BYTES];
     (void)snprintf(channel, sizeof channel, "social.events.%s", app->session);
     enum mm_err err = mm_redis_subscribe(redis, channel, on_social, app);
-    if (err == MM_OK)
+    // The lobby hears of revocations for all.
+    if (err == MM_OK && !app->lobby)
         err = mm_redis_subscribe(redis, "auth.revoked", on_auth, app);
     return err;
+}
+
+void sync_talk_close(struct sync_app *app)
+{
+    struct mm_redis *redis = mm_service_redis(app->service);
+    char channel[CHANNEL_BYTES];
+    (void)snprintf(channel, sizeof channel, "social.events.%s", app->session);
+    if (redis && app->lobby)
+        mm_redis_unsubscribe(redis, channel);
 }

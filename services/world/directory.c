@@ -359,7 +359,7 @@ void world_find_session(Mmorts__World__World_Service *service,
     }
     if (info.state == MMORTS__FRAME__SESSION_STATE__SESSION_STATE_WANTED ||
         info.state == MMORTS__FRAME__SESSION_STATE__SESSION_STATE_AWAY) {
-        mm_rpc_fail(data, MM_UNAVAILABLE, "no process runs the session now");
+        mm_rpc_fail(data, MM_FAILED_PRECONDITION, "no process runs the session now");
         return;
     }
     ProtobufCMessage *reply;

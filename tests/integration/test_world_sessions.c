@@ -112,7 +112,7 @@ Test(world_sessions, sessions_are_created_once_and_within_bounds, .timeout = 60)
     cr_assert_eq(create(&rig, "arena", "k1", 78, 2, NULL), MM_ALREADY_EXISTS);
     cr_assert_eq(create(&rig, "other", "k1", 77, 2, NULL), MM_ALREADY_EXISTS);
     cr_assert_eq(create(&rig, "main", "k3", 0, 0, NULL), MM_ALREADY_EXISTS);
-    cr_assert_eq(find(&rig, "arena", rpc, sizeof rpc), MM_UNAVAILABLE);
+    cr_assert_eq(find(&rig, "arena", rpc, sizeof rpc), MM_FAILED_PRECONDITION);
     cr_assert_eq(find(&rig, "other", rpc, sizeof rpc), MM_NOT_FOUND);
     cr_assert_eq(find(&rig, "main", rpc, sizeof rpc), MM_OK);
     cr_assert(strstr(rpc, rig.dir), "%s", rpc);
@@ -206,7 +206,7 @@ Test(world_sessions, two_at_once_are_killed_and_go_on_each_by_itself, .timeout =
     // Both are killed; what happened in between in one is nothing to the other.
     rig_kill(&arena);
     until_listed(&main, "arena", AWAY);
-    cr_assert_eq(find(&main, "arena", rpc, sizeof rpc), MM_UNAVAILABLE);
+    cr_assert_eq(find(&main, "arena", rpc, sizeof rpc), MM_FAILED_PRECONDITION);
     play(&main, 9, 2, 6);
     rig_kill(&main);
     rig_start(&arena);

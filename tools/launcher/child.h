@@ -44,6 +44,7 @@ struct child {
     struct probe_target target;
     const char *rpc;  // address, or NULL
     uint32_t stop_ms; // how long it may take to end after SIGTERM
+    bool optional;    // of a further session: the game runs without it
 
     // What it does.
     struct mm_loop *loop;

@@ -3,6 +3,7 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/clock.h"
 #include "tools/launcher/plan.h"
+#include "tools/launcher/sessions.h"
 #include "tools/launcher/status.h"
 #include <errno.h>
 #include <signal.h>
@@ -30,9 +31,11 @@ struct launcher {
     struct mm_loop_timer start_timer; // the stage takes too long
     struct mm_loop_timer trim_timer;
     struct mm_loop_task step_task; // looks where start or stop stand
+    struct sessions *sessions;     // from when the game runs until it stops
 };
 
 static void say(const char *format, ...) MM_PRINTF(1, 2);
+static void on_child_change(struct child *child, void *arg);
 
 static void say(const char *format, ...)
 {
@@ -46,7 +49,7 @@ static void say(const char *format, ...)
 static bool all_ready(const struct launcher *launcher)
 {
     for (unsigned i = 0; i < launcher->plan.child_count; i++)
-        if (launcher->plan.children[i].state != CHILD_READY)
+        if (!launcher->plan.children[i].optional && launcher->plan.children[i].state != CHILD_READY)
             return false;
     return true;
 }
@@ -69,6 +72,8 @@ static void stop(struct launcher *launcher, int exit_status)
         return;
     mm_loop_timer_stop(launcher->loop, &launcher->start_timer);
     launcher->state = LAUNCHER_STOPPING;
+    sessions_close(launcher->sessions);
+    launcher->sessions = NULL;
     launcher->exit_status = exit_status;
     launcher->stage = PLAN_STAGES;
     say("\nStopping; a second Ctrl-C kills.\n");
@@ -87,7 +92,7 @@ static void step_stop(struct launcher *launcher)
             break;
         launcher->stage--;
         for (unsigned i = 0; i < plan->child_count; i++)
-            if (plan->children[i].stage == launcher->stage)
+            if (plan->children[i].name && plan->children[i].stage == launcher->stage)
                 child_stop(&plan->children[i]);
     }
     mm_loop_stop(launcher->loop);
@@ -112,6 +117,7 @@ static void on_stop_signal(struct mm_loop *loop, int signal_number, void *arg)
 static void started(struct launcher *launcher)
 {
     launcher->state = LAUNCHER_RUNNING;
+    launcher->sessions = sessions_open(launcher->loop, &launcher->plan, on_child_change, launcher);
     mm_loop_timer_stop(launcher->loop, &launcher->start_timer);
     say("\nThe game runs: http://127.0.0.1:%u/\n", launcher->plan.players_port);
     say("Logs are in %s/log. Ctrl-C stops everything; the game goes on from there next time.\n",
@@ -144,6 +150,8 @@ static void on_step(struct mm_loop *loop, void *arg)
         step_start(launcher);
     else if (launcher->state == LAUNCHER_STOPPING)
         step_stop(launcher);
+    else
+        sessions_step(launcher->sessions);
     update_status(launcher);
 }
 
@@ -204,6 +212,10 @@ static void on_child_change(struct child *child, void *arg)
         say("  %-11s died (%s), starting it again\n", child->name, end);
         break;
     case CHILD_FAILED:
+        if (child->optional) {
+            say("  %-11s is given up (%s); its log is %s\n", child->name, end, child->log_path);
+            break;
+        }
         if (child->deaths == 1)
             snprintf(reason, sizeof reason, "cannot run (%s)", end);
         else
@@ -240,7 +252,8 @@ static void on_trim(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg
     (void)timer;
     const struct launcher *launcher = arg;
     for (unsigned i = 0; i < launcher->plan.child_count; i++)
-        child_trim_log(&launcher->plan.children[i]);
+        if (launcher->plan.children[i].name)
+            child_trim_log(&launcher->plan.children[i]);
 }
 
 static void listen_to_signals(struct launcher *launcher)

@@ -7,7 +7,23 @@
 
 // What is run, with which arguments and environment, in which order.
 
-enum { PLAN_CHILDREN_MAX = 10, PLAN_ENV_MAX = 256, PLAN_STAGES = 7 };
+enum {
+    PLAN_SESSIONS_MAX = 7, // besides `main`
+    PLAN_SESSION_CHILDREN = 4,
+    PLAN_CHILDREN_MAX = 10 + PLAN_SESSIONS_MAX * PLAN_SESSION_CHILDREN,
+    PLAN_ENV_MAX = 256,
+    PLAN_STAGES = 7,
+    PLAN_SESSION_BYTES = 33,
+};
+
+// A further session: a world, a vision, a production and a social of its own, on sockets of its
+// own.
+struct plan_session {
+    char session[PLAN_SESSION_BYTES]; // "": free
+    bool ending;
+    struct child *children; // PLAN_SESSION_CHILDREN of the plan's, NULL: never used
+    char *env[PLAN_ENV_MAX + 1];
+};
 
 struct plan {
     char *data;     // absolute
@@ -20,12 +36,20 @@ struct plan {
     unsigned env_count;
     struct child children[PLAN_CHILDREN_MAX];
     unsigned child_count;
+    uint16_t sessions_port; // from here on ports are looked for
+    struct plan_session sessions[PLAN_SESSIONS_MAX];
 };
 
 // Finds the programs, makes the directories, takes the lock and fills the plan; dies with a message
 // if that is not possible.
 void plan_make(struct plan *plan, const struct launcher_options *options);
 void plan_free(struct plan *plan);
+
+// Fills a place of the sessions with the children of a session, which are not started yet. NULL:
+// no place or no port is free. Whoever calls has to initialise them (child_init) and start them.
+struct plan_session *plan_add_session(struct plan *plan, const char *session);
+// Frees the place when none of its children runs.
+void plan_drop_session(struct plan_session *place);
 
 // Dies with a message that names the port and its use if one of the plan's is taken.
 void plan_check_ports(const struct plan *plan);

@@ -37,6 +37,8 @@ void status_write(const struct plan *plan, const char *path, const char *state)
     mm_buf_json_cstr(&buf, plan->data);
     MM_BUF_LIT(&buf, ",\"processes\":{");
     for (unsigned i = 0; i < plan->child_count; i++) {
+        if (!plan->children[i].name)
+            continue; // a session's place that is free
         if (i > 0)
             mm_buf_byte(&buf, ',');
         write_child(&buf, &plan->children[i]);

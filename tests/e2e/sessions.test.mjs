@@ -1,0 +1,148 @@
+// Several sessions in one game: players choose one by its name when they connect, the launcher runs
+// what the directory wants, and nobody notices what happens in another.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { Game, Player } from '../support/game.mjs';
+import { waitFor } from '../support/servers.mjs';
+
+let game, operator;
+
+before(async () => {
+    game = await Game.start({ test: true });
+    operator = await game.token('operator', { permissions: 512 });
+});
+
+after(async () => {
+    await game?.stop();
+});
+
+const create = (session, more = {}, key = randomUUID()) =>
+    game.call('world', 'CreateSession', { session, key: Buffer.from(key).toString('base64'), ...more }, operator);
+
+async function stateOf(session) {
+    const { body } = await game.call('world', 'ListSessions', {});
+    return body.sessions.find((one) => one.session === session)?.state?.replace('SESSION_STATE_', '');
+}
+
+const listed = (session, state) => waitFor(`${session} ${state}`, 30000, async () => (await stateOf(session)) === state);
+
+async function connect(username, session) {
+    return new Player(`${game.socketUrl}?session=${session}`, await game.token(username));
+}
+
+async function join(username, session) {
+    const player = await connect(username, session);
+    await player.waitFor('update', (message) => message.full, { timeoutMs: 20000 });
+    assert.equal(player.welcome.session_id, session);
+    return player;
+}
+
+async function refused(player, code, word) {
+    const error = await player.waitFor('error');
+    assert.equal(error.payload.code, word);
+    assert.deepEqual(await player.waitClosed(), { code, reason: word });
+    assert.ok(!player.messages.some((m) => m.type === 'welcome'), 'refused, yet welcomed');
+}
+
+// Orders the scout somewhere and waits until it is seen to move.
+async function march(player, by) {
+    const [scout] = player.mine('scout');
+    const [q, r] = scout.pos;
+    const from = JSON.stringify(scout.pos);
+    const answer = await player.command('move', { units: [scout.id], target: [q + by, r] });
+    assert.equal(answer.type, 'ack', JSON.stringify(answer));
+    await player.until('a step', () => JSON.stringify(player.entities.get(scout.id).pos) !== from);
+}
+
+// Whatever was said to a player, as one text.
+const heard = (player) => player.messages.map((m) => JSON.stringify(m)).join('\n');
+
+test('who may create a session, and which', async () => {
+    const body = { session: 'arena', key: Buffer.from('k').toString('base64') };
+    assert.equal((await game.call('world', 'CreateSession', body)).status, 401);
+    assert.equal((await game.call('world', 'CreateSession', body, await game.token('somebody'))).status, 403);
+    assert.equal((await create('Arena!')).status, 400);
+    assert.equal((await create('main')).status, 409);
+    assert.equal(await stateOf('arena'), undefined);
+});
+
+test('a session that nobody runs yet, and one that is not there', async () => {
+    assert.equal((await create('arena', { max_players: 2 }, 'the arena')).status, 200);
+    const early = await connect('early', 'arena');
+    await refused(early, 1013, 'session_away');
+    await refused(await connect('early', 'elsewhere'), 4404, 'unknown_session');
+    await refused(await connect('early', 'x'.repeat(100)), 4404, 'unknown_session');
+    await listed('arena', 'RUNNING');
+    // Again by the same key: the same one.
+    assert.equal((await create('arena', { max_players: 2 }, 'the arena')).status, 200);
+    assert.equal((await create('arena', { max_players: 3 }, 'the arena')).status, 409);
+});
+
+test('two sessions at once, through kill -9 of each', { timeout: 180000 }, async () => {
+    await waitFor('processes of the arena', 60000, () => ['world', 'vision', 'production', 'social']
+        .every((name) => game.process(`${name}.arena`)?.state === 'ready'));
+    const ada = await join('ada', 'main');
+    const both = await join('both', 'main');
+    const bob = await join('bob', 'arena');
+    const again = await join('both', 'arena'); // the same player in another session: another empire
+    await refused(await connect('late', 'arena'), 4429, 'session_full');
+
+    await march(ada, 3);
+    await march(bob, 3);
+    await march(again, -3);
+    bob.chat('the arena is ours');
+    ada.chat('the main road');
+    await again.waitFor('chat', (m) => m.payload.message === 'the arena is ours');
+    await both.waitFor('chat', (m) => m.payload.message === 'the main road');
+
+    // Each session's worlds, talk and people are its own.
+    const of = { main: [ada, both], arena: [bob, again] };
+    const ids = (players) => new Set(players.flatMap((p) => p.mine().map((e) => e.id)));
+    assert.notEqual(both.welcome.empire_id, again.welcome.empire_id);
+    assert.ok(ids(of.arena).size > 4);
+    for (const [mine, others] of [['main', 'arena'], ['arena', 'main']])
+        for (const player of of[mine])
+            for (const id of ids(of[others])) assert.ok(!heard(player).includes(id), `${mine} heard of ${id} of ${others}`);
+    assert.ok(!heard(ada).includes('the arena is ours') && !heard(bob).includes('the main road'));
+    assert.ok(!heard(ada).includes('"bob"') && !heard(bob).includes('"ada"'));
+
+    // A killed world of one session stops nothing in the other; its players go on when it is back.
+    for (const [victim, idle, calm] of [['world.arena', bob, ada], ['world', ada, bob], ['vision.arena', bob, ada]]) {
+        const { tick } = idle;
+        const calmTick = calm.tick;
+        await game.killAndWait(victim, 30000);
+        await idle.until(`ticks after the kill of ${victim}`, () => idle.tick > tick + 20, 30000);
+        await calm.until('ticks', () => calm.tick > calmTick);
+        assert.ok(calm.tick < calmTick + 1000, 'its time went on as ever');
+        await march(idle, 2);
+        await march(calm, 2);
+        assert.equal(idle.closed, null);
+        assert.equal(calm.closed, null);
+    }
+    const [[sessions]] = await game.query('world', 'SELECT COUNT(DISTINCT session) FROM journal');
+    assert.equal(Number(sessions), 2);
+    assert.equal(await game.metric('sync', 'mmorts_sync_rooms'), 1);
+    assert.equal(await game.metric('sync', 'mmorts_sync_players'), 4);
+
+    // A ban reaches a player wherever it plays.
+    const moderator = await game.token('moderator', { permissions: 256 });
+    const banned = await game.call('auth', 'Ban', { player_id: bob.welcome.player_id, until_ms: String(Date.now() + 60000), reason: 'e2e' }, moderator);
+    assert.equal(banned.status, 200, JSON.stringify(banned.body));
+    assert.equal((await bob.waitClosed()).code, 4403);
+    for (const player of [ada, both, again]) player.close();
+});
+
+test('an ended session', { timeout: 60000 }, async () => {
+    assert.equal((await game.call('world', 'EndSession', { session: 'main' }, operator)).status, 400);
+    assert.equal((await game.call('world', 'EndSession', { session: 'arena' }, operator)).status, 200);
+    await waitFor('end of the arena', 30000, () => !game.process('world.arena'));
+    await refused(await connect('again', 'arena'), 4404, 'unknown_session');
+    // The game itself goes on, and its place is free.
+    const ada = await join('ada', 'main');
+    await march(ada, -2);
+    ada.close();
+    assert.equal((await create('garden')).status, 200);
+    await listed('garden', 'RUNNING');
+});
