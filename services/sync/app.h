@@ -94,16 +94,24 @@ struct sync_room;
 struct sync_seat;
 
 struct sync_client {
+    // What a tick needs of it, together: see SYNC_CLIENT_HOT_BYTES.
     struct sync_app *app;
-    uint64_t connection; // unique in this process, never used twice
-    size_t at;           // position in app->clients
     enum sync_client_state state;
     int fd;
+    struct sync_outbox outbox;
+    enum sync_encoding encoding; // of what the client is sent; it may send both
+    struct sync_seat *seat;
+    struct sync_full full; // active: everything is being told
+    bool behind;           // the socket was full: updates are skipped until it drains
+    uint64_t waiting_ns;   // since when the outbox is not empty; 0: it is
+    uint64_t map_version;
+    uint64_t updated_tick, updated_ns;
+
+    uint64_t connection; // unique in this process, never used twice
+    size_t at;           // position in app->clients
     struct mm_http_upgrade *upgrade;
     struct sync_ws *ws;
-    struct sync_outbox outbox;
     char address[48];
-    enum sync_encoding encoding; // of what the client is sent; it may send both
 
     uint64_t opened_ns, deadline_ns; // of what the state waits for
     uint64_t heard_ns, pinged_ns;
@@ -128,16 +136,13 @@ struct sync_client {
     uint64_t empire_id, next_seq;
     int32_t home_q, home_r;
 
-    struct sync_seat *seat;
-    struct sync_full full; // active: everything is being told
-    bool behind;           // the socket was full: updates are skipped until it drains
-    uint64_t waiting_ns;   // since when the outbox is not empty; 0: it is
-    uint64_t map_version;
-    uint64_t updated_tick, updated_ns;
     uint32_t commands; // unanswered
     bool told_rate_limited;
     bool held; // the outbox holds talk that waits for company
 };
+
+// The first bytes of struct sync_client, with all that a tick's update needs.
+#define SYNC_CLIENT_HOT_BYTES offsetof(struct sync_client, connection)
 
 // An empire's place at the table: its view, and the client who plays it.
 struct sync_seat {

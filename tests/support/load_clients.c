@@ -501,6 +501,7 @@ bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int tim
         bool there = true;
         for (uint32_t i = 0; there && i < clients->options.count; i++)
             there = clients->all[i].state != LOAD_PLAYING || clients->all[i].stalled ||
+                    clients->all[i].slow_bytes ||
                     (clients->all[i].view.complete && clients->all[i].view.tick >= tick);
         if (there || left_ms(until_ns) == 0)
             return there;

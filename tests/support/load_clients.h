@@ -66,7 +66,8 @@ void load_clients_slow(struct load_clients *clients, uint32_t index, uint32_t by
 void load_clients_run(struct load_clients *clients, uint64_t until_ns);
 // Runs until so many play, or the time is over. True if they do.
 bool load_clients_wait_playing(struct load_clients *clients, uint32_t count, int timeout_ms);
-// Runs until every playing client has been told of that tick or a later one.
+// Runs until every playing client, but for stalled and slow ones, has been told of that tick or a
+// later one.
 bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int timeout_ms);
 
 uint32_t load_clients_playing(const struct load_clients *clients);

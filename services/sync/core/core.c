@@ -16,10 +16,7 @@ enum mm_err sync_core_init(struct sync_core *core)
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++)
         mm_vec_init(&core->ring[i].departed, SYNC_ENTITIES_MAX);
     core->sighting_free = SYNC_NONE;
-    core->view_of_empire = mm_idmap_new(SYNC_VIEWS_MAX);
-    enum mm_err err = core->view_of_empire ? MM_OK : MM_RESOURCE_EXHAUSTED;
-    if (err == MM_OK)
-        err = sync_mirror_init(&core->mirror);
+    enum mm_err err = sync_mirror_init(&core->mirror);
     if (err == MM_OK)
         err = sync_stock_init(&core->stock);
     return err;
@@ -49,7 +46,7 @@ void sync_core_free(struct sync_core *core)
     mm_vec_free(&core->sightings);
     mm_vec_free(&core->touched);
     mm_free(core->sighting_head);
-    mm_idmap_free(core->view_of_empire);
+    mm_free(core->view_of_empire);
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++) {
         sync_ring_drop_vision(&core->ring[i]);
         mm_vec_free(&core->ring[i].departed);
@@ -180,8 +177,23 @@ void sync_core_push_vision(struct sync_core *core, uint64_t epoch,
 
 struct sync_view *sync_core_view(struct sync_core *core, uint32_t empire)
 {
-    uint64_t index = 0;
-    return mm_idmap_get(core->view_of_empire, empire, &index) ? core->views.items[index] : NULL;
+    return empire < core->empire_count ? core->view_of_empire[empire] : NULL;
+}
+
+static bool know_empire(struct sync_core *core, uint32_t empire)
+{
+    if (empire < core->empire_count)
+        return true;
+    if (empire >= SYNC_EMPIRES_MAX)
+        return false;
+    uint32_t count = 2 * empire + 64;
+    struct sync_view **grown = mm_realloc(core->view_of_empire, count * sizeof *grown);
+    if (!grown)
+        return false;
+    memset(grown + core->empire_count, 0, (count - core->empire_count) * sizeof *grown);
+    core->view_of_empire = grown;
+    core->empire_count = count;
+    return true;
 }
 
 struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire)
@@ -198,11 +210,12 @@ struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire)
     if (!view)
         return NULL;
     // Room for all, so that touching a view cannot fail.
-    if (!mm_vec_reserve(&core->touched, core->views.count) ||
-        mm_idmap_set(core->view_of_empire, empire, index) != MM_OK) {
+    if (!mm_vec_reserve(&core->touched, core->views.count) || !know_empire(core, empire)) {
         sync_view_free(view);
         return NULL;
     }
+    core->view_of_empire[empire] = view;
+    core->view_count++;
     core->views.items[index] = view;
     return view;
 }
@@ -216,7 +229,8 @@ void sync_core_view_close(struct sync_core *core, struct sync_view *view)
             break;
         }
     }
-    (void)mm_idmap_remove(core->view_of_empire, view->empire, NULL);
+    core->view_of_empire[view->empire] = NULL;
+    core->view_count--;
     core->views.items[view->index] = NULL;
     sync_view_free(view);
 }

@@ -62,8 +62,10 @@ struct sync_core {
 
     struct {
         MM_VEC(struct sync_view *);
-    } views;                          // by index; NULL where free
-    struct mm_idmap *view_of_empire;  // empire -> index
+    } views;                           // by index; NULL where free
+    struct sync_view **view_of_empire; // by empire; NULL: it has none
+    uint32_t empire_count;             // of that array
+    uint32_t view_count;
     uint32_t live_count, fresh_count; // views in these states
 
     struct {

@@ -48,9 +48,21 @@ bool sync_hexes_tile(const struct sync_hexes *hexes, int32_t q, int32_t r)
     return find(hexes, q, r) != NULL;
 }
 
+// Tiles stay where they are, so the last one may be remembered.
+static struct sync_tile *find_again(struct sync_hexes *hexes, int32_t q, int32_t r)
+{
+    struct sync_tile *tile = hexes->last;
+    if (tile && tile->q == tile_start(q) && tile->r == tile_start(r))
+        return tile;
+    tile = find(hexes, q, r);
+    if (tile)
+        hexes->last = tile;
+    return tile;
+}
+
 static struct sync_tile *find_or_add(struct sync_hexes *hexes, int32_t q, int32_t r)
 {
-    struct sync_tile *tile = find(hexes, q, r);
+    struct sync_tile *tile = find_again(hexes, q, r);
     if (tile)
         return tile;
     if (!mm_vec_reserve(&hexes->tiles, hexes->tiles.count + 1))
@@ -93,7 +105,7 @@ enum sync_hex_change sync_hexes_set(struct sync_hexes *hexes, int32_t q, int32_t
         state > MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE)
         return SYNC_HEX_FAILED;
     bool shroud = state == MMORTS__FRAME__VISIBILITY__VISIBILITY_SHROUD;
-    struct sync_tile *tile = shroud ? find(hexes, q, r) : find_or_add(hexes, q, r);
+    struct sync_tile *tile = shroud ? find_again(hexes, q, r) : find_or_add(hexes, q, r);
     if (!tile)
         return shroud ? SYNC_HEX_SAME : SYNC_HEX_FAILED;
     unsigned cell = cell_of(q, r);

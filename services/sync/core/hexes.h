@@ -28,7 +28,8 @@ struct sync_hexes {
     struct mm_idmap *index; // tile coordinates -> position in tiles
     struct {
         MM_VEC(struct sync_tile *);
-    } tiles; // in the order in which they were met; never shrinks
+    } tiles;                // in the order in which they were met; never shrinks
+    struct sync_tile *last; // looked up last: what is told of hexes comes in clusters
     uint32_t explored;
     uint32_t visible;
 };

@@ -71,10 +71,48 @@ static void share_events(struct sync_core *core, bool departed)
     }
 }
 
+// Views and sightings of thousands of clients are in no cache; what is needed soon is asked for
+// while something else is done.
+enum { SOON = 3 };
+
+static void ask_for_view(const struct sync_view *view)
+{
+    if (!view)
+        return;
+    __builtin_prefetch(view);
+    for (size_t at = 0; at < sizeof view->delta; at += 64)
+        __builtin_prefetch((const char *)&view->delta + at, 1);
+}
+
+static void ask_for_sightings(const struct sync_core *core, size_t i)
+{
+    const struct sync_mirror *mirror = &core->mirror;
+    if (i >= mirror->changed.count)
+        return;
+    uint32_t slot = mirror->changed.items[i];
+    if (slot < core->sighting_head_count && core->sighting_head[slot] != SYNC_NONE)
+        __builtin_prefetch(&core->sightings.items[core->sighting_head[slot]]);
+    __builtin_prefetch(&mirror->entities[slot]);
+}
+
+static void ask_for_viewer(const struct sync_core *core, size_t i)
+{
+    const struct sync_mirror *mirror = &core->mirror;
+    uint32_t slot = i < mirror->changed.count ? mirror->changed.items[i] : UINT32_MAX;
+    if (slot >= core->sighting_head_count || core->sighting_head[slot] == SYNC_NONE)
+        return;
+    const struct sync_view *view =
+        core->views.items[core->sightings.items[core->sighting_head[slot]].view];
+    __builtin_prefetch(&view->empire);
+    __builtin_prefetch(&view->delta.changed, 1);
+}
+
 static void apply_vision(struct sync_core *core, const struct sync_tick_entry *entry)
 {
     const Mmorts__Frame__VisionFrame *frame = entry->vision;
     for (size_t e = 0; e < frame->n_empire; e++) {
+        if (e + SOON < frame->n_empire)
+            ask_for_view(sync_core_view(core, frame->empire[e + SOON]));
         struct sync_view *view = sync_core_view(core, frame->empire[e]);
         if (view && view->state == SYNC_VIEW_LIVE)
             sync_sight_apply_live(core, view, entry, e);
@@ -87,6 +125,8 @@ static void share_changes(struct sync_core *core)
     const struct sync_mirror *mirror = &core->mirror;
     for (size_t i = 0; i < mirror->changed.count; i++) {
         uint32_t slot = mirror->changed.items[i];
+        ask_for_sightings(core, i + 4 * SOON);
+        ask_for_viewer(core, i + 2 * SOON);
         if (slot >= core->sighting_head_count)
             continue;
         const struct sync_entity *entity = &mirror->entities[slot];
@@ -215,8 +255,11 @@ static void step_fresh(struct sync_core *core)
 
 enum sync_step sync_core_step(struct sync_core *core)
 {
-    for (size_t i = 0; i < core->touched.count; i++)
+    for (size_t i = 0; i < core->touched.count; i++) {
+        if (i + SOON < core->touched.count)
+            ask_for_view(core->touched.items[i + SOON]);
         sync_view_clear_delta(core->touched.items[i]);
+    }
     mm_vec_clear(&core->touched);
     core->step++;
     if (!core->mirror.loaded)
