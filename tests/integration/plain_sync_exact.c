@@ -1,7 +1,7 @@
 // Every client sees exactly what its empire sees, at every tick: the whole game with the scenario
-// `patrol-v1`, real clients of whom 5% read too slowly, services that are killed and clients that
-// come back; afterwards every picture is held against an independent count (load_truth.h). The
-// argument is the number of players; 120 without one.
+// `patrol-v1`, real clients in both encodings, compressed and not, of whom 5% read too slowly,
+// services that are killed and clients that come back; afterwards every picture is held against an
+// independent count (load_truth.h). The argument is the number of players; 120 without one.
 
 #include "libcommon/base/check.h"
 #include "tests/support/bench.h"
@@ -61,7 +61,7 @@ static void open_scene(struct scene *scene)
         .port = load_game_port(scene->game),
         .count = scene->players,
         .narrow_every = SLOW_EVERY,
-        .json_every = 2,
+        .mixed = true,
         .come_back = true,
         .token = load_game_token,
         .arg = scene->game,
@@ -138,6 +138,7 @@ static void judge(struct scene *scene)
     if (verdict.wrong)
         printf("%s\n", verdict.first);
     EXPECT(verdict.wrong == 0);
+    EXPECT(load_clients_figures(scene->clients)->compressed > scene->players);
     // Most of the time was played, and almost all that was told could be checked.
     EXPECT(verdict.checked > (uint64_t)scene->players * 150);
     EXPECT(verdict.unknown * 20 < verdict.checked);

@@ -18,6 +18,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum {
     READ_BYTES = 4 << 20, // no message is longer
@@ -34,7 +35,7 @@ enum {
 
 #define TICK_NS UINT64_C(50000000)
 
-enum { OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
+enum { OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10, RSV1 = 0x40 };
 
 struct client {
     int fd;
@@ -42,6 +43,7 @@ struct client {
     bool wanted;         // is to be open
     bool stalled;        // is not read
     bool json;           // asked for, or being spoken
+    bool deflate;        // asks for compression, or has got it
     uint32_t slow_bytes; // read in each SLOW_PERIOD_MS; 0: everything
     uint8_t *part;       // the beginning of a frame
     size_t part_len, part_capacity;
@@ -59,7 +61,8 @@ struct load_clients {
     uint32_t playing, entering, wanted_from;
     uint32_t slow_count;
     uint64_t slow_ns; // when slow clients read next
-    uint8_t *buf;
+    uint8_t *buf, *inflated;
+    z_stream inflater;
     struct load_figures figures;
 };
 
@@ -72,11 +75,14 @@ struct load_clients *load_clients_new(const struct load_options *options)
         clients->options.entering_max = ENTERING_DEFAULT;
     clients->all = calloc(options->count, sizeof *clients->all);
     clients->buf = malloc(READ_BYTES);
+    clients->inflated = malloc(READ_BYTES);
+    MM_CHECK(inflateInit2(&clients->inflater, -15) == Z_OK);
     clients->epoll = epoll_create1(EPOLL_CLOEXEC);
-    MM_CHECK(clients->all && clients->buf && clients->epoll >= 0);
+    MM_CHECK(clients->all && clients->buf && clients->inflated && clients->epoll >= 0);
     for (uint32_t i = 0; i < options->count; i++) {
         clients->all[i].fd = -1;
-        clients->all[i].json = options->json_every && i % options->json_every == 0;
+        clients->all[i].json = options->mixed && i % 2 == 0;
+        clients->all[i].deflate = options->mixed && i % 4 >= 2;
         load_view_init(&clients->all[i].view);
     }
     return clients;
@@ -148,13 +154,16 @@ static void shake(struct load_clients *clients, struct client *client)
                        (unsigned long long)client->view.tick);
     const char *token =
         clients->options.token(clients->options.arg, (uint32_t)(client - clients->all));
-    int len =
-        snprintf(request, sizeof request,
-                 "GET /ws%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
-                 "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
-                 "Sec-WebSocket-Version: 13\r\n"
-                 "Sec-WebSocket-Protocol: %saccess_token, %s\r\n\r\n",
-                 resume, clients->options.port, key, client->json ? "" : "mmorts.bin.v1, ", token);
+    int len = snprintf(request, sizeof request,
+                       "GET /ws%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
+                       "Sec-WebSocket-Version: 13\r\n"
+                       "%sSec-WebSocket-Protocol: %saccess_token, %s\r\n\r\n",
+                       resume, clients->options.port, key,
+                       client->deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
+                                         "server_no_context_takeover\r\n"
+                                       : "",
+                       client->json ? "" : "mmorts.bin.v1, ", token);
     MM_CHECK(len > 0 && (size_t)len < sizeof request);
     client->state = LOAD_SHAKING;
     watch(clients, client, EPOLL_CTL_MOD, EPOLLIN);
@@ -234,6 +243,8 @@ void load_clients_free(struct load_clients *clients)
     }
     close(clients->epoll);
     free(clients->all);
+    (void)inflateEnd(&clients->inflater);
+    free(clients->inflated);
     free(clients->buf);
     free(clients);
 }
@@ -328,9 +339,36 @@ static void on_message(struct load_clients *clients, struct client *client, bool
         on_answer(clients, client, &message);
 }
 
+// RFC 7692: each message by itself, without the four bytes that end it.
+static void on_compressed(struct load_clients *clients, struct client *client, bool text,
+                          const uint8_t *data, size_t len)
+{
+    static const uint8_t tail[] = {0, 0, 0xff, 0xff};
+    z_stream *z = &clients->inflater;
+    MM_CHECK(inflateReset(z) == Z_OK);
+    z->next_out = clients->inflated;
+    z->avail_out = READ_BYTES;
+    z->next_in = (Bytef *)(uintptr_t)data;
+    z->avail_in = (uInt)len;
+    int end = inflate(z, Z_SYNC_FLUSH);
+    z->next_in = (Bytef *)(uintptr_t)tail;
+    z->avail_in = sizeof tail;
+    if (end == Z_OK || end == Z_BUF_ERROR)
+        end = inflate(z, Z_SYNC_FLUSH);
+    if ((end != Z_OK && end != Z_BUF_ERROR) || z->avail_in > 0 || z->avail_out == 0)
+        lose(clients, client, "what it was sent cannot be inflated: %d", end);
+    else
+        on_message(clients, client, text, clients->inflated, READ_BYTES - z->avail_out);
+}
+
 static void on_frame(struct load_clients *clients, struct client *client, uint8_t head,
                      const uint8_t *data, size_t len)
 {
+    if (client->deflate && (head & RSV1) && (head & 15) <= OP_BINARY) {
+        clients->figures.compressed++;
+        on_compressed(clients, client, (head & 15) == OP_TEXT, data, len);
+        return;
+    }
     switch (head) {
     case 0x80 | OP_TEXT:
         on_message(clients, client, true, data, len);
@@ -394,6 +432,8 @@ static size_t take_answer(struct load_clients *clients, struct client *client, c
     if (answer < 12 || memcmp(data, "HTTP/1.1 101", 12) != 0 ||
         !memmem(data, answer, client->accept, strlen(client->accept)))
         lose(clients, client, "handshake refused: %.*s", 40, data);
+    else if (client->deflate && !memmem(data, answer, "server_no_context_takeover", 26))
+        lose(clients, client, "compression refused");
     else
         client->state = LOAD_ENTERING;
     return answer;

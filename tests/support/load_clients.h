@@ -27,8 +27,9 @@ struct load_options {
     // Token of client `index`; valid until the next call.
     const char *(*token)(void *arg, uint32_t index);
     void *arg;
-    // Every so-many-th client speaks JSON, the others the binary encoding; 0: none, 1: all.
-    uint32_t json_every;
+    // Clients take turns to speak JSON and the binary encoding, compressed and not; else all speak
+    // the binary encoding, not compressed.
+    bool mixed;
     bool come_back; // who is sent away or cut off connects again, with the last tick
 };
 
@@ -40,6 +41,7 @@ struct load_figures {
     struct mm_histogram enter_us;    // from connect() to the first full state
     uint64_t bytes, messages, updates, entities;
     uint64_t json_bytes; // of those `bytes`, to clients that speak JSON
+    uint64_t compressed; // messages
     uint64_t ticks;      // that the intervals cover
     uint64_t commands, refused, lost, entered;
     char refusal[32]; // the last refusal's code

@@ -73,8 +73,10 @@ static void make_settings(const struct load_game *game, const char *directory)
     char from[PATH_MAX], to[PATH_MAX], seed[24];
     (void)snprintf(seed, sizeof seed, "%" PRIu64, game->seed);
     const char *const world[][2] = {{"seed: ", seed}, {NULL, NULL}};
-    const char *const sync[][2] = {
-        {"clients_max: ", "20000"}, {"clients_per_address: ", "20000"}, {NULL, NULL}};
+    const char *const sync[][2] = {{"clients_max: ", "20000"},
+                                   {"clients_per_address: ", "20000"},
+                                   {"compression: ", "all"},
+                                   {NULL, NULL}};
     MM_CHECK(mkdir(directory, 0755) == 0);
     for (int i = 0; services[i]; i++) {
         (void)snprintf(to, sizeof to, "%s/%s", directory, services[i]);
