@@ -10,8 +10,8 @@ void *mm_malloc(size_t bytes);
 void *mm_calloc(size_t count, size_t bytes_each);
 void *mm_realloc(void *memory, size_t bytes);
 char *mm_strdup(const char *text);
-// Zeroed, at a multiple of `alignment` (a power of two, at least sizeof(void *)). For large blocks the
-// system is asked for huge pages.
+// Zeroed, at a multiple of `alignment` (a power of two, at least sizeof(void *)). For large blocks
+// the system is asked for huge pages.
 void *mm_calloc_aligned(size_t alignment, size_t bytes);
 void mm_free(void *memory);
 

@@ -208,6 +208,7 @@ static enum MHD_Result refuse_long_body(struct mm_http_request *request)
 {
     static const char body[] =
         "{\"code\":\"RESOURCE_EXHAUSTED\",\"message\":\"the request body is too long\"}\n";
+    request->state = MM_HTTP_HANDLING;
     mm_http_add_header(request, "Connection", "close");
     mm_http_reply(request, 413, "application/json", body, sizeof body - 1);
     return queue_answer(request);
@@ -231,10 +232,26 @@ static enum MHD_Result begin(struct mm_http_server *server, struct MHD_Connectio
     uint64_t bytes = 0;
     if (length && (mm_str_parse_u64(length, strlen(length), 0, UINT64_MAX, &bytes) != MM_OK ||
                    bytes > server->body_bytes_max)) {
-        request->state = MM_HTTP_HANDLING;
-        return refuse_long_body(request);
+        request->state = MM_HTTP_DROPPING;
+        // Who waits for our consent (curl does, with long bodies) has sent nothing yet.
+        if (bytes / MM_HTTP_DISCARD_TIMES > server->body_bytes_max || bytes == 0 ||
+            mm_http_request_header(request, "Expect"))
+            return refuse_long_body(request);
     }
     return MHD_YES;
+}
+
+// More of the body. It is kept, or, beyond the limit, dropped up to a further limit.
+static enum MHD_Result take_body(struct mm_http_request *request, const char *part, size_t bytes)
+{
+    size_t most = request->server->body_bytes_max;
+    if (request->state == MM_HTTP_READING && bytes <= most - request->body.len) {
+        mm_buf_append(&request->body, part, bytes);
+        return request->body.err == MM_OK ? MHD_YES : MHD_NO;
+    }
+    request->state = MM_HTTP_DROPPING;
+    request->body_dropped += bytes;
+    return request->body_dropped / MM_HTTP_DISCARD_TIMES > most ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
@@ -246,12 +263,14 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         return begin(arg, connection, path, method, version, request_slot);
     switch (request->state) {
     case MM_HTTP_READING:
+    case MM_HTTP_DROPPING:
         if (*upload_bytes > 0) {
-            mm_buf_append(&request->body, upload, *upload_bytes);
+            enum MHD_Result result = take_body(request, upload, *upload_bytes);
             *upload_bytes = 0;
-            // Without a length in its headers the body can only be cut off, not answered.
-            return request->body.err == MM_OK ? MHD_YES : MHD_NO;
+            return result;
         }
+        if (request->state == MM_HTTP_DROPPING)
+            return refuse_long_body(request);
         mm_http_conn_waits(arg, connection, false);
         dispatch(request);
         if (request->state == MM_HTTP_ANSWERED)

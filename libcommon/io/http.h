@@ -18,6 +18,7 @@ struct mm_http_upgrade;
 #define MM_HTTP_ROUTES_MAX               64
 #define MM_HTTP_CONNECTIONS_DEFAULT      256
 #define MM_HTTP_BODY_BYTES_DEFAULT       ((size_t)1 << 20)
+#define MM_HTTP_DISCARD_TIMES            8
 #define MM_HTTP_IDLE_S_DEFAULT           30
 #define MM_HTTP_CONNECTION_BYTES_DEFAULT 16384 // request line and headers must fit: else 431 or 413
 #define MM_HTTP_HEADERS_MAX              16    // added to one response
@@ -33,8 +34,11 @@ enum mm_http_method { // bits, so that a route can take several
 struct mm_http_options {
     const char *listen; // "127.0.0.1:7112", "[::1]:7112", ":8080" = all addresses; port 0 = any
     uint32_t connections_max; // more are refused. 0 = default
-    size_t body_bytes_max;    // a longer request body is answered 413. 0 = default
-    uint32_t idle_s;          // a connection silent that long is closed. 0 = default
+    // A longer request body is answered 413: up to MM_HTTP_DISCARD_TIMES as long, after it has been
+    // read and dropped (an answer amid the body is lost on clients that are still sending); longer
+    // ones at once, or, without a length in their headers, cut off. 0 = default
+    size_t body_bytes_max;
+    uint32_t idle_s; // a connection silent that long is closed. 0 = default
     // A request must be there whole so long after the connection was made or the last answer was
     // given, however busily its bytes trickle in; else the connection is cut. 0 = no such limit
     uint32_t request_s;

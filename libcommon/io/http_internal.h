@@ -47,6 +47,7 @@ struct mm_http_server {
 
 enum mm_http_state {
     MM_HTTP_READING,  // headers are there, the body is coming
+    MM_HTTP_DROPPING, // ... and is too long: it will be answered 413
     MM_HTTP_HANDLING, // the handler runs
     MM_HTTP_WAITING,  // the handler has returned without an answer; the connection is suspended
     MM_HTTP_ANSWERED, // `response` is there, not yet given to libmicrohttpd
@@ -64,9 +65,10 @@ struct mm_http_request {
     struct mm_http_request *next, **link;
     enum mm_http_state state;
     enum mm_http_method method;
-    bool is_http11, is_body_too_long;
+    bool is_http11;
     char *path;
     struct mm_buf body;
+    size_t body_dropped; // bytes, of state DROPPING
     char peer[64];
     struct mm_http_header headers[MM_HTTP_HEADERS_MAX];
     size_t header_count;

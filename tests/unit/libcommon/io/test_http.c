@@ -160,21 +160,49 @@ Test(http, bodies_are_handed_over_whole_and_bounded)
         ask("POST /echo/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345", "12345");
     CONTAINS(text, "12345");
     CONTAINS(text, "X-Path: /echo/a/b");
-    CONTAINS(ask("POST /echo/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", "}"), "413");
+    CONTAINS(ask("POST /echo/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8008\r\n\r\n", "}"), "413");
+    CONTAINS(ask("POST /echo/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n"
+                 "Expect: 100-continue\r\n\r\n",
+                 "}"),
+             "413");
     CONTAINS(ask("POST /echo/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
                  "HTTP/1.1 4"),
              "HTTP/1.1 4");
 }
 
-Test(http, a_chunked_body_over_the_limit_is_cut_off)
+// Sends a body so long, with its length told before or in one chunk.
+static const char *ask_with_body(int bytes, bool is_chunked)
 {
-    char request[4000];
-    int len = snprintf(request, sizeof request,
-                       "POST /echo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                       "7d0\r\n%02000d\r\n0\r\n\r\n",
-                       0);
-    cr_assert(len > 0);
-    cr_assert(strstr(ask(request, "200"), "200") == NULL);
+    char request[12000];
+    int len = is_chunked ? snprintf(request, sizeof request,
+                                    "POST /echo/ HTTP/1.1\r\nHost: x\r\n"
+                                    "Transfer-Encoding: chunked\r\n\r\n%x\r\n%0*d\r\n0\r\n\r\n",
+                                    (unsigned)bytes, bytes, 0)
+                         : snprintf(request, sizeof request,
+                                    "POST /echo/ HTTP/1.1\r\nHost: x\r\n"
+                                    "Content-Length: %d\r\n\r\n%0*d",
+                                    bytes, bytes, 0);
+    cr_assert(len > 0 && (size_t)len < sizeof request);
+    return ask(request, "}");
+}
+
+// The answer is lost on a client that is cut off while it sends: it is heard out.
+Test(http, a_body_over_the_limit_is_read_to_its_end_and_refused)
+{
+    for (int is_chunked = 0; is_chunked <= 1; is_chunked++) {
+        const int lengths[] = {1001, 2000, 7990};
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            const char *text = ask_with_body(lengths[i], is_chunked != 0);
+            CONTAINS(text, "413");
+            CONTAINS(text, "the request body is too long");
+            CONTAINS(text, "Connection: close");
+        }
+    }
+}
+
+Test(http, a_chunked_body_far_over_the_limit_is_cut_off)
+{
+    cr_assert(strstr(ask_with_body(10000, true), "HTTP/1.1") == NULL);
     CONTAINS(ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "hello nobody"), "hello nobody");
 }
 
