@@ -87,11 +87,24 @@ static size_t hop_row_bytes(const struct hex_overlay_shape *shape)
     return (shape->tiling.cells + 1) / 2;
 }
 
-size_t hex_overlay_bytes(const struct hex_overlay_shape *shape)
+static size_t rows_bytes(const struct hex_overlay_shape *shape)
 {
-    size_t rows = (size_t)shape->node_count * shape->lanes * sizeof(int16_t);
-    size_t bytes = sizeof(struct hex_overlay) + rows + shape->node_count * hop_row_bytes(shape);
+    return (size_t)shape->node_count * shape->lanes * sizeof(int16_t);
+}
+
+size_t hex_overlay_body_bytes(const struct hex_overlay_shape *shape)
+{
+    size_t bytes = rows_bytes(shape) + shape->tiling.cells * sizeof(uint16_t) +
+                   shape->node_count * hop_row_bytes(shape);
     return (bytes + 63) / 64 * 64;
+}
+
+void hex_overlay_place(const struct hex_overlay_shape *shape, struct hex_overlay *overlay,
+                       void *body)
+{
+    overlay->rows = body;
+    overlay->cell_cost = (uint16_t *)(void *)((uint8_t *)body + rows_bytes(shape));
+    overlay->hops = (uint8_t *)(overlay->cell_cost + shape->tiling.cells);
 }
 
 // Of every cell and one more, which stands for whatever lies outside: two rows of lanes.
@@ -198,7 +211,6 @@ void hex_overlay_set_costs(const struct hex_overlay_shape *shape, const uint16_t
     overlay->far = 0;
     for (uint32_t i = 0; i < HEX_OVERLAY_ROW; i++)
         overlay->enter[i] = HEX_OVERLAY_FAR;
-    memset(overlay->cell_cost, 0, sizeof overlay->cell_cost);
     memcpy(overlay->cell_cost, cell_cost, shape->tiling.cells * sizeof *cell_cost);
     for (uint32_t node = 0; node < shape->node_count; node++) {
         uint16_t cost = cell_cost[shape->node_cell[node]];
@@ -237,7 +249,7 @@ void hex_overlay_build(const struct hex_overlay_shape *shape, void *scratch,
             if (distances[i] != HEX_OVERLAY_FAR && distances[i] > overlay->far)
                 overlay->far = distances[i];
     }
-    pack_hops(&b, (uint8_t *)(overlay->rows + shape->node_count * lanes));
+    pack_hops(&b, overlay->hops);
 }
 
 int32_t hex_overlay_distance(const struct hex_overlay_shape *shape,

@@ -16,7 +16,7 @@
 #define HEX_OVERLAY_RADIUS_MAX 10 // 6R nodes are the bits of one word
 #define HEX_OVERLAY_NODES_MAX  (6 * HEX_OVERLAY_RADIUS_MAX)
 #define HEX_OVERLAY_CELLS_MAX  (3 * HEX_OVERLAY_RADIUS_MAX * (HEX_OVERLAY_RADIUS_MAX + 1) + 1)
-#define HEX_OVERLAY_ROW        64 // nodes of a row, padded
+#define HEX_OVERLAY_ROW        72 // nodes of a row, and room for eight lanes from any of them on
 #define HEX_OVERLAY_NONE       UINT16_MAX
 #define HEX_OVERLAY_NO_HOP     15u
 
@@ -46,15 +46,16 @@ struct hex_overlay_shape {
     int16_t *straight;                        // [cell][lane]: first step of the straight line
 };
 
-// One chunk's, as built from its costs. Plain memory without pointers, hex_overlay_bytes() large:
-// the rows of distances and the hops lie behind it.
+// One chunk's, as built from its costs. What a search looks at of every chunk it comes near to is
+// here; the rest lies in a body of hex_overlay_body_bytes(), which is the caller's.
 struct hex_overlay {
     uint64_t open;                  // bit per node: passable; all edge signatures in one
     int32_t far;                    // the greatest distance between two nodes
-    int16_t enter[HEX_OVERLAY_ROW]; // cost of stepping onto a border cell; HEX_OVERLAY_FAR
-                                    // if it is impassable, and beyond the last
-    uint16_t cell_cost[HEX_OVERLAY_CELLS_MAX]; // of every cell
-    _Alignas(16) int16_t rows[];               // [node][lane], then hops
+    int16_t enter[HEX_OVERLAY_ROW]; // cost of stepping onto a border cell; HEX_OVERLAY_FAR if it
+                                    // is impassable, and beyond the last
+    int16_t *rows;                  // [node][lane]
+    uint16_t *cell_cost;            // of every cell
+    uint8_t *hops;
 };
 
 // MM_INVALID_ARGUMENT if the radius is above HEX_OVERLAY_RADIUS_MAX, MM_RESOURCE_EXHAUSTED.
@@ -63,7 +64,11 @@ enum mm_err MM_MUST_USE hex_overlay_shape_init(struct hex_overlay_shape *shape,
 void hex_overlay_shape_free(struct hex_overlay_shape *shape);
 
 // 14 KiB for the default radius.
-size_t hex_overlay_bytes(const struct hex_overlay_shape *shape);
+size_t hex_overlay_body_bytes(const struct hex_overlay_shape *shape);
+// Takes a body, aligned to 16, for an overlay; that must be done before anything else.
+void hex_overlay_place(const struct hex_overlay_shape *shape, struct hex_overlay *overlay,
+                       void *body);
+
 // Memory for building, to be aligned to 16; reused from chunk to chunk. 62 KiB.
 size_t hex_overlay_scratch_bytes(const struct hex_overlay_shape *shape);
 
@@ -89,8 +94,7 @@ static inline unsigned hex_overlay_hop(const struct hex_overlay_shape *shape,
                                        const struct hex_overlay *overlay, uint32_t node,
                                        uint32_t cell)
 {
-    const uint8_t *hops = (const uint8_t *)(overlay->rows + shape->node_count * shape->lanes);
-    uint8_t pair = hops[node * ((shape->tiling.cells + 1) / 2) + cell / 2];
+    uint8_t pair = overlay->hops[node * ((shape->tiling.cells + 1) / 2) + cell / 2];
     return (pair >> (cell % 2 * 4)) & 15u;
 }
 

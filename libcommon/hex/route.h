@@ -33,11 +33,16 @@ struct hex_route_end {
     uint32_t cell;  // in the chunk
 };
 
+// What a search learned of the ways to its goal, for others to goals near it: a group's, say. They
+// find ways as good, with a fraction of the work.
+struct hex_route_field;
+
 struct hex_route_request {
-    struct hex_route_end from; // may be impassable
-    struct hex_route_end to;   // in another chunk: what is nearer is hex_path_find's
-    uint32_t slack_permille;   // the way may cost so much more than a cheapest one
-    uint32_t work_max;         // the search gives up then; see result.work
+    struct hex_route_end from;           // may be impassable
+    struct hex_route_end to;             // in another chunk: what is nearer is hex_path_find's
+    uint32_t slack_permille;             // the way may cost so much more than a cheapest one
+    uint32_t work_max;                   // the search gives up then; see result.work
+    const struct hex_route_field *field; // or NULL; of the same map, and nothing changed since
 };
 
 struct hex_route_result {
@@ -70,5 +75,21 @@ size_t hex_route_memory_bytes(const struct hex_route *route);
 enum mm_err MM_MUST_USE hex_route_find(struct hex_route *route, const struct hex_route_map *map,
                                        const struct hex_route_request *request, uint8_t *steps,
                                        size_t steps_max, struct hex_route_result *result);
+
+// --- groups --------------------------------------------------------------------------------------
+
+struct hex_route_field *hex_route_field_new(void);
+void hex_route_field_free(struct hex_route_field *field);
+
+// Learns the ways to request->to from all about request->from, and what lies between: the work of
+// one search and a little. Good for requests whose ends are near those, and of no use, but no harm
+// either, to others: what is found with a field is within the slack, but need not be the same way
+// as without. Where units of a group start in different chunks or end in different hexes does not
+// matter. MM_NOT_FOUND, MM_RESOURCE_EXHAUSTED and MM_INVALID_ARGUMENT as hex_route_find; then the
+// field is empty and of no use.
+enum mm_err MM_MUST_USE hex_route_field_build(struct hex_route *route,
+                                              const struct hex_route_map *map,
+                                              const struct hex_route_request *request,
+                                              struct hex_route_field *field, uint32_t *work_out);
 
 #endif

@@ -4,30 +4,27 @@
 #include "libcommon/hex/route_internal.h"
 #include <string.h>
 
-static struct hex_overlay *overlay_at(const struct hex_route *route, uint32_t slot)
-{
-    uint8_t *block = route->blocks[slot / ROUTE_BLOCK];
-    return (struct hex_overlay *)(void *)(block + slot % ROUTE_BLOCK * route->overlay_bytes);
-}
-
 struct hex_route *hex_route_new(const struct hex_tiling *tiling, uint32_t overlays_max)
 {
     struct hex_route *route = mm_calloc(1, sizeof *route);
     if (!route)
         return NULL;
     route->overlays_max = overlays_max;
+    for (uint32_t i = 0; i < HEX_OVERLAY_ROW; i++)
+        route->unreached[i] = ROUTE_UNKNOWN;
     mm_vec_init(&route->trail, (size_t)overlays_max * HEX_OVERLAY_NODES_MAX);
     bool sound = hex_overlay_shape_init(&route->shape, tiling) == MM_OK;
     if (sound) {
-        route->overlay_bytes = hex_overlay_bytes(&route->shape);
+        route->body_bytes = hex_overlay_body_bytes(&route->shape);
         route->scratch = mm_calloc_aligned(16, hex_overlay_scratch_bytes(&route->shape));
         route->slots = mm_calloc(overlays_max, sizeof *route->slots);
+        route->overlays = mm_calloc(overlays_max, sizeof *route->overlays);
         route->blocks = mm_calloc(overlays_max / ROUTE_BLOCK + 1, sizeof *route->blocks);
         route->visits = mm_calloc(overlays_max, sizeof *route->visits);
         route->heap = mm_calloc(overlays_max, sizeof *route->heap);
     }
-    if (!sound || !route->scratch || !route->slots || !route->blocks || !route->visits ||
-        !route->heap) {
+    if (!sound || !route->scratch || !route->slots || !route->overlays || !route->blocks ||
+        !route->visits || !route->heap) {
         hex_route_free(route);
         return NULL;
     }
@@ -45,6 +42,7 @@ void hex_route_free(struct hex_route *route)
     mm_free(route->heap);
     mm_free(route->visits);
     mm_free(route->blocks);
+    mm_free(route->overlays);
     mm_free(route->slots);
     mm_free(route->scratch);
     mm_free(route->chunks);
@@ -60,11 +58,12 @@ void hex_route_clear(struct hex_route *route)
 
 size_t hex_route_memory_bytes(const struct hex_route *route)
 {
-    size_t each = sizeof *route->slots + sizeof *route->visits + sizeof *route->heap;
+    size_t each = sizeof *route->slots + sizeof *route->overlays + sizeof *route->visits +
+                  sizeof *route->heap;
     return sizeof *route + hex_overlay_scratch_bytes(&route->shape) +
            (size_t)route->shape.tiling.cells * route->shape.lanes * sizeof(int16_t) +
            route->overlays_max * each +
-           (size_t)route->block_count * ROUTE_BLOCK * route->overlay_bytes +
+           (size_t)route->block_count * ROUTE_BLOCK * route->body_bytes +
            route->chunk_capacity * sizeof *route->chunks;
 }
 
@@ -88,12 +87,16 @@ static bool slot_take(struct hex_route *route, uint32_t *slot_out)
 {
     if (route->slot_count < route->overlays_max) {
         if (route->slot_count == route->block_count * ROUTE_BLOCK) {
-            uint8_t *block = mm_calloc_aligned(64, ROUTE_BLOCK * route->overlay_bytes);
+            uint8_t *block = mm_calloc_aligned(64, ROUTE_BLOCK * route->body_bytes);
             if (!block)
                 return false;
             route->blocks[route->block_count++] = block;
         }
-        *slot_out = route->slot_count++;
+        uint32_t slot = route->slot_count++;
+        uint8_t *block = route->blocks[slot / ROUTE_BLOCK];
+        hex_overlay_place(&route->shape, &route->overlays[slot],
+                          block + slot % ROUTE_BLOCK * route->body_bytes);
+        *slot_out = slot;
         return true;
     }
     uint32_t oldest = ROUTE_NO_VISIT;
@@ -124,7 +127,7 @@ struct hex_overlay *route_overlay(struct hex_route *route, uint32_t chunk, uint3
     }
     *slot_out = known->slot - 1;
     struct route_slot *slot = &route->slots[*slot_out];
-    struct hex_overlay *overlay = overlay_at(route, *slot_out);
+    struct hex_overlay *overlay = &route->overlays[*slot_out];
     slot->search = route->search;
     if (slot->version == map->versions[chunk])
         return overlay;
@@ -144,6 +147,6 @@ void route_build(struct hex_route *route, uint32_t slot)
 {
     if (route->slots[slot].built)
         return;
-    hex_overlay_build(&route->shape, route->scratch, overlay_at(route, slot));
+    hex_overlay_build(&route->shape, route->scratch, &route->overlays[slot]);
     route->slots[slot].built = true;
 }

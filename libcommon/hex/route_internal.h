@@ -25,6 +25,7 @@ struct route_visit {
     uint64_t taken;                               // nodes whose row was used
     uint64_t pending; // nodes reached from outside whose row was not used yet
     const struct hex_overlay *overlay;
+    const int32_t *told;     // labels of the field in use, NULL: it does not know the chunk
     struct hex_axial center; // relative to the goal
     uint32_t chunk;
     uint32_t slot;
@@ -52,9 +53,10 @@ struct hex_route {
     uint32_t slot_count;
     uint32_t clock_hand;
     uint32_t block_count;
-    struct route_slot *slots; // overlays_max
-    uint8_t **blocks;         // of ROUTE_BLOCK overlays each
-    size_t overlay_bytes;
+    struct route_slot *slots;     // overlays_max
+    struct hex_overlay *overlays; // by slot
+    uint8_t **blocks;             // of ROUTE_BLOCK bodies of overlays each
+    size_t body_bytes;
     void *scratch;
     struct route_chunk *chunks; // by chunk index
     uint32_t chunk_capacity;
@@ -65,6 +67,7 @@ struct hex_route {
     uint32_t visit_count;
     uint32_t *heap;
     uint32_t heap_count;
+    int32_t unreached[HEX_OVERLAY_ROW]; // labels of a chunk that was not reached yet
     uint32_t goal_visit, start_visit;
     uint32_t goal_cell, start_cell;
     struct hex_axial goal, start;
@@ -72,6 +75,9 @@ struct hex_route {
     int32_t to_goal[HEX_OVERLAY_ROW];    // within the goal's
     int32_t best;                        // cost of the best way found
     int32_t limit;                       // estimates from here on are of no use any more
+    int32_t margin;                      // if not 0: ways that cost so much more are of use too
+    const struct hex_route_field *field; // in use, or NULL
+    int32_t field_off;                   // what the way from the goal to its goal costs at most
     uint32_t slack_permille;
     uint32_t cost_min; // in units
     uint32_t work;
@@ -101,9 +107,29 @@ bool route_is_enclosed(struct hex_route *route);
 
 // --- route.c -------------------------------------------------------------------------------------
 
+void route_begin(struct hex_route *route, const struct hex_route_map *map,
+                 const struct hex_route_request *request);
+// Visits both ends. False: no room.
+bool route_begin_ends(struct hex_route *route, const struct hex_route_request *request);
+
+// --- route_search.c ------------------------------------------------------------------------------
+
 // The visit of a chunk, begun if this search has not come there yet. ROUTE_NO_VISIT: no room, and
 // route->out_of_room is set.
 uint32_t route_visit_of(struct hex_route *route, uint32_t chunk);
+// Passes on what is known of the start's chunk.
+void route_pass_start(struct hex_route *route);
+// Until nothing is left to do; true: until work_max or the room was spent.
+bool route_run(struct hex_route *route, uint32_t work_max);
+
+// --- route_field.c -------------------------------------------------------------------------------
+
+const int32_t *route_field_labels(const struct hex_route_field *field, uint32_t chunk);
+// What the field in use tells of the way from a node to the goal, which costs at least that much.
+int32_t route_field_estimate(const struct hex_route *route, const struct route_visit *visit,
+                             uint32_t node, struct hex_axial from_goal);
+// Uses the request's field from here on, if it can be of use to its goal.
+void route_field_take(struct hex_route *route, const struct hex_route_request *request);
 
 // --- route_trace.c -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ enum {
     WORLD_COMMAND_UNITS_MAX = 256,  // units in one command; more: COMMAND_NO_UNITS
     WORLD_ROUTE_STEPS_MAX = 128,    // steps a unit remembers; a longer way is planned in pieces
     WORLD_PATH_WINDOW_BITS = 8,     // 256 x 256 hexes for a search hex by hex
+    WORLD_WAY_GROUPS_MAX = 8,       // groups that share ways in one tick; then the oldest ends
     WORLD_SEARCH_STEPS_MAX = 4096,  // steps of one search; a longer way leads to its first part
     WORLD_RESULTS_KEPT = 64,        // last results per player; older ones: COMMAND_REPEATED
     WORLD_SPAWN_KEY_BYTES_MAX = 64, // longer keys: INVALID_ARGUMENT

@@ -100,6 +100,7 @@ static uint32_t plan(struct world *world, uint32_t slot)
 void world_system_plan(struct world *world)
 {
     uint32_t budget = world->rules.movement.path_nodes_per_tick, spent = 0;
+    world_ways_begin(world);
     while (world->queue_head < world->queue.count && spent < budget) {
         struct world_path_request request = world->queue.items[world->queue_head++];
         const struct world_mover *mover =

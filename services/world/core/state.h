@@ -108,6 +108,15 @@ struct world_stats {
 // Each type with each rank and none; while the rules change, of both rules, and one to change over.
 enum { WORLD_STATS_MAX = 2 * WORLD_TYPES_MAX * (WORLD_RANKS_MAX + 1) + 1 };
 
+// Units that were sent from one place to another in this tick: they share what is learned of the
+// ways there.
+struct world_way_group {
+    struct hex_chunk start, goal;
+    uint32_t members; // so far
+    bool learned;     // the field holds something
+    struct hex_route_field *field;
+};
+
 struct world_path_request {
     uint64_t ticket;
     uint32_t slot;
@@ -184,6 +193,8 @@ struct world {
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
     struct hex_route *routes; // NULL: the chunks are too large for overlays
+    struct world_way_group way_groups[WORLD_WAY_GROUPS_MAX];
+    uint32_t way_group_count; // begun in this planning
     uint8_t *search_steps;    // WORLD_SEARCH_STEPS_MAX
     struct mm_arena *scratch; // within one function
     uint64_t *due;            // bit per slot, all clear between systems
@@ -305,6 +316,8 @@ struct world_way {
 // RESOURCE_EXHAUSTED: out of memory. The map's tiling is known.
 enum mm_err MM_MUST_USE world_ways_init(struct world *world);
 void world_ways_free(struct world *world);
+// Before each tick's planning.
+void world_ways_begin(struct world *world);
 // The costs of terrains changed.
 void world_ways_forget(struct world *world);
 // False: no step leads nearer.

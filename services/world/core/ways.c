@@ -18,6 +18,9 @@
 // So many chunks are known at most (16 KiB each); more than a search within its bounds comes to.
 #define OVERLAYS_MAX 4096
 
+// Ends of requests within so many chunks of one another's make a group.
+#define GROUP_CHUNKS 1
+
 enum mm_err world_ways_init(struct world *world)
 {
     world->paths = hex_path_workspace_new(WORLD_PATH_WINDOW_BITS);
@@ -28,6 +31,11 @@ enum mm_err world_ways_init(struct world *world)
     if (world->map.tiling.radius > HEX_OVERLAY_RADIUS_MAX)
         return MM_OK;
     world->routes = hex_route_new(&world->map.tiling, OVERLAYS_MAX);
+    for (uint32_t i = 0; i < WORLD_WAY_GROUPS_MAX; i++) {
+        world->way_groups[i].field = hex_route_field_new();
+        if (!world->way_groups[i].field)
+            return MM_RESOURCE_EXHAUSTED;
+    }
     return world->routes ? MM_OK : MM_RESOURCE_EXHAUSTED;
 }
 
@@ -35,7 +43,14 @@ void world_ways_free(struct world *world)
 {
     mm_free(world->search_steps);
     hex_path_workspace_free(world->paths);
+    for (uint32_t i = 0; i < WORLD_WAY_GROUPS_MAX; i++)
+        hex_route_field_free(world->way_groups[i].field);
     hex_route_free(world->routes);
+}
+
+void world_ways_begin(struct world *world)
+{
+    world->way_group_count = 0;
 }
 
 void world_ways_forget(struct world *world)
@@ -99,6 +114,42 @@ static void chunk_costs(void *ctx, uint32_t chunk, uint16_t *cell_cost_out)
                                : world->move_cost_percent[world->map.terrain[first + i]];
 }
 
+// The group that a far way belongs to, a new one if there is none; in turn over the oldest.
+static struct world_way_group *group_of(struct world *world, uint32_t from, uint32_t to)
+{
+    struct hex_chunk start = world->map.chunks[from], goal = world->map.chunks[to];
+    uint32_t known = world->way_group_count < WORLD_WAY_GROUPS_MAX ? world->way_group_count
+                                                                   : WORLD_WAY_GROUPS_MAX;
+    for (uint32_t i = 0; i < known; i++) {
+        struct world_way_group *group = &world->way_groups[i];
+        if (hex_chunk_distance(group->goal, goal) <= GROUP_CHUNKS &&
+            hex_chunk_distance(group->start, start) <= GROUP_CHUNKS)
+            return group;
+    }
+    struct world_way_group *group =
+        &world->way_groups[world->way_group_count++ % WORLD_WAY_GROUPS_MAX];
+    *group = (struct world_way_group){.start = start, .goal = goal, .field = group->field};
+    return group;
+}
+
+// The first of a group finds its way alone; the second learns for all that come after it in this
+// tick. So who is alone pays for nobody, and nothing outlives the tick: what a state's ways are
+// does not depend on when it was loaded.
+static const struct hex_route_field *group_field(struct world *world,
+                                                 const struct hex_route_map *map,
+                                                 const struct hex_route_request *request,
+                                                 struct world_way *way)
+{
+    struct world_way_group *group = group_of(world, request->from.chunk, request->to.chunk);
+    if (group->members++ == 1) {
+        uint32_t work;
+        group->learned =
+            hex_route_field_build(world->routes, map, request, group->field, &work) == MM_OK;
+        way->work += work;
+    }
+    return group->learned ? group->field : NULL;
+}
+
 static enum mm_err route(struct world *world, uint32_t from, uint32_t to, uint32_t work_max,
                          struct world_way *way)
 {
@@ -119,6 +170,7 @@ static enum mm_err route(struct world *world, uint32_t from, uint32_t to, uint32
         .slack_permille = SLACK_PERMILLE,
         .work_max = work_max,
     };
+    request.field = group_field(world, &map, &request, way);
     struct hex_route_result result;
     enum mm_err err = hex_route_find(world->routes, &map, &request, world->search_steps,
                                      WORLD_ROUTE_STEPS_MAX, &result);

@@ -7,8 +7,8 @@
 
 struct fixture {
     struct hex_overlay_shape shape;
-    struct hex_overlay *overlay;
-    void *scratch;
+    struct hex_overlay overlay;
+    void *body, *scratch;
     uint16_t costs[HEX_OVERLAY_CELLS_MAX];
 };
 
@@ -17,14 +17,15 @@ static void fixture_open(struct fixture *f, int32_t radius)
     struct hex_tiling tiling;
     cr_assert_eq(hex_tiling_init(&tiling, radius), MM_OK);
     cr_assert_eq(hex_overlay_shape_init(&f->shape, &tiling), MM_OK);
-    f->overlay = mm_calloc_aligned(64, hex_overlay_bytes(&f->shape));
+    f->body = mm_calloc_aligned(64, hex_overlay_body_bytes(&f->shape));
+    hex_overlay_place(&f->shape, &f->overlay, f->body);
     f->scratch = mm_calloc_aligned(16, hex_overlay_scratch_bytes(&f->shape));
 }
 
 static void fixture_close(struct fixture *f)
 {
     mm_free(f->scratch);
-    mm_free(f->overlay);
+    mm_free(f->body);
     hex_overlay_shape_free(&f->shape);
 }
 
@@ -34,8 +35,8 @@ static void fixture_fill(struct fixture *f, struct mm_rng *rng, uint64_t dead_pe
     for (uint32_t cell = 0; cell < f->shape.tiling.cells; cell++)
         f->costs[cell] =
             mm_rng_chance(rng, dead_percent, 100) ? 0 : (uint16_t)(1 + mm_rng_below(rng, cost_max));
-    hex_overlay_set_costs(&f->shape, f->costs, f->overlay);
-    hex_overlay_build(&f->shape, f->scratch, f->overlay);
+    hex_overlay_set_costs(&f->shape, f->costs, &f->overlay);
+    hex_overlay_build(&f->shape, f->scratch, &f->overlay);
 }
 
 // The oracle: Bellman-Ford from one cell, by coordinates alone.
@@ -79,12 +80,12 @@ Test(overlay, distances_and_hops_equal_an_exhaustive_search)
                 all_costs(&f, cell, dist);
                 for (uint32_t node = 0; node < f.shape.node_count; node++) {
                     uint32_t wanted = dist[f.shape.node_cell[node]];
-                    int32_t cost = hex_overlay_distance(&f.shape, f.overlay, cell, node);
+                    int32_t cost = hex_overlay_distance(&f.shape, &f.overlay, cell, node);
                     cr_assert_eq(cost, wanted == UINT32_MAX ? -1 : (int32_t)wanted);
                     if (f.shape.cell_node[cell] == 0xff)
                         continue;
                     int16_t row =
-                        hex_overlay_row(&f.shape, f.overlay, f.shape.cell_node[cell])[node];
+                        hex_overlay_row(&f.shape, &f.overlay, f.shape.cell_node[cell])[node];
                     cr_assert_eq(row, wanted == UINT32_MAX ? HEX_OVERLAY_FAR : (int16_t)wanted);
                     wanted == UINT32_MAX ? none++ : ways++;
                 }
@@ -101,17 +102,17 @@ Test(overlay, open_ground_is_crossed_along_the_straight_line)
     fixture_open(&f, 9);
     for (uint32_t cell = 0; cell < f.shape.tiling.cells; cell++)
         f.costs[cell] = 7;
-    hex_overlay_set_costs(&f.shape, f.costs, f.overlay);
-    hex_overlay_build(&f.shape, f.scratch, f.overlay);
+    hex_overlay_set_costs(&f.shape, f.costs, &f.overlay);
+    hex_overlay_build(&f.shape, f.scratch, &f.overlay);
     for (uint32_t cell = 0; cell < f.shape.tiling.cells; cell++)
         for (uint32_t node = 0; node < f.shape.node_count; node++) {
             struct hex_axial at = f.shape.tiling.offsets[cell], to = f.shape.node_offset[node];
-            cr_assert_eq(hex_overlay_distance(&f.shape, f.overlay, cell, node),
+            cr_assert_eq(hex_overlay_distance(&f.shape, &f.overlay, cell, node),
                          7 * hex_distance(at, to));
             struct hex_axial line[2];
             if (hex_line(at, to, line, 2) > 1)
                 cr_assert(hex_equal(
-                    hex_neighbor(at, hex_overlay_hop(&f.shape, f.overlay, node, cell)), line[1]));
+                    hex_neighbor(at, hex_overlay_hop(&f.shape, &f.overlay, node, cell)), line[1]));
         }
     fixture_close(&f);
 }
@@ -131,11 +132,11 @@ Test(overlay, edges_are_the_tilings_signatures_and_stitch_alike)
                 for (uint32_t cell = 0; cell < tiling->cells; cell++)
                     if (f.costs[cell])
                         mm_bitset_set(open[i], cell);
-                bits[i] = f.overlay->open;
+                bits[i] = f.overlay.open;
             }
             for (unsigned side = 0; side < HEX_DIRECTIONS; side++) {
                 uint64_t theirs = hex_edge_signature(tiling, open[1], side);
-                cr_assert_eq(hex_overlay_signature(&f.shape, f.overlay, side), theirs);
+                cr_assert_eq(hex_overlay_signature(&f.shape, &f.overlay, side), theirs);
                 bool connects =
                     hex_edge_connects(tiling, hex_edge_signature(tiling, open[0], side),
                                       hex_edge_signature(tiling, open[1], hex_opposite(side)));
@@ -187,15 +188,15 @@ Test(overlay, bounds)
             if (open && r > -9 && r < 9)
                 f.costs[hex_disc_index(at, 9)] = 600, steps++;
         }
-    hex_overlay_set_costs(&f.shape, f.costs, f.overlay);
-    hex_overlay_build(&f.shape, f.scratch, f.overlay);
+    hex_overlay_set_costs(&f.shape, f.costs, &f.overlay);
+    hex_overlay_build(&f.shape, f.scratch, &f.overlay);
     cr_assert_gt(steps * 600, (uint32_t)HEX_OVERLAY_FAR);
     uint32_t far = 0;
     for (uint32_t i = 0; i < f.shape.node_count; i++)
         for (uint32_t j = 0; j < f.shape.node_count; j++)
-            far += hex_overlay_row(&f.shape, f.overlay, i)[j] == HEX_OVERLAY_FAR &&
-                   (f.overlay->open >> i & 1) && (f.overlay->open >> j & 1);
+            far += hex_overlay_row(&f.shape, &f.overlay, i)[j] == HEX_OVERLAY_FAR &&
+                   (f.overlay.open >> i & 1) && (f.overlay.open >> j & 1);
     cr_assert_gt(far, 0);
-    cr_assert_lt(f.overlay->far, HEX_OVERLAY_FAR);
+    cr_assert_lt(f.overlay.far, HEX_OVERLAY_FAR);
     fixture_close(&f);
 }

@@ -158,7 +158,7 @@ static void compare(struct land *land, struct hex_route *route, struct hex_path_
                     struct mm_rng *rng, uint32_t slack, struct tally *tally)
 {
     struct hex_route_request request = {random_end(land, rng, mm_rng_chance(rng, 9, 10)),
-                                        random_end(land, rng, true), slack, UINT32_MAX};
+                                        random_end(land, rng, true), slack, UINT32_MAX, NULL};
     if (request.from.chunk == request.to.chunk)
         return;
     struct hex_axial from = hex_of(land, request.from), to = hex_of(land, request.to);
@@ -167,7 +167,8 @@ static void compare(struct land *land, struct hex_route *route, struct hex_path_
                                     .cost = cost_at,
                                     .cost_ctx = land,
                                     .cost_min = land->cost_min,
-                                    .nodes_max = UINT32_MAX};
+                                    .nodes_max = UINT32_MAX,
+                                    NULL};
     struct hex_path_result best;
     enum mm_err wanted = hex_path_find(oracle, &path, steps, STEPS_MAX, &best);
     struct hex_route_map map = map_of(land);
@@ -263,7 +264,7 @@ static void same_as_fresh(struct land *land, struct hex_route *used, struct mm_r
 {
     struct hex_route_request request = {random_end(land, rng, true), random_end(land, rng, true),
                                         (uint32_t)mm_rng_below(rng, 10),
-                                        mm_rng_chance(rng, 1, 2) ? UINT32_MAX : 300};
+                                        mm_rng_chance(rng, 1, 2) ? UINT32_MAX : 300, NULL};
     struct hex_route *fresh = hex_route_new(&land->tiling, 200);
     struct hex_route_map map = map_of(land);
     struct hex_route_result a, b;
@@ -306,7 +307,7 @@ Test(route, overlays_are_kept_until_their_version_changes)
     land_fill(land, &rng, 10, 1);
     struct hex_route *route = hex_route_new(&land->tiling, CHUNKS_MAX);
     struct hex_route_map map = map_of(land);
-    struct hex_route_request request = {{30, 135}, {50, 135}, 0, UINT32_MAX};
+    struct hex_route_request request = {{30, 135}, {50, 135}, 0, UINT32_MAX, NULL};
     land->costs[30][135] = land->costs[50][135] = 1;
     struct hex_route_result result;
     cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result), MM_OK);
@@ -318,6 +319,91 @@ Test(route, overlays_are_kept_until_their_version_changes)
     cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result), MM_OK);
     cr_assert_eq(land->asked, asked + 1);
     cr_assert_gt(hex_route_memory_bytes(route), asked * (size_t)14000);
+    hex_route_free(route);
+    free(land);
+}
+
+// --- groups --------------------------------------------------------------------------------------
+
+// An end near another one.
+static struct hex_route_end near_end(const struct land *land, struct mm_rng *rng,
+                                     struct hex_route_end end, int32_t reach)
+{
+    for (;;) {
+        struct hex_axial at = hex_add(
+            hex_of(land, end), (struct hex_axial){(int32_t)mm_rng_between(rng, -reach, reach),
+                                                  (int32_t)mm_rng_between(rng, -reach, reach)});
+        struct hex_chunk chunk;
+        struct hex_route_end found;
+        found.cell = hex_chunk_cell(&land->tiling, at, &chunk);
+        found.chunk = chunk_index(land, chunk);
+        if (found.chunk != HEX_ROUTE_NO_CHUNK && land->costs[found.chunk][found.cell])
+            return found;
+    }
+}
+
+// With a field, whoever asks, ways stay within the slack; for a group they take less work.
+Test(route, a_group_shares_what_its_first_one_learned)
+{
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 10);
+    struct land *land = land_new(9, REACH_MAX);
+    struct hex_route *route = hex_route_new(&land->tiling, CHUNKS_MAX);
+    struct hex_route_field *field = hex_route_field_new();
+    struct hex_route_map map = map_of(land);
+    uint64_t alone = 0, together = 0;
+    unsigned groups = 0, strangers = 0;
+    land->cost_unit = 20;
+    land->cost_min = 100;
+    for (int round = 0; round < 24; round++) {
+        if (round % 4 == 0) {
+            land_fill(land, &rng, 8 * (uint64_t)(round / 4), 6);
+            map = map_of(land);
+        }
+        struct hex_route_request first = {random_end(land, &rng, true),
+                                          random_end(land, &rng, true), round % 2 ? 5 : 0,
+                                          UINT32_MAX, NULL};
+        if (hex_distance(hex_of(land, first.from), hex_of(land, first.to)) < 90)
+            continue;
+        uint32_t work;
+        enum mm_err err = hex_route_field_build(route, &map, &first, field, &work);
+        cr_assert_gt(work, 0);
+        for (int i = 0; i < 40; i++) {
+            bool stranger = i % 8 == 7;
+            struct hex_route_request request = first, plain;
+            request.from =
+                stranger ? random_end(land, &rng, true) : near_end(land, &rng, first.from, 12);
+            request.to =
+                i % 16 == 15 ? random_end(land, &rng, true) : near_end(land, &rng, first.to, 7);
+            if (request.from.chunk == request.to.chunk)
+                continue;
+            plain = request;
+            plain.slack_permille = 0;
+            request.field = field;
+            struct hex_route_result best, result;
+            enum mm_err wanted = hex_route_find(route, &map, &plain, steps, STEPS_MAX, &best);
+            cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result), wanted);
+            if (wanted != MM_OK)
+                continue;
+            uint64_t cost;
+            cr_assert(hex_equal(follow(land, hex_of(land, request.from), result.steps, &cost),
+                                hex_of(land, request.to)));
+            cr_assert_eq(cost, result.cost);
+            cr_assert_geq(cost, best.cost);
+            cr_assert_leq(cost * 1000, best.cost * (1000 + request.slack_permille));
+            strangers += stranger;
+            if (!stranger && err == MM_OK) {
+                alone += best.work;
+                together += result.work;
+                groups++;
+            }
+        }
+    }
+    cr_assert(groups > 300 && strangers > 40, "%u %u", groups, strangers);
+    cr_assert_lt(together * 2, alone, "%llu %llu", (unsigned long long)together,
+                 (unsigned long long)alone);
+    hex_route_field_free(field);
+    hex_route_field_free(NULL);
     hex_route_free(route);
     free(land);
 }
@@ -337,7 +423,7 @@ Test(route, a_walled_in_goal_is_known_without_a_search)
         size_t count = hex_ring(middle, radius, ring);
         for (size_t i = 0; i < count; i++)
             *land_cost(land, ring[i]) = 0;
-        struct hex_route_request request = {{0, 0}, {60, 135}, 0, UINT32_MAX};
+        struct hex_route_request request = {{0, 0}, {60, 135}, 0, UINT32_MAX, NULL};
         struct hex_route_result result;
         land->asked = 0;
         cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result),
@@ -345,7 +431,7 @@ Test(route, a_walled_in_goal_is_known_without_a_search)
         cr_assert_eq(result.work, 0);
         cr_assert_leq(land->asked, 20, "%u chunks were looked at", land->asked);
         // And the other way round: who is walled in does not search the land either.
-        request = (struct hex_route_request){{60, 135}, {0, 0}, 0, UINT32_MAX};
+        request = (struct hex_route_request){{60, 135}, {0, 0}, 0, UINT32_MAX, NULL};
         cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result),
                      MM_NOT_FOUND);
         cr_assert_leq(result.work, 200);
@@ -369,7 +455,7 @@ Test(route, bounds_are_reported)
     struct hex_route *route = hex_route_new(&land->tiling, CHUNKS_MAX);
     struct hex_route_map map = map_of(land);
     land->costs[170][100] = land->costs[200][100] = 1;
-    struct hex_route_request request = {{170, 100}, {200, 100}, 0, UINT32_MAX};
+    struct hex_route_request request = {{170, 100}, {200, 100}, 0, UINT32_MAX, NULL};
     struct hex_axial from = hex_of(land, request.from), to = hex_of(land, request.to);
     struct hex_route_result whole, result;
     cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &whole), MM_OK);
@@ -418,7 +504,7 @@ Test(route, survives_failing_allocations)
     land_fill(land, &rng, 10, 2);
     land->costs[20][135] = land->costs[30][135] = 1;
     struct hex_route_map map = map_of(land);
-    struct hex_route_request request = {{20, 135}, {30, 135}, 0, UINT32_MAX};
+    struct hex_route_request request = {{20, 135}, {30, 135}, 0, UINT32_MAX, NULL};
     struct hex_route_result result;
     enum mm_err err = MM_RESOURCE_EXHAUSTED;
     unsigned made = 0, refused = 0;

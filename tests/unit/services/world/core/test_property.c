@@ -539,7 +539,7 @@ static size_t open_bills(const struct world *world, struct world_bill_view *bill
     return count;
 }
 
-static unsigned bills_settled, buildings_complete;
+static unsigned deposits_made, bills_settled, buildings_complete;
 
 // Plays `ticks` and returns the last hash. The shadow gets only what was applied, and every now
 // and then is replaced by a saved and loaded copy: it must not be told apart.
@@ -590,10 +590,10 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
         cr_assert_gt(play.refused, ticks / 20);
         // Not all reasons can be met in random play, but most.
         cr_assert_geq(__builtin_popcount(play.reasons), 7, "reasons %x", play.reasons);
-        cr_assert((play.deposits > 0 || rules->movement.path_nodes_per_tick < 1000) &&
-                      play.strikes > 20 && play.deaths > 0,
-                  "%u strikes, %u deaths", play.strikes, play.deaths);
+        cr_assert(play.strikes > 20 && play.deaths > 0, "%u strikes, %u deaths", play.strikes,
+                  play.deaths);
         cr_assert_gt(play.cuts, ticks / 40);
+        deposits_made += play.deposits;
         bills_settled += play.billed;
         buildings_complete += play.built;
     }
@@ -611,6 +611,7 @@ Test(world_property, random_play_keeps_every_invariant, .timeout = 120)
     struct world_rules *rules = quick_rules();
     for (uint64_t seed = 1; seed <= 8; seed++)
         play_on(rules, seed, 2000, true);
+    cr_assert_gt(deposits_made, 20); // in one play there may be none
     cr_assert(bills_settled > 100 && buildings_complete > 10, "%u bills, %u buildings",
               bills_settled, buildings_complete);
     free(rules);
