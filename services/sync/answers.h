@@ -18,6 +18,8 @@ const char *sync_failure_message(enum mm_err err);
 void sync_refuse_command(struct sync_client *client, const char *code, const char *message,
                          uint64_t seq);
 
+// groups.c: passes what a player does with groups on to social.
+void sync_route_group(struct sync_client *client, struct sync_command *command);
 // Passes a train or cancel on to production, a chat message to social.
 void sync_route_job(struct sync_client *client, struct sync_command *command);
 void sync_route_chat(struct sync_client *client, struct sync_command *command);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "gen/auth.pb-c.h"
+#include "gen/social.pb-c.h"
 #include "libcommon/base/id.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/vec.h"
@@ -138,7 +139,8 @@ struct sync_client {
 
     uint32_t commands; // unanswered
     bool told_rate_limited;
-    bool held; // the outbox holds talk that waits for company
+    bool groups_wanted, groups_asked; // its groups are to be told; social is being asked for them
+    bool held;                        // the outbox holds talk that waits for company
 };
 
 // The first bytes of struct sync_client, with all that a tick's update needs.
@@ -237,6 +239,7 @@ struct sync_app {
         });
     } roster;
     struct mm_idmap *roster_index; // player -> position
+    uint32_t groups_calls;
     bool roster_wanted;
     mm_rpc_handle roster_call;
 
@@ -383,6 +386,15 @@ void sync_write_roster(struct sync_app *app, struct mm_buf *out);
 void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message);
 // A line of text from those who run the game, to everybody.
 void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestamp_ms);
+
+// The name of a player who is online; NULL: none is known.
+const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id);
+
+// --- groups.c --------------------------------------------------------------------------------
+
+// Asks social for the groups of clients that are to be told of theirs.
+void sync_groups_ask(struct sync_app *app);
+void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *event);
 
 // --- rpc.c -----------------------------------------------------------------------------------
 

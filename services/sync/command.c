@@ -206,6 +206,81 @@ static bool read_order(const json_t *payload, struct sync_command *command,
     }
 }
 
+// A 64-bit number as text, as `player_id` is told.
+static bool read_player(const json_t *payload, uint64_t *out, struct sync_command_error *error)
+{
+    const json_t *value = json_object_get(payload, "player");
+    const char *text = json_string_value(value);
+    size_t len = text ? json_string_length(value) : 0;
+    *out = 0;
+    bool ok = len > 0;
+    for (size_t i = 0; ok && i < len; i++) {
+        uint64_t digit = (uint64_t)(unsigned char)text[i] - '0';
+        ok = digit <= 9 && *out <= (UINT64_MAX - digit) / 10;
+        *out = *out * 10 + digit;
+    }
+    return (ok && *out != 0) || invalid(error, "player", "a player's id");
+}
+
+// One of some words; its place in the list is the value.
+static bool read_word(const json_t *payload, const char *field, const char *const *words,
+                      uint32_t count, uint32_t *out, struct sync_command_error *error)
+{
+    const char *text = json_string_value(json_object_get(payload, field));
+    for (*out = 0; text && *out < count; ++*out) {
+        if (strcmp(text, words[*out]) == 0)
+            return true;
+    }
+    return invalid(error, field, "one of the words that it can be");
+}
+
+static bool read_group_name(const json_t *payload, struct sync_command *command,
+                            struct sync_command_error *error)
+{
+    static const char *const policies[] = {"invite", "apply", "open"};
+    if (!read_name(payload, "name", command->group.name, sizeof command->group.name, error))
+        return false;
+    if (json_object_get(payload, "tag") &&
+        !read_name(payload, "tag", command->group.tag, sizeof command->group.tag, error))
+        return false;
+    return !json_object_get(payload, "policy") ||
+           read_word(payload, "policy", policies, 3, &command->group.policy, error);
+}
+
+static bool read_group(const json_t *payload, struct sync_command *command,
+                       struct sync_command_error *error)
+{
+    static const char *const actions[SYNC_GROUP_ACTIONS] = {"create",  "list",    "invite", "join",
+                                                            "decline", "refuse",  "leave",  "kick",
+                                                            "role",    "disband", "policy"};
+    static const char *const policies[] = {"invite", "apply", "open"};
+    static const char *const roles[] = {"", "member", "officer", "leader"};
+    uint32_t action = 0;
+    if (!read_word(payload, "action", actions, SYNC_GROUP_ACTIONS, &action, error))
+        return false;
+    command->group.action = (enum sync_group_action)action;
+    if (action == SYNC_GROUP_CREATE)
+        return read_group_name(payload, command, error);
+    if (action == SYNC_GROUP_LIST)
+        return !json_object_get(payload, "after") ||
+               read_id_field(payload, "after", "group_", &command->target, error);
+    if (!read_id_field(payload, "group", "group_", &command->target, error))
+        return false;
+    switch (command->group.action) {
+    case SYNC_GROUP_INVITE:
+    case SYNC_GROUP_REFUSE:
+    case SYNC_GROUP_KICK:
+        return read_player(payload, &command->group.player, error);
+    case SYNC_GROUP_ROLE:
+        return read_player(payload, &command->group.player, error) &&
+               read_word(payload, "role", roles, 4, &command->group.role, error);
+    case SYNC_GROUP_POLICY:
+        return read_word(payload, "policy", policies, 3, &command->group.policy, error);
+    default:
+        return true;
+    }
+}
+
 static bool read_command(const json_t *payload, struct sync_command *command,
                          struct sync_command_error *error)
 {
@@ -219,7 +294,7 @@ static bool read_command(const json_t *payload, struct sync_command *command,
         {"cancel", SYNC_COMMAND_CANCEL}, {"build", SYNC_COMMAND_BUILD},
         {"repair", SYNC_COMMAND_REPAIR}, {"cancel_build", SYNC_COMMAND_CANCEL_BUILD},
         {"patrol", SYNC_COMMAND_PATROL}, {"wander", SYNC_COMMAND_WANDER},
-        {"rally", SYNC_COMMAND_RALLY},
+        {"rally", SYNC_COMMAND_RALLY},   {"group", SYNC_COMMAND_GROUP},
     };
     int64_t seq = 0;
     if (!json_is_object(payload))
@@ -239,6 +314,8 @@ static bool read_command(const json_t *payload, struct sync_command *command,
     command->type = names[i].type;
     if (command->type == SYNC_COMMAND_TRAIN)
         return read_train(payload, command, error);
+    if (command->type == SYNC_COMMAND_GROUP)
+        return read_group(payload, command, error);
     if (command->type == SYNC_COMMAND_CANCEL) {
         command->refund = true;
         return read_id_field(payload, "job", "job_", &command->target, error) &&
@@ -274,7 +351,8 @@ static bool read_chat(const json_t *payload, struct sync_command *command,
     memcpy(command->chat, json_string_value(value), len);
     command->chat[len] = '\0';
     command->chat_len = len;
-    return true;
+    return !json_object_get(payload, "group") ||
+           read_id_field(payload, "group", "group_", &command->target, error);
 }
 
 static bool read_message(const json_t *root, struct sync_command *command,

@@ -14,6 +14,8 @@
 #define SYNC_COMMAND_CYCLES_MAX  1000000
 #define SYNC_COMMAND_POINTS_MAX  8
 #define SYNC_COMMAND_RADIUS_MAX  32
+#define SYNC_GROUP_NAME_BYTES    129 // social judges names and tags
+#define SYNC_GROUP_TAG_BYTES     33
 #define SYNC_ERROR_MESSAGE_BYTES 160
 
 enum sync_command_type {
@@ -34,7 +36,23 @@ enum sync_command_type {
     SYNC_COMMAND_RALLY,
     SYNC_COMMAND_TRAIN,
     SYNC_COMMAND_CANCEL,
+    SYNC_COMMAND_GROUP,
     SYNC_COMMAND_TYPES,
+};
+
+enum sync_group_action {
+    SYNC_GROUP_CREATE,
+    SYNC_GROUP_LIST,
+    SYNC_GROUP_INVITE,
+    SYNC_GROUP_JOIN,
+    SYNC_GROUP_DECLINE,
+    SYNC_GROUP_REFUSE,
+    SYNC_GROUP_LEAVE,
+    SYNC_GROUP_KICK,
+    SYNC_GROUP_ROLE,
+    SYNC_GROUP_DISBAND,
+    SYNC_GROUP_POLICY,
+    SYNC_GROUP_ACTIONS,
 };
 
 struct sync_command {
@@ -51,10 +69,17 @@ struct sync_command {
     } points[SYNC_COMMAND_POINTS_MAX];      // patrol
     uint32_t radius;                        // wander
     int32_t q, r;                           // target hex
-    uint64_t target;                        // target entity, building or job
+    uint64_t target;                        // target entity, building, job or group
     uint32_t cycles;                        // train
     bool refund;                            // cancel
     char recipe[SYNC_COMMAND_NAME_MAX + 1]; // train; of build: the type of building
+    struct {
+        enum sync_group_action action;
+        uint64_t player;
+        uint32_t role, policy; // mmorts.social.GroupRole and GroupPolicy
+        char name[SYNC_GROUP_NAME_BYTES];
+        char tag[SYNC_GROUP_TAG_BYTES];
+    } group;
     char chat[SYNC_CHAT_BYTES_MAX + 1];
     size_t chat_len;
 };

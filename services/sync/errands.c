@@ -145,7 +145,9 @@ void sync_route_chat(struct sync_client *client, struct sync_command *command)
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
     request.from = &from;
-    request.scope = MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
+    request.scope = command->target ? MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP
+                                    : MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
+    request.to_group = command->target;
     request.message = command->chat;
     struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms};
     enum mm_err err = errand

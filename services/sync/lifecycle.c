@@ -197,6 +197,7 @@ static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void
     (void)loop;
     (void)timer;
     sync_talk_heartbeat(arg);
+    sync_groups_ask(arg);
 }
 
 // --- start

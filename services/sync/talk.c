@@ -11,6 +11,7 @@
 #include "libcommon/base/str.h"
 #include "libcommon/io/pb.h"
 #include "services/sync/app.h"
+#include "services/sync/core/encode.h"
 #include "services/sync/rooms.h"
 
 // What social and auth tell through Redis, and what social is told of who is here. All of it may
@@ -64,6 +65,15 @@ static void roster_remove(struct sync_app *app, uint64_t player_id)
     mm_vec_remove_swap(&app->roster, at);
     if (at < app->roster.count)
         *mm_idmap_find(app->roster_index, app->roster.items[at].player_id) = at;
+}
+
+const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id)
+{
+    uint64_t at = 0;
+    if (mm_idmap_get(app->roster_index, player_id, &at))
+        return app->roster.items[at].username;
+    const struct sync_client *client = sync_client_of_player(app, player_id);
+    return client && client->state == SYNC_CLIENT_PLAYING ? client->username : NULL;
 }
 
 void sync_write_roster(struct sync_app *app, struct mm_buf *out)
@@ -141,12 +151,21 @@ static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
     mm_buf_json_cstr(out, chat->from->username);
     MM_BUF_LIT(out, ",\"message\":");
     mm_buf_json_cstr(out, chat->message);
+    if (chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP) {
+        MM_BUF_LIT(out, ",\"group\":");
+        sync_encode_id(out, "group_", chat->to_group);
+    }
     mm_buf_printf(out, ",\"timestamp\":%" PRId64 "}}", chat->timestamp_ms);
     if (chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL) {
         sync_talk_broadcast(app, out);
         return;
     }
-    // A private message concerns two players; groups are not played in yet.
+    for (size_t i = 0; i < chat->n_to_players; i++) {
+        struct sync_client *client = sync_client_of_player(app, chat->to_players[i]);
+        if (client && client->state == SYNC_CLIENT_PLAYING)
+            sync_client_hold(client, out);
+    }
+    // A private message concerns two players.
     uint64_t ids[] = {chat->to_player, chat->from->player_id};
     for (size_t i = 0; i < 2 && chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE; i++) {
         struct sync_client *client = sync_client_of_player(app, ids[i]);
@@ -179,6 +198,9 @@ static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
     case MMORTS__SOCIAL__EVENT__EVENT_CHAT:
         tell_chat(app, event->chat);
         break;
+    case MMORTS__SOCIAL__EVENT__EVENT_GROUP:
+        sync_groups_event(app, event->group);
+        break;
     case MMORTS__SOCIAL__EVENT__EVENT_ANNOUNCEMENT:
         sync_talk_announce(app, event->announcement->message, event->announcement->timestamp_ms);
         break;
@@ -193,6 +215,9 @@ static void on_social(enum mm_redis_event kind, const struct mm_redis_message *m
     if (kind == MM_REDIS_SUBSCRIBED) {
         app->roster_wanted = true;
         sync_talk_roster_ask(app);
+        for (size_t i = 0; i < app->clients.count; i++)
+            app->clients.items[i]->groups_wanted = true;
+        sync_groups_ask(app);
     }
     if (kind != MM_REDIS_MESSAGE)
         return;

@@ -5,6 +5,7 @@ import { Input } from './input.js';
 import { Minimap } from './minimap.js';
 import { SelectionPanel } from './selection.js';
 import { Panels } from './ui.js';
+import { AlliancePanel } from './alliance.js';
 import { MapView } from './view.js';
 
 const TOKEN_KEY = 'mmorts.token';
@@ -207,6 +208,7 @@ const actions = {
 };
 
 const panels = new Panels(game, actions);
+const alliance = new AlliancePanel(game, promise => promise.catch(error => { panels.toast(error.message); }));
 const selection = new SelectionPanel(state, actions);
 const input = new Input(view, actions);
 
@@ -222,6 +224,13 @@ game.on('roster', () => panels.roster());
 game.on('player_joined', player => panels.joined(player));
 game.on('player_left', player => panels.left(player));
 game.on('chat', line => panels.chat(line));
+game.on('groups', () => alliance.show());
+const HAPPENED = {
+  group_joined: 'has joined', group_left: 'has left', group_kicked: 'was sent away from', group_disbanded: 'has disbanded',
+  group_invited: 'is invited to', group_applied: 'asks to join',
+};
+for (const [type, words] of Object.entries(HAPPENED))
+  game.on(type, ({ group, player }) => panels.note(`${player.username} ${words} ${group.name}.`));
 game.on('announcement', announcement => panels.announcement(announcement));
 game.on('error', error => panels.toast(error.message));
 game.on('change', ({ what, detail }) => {

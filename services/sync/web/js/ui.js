@@ -157,8 +157,13 @@ export class Panels {
     }
   }
 
-  chat({ username, message, player_id: id }) {
-    this.#line(id === this.game.playerId ? 'own' : '', message, username);
+  /** A line of what happened. */
+  note(text) {
+    this.#line('system', text);
+  }
+
+  chat({ username, message, player_id: id, group }) {
+    this.#line(`${id === this.game.playerId ? 'own' : ''}${group ? ' group' : ''}`.trim(), message, username);
     if (id === this.game.playerId || !this.#isNarrow() || $('chat').classList.contains('open')) return;
     this.#countUnread(this.#unread + 1);
     const peek = $('chat-peek');

@@ -4,14 +4,17 @@ import { GameError } from './errors.js';
 import { GameStateManager } from './state.js';
 
 /** Messages that are passed on as events of their type, with the payload. */
-const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status']);
+const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'groups',
+  'group_created', 'group_joined', 'group_left', 'group_kicked', 'group_role', 'group_disbanded', 'group_invited', 'group_applied',
+  'group_declined', 'group_policy']);
 
 /**
  * A player: a connection, the state it keeps up to date, and the commands.
  *
  * Emits what its connection does ('state', 'retry', 'latency', 'refused'), 'ready' (a full state is there: after
  * every connect), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
- * ('chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status'), 'welcome', and 'error' (GameError that
+ * ('chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'groups', 'group_joined' and what else
+ * happens to groups), 'welcome', and 'error' (GameError that
  * answers no command, such as chat_rate_limited).
  */
 export class GameClient extends Emitter {
@@ -21,6 +24,8 @@ export class GameClient extends Emitter {
     this.state = new GameStateManager();
     this.connection = new Connection(options);
     this.players = new Map();  // player id -> name, of who is online
+    this.groups = [];          // of which the player is a member, with all members
+    this.invited = [];         // which it was invited to, or has applied to
     this.playerId = null;
     this.username = null;
     this.session = null;       // the last session status
@@ -69,6 +74,7 @@ export class GameClient extends Emitter {
         this.emit('update', message);
         break;
       case 'roster': this.players = new Map(payload.players.map(p => [p.player_id, p.username])); break;
+      case 'groups': Object.assign(this, { groups: payload.groups, invited: payload.invited }); break;
       case 'player_joined': this.players.set(payload.player_id, payload.username); break;
       case 'player_left': this.players.delete(payload.player_id); break;
       case 'session_status': this.session = payload; break;
@@ -154,8 +160,29 @@ export class GameClient extends Emitter {
     return ack;
   }
 
-  /** Says something to everybody; false without a connection. Refusals come as 'error' events. */
-  chat(text) {
-    return this.connection.send({ type: 'chat', payload: { message: text } });
+  /** Says something to everybody, or to a group; false without a connection. Refusals come as 'error' events. */
+  chat(text, group) {
+    return this.connection.send({ type: 'chat', payload: { message: text, group } });
+  }
+
+  /**
+   * Anything about groups (alliances): 'create' {name, tag, policy}, 'invite' {group, player}, 'join' {group}, 'decline',
+   * 'refuse' {group, player}, 'leave', 'kick' {group, player}, 'role' {group, player, role}, 'disband', 'policy' {group, policy}.
+   * What comes of it is in `groups` and `invited` by the time of the 'groups' event.
+   */
+  group(action, fields = {}) {
+    return this.command('group', { action, ...fields });
+  }
+
+  /** Groups that there are, without their members; `after`: the id of the last one known. */
+  async listGroups(after) {
+    const lists = new Map(); // by the number of the command, which is known when it is answered
+    const off = this.connection.on('message', ({ type, payload }) => { if (type === 'group_list') lists.set(payload.seq, payload.groups); });
+    try {
+      const { seq } = await this.command('group', { action: 'list', after });
+      return lists.get(seq) ?? [];
+    } finally {
+      off();
+    }
   }
 }

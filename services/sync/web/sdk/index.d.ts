@@ -247,17 +247,58 @@ export interface Welcome extends Player {
   session_status: SessionStatus;
 }
 
+export type GroupRole = 'member' | 'officer' | 'leader';
+export type GroupPolicy = 'invite' | 'apply' | 'open';
+export type GroupAction = 'create' | 'invite' | 'join' | 'decline' | 'refuse' | 'leave' | 'kick' | 'role' | 'disband' | 'policy';
+
+export interface GroupName {
+  id: string;
+  name: string;
+  /** empty: none */
+  tag: string;
+}
+
+export interface Group extends GroupName {
+  policy: GroupPolicy;
+  member_count: number;
+  members_max: number;
+  /** of one's own groups */
+  members?: (Player & { role: GroupRole })[];
+  /** who waits for an answer: for officers, and one's own entry */
+  pending?: (Player & { application: boolean })[];
+}
+
+export interface GroupHappening {
+  group: GroupName;
+  player: Player;
+  /** the player's id who did it */
+  by: string;
+  role?: GroupRole;
+  policy?: GroupPolicy;
+}
+
 export interface ClientEvents extends ConnectionEvents {
   welcome: Welcome;
   ready: GameStateManager;
   update: { tick: number; full?: boolean; [field: string]: any };
   change: Change;
-  chat: Player & { message: string; timestamp: number };
+  chat: Player & { message: string; timestamp: number; group?: string };
   announcement: { message: string; timestamp: number };
   player_joined: Player;
   player_left: Player;
   roster: { players: Player[] };
   session_status: SessionStatus;
+  groups: { groups: Group[]; invited: Group[] };
+  group_created: GroupHappening;
+  group_joined: GroupHappening;
+  group_left: GroupHappening;
+  group_kicked: GroupHappening;
+  group_role: GroupHappening;
+  group_disbanded: GroupHappening;
+  group_invited: GroupHappening;
+  group_applied: GroupHappening;
+  group_declined: GroupHappening;
+  group_policy: GroupHappening;
   error: GameError;
 }
 
@@ -267,6 +308,8 @@ export class GameClient extends Emitter<ClientEvents> {
   readonly connection: Connection;
   /** names of who is online, by player id */
   players: Map<string, string>;
+  groups: Group[];
+  invited: Group[];
   playerId: string | null;
   username: string | null;
   session: SessionStatus | null;
@@ -286,7 +329,9 @@ export class GameClient extends Emitter<ClientEvents> {
   stop(units: string[]): Promise<Ack>;
   train(building: string, recipe: string, cycles?: number): Promise<Ack>;
   cancel(job: string): Promise<Ack>;
-  chat(text: string): boolean;
+  chat(text: string, group?: string): boolean;
+  group(action: GroupAction, fields?: object): Promise<Ack>;
+  listGroups(after?: string): Promise<Group[]>;
 }
 
 export namespace hex {

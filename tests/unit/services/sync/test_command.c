@@ -107,6 +107,72 @@ Test(sync_command, production)
     cr_expect(command.type == SYNC_COMMAND_CANCEL && command.target == 3 && !command.refund);
 }
 
+#define GROUP "\"group_0000000000005\""
+
+static bool group(const char *fields)
+{
+    char text[400];
+    snprintf(text, sizeof text,
+             "{\"type\":\"command\",\"payload\":{\"seq\":5,\"command\":\"group\",%s}}", fields);
+    return parse(text);
+}
+
+Test(sync_command, groups)
+{
+    cr_assert(
+        group("\"action\":\"create\",\"name\":\"The Lot\",\"tag\":\"LOT\",\"policy\":\"open\""));
+    cr_expect(command.type == SYNC_COMMAND_GROUP && command.group.action == SYNC_GROUP_CREATE);
+    cr_expect_str_eq(command.group.name, "The Lot");
+    cr_expect_str_eq(command.group.tag, "LOT");
+    cr_expect_eq(command.group.policy, 2);
+    cr_assert(group("\"action\":\"create\",\"name\":\"x\""));
+    cr_expect(command.group.tag[0] == '\0' && command.group.policy == 0);
+    cr_assert(group("\"action\":\"list\""));
+    cr_expect_eq(command.target, 0);
+    cr_assert(group("\"action\":\"list\",\"after\":" GROUP));
+    cr_expect_eq(command.target, 5);
+    cr_assert(group("\"action\":\"role\",\"group\":" GROUP
+                    ",\"player\":\"18446744073709551615\",\"role\":\"officer\""));
+    cr_expect(command.group.player == UINT64_MAX && command.group.role == 2);
+    cr_assert(group("\"action\":\"leave\",\"group\":" GROUP));
+    cr_assert(parse("{\"type\":\"chat\",\"payload\":{\"message\":\"hi\",\"group\":" GROUP "}}"));
+    cr_expect(command.type == SYNC_COMMAND_CHAT && command.target == 5);
+    cr_assert(parse("{\"type\":\"chat\",\"payload\":{\"message\":\"hi\"}}"));
+    cr_expect_eq(command.target, 0);
+}
+
+Test(sync_command, wrong_groups)
+{
+    static const struct {
+        const char *fields, *named;
+    } cases[] = {
+        {"\"group\":" GROUP, "'action'"},
+        {"\"action\":\"dance\",\"group\":" GROUP, "'action'"},
+        {"\"action\":7,\"group\":" GROUP, "'action'"},
+        {"\"action\":\"create\"", "'name'"},
+        {"\"action\":\"create\",\"name\":\"x\",\"tag\":5", "'tag'"},
+        {"\"action\":\"create\",\"name\":\"x\",\"policy\":\"never\"", "'policy'"},
+        {"\"action\":\"join\"", "'group'"},
+        {"\"action\":\"join\",\"group\":\"unit_0000000000005\"", "'group'"},
+        {"\"action\":\"list\",\"after\":\"x\"", "'after'"},
+        {"\"action\":\"kick\",\"group\":" GROUP, "'player'"},
+        {"\"action\":\"kick\",\"group\":" GROUP ",\"player\":8", "'player'"},
+        {"\"action\":\"kick\",\"group\":" GROUP ",\"player\":\"0\"", "'player'"},
+        {"\"action\":\"kick\",\"group\":" GROUP ",\"player\":\"-1\"", "'player'"},
+        {"\"action\":\"kick\",\"group\":" GROUP ",\"player\":\"18446744073709551616\"", "'player'"},
+        {"\"action\":\"role\",\"group\":" GROUP ",\"player\":\"8\",\"role\":\"king\"", "'role'"},
+        {"\"action\":\"policy\",\"group\":" GROUP, "'policy'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_expect_not(group(cases[i].fields), "%s", cases[i].fields);
+        cr_expect_str_eq(error.code, "invalid");
+        cr_expect_not_null(strstr(error.message, cases[i].named), "%s: %s", cases[i].fields,
+                           error.message);
+    }
+    refused("{\"type\":\"chat\",\"payload\":{\"message\":\"hi\",\"group\":5}}", "invalid",
+            "'group'");
+}
+
 Test(sync_command, what_is_wrong_is_named)
 {
     refused("", "malformed", "JSON");

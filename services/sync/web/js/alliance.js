@@ -1,0 +1,121 @@
+import { $, element } from './dom.js';
+
+const POLICIES = [['invite', 'by invitation'], ['apply', 'by application'], ['open', 'open to all']];
+
+/** The panel of one's alliance: who is in it, who may come in, and what there is to join. */
+export class AlliancePanel {
+  #list = [];
+
+  /** @param {(promise: Promise) => Promise} attempt shows what is refused */
+  constructor(game, attempt) {
+    this.game = game;
+    this.attempt = attempt;
+    $('alliance-toggle').addEventListener('click', () => this.toggle());
+  }
+
+  get isOpen() {
+    return !$('alliance').hidden;
+  }
+
+  async toggle() {
+    $('alliance').hidden = this.isOpen;
+    $('alliance-toggle').setAttribute('aria-pressed', String(this.isOpen));
+    if (this.isOpen) await this.#refresh();
+  }
+
+  /** What there is to join is asked for when it is looked at. */
+  async #refresh() {
+    if (!this.game.groups.length) this.#list = await this.attempt(this.game.listGroups()) ?? [];
+    this.show();
+  }
+
+  async #act(action, fields) {
+    await this.attempt(this.game.group(action, fields));
+    if (this.isOpen) await this.#refresh();
+  }
+
+  #button(text, action, fields, className = '') {
+    const button = element('button', { type: 'button', className }, text);
+    button.addEventListener('click', () => this.#act(action, fields));
+    return button;
+  }
+
+  /** Draws what is known. */
+  show() {
+    const { groups, invited } = this.game;
+    $('alliance-toggle').classList.toggle('calls', invited.some(g => g.pending?.some(p => !p.application)));
+    if (!this.isOpen) return;
+    const [mine] = groups;
+    $('alliance-body').replaceChildren(...(mine ? this.#mine(mine) : this.#none()));
+  }
+
+  #title({ name, tag }) {
+    return element('h2', {}, tag ? `[${tag}] ${name}` : name);
+  }
+
+  #mine(group) {
+    const id = group.id, me = group.members.find(m => m.player_id === this.game.playerId);
+    const leads = me?.role === 'leader', officer = leads || me?.role === 'officer';
+    const rows = group.members.map(member => {
+      const row = element('li', {}, element('span', {}, member.username), element('small', {}, member.role));
+      if (member === me) return row;
+      const fields = { group: id, player: member.player_id };
+      if (leads) row.append(this.#button(member.role === 'officer' ? 'demote' : 'promote', 'role', { ...fields, role: member.role === 'officer' ? 'member' : 'officer' }));
+      if (leads || (officer && member.role === 'member')) row.append(this.#button('send away', 'kick', fields));
+      return row;
+    });
+    const parts = [this.#title(group), element('ul', { className: 'members' }, ...rows)];
+    if (officer) parts.push(...this.#doors(group));
+    const foot = element('p', { className: 'foot' }, this.#button('Leave', 'leave', { group: id }));
+    if (leads) foot.append(this.#button('Disband', 'disband', { group: id }, 'danger'));
+    parts.push(foot);
+    return parts;
+  }
+
+  /** Who waits, and who could be invited. */
+  #doors(group) {
+    const id = group.id;
+    const waiting = (group.pending ?? []).map(one => {
+      const fields = { group: id, player: one.player_id };
+      const row = element('li', {}, element('span', {}, one.username), element('small', {}, one.application ? 'asks to join' : 'invited'));
+      if (one.application) row.append(this.#button('take in', 'invite', fields));
+      row.append(this.#button(one.application ? 'refuse' : 'withdraw', 'refuse', fields));
+      return row;
+    });
+    const known = new Set([...group.members, ...(group.pending ?? [])].map(one => one.player_id));
+    const others = [...this.game.players].filter(([player]) => !known.has(player)).sort(([, a], [, b]) => a.localeCompare(b));
+    const form = element('form', {}, element('select', { name: 'player' },
+      ...others.map(([player, name]) => element('option', { value: player }, name))), element('button', {}, 'Invite'));
+    form.addEventListener('submit', event => {
+      event.preventDefault();
+      this.#act('invite', { group: id, player: form.elements.player.value });
+    });
+    return [...(waiting.length ? [element('ul', {}, ...waiting)] : []), ...(others.length ? [form] : [])];
+  }
+
+  #none() {
+    const { invited } = this.game;
+    const calls = invited.map(group => {
+      const applied = group.pending?.some(p => p.application);
+      const row = element('li', {}, element('span', {}, group.name), element('small', {}, applied ? 'applied' : 'invites you'));
+      if (!applied) row.append(this.#button('join', 'join', { group: group.id }, 'primary'));
+      row.append(this.#button(applied ? 'withdraw' : 'decline', 'decline', { group: group.id }));
+      return row;
+    });
+    const open = this.#list.filter(group => group.policy !== 'invite' && !invited.some(one => one.id === group.id)).map(group =>
+      element('li', {}, element('span', {}, group.name), element('small', {}, `${group.member_count} of ${group.members_max}`),
+        this.#button(group.policy === 'open' ? 'join' : 'apply', 'join', { group: group.id })));
+    const form = element('form', { className: 'found' },
+      element('input', { name: 'name', placeholder: 'Name', required: true, minLength: 3, maxLength: 32 }),
+      element('input', { name: 'tag', placeholder: 'Tag', maxLength: 5, size: 5 }),
+      element('select', { name: 'policy' }, ...POLICIES.map(([value, text]) => element('option', { value }, text))),
+      element('button', { className: 'primary' }, 'Found'));
+    form.addEventListener('submit', event => {
+      event.preventDefault();
+      const { name, tag, policy } = Object.fromEntries(new FormData(form));
+      this.#act('create', { name, policy, ...(tag ? { tag } : {}) });
+    });
+    return [element('h2', {}, 'No alliance'), ...(calls.length ? [element('ul', {}, ...calls)] : []),
+      ...(open.length ? [element('h3', {}, 'To join'), element('ul', {}, ...open)] : []), element('h3', {}, 'Found one'), form];
+  }
+}

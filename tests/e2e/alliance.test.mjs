@@ -1,0 +1,148 @@
+// Alliances as players have them: through the SDK, the real services behind it.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import WebSocket from 'ws';
+import { GameClient } from '../../services/sync/web/sdk/index.js';
+import { Game } from '../support/game.mjs';
+import { pause, waitFor } from '../support/servers.mjs';
+
+const PATIENCE_MS = 10000;
+const clients = {};
+let game, browser;
+
+async function enter(username, encoding = 'binary') {
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, encoding });
+    client.happened = [];
+    for (const type of ['joined', 'left', 'kicked', 'role', 'disbanded', 'invited', 'declined', 'created'])
+        client.on(`group_${type}`, (detail) => client.happened.push(`${type} ${detail.player.username}`));
+    client.lines = [];
+    client.on('chat', (line) => client.lines.push(line));
+    client.errors = [];
+    client.on('error', (error) => client.errors.push(error.code));
+    clients[username] = client;
+    await client.connect();
+    return client;
+}
+
+const visible = (client) => [...client.state.hexes.values()].filter((h) => h.state === 2).length;
+const settles = (what, condition) => waitFor(what, PATIENCE_MS, condition);
+const refused = (promise, code) => assert.rejects(promise, { code });
+
+before(async () => {
+    game = await Game.start();
+    await enter('ada', 'json');
+    await enter('bob', 'binary');
+    await enter('eve');
+});
+
+after(async () => {
+    for (const client of Object.values(clients)) client.close();
+    await browser?.close();
+    await game?.stop();
+});
+
+test('founded, invited, joined: both see what each sees', { timeout: 60000 }, async () => {
+    const { ada, bob, eve } = clients;
+    await settles('a roster of three', () => ada.players.size === 3);
+    const alone = visible(bob);
+    await refused(ada.group('create', { name: 'x' }), 'invalid_name');
+    await ada.group('create', { name: 'The Lot', tag: 'LOT' });
+    await settles('the group', () => ada.groups.length === 1);
+    const { id } = ada.groups[0];
+    assert.deepEqual(ada.groups[0].members, [{ player_id: ada.playerId, username: 'ada', role: 'leader' }]);
+    assert.deepEqual((await bob.listGroups()).map((g) => [g.id, g.name, g.member_count, g.members]), [[id, 'The Lot', 1, undefined]]);
+    await refused(bob.group('create', { name: 'the lot' }), 'name_taken');
+    await refused(bob.group('join', { group: id }), 'not_open');
+    await refused(ada.group('invite', { group: id, player: '999999' }), 'unknown_target');
+    await ada.group('invite', { group: id, player: bob.playerId });
+    await settles('the invitation', () => bob.invited.length === 1 && bob.happened.includes('invited bob'));
+    await settles('who waits', () => ada.groups[0].pending?.[0].username === 'bob');
+    assert.deepEqual(eve.invited, []);
+    await bob.group('join', { group: id });
+    await settles('two members', () => [ada, bob].every((c) => c.groups[0]?.members.length === 2));
+    assert.ok(ada.happened.includes('joined bob'));
+    await settles('sight of both', () => visible(bob) === 2 * alone && visible(ada) === 2 * alone);
+    const theirs = [...ada.state.entities.values()].filter((e) => e.owner === bob.state.empireId);
+    assert.ok(theirs.length > 0, 'ada sees what stands at bob\'s');
+    assert.equal(visible(eve), alone);
+    assert.deepEqual(eve.happened, []);
+});
+
+test('what is said to the group is heard by its members alone', { timeout: 60000 }, async () => {
+    const { ada, bob, eve } = clients;
+    const { id } = ada.groups[0];
+    bob.chat('to us alone', id);
+    await settles('the line', () => ada.lines.some((line) => line.message === 'to us alone' && line.group === id));
+    bob.chat('to all');
+    await settles('the next line', () => eve.lines.some((line) => line.message === 'to all' && !line.group));
+    assert.ok(!eve.lines.some((line) => line.message === 'to us alone'));
+    eve.chat('let me in', id);
+    await settles('a refusal', () => eve.errors.includes('unknown_target'));
+});
+
+test('a new connection knows its groups; social dying changes nothing', { timeout: 90000 }, async () => {
+    const { ada } = clients;
+    await game.killAndWait('social', 30000);
+    clients.bob.close();
+    const bob = await enter('bob');
+    await settles('its group', () => bob.groups[0]?.members.length === 2);
+    await settles('the sight', () => visible(bob) === visible(ada));
+});
+
+test('sent away: at once blind for each other', { timeout: 60000 }, async () => {
+    const { ada, bob, eve } = clients;
+    const { id } = ada.groups[0];
+    await refused(bob.group('kick', { group: id, player: ada.playerId }), 'forbidden');
+    await refused(bob.group('disband', { group: id }), 'forbidden');
+    await ada.group('kick', { group: id, player: bob.playerId });
+    await settles('the end of it', () => bob.groups.length === 0 && bob.happened.includes('kicked bob'));
+    await settles('own sight only', () => visible(bob) === visible(eve) && visible(ada) === visible(eve));
+    await ada.group('policy', { group: id, policy: 'open' });
+    await eve.group('join', { group: id });
+    await ada.group('leave', { group: id });
+    await settles('a new leader', () => eve.groups[0]?.members.length === 1 && eve.groups[0].members[0].role === 'leader');
+    await eve.group('disband', { group: id });
+    await settles('nothing', () => eve.groups.length === 0 && ada.groups.length === 0);
+    await pause(200);
+    assert.deepEqual(await eve.listGroups(), []);
+});
+
+test('in the browser: founded, invited and joined by the panel', { timeout: 60000 }, async () => {
+    browser = await chromium.launch({
+        executablePath: '/usr/bin/chromium',
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+            '--disable-component-update', '--disable-sync'],
+    });
+    const faults = [];
+    const open = async (name) => {
+        const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();
+        page.on('pageerror', (error) => faults.push(error.message));
+        page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+        await page.goto(game.url);
+        await page.fill('#login-name', name);
+        await page.click('#login-button');
+        await page.waitForFunction(() => window.mmorts.state.entities.size > 0);
+        await page.click('#alliance-toggle');
+        return page;
+    };
+    const fay = await open('fay'), gil = await open('gil');
+    await fay.fill('#alliance input[name=name]', 'Wings');
+    await fay.fill('#alliance input[name=tag]', 'WNG');
+    await fay.click('#alliance form.found button');
+    await fay.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === '[WNG] Wings');
+    await fay.waitForFunction(() => [...document.querySelectorAll('#alliance option')].some((o) => o.textContent === 'gil'));
+    await fay.selectOption('#alliance select[name=player]', { label: 'gil' });
+    await fay.click('#alliance form button');
+    await gil.waitForFunction(() => document.querySelector('#alliance-body').textContent.includes('invites you'));
+    const alone = await gil.evaluate(() => [...window.mmorts.state.hexes.values()].filter((h) => h.state === 2).length);
+    await gil.click('#alliance li button.primary');
+    for (const page of [fay, gil])
+        await page.waitForFunction(() => document.querySelectorAll('#alliance .members li').length === 2);
+    await gil.waitForFunction((n) => [...window.mmorts.state.hexes.values()].filter((h) => h.state === 2).length === 2 * n, alone);
+    await gil.click('#alliance .foot button');
+    await gil.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === 'No alliance');
+    await fay.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('gil has left Wings.'));
+    assert.deepEqual(faults, []);
+});
