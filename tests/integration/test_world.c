@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
 {
@@ -31,7 +32,15 @@ Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
     rig_stop(&rig);
     uint64_t stopped_at = rig.last_tick;
 
+    // The end is a snapshot, with nothing behind it to be replayed or reserved.
+    cr_assert_eq(rig_count_sql(&rig,
+                               "SELECT COUNT(*) FROM snapshots s JOIN sessions USING (session) "
+                               "WHERE s.tick = tick_reserved"),
+                 1);
     rig_start(&rig);
+    char *log = test_process_log(rig.process);
+    cr_assert(strstr(log, "rows_replayed=0 ticks_forwarded=0"), "%s", log);
+    free(log);
     cr_assert(rig_until_tick(&rig, stopped_at + 10, 10000));
     cr_assert_geq(rig.snapshots, 2);
     Mmorts__World__SessionInfo info;
@@ -170,8 +179,8 @@ Test(world, a_stall_is_caught_up_within_a_bound, .timeout = 60)
     rig_close(&rig);
 }
 
-// What Prometheus' histogram_quantile would read from the buckets, in seconds; negative if it cannot
-// be read: there is nothing, or it lies beyond the last bound.
+// What Prometheus' histogram_quantile would read from the buckets, in seconds; negative if it
+// cannot be read: there is nothing, or it lies beyond the last bound.
 static double system_quantile(const struct world_rig *rig, const char *system, double quantile)
 {
     static const char *const bounds[] = {"2e-06",  "5e-06",  "1e-05",  "2e-05", "5e-05",

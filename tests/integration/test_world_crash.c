@@ -59,21 +59,90 @@ static void on_spawned(void *arg, const struct mm_rpc_result *result)
     memcpy(spawn->ids, reply->entities, sizeof spawn->ids);
 }
 
+// Some node that nobody owns, as the stream shows them; 0: none.
+static uint64_t random_node(struct load *load)
+{
+    const struct mirror *mirror = load->rig->mirror;
+    for (unsigned tries = 0; tries < 50 && mirror->entity_end > 0; tries++) {
+        const struct mirror_entity *e =
+            &mirror->entities[mm_rng_below(&load->rng, mirror->entity_end)];
+        if (e->alive && e->owner == 0)
+            return e->id;
+    }
+    return 0;
+}
+
+// Every kind of order that world decides by itself.
+struct random_order {
+    Mmorts__World__Hex hexes[3], *points[3];
+    Mmorts__World__MoveOrder move;
+    Mmorts__World__AttackMoveOrder attack_move;
+    Mmorts__World__PatrolOrder patrol;
+    Mmorts__World__WanderOrder wander;
+    Mmorts__World__GatherOrder gather;
+    Mmorts__World__StopOrder stop;
+};
+
+static void give_random_order(struct load *load, uint64_t player, struct random_order *order,
+                              Mmorts__World__Command *command)
+{
+    for (int i = 0; i < 3; i++) {
+        mmorts__world__hex__init(&order->hexes[i]);
+        order->hexes[i].q = load->homes[player].q + (int32_t)mm_rng_between(&load->rng, -8, 8);
+        order->hexes[i].r = load->homes[player].r + (int32_t)mm_rng_between(&load->rng, -8, 8);
+        order->points[i] = &order->hexes[i];
+    }
+    command->queued = mm_rng_chance(&load->rng, 1, 4);
+    switch (mm_rng_below(&load->rng, 8)) {
+    case 0:
+        mmorts__world__attack_move_order__init(&order->attack_move);
+        order->attack_move.target = order->points[0];
+        command->order_case = MMORTS__WORLD__COMMAND__ORDER_ATTACK_MOVE;
+        command->attack_move = &order->attack_move;
+        break;
+    case 1:
+        mmorts__world__patrol_order__init(&order->patrol);
+        order->patrol.n_points = mm_rng_below(&load->rng, 3) + 1;
+        order->patrol.points = order->points;
+        command->order_case = MMORTS__WORLD__COMMAND__ORDER_PATROL;
+        command->patrol = &order->patrol;
+        break;
+    case 2:
+        mmorts__world__wander_order__init(&order->wander);
+        order->wander.radius_hexes = (uint32_t)mm_rng_below(&load->rng, 8) + 1;
+        command->order_case = MMORTS__WORLD__COMMAND__ORDER_WANDER;
+        command->wander = &order->wander;
+        break;
+    case 3:
+        mmorts__world__gather_order__init(&order->gather);
+        order->gather.node = random_node(load);
+        command->order_case = MMORTS__WORLD__COMMAND__ORDER_GATHER;
+        command->gather = &order->gather;
+        break;
+    case 4:
+        mmorts__world__stop_order__init(&order->stop);
+        command->order_case = MMORTS__WORLD__COMMAND__ORDER_STOP;
+        command->stop = &order->stop;
+        break;
+    default:
+        mmorts__world__move_order__init(&order->move);
+        order->move.target = order->points[0];
+        command->order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
+        command->move = &order->move;
+        break;
+    }
+}
+
 static void load_command(struct load *load)
 {
     uint64_t player = mm_rng_below(&load->rng, LOAD_PLAYERS) + 1;
-    Mmorts__World__Hex target = MMORTS__WORLD__HEX__INIT;
-    target.q = load->homes[player].q + (int32_t)mm_rng_between(&load->rng, -8, 8);
-    target.r = load->homes[player].r + (int32_t)mm_rng_between(&load->rng, -8, 8);
-    Mmorts__World__MoveOrder move = MMORTS__WORLD__MOVE_ORDER__INIT;
-    move.target = &target;
+    struct random_order order;
     Mmorts__World__Command command = MMORTS__WORLD__COMMAND__INIT, *commands[] = {&command};
     command.player_id = player;
     command.client_seq = ++load->seq[player];
     command.n_units = load->unit_count[player];
     command.units = load->units[player];
-    command.order_case = MMORTS__WORLD__COMMAND__ORDER_MOVE;
-    command.move = &move;
+    give_random_order(load, player, &order, &command);
     Mmorts__World__SubmitCommandsRequest request = MMORTS__WORLD__SUBMIT_COMMANDS_REQUEST__INIT;
     request.session = "main";
     request.n_commands = 1;
