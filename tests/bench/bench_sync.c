@@ -23,7 +23,7 @@ static const char help[] =
     "usage: bench_sync [options]      (from the repository's top; make bench-sync builds all)\n"
     "\n"
     "  --players N    only so many, instead of 50, 500, 1000, 2000, 5000 and what is held\n"
-    "  --seconds S    measured for each size (default 8)\n"
+    "  --seconds S    measured for each size (default 6)\n"
     "  --seed N       of the scenario (default 1)\n"
     "  --stall        also: what 5% of clients who do not read do to the others\n"
     "  --storm N      also: N clients are cut off at once and come back\n"
@@ -40,6 +40,8 @@ enum {
     SLICE_MS = 100,   // commands are given so often
     STALL_EVERY = 20, // 5% of the clients
     FLOOR_TICKS = 60,
+    FILL_MS = 10000,
+    JSON_CLIENTS = 200,
     CATCH_UP_MS = 20000,
     STORM_MS = 60000,
     HELD_P99_US = 55000,
@@ -129,65 +131,109 @@ static void play(struct run *run, unsigned milliseconds)
     }
 }
 
-static double measure_cpu(struct run *run)
+// CPU seconds per second of the three services while the clients play; the clients' figures are
+// those of that time.
+struct cpu {
+    double world, vision, sync, clients, seconds;
+};
+
+static struct cpu play_measured(struct run *run, unsigned seconds)
 {
-    static const char *const services[] = {"world", "vision", "sync"};
-    uint64_t cpu[3], begin_ns = bench_now_ns(), own = bench_cpu_ns();
-    double total = 0, sync = 0;
-    char name[64];
-    for (int i = 0; i < 3; i++)
-        cpu[i] = load_game_cpu_ns(run->game, services[i]);
+    uint64_t begin_ns = bench_now_ns(), own = bench_cpu_ns();
+    uint64_t world = load_game_cpu_ns(run->game, "world");
+    uint64_t vision = load_game_cpu_ns(run->game, "vision");
+    uint64_t sync = load_game_cpu_ns(run->game, "sync");
     load_clients_reset(run->clients);
-    play(run, run->arguments->seconds * 1000);
-    double seconds = (double)(bench_now_ns() - begin_ns) / 1e9;
-    for (int i = 0; i < 3; i++) {
-        sync = (double)(load_game_cpu_ns(run->game, services[i]) - cpu[i]) / 1e9 / seconds;
-        total += sync;
-        (void)snprintf(name, sizeof name, "sync.cpu.n%u.%s", run->players, services[i]);
-        bench_figure(run->bench, name, sync, "s/s");
-    }
-    (void)snprintf(name, sizeof name, "sync.cpu.n%u.total", run->players);
-    bench_figure(run->bench, name, total, "s/s");
-    figure(run, "cpu_of_the_clients", (double)(bench_cpu_ns() - own) / 1e9 / seconds, "s/s");
+    play(run, seconds * 1000);
+    double ns = (double)(bench_now_ns() - begin_ns);
     const struct load_figures *figures = load_clients_figures(run->clients);
-    (void)snprintf(name, sizeof name, "sync.bytes.n%u.json", run->players);
-    bench_figure(run->bench, name, (double)figures->bytes / run->players / seconds, "bytes/s");
-    figure(run, "updates", (double)figures->updates / run->players / seconds, "1/s");
-    figure(run, "entity_updates", (double)figures->entities / run->players / seconds, "1/s");
-    quantiles(run, "interval", &figures->interval_us);
-    quantiles(run, "ack", &figures->ack_us);
-    quantiles(run, "visible", &figures->visible_us);
     if (figures->lost || figures->refused)
         test_fail("%llu clients lost (%s), %llu commands refused (%s)",
                   (unsigned long long)figures->lost, figures->loss,
                   (unsigned long long)figures->refused, figures->refusal);
-    if (!run->arguments->no_floor) {
-        double floor = load_floor(
-            run->players, (size_t)((double)figures->bytes / (double)figures->updates), FLOOR_TICKS);
-        figure(run, "floor", floor, "s/s");
-        (void)snprintf(name, sizeof name, "sync.floor.ratio.n%u", run->players);
-        bench_figure(run->bench, name, sync / floor, "x");
-    }
-    return total;
+    return (struct cpu){
+        .world = (double)(load_game_cpu_ns(run->game, "world") - world) / ns,
+        .vision = (double)(load_game_cpu_ns(run->game, "vision") - vision) / ns,
+        .sync = (double)(load_game_cpu_ns(run->game, "sync") - sync) / ns,
+        .clients = (double)(bench_cpu_ns() - own) / ns,
+        .seconds = ns / 1e9,
+    };
 }
 
-// The others' intervals, and sync's memory, before and while a twentieth does not read.
+// A figure whose name ends with the number of players and more.
+static void sized(const struct run *run, const char *before, const char *after, double value,
+                  const char *unit)
+{
+    char name[96];
+    (void)snprintf(name, sizeof name, "sync.%s.n%u%s%s", before, run->players, after ? "." : "",
+                   after ? after : "");
+    bench_figure(run->bench, name, value, unit);
+}
+
+static struct cpu measure_binary(struct run *run)
+{
+    struct cpu cpu = play_measured(run, run->arguments->seconds);
+    const struct load_figures *figures = load_clients_figures(run->clients);
+    double clients_s = run->players * cpu.seconds;
+    sized(run, "cpu", "world", cpu.world, "s/s");
+    sized(run, "cpu", "vision", cpu.vision, "s/s");
+    sized(run, "cpu", "sync", cpu.sync, "s/s");
+    sized(run, "cpu", "total", cpu.world + cpu.vision + cpu.sync, "s/s");
+    sized(run, "cpu", "clients", cpu.clients, "s/s");
+    sized(run, "bytes", "binary", (double)figures->bytes / clients_s, "bytes/s");
+    figure(run, "updates", (double)figures->updates / clients_s, "1/s");
+    figure(run, "entity_updates", (double)figures->entities / clients_s, "1/s");
+    quantiles(run, "interval", &figures->interval_us);
+    quantiles(run, "ack", &figures->ack_us);
+    quantiles(run, "visible", &figures->visible_us);
+    return cpu;
+}
+
+static void measure_floor(struct run *run, const struct cpu *cpu)
+{
+    const struct load_figures *figures = load_clients_figures(run->clients);
+    size_t bytes = (size_t)((double)figures->bytes / (double)figures->updates);
+    double floor = load_floor(run->players, bytes, FLOOR_TICKS);
+    figure(run, "floor", floor, "s/s");
+    sized(run, "floor.ratio", NULL, cpu->sync / floor, "x");
+}
+
+// So many clients connect again and speak JSON.
+static void measure_json(struct run *run, uint32_t count)
+{
+    load_clients_close(run->clients, 0, count);
+    for (uint32_t i = 0; i < count; i++)
+        load_clients_speak_json(run->clients, i, true);
+    load_clients_open(run->clients, 0, count);
+    must_play(run, run->players, ENTER_MS, "in JSON");
+    load_clients_run(run->clients, bench_now_ns() + (uint64_t)SETTLE_MS * 1000000);
+    bool all = count == run->players;
+    struct cpu cpu = play_measured(run, all ? run->arguments->seconds : 2);
+    const struct load_figures *figures = load_clients_figures(run->clients);
+    sized(run, "bytes", "json", (double)figures->json_bytes / count / cpu.seconds, "bytes/s");
+    if (!all)
+        return;
+    sized(run, "cpu", "sync_in_json", cpu.sync, "s/s");
+    figure(run, "interval_in_json_p99", ms(&figures->interval_us, 990000), "ms");
+}
+
+// The others' intervals, and sync's memory, before and while a twentieth does not read. All speak
+// JSON: the sockets of those who do not read are full some ten seconds later.
 static void measure_stall(struct run *run)
 {
+    measure_json(run, run->players);
+    double before_ms = ms(&load_clients_figures(run->clients)->interval_us, 990000);
     double before_mib = (double)load_game_rss_bytes(run->game, "sync") / 1048576;
-    load_clients_reset(run->clients);
-    play(run, run->arguments->seconds * 1000);
-    figure(run, "stall.interval_p99_before",
-           ms(&load_clients_figures(run->clients)->interval_us, 990000), "ms");
     for (uint32_t i = 0; i < run->players; i += STALL_EVERY)
         load_clients_stall(run->clients, i, true);
-    load_clients_reset(run->clients);
-    play(run, run->arguments->seconds * 1000);
-    figure(run, "stall.interval_p99_during",
-           ms(&load_clients_figures(run->clients)->interval_us, 990000), "ms");
-    double after_mib = (double)load_game_rss_bytes(run->game, "sync") / 1048576;
+    play(run, FILL_MS);
+    (void)play_measured(run, run->arguments->seconds);
+    double during_ms = ms(&load_clients_figures(run->clients)->interval_us, 990000);
+    double during_mib = (double)load_game_rss_bytes(run->game, "sync") / 1048576;
+    figure(run, "stall.interval_p99_before", before_ms, "ms");
+    figure(run, "stall.interval_p99_during", during_ms, "ms");
     figure(run, "stall.memory_before", before_mib, "MiB");
-    figure(run, "stall.memory_during", after_mib, "MiB");
+    figure(run, "stall.memory_during", during_mib, "MiB");
     for (uint32_t i = 0; i < run->players; i += STALL_EVERY)
         load_clients_stall(run->clients, i, false);
     must_play(run, run->players, CATCH_UP_MS, "after they read again");
@@ -244,15 +290,23 @@ static struct measured measure(struct bench *bench, const struct arguments *argu
 {
     struct run run = {.bench = bench, .arguments = arguments, .players = players};
     open_run(&run);
-    struct measured measured = {.players = players, .cpu = measure_cpu(&run)};
+    struct cpu cpu = measure_binary(&run);
     const struct load_figures *figures = load_clients_figures(run.clients);
     double wanted = 20.0 * arguments->seconds * players;
-    measured.held = mm_histogram_quantile(&figures->interval_us, 990000) <= HELD_P99_US &&
-                    (double)figures->ticks > 0.98 * wanted;
-    if (arguments->stall)
-        measure_stall(&run);
+    struct measured measured = {
+        .players = players,
+        .cpu = cpu.world + cpu.vision + cpu.sync,
+        .held = mm_histogram_quantile(&figures->interval_us, 990000) <= HELD_P99_US &&
+                (double)figures->ticks > 0.98 * wanted,
+    };
+    if (!arguments->no_floor)
+        measure_floor(&run, &cpu);
     if (arguments->storm)
         measure_storm(&run, arguments->storm < players ? arguments->storm : players);
+    if (arguments->stall)
+        measure_stall(&run);
+    else
+        measure_json(&run, players < JSON_CLIENTS ? players : JSON_CLIENTS);
     judge(&run);
     return measured;
 }
@@ -290,7 +344,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
         {"storm", required_argument, NULL, 'm'},   {"no-floor", no_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
-    *arguments = (struct arguments){.seconds = 8, .seed = 1};
+    *arguments = (struct arguments){.seconds = 6, .seed = 1};
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
         case 'p':
