@@ -35,7 +35,9 @@ void world_mover_replan(struct world *world, uint32_t slot, bool avoid)
     world_ecs_writes(&world->ecs, WORLD_USES_PATHS);
     mover->phase = WORLD_MOVE_WAITING_FOR_PATH;
     mover->due = world->ticket_next++;
-    mover->next = 0;
+    // Who is barred by units keeps its route: it may be possible to get back onto it.
+    if (!avoid)
+        mover->next = 0;
     mover->blocked = 0;
     mover->avoid = avoid;
     struct world_path_request request = {mover->due, slot};
@@ -59,6 +61,28 @@ static void route_set(struct world_route *route, const uint8_t *steps, size_t co
     route->steps = (uint16_t)count;
 }
 
+// Around what is in the way, if that is what it is about, or else all the way to the goal.
+static bool find_way(struct world *world, const struct world_mover *mover,
+                     const struct world_place *place, const struct world_route *route,
+                     struct world_way *way)
+{
+    uint32_t work = 0;
+    if (mover->avoid && world_way_around(world, place, route, mover->next, way))
+        return true;
+    if (mover->avoid)
+        work = way->work;
+    struct world_way_request request = {
+        .from = {place->q, place->r},
+        .to = {route->goal_q, route->goal_r},
+        .work_max = world->rules.movement.path_nodes_per_search,
+        .avoid = mover->avoid != 0,
+        .partial = true,
+    };
+    bool found = world_way_find(world, &request, way);
+    way->work += work;
+    return found;
+}
+
 // Returns what it cost, in hexes looked at.
 static uint32_t plan(struct world *world, uint32_t slot)
 {
@@ -75,10 +99,8 @@ static uint32_t plan(struct world *world, uint32_t slot)
         mover->replans++;
     }
     struct world_way way = {0};
-    struct world_way_request request = {from, goal, world->rules.movement.path_nodes_per_search,
-                                        mover->avoid != 0, true};
     if (distance == 0 || mover->replans > world->rules.movement.replans_max ||
-        !world_way_find(world, &request, &way)) {
+        !find_way(world, mover, place, route, &way)) {
         mover->phase = WORLD_MOVE_ARRIVED;
         mover->due = 0;
         return way.work + 1;

@@ -320,6 +320,10 @@ void world_ways_free(struct world *world);
 void world_ways_begin(struct world *world);
 // The costs of terrains changed.
 void world_ways_forget(struct world *world);
+// Around the units that bar a route whose step `next` is to be taken, and on along it. False: that
+// is not to be had cheaply.
+bool world_way_around(struct world *world, const struct world_place *place,
+                      const struct world_route *route, uint32_t next, struct world_way *way);
 // False: no step leads nearer.
 bool world_way_find(struct world *world, const struct world_way_request *request,
                     struct world_way *way);

@@ -15,6 +15,11 @@
 // Units this near to the one that looks for a way around count as obstacles; farther ones will
 // have moved by then.
 #define AVOID_RADIUS 3
+// Who is barred by units gets back onto its way at the first free hex beyond them, at most so many
+// steps on, by at most so many steps more; else it plans its whole way anew.
+#define REJOIN_STEPS 14
+#define DETOUR_STEPS 10
+#define DETOUR_WORK  600
 // So many chunks are known at most (16 KiB each); more than a search within its bounds comes to.
 #define OVERLAYS_MAX 4096
 
@@ -217,4 +222,49 @@ bool world_way_find(struct world *world, const struct world_way_request *request
     bool far = world->routes && !request->avoid && request->partial &&
                hex_distance(request->from, request->to) >= FAR_HEXES;
     return (far && find_far(world, request, way)) || find_near(world, request, way);
+}
+
+// --- around --------------------------------------------------------------------------------------
+
+// The hexes of a route from `next` on: how many steps they are until the first one that is free and
+// out of the reach of avoiding, 0 if there is none. False: they lead off the map.
+static bool rejoin_at(const struct world *world, const struct world_place *place,
+                      const struct world_route *route, uint32_t next, uint32_t *steps_out,
+                      struct hex_axial *at_out)
+{
+    struct hex_axial from = {place->q, place->r}, at = from;
+    uint32_t cell = place->cell;
+    *steps_out = 0;
+    for (uint32_t i = next; i < route->steps; i++) {
+        unsigned direction = world_route_direction(route, i);
+        cell = direction < HEX_DIRECTIONS ? world_map_step(&world->map, cell, direction)
+                                          : WORLD_CELL_NONE;
+        if (cell == WORLD_CELL_NONE)
+            return false;
+        at = hex_neighbor(at, direction);
+        uint32_t steps = i - next + 1;
+        if (*steps_out > 0 || steps > REJOIN_STEPS || hex_distance(from, at) <= AVOID_RADIUS ||
+            !world_cell_free(world, cell, WORLD_ON_UNIT))
+            continue;
+        *steps_out = steps;
+        *at_out = at;
+    }
+    return !route->complete || hex_equal(at, (struct hex_axial){route->goal_q, route->goal_r});
+}
+
+bool world_way_around(struct world *world, const struct world_place *place,
+                      const struct world_route *route, uint32_t next, struct world_way *way)
+{
+    *way = (struct world_way){0};
+    uint32_t skipped;
+    struct world_way_request request = {
+        .from = {place->q, place->r}, .work_max = DETOUR_WORK, .avoid = true};
+    if (!rejoin_at(world, place, route, next, &skipped, &request.to) || skipped == 0 ||
+        !find_near(world, &request, way) || way->steps > skipped + DETOUR_STEPS)
+        return false;
+    uint32_t i = next + skipped;
+    for (; i < route->steps && way->steps < WORLD_ROUTE_STEPS_MAX; i++)
+        world->search_steps[way->steps++] = (uint8_t)world_route_direction(route, i);
+    way->complete = route->complete && i == route->steps;
+    return true;
 }

@@ -166,6 +166,47 @@ Test(ways, a_far_goal_that_is_taken_or_walled_in_is_approached)
     scene_close(&s);
 }
 
+// The way is left where somebody stands in it, and taken again behind: not searched anew.
+Test(ways, who_is_barred_by_a_unit_gets_back_onto_its_way)
+{
+    enum { BARRED = 15, TAIL = 40 };
+    struct scene s;
+    scene_open(&s, NULL, 1, 5);
+    for (int r = -6; r <= 6; r++)
+        spawn(&s, "barracks", 45, r);
+    uint64_t scout = spawn(&s, "scout", 5, 0);
+    cr_assert_eq(march(&s, &scout, 1, 69, 0), OK);
+    uint32_t slot = world_slot_of_id(s.world, scout);
+    struct world_route before = *WORLD_GET(&s.world->ecs, WORLD_ROUTE, world_route, slot);
+    cr_assert(before.complete && before.steps > 64);
+    struct hex_axial at = where(&s, scout);
+    for (uint32_t i = 0; i < BARRED; i++)
+        at = hex_neighbor(at, world_route_direction(&before, i));
+    uint64_t guard = spawn(&s, "soldier", at.q, at.r);
+    cr_assert(hex_equal(where(&s, guard), at));
+    // So little that a search around the wall would not end.
+    uint32_t work = s.world->rules.movement.path_nodes_per_search;
+    s.world->rules.movement.path_nodes_per_search = 64;
+    unsigned around = 0;
+    for (unsigned tick = 0; tick < 800 && world_mover_count(s.world) > 0; tick++) {
+        fixture_run(s.world, 1);
+        const struct world_mover *mover = WORLD_GET(&s.world->ecs, WORLD_MOVER, world_mover, slot);
+        const struct world_route *now = WORLD_GET(&s.world->ecs, WORLD_ROUTE, world_route, slot);
+        if (!mover || mover->phase != WORLD_MOVE_WALKING || !memcmp(now, &before, sizeof before))
+            continue;
+        cr_assert(now->complete && now->steps <= before.steps - (BARRED - 1) + 2);
+        for (uint32_t i = 1; i <= TAIL; i++)
+            cr_assert_eq(world_route_direction(now, now->steps - i),
+                         world_route_direction(&before, before.steps - i));
+        around++;
+    }
+    s.world->rules.movement.path_nodes_per_search = work;
+    cr_assert_gt(around, 0);
+    cr_assert(hex_equal(where(&s, scout), (struct hex_axial){69, 0}));
+    cr_assert(hex_equal(where(&s, guard), at));
+    scene_close(&s);
+}
+
 // --- the same whatever is in the caches ----------------------------------------------------------
 
 static struct world *reload(const struct world *world)
