@@ -87,7 +87,8 @@ static void print(const struct sim_report *r)
            "%llu\n"
            "%llu stocks compared, %llu jobs completed\n"
            "%llu replays, %llu snapshots, %llu resumes, %llu jumps, %llu changes of sharing, "
-           "%llu messages lost, %llu doubled\n",
+           "%llu messages lost, %llu doubled\n"
+           "%llu ticks in which vision was asked for its reasons and caches\n",
            (unsigned long long)r->ticks, (unsigned long long)r->compared,
            (unsigned long long)r->entities, (unsigned long long)r->memories,
            (unsigned long long)r->joins, (unsigned long long)r->fulls,
@@ -97,7 +98,7 @@ static void print(const struct sim_report *r)
            (unsigned long long)r->replays, (unsigned long long)r->snapshots,
            (unsigned long long)r->resumes, (unsigned long long)r->jumps,
            (unsigned long long)r->shares, (unsigned long long)r->lost,
-           (unsigned long long)r->doubled);
+           (unsigned long long)r->doubled, (unsigned long long)r->asked);
 }
 
 // Every jobs-th seed, until one fails; the sum goes to `out`.

@@ -51,6 +51,7 @@ struct sim_report {
     uint64_t resumes;            // vision's restarts that went on from a checkpoint
     uint64_t jumps;              // ticks of which vision only learned the outcome
     uint64_t shares, lost, doubled;
+    uint64_t asked;    // ticks in which vision's answers were held against the oracle
     uint64_t digest;   // of every message that a client read, in order
     char failure[400]; // "" if all is well
 };

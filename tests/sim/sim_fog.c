@@ -8,26 +8,106 @@
 
 // --- sight ---------------------------------------------------------------------------------------
 
-static bool lends(const struct sim *sim, uint32_t from, uint32_t to, uint64_t tick)
+enum lent { LENT_NOTHING, LENT_BEACONS, LENT_ALL };
+
+static enum lent lends(const struct sim *sim, uint32_t from, uint32_t to, uint64_t tick)
 {
-    bool does = from == to;
+    bool ordered = false, member[SIM_ALLIANCES][2] = {{false}}, allied = false;
     for (size_t i = 0; i < sim->shares.count; i++) {
         const struct sim_share_order *order = &sim->shares.items[i];
-        if (order->from == from && order->to == to && order->tick <= tick)
-            does = order->begin;
+        if (order->tick > tick)
+            continue;
+        if (order->alliance == 0 && order->from == from && order->to == to)
+            ordered = order->begin;
+        if (order->alliance != 0 && order->from == from)
+            member[order->alliance][0] = order->begin;
+        if (order->alliance != 0 && order->from == to)
+            member[order->alliance][1] = order->begin;
     }
-    return does;
+    for (size_t a = 0; a < SIM_ALLIANCES; a++)
+        allied |= member[a][0] && member[a][1];
+    if (from == to || ordered || (allied && !sim->beacons_only))
+        return LENT_ALL;
+    return allied ? LENT_BEACONS : LENT_NOTHING;
 }
 
-// All hexes within `range` of (q, r).
-static void add_disc(uint64_t *rows, int32_t q, int32_t r, int32_t range)
+static bool is_lent(enum lent lent, const struct sim_entity *entity)
+{
+    return lent == LENT_ALL ||
+           (lent == LENT_BEACONS &&
+            sim_types[entity->type].sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
+}
+
+bool sim_fog_lends(const struct sim *sim, const struct sim_moment *now,
+                   const struct sim_entity *entity, uint32_t to)
+{
+    return entity->owner != 0 && is_lent(lends(sim, entity->owner, to, now->tick), entity);
+}
+
+static int32_t steps_between(int32_t dq, int32_t dr)
+{
+    int32_t a = abs(dq), b = abs(dr), c = abs(dq + dr);
+    return a > b ? (a > c ? a : c) : (b > c ? b : c);
+}
+
+// What the hex that lies at (x, y), in units of 1 / scale hexes, costs sight.
+static uint32_t cost_at(const struct sim *sim, const struct sim_moment *now, int32_t x, int32_t y,
+                        int32_t scale)
+{
+    int64_t best = INT64_MAX;
+    int32_t at_q = 0, at_r = 0;
+    for (int32_t q = x / scale - 2; q <= x / scale + 2; q++) {
+        for (int32_t r = y / scale - 2; r <= y / scale + 2; r++) {
+            int64_t dx = x - q * scale, dy = y - r * scale;
+            int64_t square = dx * dx + dx * dy + dy * dy;
+            if (square >= best)
+                continue;
+            best = square;
+            at_q = q;
+            at_r = r;
+        }
+    }
+    return sim_bit(now->map, at_q, at_r)
+               ? sim_sight_costs[sim->terrain[at_r + SIM_HALF][at_q + SIM_HALF]]
+               : 0;
+}
+
+static bool is_hidden(const struct sim *sim, const struct sim_moment *now, int32_t from_q,
+                      int32_t from_r, int32_t range, int32_t q, int32_t r)
+{
+    int32_t n = steps_between(q - from_q, r - from_r);
+    for (int32_t side = -1; side <= 1; side += 2) {
+        uint32_t sum = (uint32_t)n;
+        int32_t scale = 1000 * n;
+        for (int32_t i = 1; i < n; i++)
+            sum += cost_at(sim, now, from_q * scale + (q - from_q) * 1000 * i + side,
+                           from_r * scale + (r - from_r) * 1000 * i + 2 * side, scale);
+        if (sum <= (uint32_t)range)
+            return false;
+    }
+    return true;
+}
+
+bool sim_fog_reaches(const struct sim *sim, const struct sim_moment *now,
+                     const struct sim_entity *entity, int32_t q, int32_t r)
+{
+    return entity->owner != 0 && entity->sight_enabled && entity->sight > 0 &&
+           steps_between(q - entity->q, r - entity->r) <= entity->sight &&
+           sim_bit(now->map, q, r) &&
+           !(sim->terrain_blocks && is_hidden(sim, now, entity->q, entity->r, entity->sight, q, r));
+}
+
+// All hexes within the range of (q, r), but for those that terrain hides.
+static void add_disc(const struct sim *sim, const struct sim_moment *now, uint64_t *rows, int32_t q,
+                     int32_t r, int32_t range)
 {
     for (int32_t dr = -range; dr <= range; dr++) {
         int32_t from = dr < 0 ? -range - dr : -range, to = dr < 0 ? range : range - dr;
         if (r + dr < -SIM_HALF || r + dr >= SIM_HALF)
             continue;
         for (int32_t dq = from; dq <= to; dq++)
-            if (sim_on_map(q + dq, r + dr))
+            if (sim_on_map(q + dq, r + dr) &&
+                !(sim->terrain_blocks && is_hidden(sim, now, q, r, range, q + dq, r + dr)))
                 rows[r + dr + SIM_HALF] |= UINT64_C(1) << (q + dq + SIM_HALF);
     }
 }
@@ -39,18 +119,18 @@ struct look {
 static void look(const struct sim *sim, const struct sim_moment *now, uint32_t empire,
                  struct look *out)
 {
-    bool lent[SIM_EMPIRES + 1];
+    enum lent lent[SIM_EMPIRES + 1];
     memset(out, 0, sizeof *out);
     for (uint32_t from = 1; from <= SIM_EMPIRES; from++)
         lent[from] = lends(sim, from, empire, now->tick);
     for (uint32_t i = 0; i < now->count; i++) {
         const struct sim_entity *entity = &now->entities[i];
-        if (entity->owner == 0 || !lent[entity->owner] || !entity->sight_enabled ||
+        if (entity->owner == 0 || !is_lent(lent[entity->owner], entity) || !entity->sight_enabled ||
             entity->sight <= 0)
             continue;
-        add_disc(out->visible, entity->q, entity->r, entity->sight);
-        if (sim_types[entity->type].detector)
-            add_disc(out->detected, entity->q, entity->r, entity->sight);
+        add_disc(sim, now, out->visible, entity->q, entity->r, entity->sight);
+        if (sim_types[entity->type].sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
+            add_disc(sim, now, out->detected, entity->q, entity->r, entity->sight);
     }
     for (size_t row = 0; row < SIM_SIDE; row++) {
         out->visible[row] &= now->map[row];

@@ -60,7 +60,9 @@ struct sim_moment {
     struct sim_fog fog[SIM_EMPIRES + 1];
 };
 
+enum { SIM_ALLIANCES = 4 }; // numbered from 1
 struct sim_share_order {
+    uint32_t alliance; // 0: from lends to `to`; else `from` is a member of it
     uint32_t from, to;
     uint64_t tick;
     bool begin;
@@ -393,6 +395,8 @@ struct sim {
     struct sim_moment *history; // by tick modulo
     uint64_t fog_tick;          // newest tick for which vision's work was foreseen
     uint32_t memories_max;      // vision's limit per empire
+    bool terrain_blocks;        // terrain shortens sight
+    bool beacons_only;          // allies lend only what their beacons see
     uint64_t evicted_tick;      // in which the limit was last enforced
     uint32_t lineage;
     struct {
@@ -491,17 +495,29 @@ static inline struct sim_moment *sim_moment(struct sim *sim, uint64_t tick)
 }
 // What follows for everybody from what was known after `before` and from `now`; before->lineage 0:
 // nothing was known.
+// Whether the entity, an observer, sees the hex; and whether the empire has its sight.
+bool sim_fog_reaches(const struct sim *sim, const struct sim_moment *now,
+                     const struct sim_entity *entity, int32_t q, int32_t r);
+bool sim_fog_lends(const struct sim *sim, const struct sim_moment *now,
+                   const struct sim_entity *entity, uint32_t to);
 void sim_fog_step(struct sim *sim, const struct sim_moment *before, struct sim_moment *now,
                   uint64_t previous_tick);
+// Gives the core an order about sharing.
+void sim_vision_order(struct sim *sim, const struct sim_share_order *order);
+
+// sim_ask.c: vision's answers to questions, against the truth of the tick.
+void sim_vision_ask(struct sim *sim, const struct sim_moment *now);
+
 // What types are like, by the rules of the game.
 struct sim_type {
     const char *name;
     Mmorts__Frame__Kind kind;
-    uint32_t sight, detector, flags, ticks_per_hex;
-    int32_t memory_ticks; // -1: not remembered, 0: for ever
+    uint32_t sight, sense, flags, ticks_per_hex; // sense: mmorts.frame.SightType
+    int32_t memory_ticks;                        // -1: not remembered, 0: for ever
 };
 extern const struct sim_type sim_types[SIM_TYPES];
 extern const char *const sim_terrains[SIM_TERRAINS];
+extern const uint32_t sim_sight_costs[SIM_TERRAINS];
 
 // sim_production.c
 extern const char *const sim_items[SIM_ITEMS];

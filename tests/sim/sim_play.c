@@ -17,6 +17,8 @@ void sim_weather_choose(struct sim *sim)
                               .train = 300};
     // Low, so that it is reached, or out of reach.
     sim->memories_max = sim_chance(sim, 4000) ? 6 : SIM_MEMORIES - 8;
+    sim->terrain_blocks = sim_chance(sim, 3000);
+    sim->beacons_only = sim_chance(sim, 3000);
     // Each seed has its own climate, from fair to foul.
     if (sim_chance(sim, 6000))
         w->delay_max = 1 + (uint32_t)sim_below(sim, 6);
@@ -107,9 +109,12 @@ static void random_job(struct sim *sim)
 
 static void random_share(struct sim *sim)
 {
+    // With one of three alliances, or (seq 0) with another empire.
+    uint64_t alliance = sim_chance(sim, 4000) ? 1 + sim_below(sim, 3) : 0;
     sim_send(sim, (struct sim_message){.kind = SIM_SHARE,
                                        .from = SIM_SYNC,
                                        .to = SIM_VISION,
+                                       .seq = alliance,
                                        .a = 1 + sim_below(sim, SIM_EMPIRES),
                                        .b = 1 + sim_below(sim, SIM_EMPIRES),
                                        .flag = sim_chance(sim, 5000)});

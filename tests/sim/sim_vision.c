@@ -172,6 +172,9 @@ void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool s
         publish_restart(sim);
     else
         publish(sim, out);
+    // Not while it replays: then what was saved is ahead of the tick, and nobody is answered.
+    if (frame->tick % 50 == 0)
+        sim_vision_ask(sim, sim_moment(sim, frame->tick));
 }
 
 // --- calls ---------------------------------------------------------------------------------------
@@ -200,17 +203,35 @@ static void get_view(struct sim *sim, const struct sim_message *message)
     sim_send(sim, reply);
 }
 
+void sim_vision_order(struct sim *sim, const struct sim_share_order *order)
+{
+    struct vision *core = sim->vision.core;
+    enum mm_err err;
+    if (order->alliance != 0)
+        err = order->begin ? vision_ally(core, order->alliance, order->from, order->tick)
+                           : vision_unally(core, order->alliance, order->from, order->tick);
+    else
+        err = order->begin ? vision_share(core, order->from, order->to, order->tick)
+                           : vision_unshare(core, order->from, order->to, order->tick);
+    if (err != MM_OK && err != MM_NOT_FOUND)
+        sim_fail(sim, "vision refused sharing: %s", mm_err_name(err));
+}
+
 // Durable before it is in effect; a crash may come in between.
 static void share(struct sim *sim, const struct sim_message *message)
 {
     struct sim_vision *vision = &sim->vision;
+    uint32_t alliance = (uint32_t)message->seq;
     uint32_t from = (uint32_t)message->a, to = (uint32_t)message->b;
+    if (alliance)
+        to = 0;
     if (!vision->core || sim->publishers[SIM_VISIONS].epoch == 0 ||
         sim->store_away_until > sim->round || from == to ||
-        !vision_knows_empire(vision->core, from) || !vision_knows_empire(vision->core, to))
+        !vision_knows_empire(vision->core, from) ||
+        (!alliance && !vision_knows_empire(vision->core, to)))
         return;
-    struct sim_share_order order = {from, to, vision_tick(vision->core) + SHARE_DELAY_TICKS,
-                                    message->flag};
+    struct sim_share_order order = {alliance, from, to,
+                                    vision_tick(vision->core) + SHARE_DELAY_TICKS, message->flag};
     bool stored = sim->options.fault == SIM_FAULT_SHARE_NOT_SAVED ||
                   mm_vec_push(&vision->store.shares, order);
     if (!stored || !mm_vec_push(&sim->shares, order))
@@ -220,10 +241,7 @@ static void share(struct sim *sim, const struct sim_message *message)
         sim_vision_crash(sim);
         return;
     }
-    enum mm_err err = order.begin ? vision_share(vision->core, from, to, order.tick)
-                                  : vision_unshare(vision->core, from, to, order.tick);
-    if (err != MM_OK && err != MM_NOT_FOUND)
-        sim_fail(sim, "vision refused sharing: %s", mm_err_name(err));
+    sim_vision_order(sim, &order);
 }
 
 void sim_vision_take(struct sim *sim, const struct sim_message *message)

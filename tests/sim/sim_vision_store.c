@@ -167,15 +167,14 @@ static void load_shares(struct sim *sim)
         for (uint32_t to = 1; to <= SIM_EMPIRES; to++) {
             for (size_t i = 0; i < store->shares.count; i++) {
                 const struct sim_share_order *order = &store->shares.items[i];
-                if (order->from != from || order->to != to)
-                    continue;
-                enum mm_err err = order->begin
-                                      ? vision_share(sim->vision.core, from, to, order->tick)
-                                      : vision_unshare(sim->vision.core, from, to, order->tick);
-                if (err != MM_OK && err != MM_NOT_FOUND)
-                    sim_fail(sim, "vision refused sharing: %s", mm_err_name(err));
+                if (order->alliance == 0 && order->from == from && order->to == to)
+                    sim_vision_order(sim, order);
             }
         }
+    }
+    for (size_t i = 0; i < store->shares.count; i++) {
+        if (store->shares.items[i].alliance != 0)
+            sim_vision_order(sim, &store->shares.items[i]);
     }
 }
 
@@ -189,6 +188,8 @@ void sim_vision_make(struct sim *sim)
     options.memory.hero_ticks = (uint64_t)sim_types[6].memory_ticks;
     options.memory.settlement_ticks = options.memory.npc_ticks = options.memory.endgame_ticks = 0;
     options.memory.per_empire_max = sim->memories_max;
+    options.terrain_blocks = sim->terrain_blocks;
+    options.alliances_share = !sim->beacons_only;
     if (vision_new(&options, &vision->core) != MM_OK)
         abort();
     for (size_t i = 0; i < store->explored.count; i++)

@@ -19,14 +19,17 @@ const struct sim_type sim_types[SIM_TYPES] = {
     {"scout", MMORTS__FRAME__KIND__KIND_UNIT, 5, 0, 0, 2, -1},
     {"soldier", MMORTS__FRAME__KIND__KIND_UNIT, 3, 0, 0, 3, -1},
     {"spy", MMORTS__FRAME__KIND__KIND_UNIT, 2, 0, 8, 3, -1},
-    {"seer", MMORTS__FRAME__KIND__KIND_UNIT, 3, 1, 0, 4, -1},
-    {"hut", MMORTS__FRAME__KIND__KIND_BUILDING, 2, 0, 0, 0, 150},
+    {"seer", MMORTS__FRAME__KIND__KIND_UNIT, 3, MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR, 0, 4,
+     -1},
+    {"hut", MMORTS__FRAME__KIND__KIND_BUILDING, 2, MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED, 0, 0,
+     150},
     {"hero", MMORTS__FRAME__KIND__KIND_UNIT, 3, 0, 1, 3, 60},
     {"titan", MMORTS__FRAME__KIND__KIND_UNIT, 6, 0, 2, 5, 0},
     {"bear", MMORTS__FRAME__KIND__KIND_NPC, 2, 0, 0, 3, 0},
     {"gold", MMORTS__FRAME__KIND__KIND_RESOURCE, 0, 0, 0, 0, -1},
 };
 const char *const sim_terrains[SIM_TERRAINS] = {"dead", "plains", "forest", "lake"};
+const uint32_t sim_sight_costs[SIM_TERRAINS] = {32, 0, 1, 0};
 
 struct world_rules *sim_rules_new(void)
 {
@@ -41,7 +44,7 @@ struct world_rules *sim_rules_new(void)
         snprintf(type->name, sizeof type->name, "%s", sim_types[i].name);
         type->kind = sim_types[i].kind;
         type->sight_hexes = sim_types[i].sight;
-        type->sight_type = sim_types[i].detector ? MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR : 0;
+        type->sight_type = sim_types[i].sense;
         type->health_max = 100 + (uint32_t)i;
         type->ticks_per_hex = sim_types[i].ticks_per_hex;
         type->flags = sim_types[i].flags;
@@ -51,6 +54,7 @@ struct world_rules *sim_rules_new(void)
     for (size_t i = 0; i < SIM_TERRAINS; i++) {
         snprintf(rules->terrains[i].name, sizeof rules->terrains[i].name, "%s", sim_terrains[i]);
         rules->terrains[i].move_cost_percent = costs[i];
+        rules->terrains[i].sight_cost = sim_sight_costs[i];
     }
     struct world_map_rules *map = &rules->map;
     map->generator = WORLD_GENERATOR_NOISE;
