@@ -22,10 +22,54 @@ static void order(struct world *world, Mmorts__World__Command *command, struct m
     MM_CHECK(result.applied);
 }
 
-// Two units march, two gather.
+// Two units build: one house is paid, one is not yet. One goes on patrol behind that.
+static void order_builders(struct world *world, uint64_t *units, struct mm_arena *arena)
+{
+    struct world_empire_view home;
+    MM_CHECK(world_empire(world, 1, &home));
+    Mmorts__World__Hex hex = MMORTS__WORLD__HEX__INIT, *points[] = {&hex, &hex};
+    Mmorts__World__BuildOrder build = MMORTS__WORLD__BUILD_ORDER__INIT;
+    Mmorts__World__PatrolOrder patrol = MMORTS__WORLD__PATROL_ORDER__INIT;
+    Mmorts__World__Command command = MMORTS__WORLD__COMMAND__INIT;
+    char house[] = "house";
+    build.building = house;
+    build.place = &hex;
+    patrol.points = points;
+    patrol.n_points = 2;
+    command.player_id = 1;
+    command.units = units;
+    command.order_case = MMORTS__WORLD__COMMAND__ORDER_BUILD;
+    command.build = &build;
+    for (command.client_seq = 3; command.client_seq <= 4; command.client_seq++) {
+        command.n_units = 2;
+        hex.q = home.home.q + (command.client_seq == 3 ? 1 : -1);
+        hex.r = home.home.r + (command.client_seq == 3 ? -2 : 2);
+        order(world, &command, arena);
+        if (command.client_seq == 4)
+            break;
+        Mmorts__World__Settlement settlement = MMORTS__WORLD__SETTLEMENT__INIT;
+        world_input input = MMORTS__WORLD__INPUT__INIT;
+        input.input_case = MMORTS__WORLD__INPUT__INPUT_SETTLEMENT;
+        input.settlement = &settlement;
+        settlement.bill = 1;
+        settlement.paid = true;
+        const world_input *inputs[] = {&input};
+        struct world_result result;
+        world_step(world, inputs, 1, arena, &result);
+        MM_CHECK(result.applied && result.reason == 0);
+    }
+    command.client_seq = 5;
+    command.n_units = 1;
+    command.queued = true;
+    command.order_case = MMORTS__WORLD__COMMAND__ORDER_PATROL;
+    command.patrol = &patrol;
+    order(world, &command, arena);
+}
+
+// Two units march, two gather, and two more build.
 static void order_units(struct world *world, struct mm_arena *arena)
 {
-    uint64_t units[4], node = 0;
+    uint64_t units[6], node = 0;
     size_t count = 0;
     uint32_t cursor = 0;
     struct world_empire_view home;
@@ -33,12 +77,12 @@ static void order_units(struct world *world, struct mm_arena *arena)
     MM_CHECK(world_empire(world, 1, &home));
     while (world_next_entity(world, &cursor, &view)) {
         const struct world_type *type = &world_rules_of(world)->types[view.type];
-        if (count < 4 && view.owner == 1 && type->ticks_per_hex > 0)
+        if (count < 6 && view.owner == 1 && type->ticks_per_hex > 0)
             units[count++] = view.id;
         if (type->amount > 0 && hex_distance(view.at, home.home) <= 4)
             node = view.id;
     }
-    MM_CHECK(count == 4 && node != 0);
+    MM_CHECK(count == 6 && node != 0);
     Mmorts__World__Hex hex = MMORTS__WORLD__HEX__INIT;
     hex.q = 9;
     Mmorts__World__MoveOrder move = MMORTS__WORLD__MOVE_ORDER__INIT;
@@ -58,6 +102,7 @@ static void order_units(struct world *world, struct mm_arena *arena)
     command.order_case = MMORTS__WORLD__COMMAND__ORDER_GATHER;
     command.gather = &gather;
     order(world, &command, arena);
+    order_builders(world, units + 4, arena);
 }
 
 static void fill_rules(struct world_rules *rules)
@@ -66,7 +111,7 @@ static void fill_rules(struct world_rules *rules)
     rules->terrain_count = 2;
     memcpy(rules->terrains[1].name, "plains", 7);
     rules->terrains[1].move_cost_percent = 100;
-    rules->type_count = 3;
+    rules->type_count = 4;
     memcpy(rules->types[0].name, "home", 5);
     rules->types[0] = (struct world_type){.name = "home", .kind = 2, .health_max = 9, .blocks = 1};
     rules->types[1] =
@@ -78,11 +123,16 @@ static void fill_rules(struct world_rules *rules)
     rules->types[1].gather_amount = rules->types[1].carry = 3;
     rules->types[2] = (struct world_type){
         .name = "ore", .yields = "iron", .kind = 3, .health_max = 1, .amount = 50, .blocks = 1};
+    rules->types[3] = (struct world_type){
+        .name = "house", .kind = 2, .health_max = 9, .blocks = 1, .build_ticks = 40, .cost = {5}};
+    rules->types[1].builds[0] = 1 << 3;
+    rules->item_count = 1;
+    memcpy(rules->items[0], "wood", 5);
     rules->map.home_node_count = 1;
     rules->map.home_nodes[0] = (struct world_home_node){2, 2, 2, 3};
     rules->start_count = 2;
     rules->start[0] = (struct world_start){0, 1};
-    rules->start[1] = (struct world_start){1, 4};
+    rules->start[1] = (struct world_start){1, 6};
     rules->map.open_terrain = 1;
     rules->map.chunk_radius = 3;
     rules->map.clearing_hexes = 2;

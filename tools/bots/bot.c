@@ -116,6 +116,12 @@ static void send_command(struct bot *bot, const struct brain_decision *decision)
         MM_BUF_LIT(&buf, "],\"target\":");
         mm_buf_json_cstr(&buf, decision->victim);
         MM_BUF_LIT(&buf, "}}");
+    } else if (decision->kind == BRAIN_BUILD) {
+        MM_BUF_LIT(&buf, "\"command\":\"build\",\"units\":[");
+        mm_buf_json_cstr(&buf, decision->entity);
+        MM_BUF_LIT(&buf, "],\"building\":");
+        mm_buf_json_cstr(&buf, decision->recipe);
+        mm_buf_printf(&buf, ",\"target\":[%d,%d]}}", decision->target.q, decision->target.r);
     } else {
         MM_BUF_LIT(&buf, "\"command\":\"train\",\"building\":");
         mm_buf_json_cstr(&buf, decision->entity);

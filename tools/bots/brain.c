@@ -12,7 +12,11 @@ enum {
     ORDER_STALE_MS = 60000, // after that it gets another order even if it says it is busy
     GATHER_RANGE = 12,      // a worker looks so far for something to gather
     ATTACK_RANGE = 10,      // a soldier so far for enemies
-    TRAIN_PERCENT = 25,     // how often it is training rather than moving that is thought of
+    BUILDINGS_WANTED = 4,   // no more are built
+    BUILD_RANGE_MIN = 3,    // from home
+    BUILD_RANGE_MAX = 6,
+    BUILD_PERCENT = 10, // how often a worker that has nothing to do thinks of building
+    TRAIN_PERCENT = 25, // how often it is training rather than moving that is thought of
 };
 
 static struct hex_axial around(struct mm_rng *rng, struct hex_axial center, int32_t min,
@@ -65,6 +69,51 @@ static bool wants_order(const struct game_own *unit, uint64_t now_ms)
     return !unit->is_building && ((unit->idle && since > ORDER_LASTS_MS) || since > ORDER_STALE_MS);
 }
 
+static bool can_pay(const struct game *game, json_t *inputs)
+{
+    const char *name;
+    json_t *amount;
+    json_object_foreach(inputs, name, amount)
+    {
+        if ((uint64_t)json_integer_value(amount) > game_resource(game, name))
+            return false;
+    }
+    return true;
+}
+
+static json_t *type_named(const struct game *game, const char *name)
+{
+    size_t i;
+    json_t *type;
+    json_array_foreach(game->types, i, type)
+    {
+        const char *text = json_string_value(json_object_get(type, "name"));
+        if (text && mm_str_equal(text, name))
+            return type;
+    }
+    return NULL;
+}
+
+// Something that this unit can build and the stock covers, on a hex near home; where that is taken
+// or out of sight, the server says so.
+static void choose_building(const struct game *game, struct mm_rng *rng,
+                            const struct game_own *unit, struct brain_decision *decision)
+{
+    json_t *builds = json_object_get(type_named(game, unit->type), "builds");
+    size_t kinds = json_array_size(builds), buildings = 0;
+    for (size_t i = 0; i < game->own.count; i++)
+        buildings += game->own.items[i].is_building;
+    if (kinds == 0 || buildings >= BUILDINGS_WANTED || !mm_rng_chance(rng, BUILD_PERCENT, 100))
+        return;
+    const char *name = json_string_value(json_array_get(builds, (size_t)mm_rng_below(rng, kinds)));
+    json_t *type = name ? type_named(game, name) : NULL;
+    if (!type || !can_pay(game, json_object_get(type, "cost")))
+        return;
+    decision->kind = BRAIN_BUILD;
+    decision->recipe = name;
+    decision->target = around(rng, game->home, BUILD_RANGE_MIN, BUILD_RANGE_MAX);
+}
+
 static struct brain_decision decide_move(struct game *game, struct mm_rng *rng, uint64_t now_ms)
 {
     struct brain_decision decision = {.kind = BRAIN_NOTHING};
@@ -81,21 +130,10 @@ static struct brain_decision decide_move(struct game *game, struct mm_rng *rng, 
         decision.entity = unit->id;
         decision.target = choose_target(game, rng, unit);
         choose_work(game, unit, &decision);
+        choose_building(game, rng, unit, &decision);
         break;
     }
     return decision;
-}
-
-static bool can_pay(const struct game *game, json_t *inputs)
-{
-    const char *name;
-    json_t *amount;
-    json_object_foreach(inputs, name, amount)
-    {
-        if ((uint64_t)json_integer_value(amount) > game_resource(game, name))
-            return false;
-    }
-    return true;
 }
 
 static bool is_made_in(json_t *recipe, const char *building_type)

@@ -7,12 +7,12 @@
 
 // What a computer player decides: pure, from what it knows and a random generator.
 
-enum brain_kind { BRAIN_NOTHING, BRAIN_MOVE, BRAIN_TRAIN, BRAIN_ATTACK, BRAIN_GATHER };
+enum brain_kind { BRAIN_NOTHING, BRAIN_MOVE, BRAIN_TRAIN, BRAIN_ATTACK, BRAIN_GATHER, BRAIN_BUILD };
 
 struct brain_decision {
     enum brain_kind kind;
     const char *entity; // the unit to move, or the building that trains; the game's
-    const char *recipe; // the game's
+    const char *recipe; // the game's; of building, the type's name
     const char *victim; // whom to attack, or where to gather; the game's
     struct hex_axial target;
 };

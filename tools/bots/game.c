@@ -24,6 +24,7 @@ void game_free(struct game *game)
     mm_idmap_free(game->explored);
     mm_strmap_free(game->resources);
     json_decref(game->recipes);
+    json_decref(game->types);
     memset(game, 0, sizeof *game);
 }
 
@@ -82,6 +83,9 @@ void game_on_map(struct game *game, json_t *message)
         return;
     json_decref(game->recipes);
     game->recipes = json_incref(recipes);
+    json_t *types = json_object_get(message, "types");
+    json_decref(game->types);
+    game->types = json_incref(types);
 }
 
 void game_on_explored(struct game *game, const json_t *message)

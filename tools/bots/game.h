@@ -53,6 +53,7 @@ struct game {
     struct mm_idmap *explored;   // packed hex -> 1
     struct mm_strmap *resources; // name -> amount
     json_t *recipes;             // of the last `map`
+    json_t *types;               // of the last `map`
 };
 
 // False when out of memory.

@@ -230,8 +230,8 @@ static bool load_refunds(struct reader *reader, struct world_empire_row *row)
 {
     for (int item = 0; item < WORLD_ITEMS_MAX; item++) {
         row->refunds[item] = read_u64(reader);
-        if (row->refunds[item] > INT64_MAX)
-            return false;
+        if (row->refunds[item] > INT64_MAX / 2)
+            return false; // else one more could not be told any more
     }
     return !reader->failed;
 }

@@ -12,7 +12,10 @@ static const char types_text[] = "terrains:\n"
                                  "  plains: {move_cost: 100}\n"
                                  "types:\n"
                                  "  home: {kind: building, health: 10, sight: 3}\n"
-                                 "  unit: {kind: unit, health: 10, ticks_per_hex: 5}\n"
+                                 "  unit: {kind: unit, health: 10, ticks_per_hex: 5, builds: "
+                                 "[hut]}\n"
+                                 "  hut: {kind: building, health: 10, build: {ticks: 9, cost: "
+                                 "{wood: 300, clay: 2}}}\n"
                                  "start:\n"
                                  "  - {type: home, count: 1}\n";
 static const char map_text[] = "generator: blank\n"
@@ -52,6 +55,12 @@ Test(rules_yaml, small_ones_with_defaults)
     cr_assert_eq(rules->terrain_count, 2);
     cr_assert(rules->types[0].blocks && !rules->types[1].blocks);
     cr_assert_eq(rules->movement.units_per_hex, 1);
+    // What is built may stand behind who builds it; amounts are not cut to a byte.
+    cr_assert(world_type_builds(&rules->types[1], 2) && !world_type_builds(&rules->types[1], 0));
+    cr_assert(rules->types[2].build_ticks == 9 && rules->item_count == 2);
+    cr_assert_str_eq(rules->items[0], "wood");
+    cr_assert(rules->types[2].cost[0] == 300 && rules->types[2].cost[1] == 2);
+    cr_assert_eq(rules->construction.refund_percent, 100);
     free(rules);
 }
 
@@ -78,12 +87,22 @@ static void wrong(int line, const char *old, const char *new, const char *where,
 Test(rules_yaml, errors_name_file_and_line)
 {
     WRONG("kind: unit", "kind: fish", "types.yaml:5:", "fish");
+    WRONG("[hut]", "[hall]", "types.yaml:5:", "hall");
+    WRONG("[hut]", "[home]", "types.yaml:5:", "home");
+    WRONG("ticks: 9", "ticks: 0", "types.yaml:6:", "ticks");
+    WRONG("wood: 300", "wood: 0", "types.yaml:6:", "wood");
+    WRONG("wood: 300", "wood: much", "types.yaml:6:", "wood");
+    WRONG("wood: 300, clay: 2", "a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1",
+          "types.yaml:6:", "more than 8 items");
+    WRONG("hut: {kind: building", "hut: {kind: resource", "types.yaml:6:", "cannot be built");
+    WRONG("ticks_per_hex: 5, ", "", "types.yaml:5:", "cannot build");
+    WRONG("start:", "construction: {refund: 101}\nstart:", "types.yaml:7:", "refund");
     WRONG("health: 10, sight", "health: 0, sight", "types.yaml:4:", "");
     WRONG("health: 10, ticks", "helth: 10, ticks", "types.yaml:5:", "");
     WRONG("ticks_per_hex: 5", "ticks_per_hex: fast", "types.yaml:5:", "");
     WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, blocks: true", "types.yaml:5:", "block");
     WRONG("ticks_per_hex: 5", "flags: [flying]", "types.yaml:5:", "flying");
-    WRONG("type: home", "type: castle", "types.yaml:7:", "castle");
+    WRONG("type: home", "type: castle", "types.yaml:8:", "castle");
     WRONG("move_cost: 100", "move_cost: 300", "types.yaml:2:", "");
     WRONG("  unit:", "  home:", "types.yaml:5:", "");
     WRONG("ticks_per_hex: 5", "ticks_per_hex: 5, attack: 3", "types.yaml:5:", "attack_range");
@@ -99,15 +118,15 @@ Test(rules_yaml, errors_name_file_and_line)
           "types.yaml:5:", "ticks");
     WRONG("ticks_per_hex: 5", "gather: {amount: 1, ticks: 9, carry: 2}",
           "types.yaml:5:", "does not move");
-    WRONG("start:\n", "combat: {leash: 101}\nstart:\n", "types.yaml:6:", "");
+    WRONG("start:\n", "combat: {leash: 101}\nstart:\n", "types.yaml:7:", "");
     WRONG("start:\n", "combat: {ranks: [{kills: 2, attack: 110}]}\nstart:\n",
-          "types.yaml:6:", "defence");
+          "types.yaml:7:", "defence");
     WRONG("start:\n", "combat: {ranks: [{kills: 2, attack: 99, defence: 100}]}\nstart:\n",
-          "types.yaml:6:", "");
+          "types.yaml:7:", "");
     WRONG("start:\n",
           "combat:\n  ranks:\n  - {kills: 2, attack: 110, defence: 100}\n"
           "  - {kills: 2, attack: 120, defence: 100}\nstart:\n",
-          "types.yaml:9:", "more kills");
+          "types.yaml:10:", "more kills");
     WRONG("open_terrain: plains", "open_terrain: moss", "map.yaml:2:", "moss");
     WRONG("generator: blank", "generator: fractal", "map.yaml:1:", "fractal");
     WRONG("generator: blank", "generator: blank\nspeed: 3", "map.yaml:2:", "speed");
