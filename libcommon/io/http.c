@@ -404,14 +404,19 @@ static uint16_t port_of(int fd)
 // new connections would hang unanswered.
 enum { SPARE_CONNECTIONS = 64 };
 
+// fd -1: it does not listen.
 static struct MHD_Daemon *start_daemon(struct mm_http_server *server,
                                        const struct mm_http_options *options, int fd)
 {
     unsigned flags =
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
+    if (fd < 0)
+        flags |= MHD_USE_NO_LISTEN_SOCKET;
+    struct MHD_OptionItem end = {MHD_OPTION_END, 0, NULL};
+    struct MHD_OptionItem listening[] = {{MHD_OPTION_LISTEN_SOCKET, fd, NULL}, end};
     return MHD_start_daemon(flags, 0, on_accept, server, on_request, server, //
                             MHD_OPTION_EXTERNAL_LOGGER, on_log, server,      //
-                            MHD_OPTION_LISTEN_SOCKET, fd,                    //
+                            MHD_OPTION_ARRAY, fd < 0 ? &end : listening,     //
                             MHD_OPTION_CONNECTION_LIMIT,
                             server->connections_max + SPARE_CONNECTIONS, //
                             MHD_OPTION_PER_IP_CONNECTION_LIMIT,
@@ -424,6 +429,11 @@ static struct MHD_Daemon *start_daemon(struct mm_http_server *server,
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,                    //
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,                  //
                             MHD_OPTION_END);
+}
+
+static void run_soon(void *arg)
+{
+    mm_http_run_soon(arg);
 }
 
 enum mm_err mm_http_server_open(struct mm_loop *loop, const struct mm_http_options *options,
@@ -446,16 +456,31 @@ enum mm_err mm_http_server_open(struct mm_loop *loop, const struct mm_http_optio
         options->connections_max ? options->connections_max : MM_HTTP_CONNECTIONS_DEFAULT;
     mm_loop_timer_init(&server->timer, on_timer, server);
     mm_loop_task_init(&server->run, on_run, server);
+    if (options->tls_certificate && options->tls_certificate[0]) {
+        err = mm_http_tls_open(loop, fd, options->tls_certificate,
+                               options->tls_key ? options->tls_key : "", &server->tls);
+        if (err != MM_OK) {
+            close(fd);
+            mm_free(server);
+            return err;
+        }
+        fd = -1; // is its
+    }
     server->daemon = start_daemon(server, options, fd);
     if (!server->daemon) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
+        mm_http_tls_close(server->tls);
         mm_free(server);
         return MM_UNAVAILABLE;
     }
+    if (server->tls)
+        mm_http_tls_serve(server->tls, server->daemon, run_soon, server);
     server->epoll_fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     err = mm_loop_fd_add(loop, server->epoll_fd, MM_LOOP_READ, on_readable, server);
     if (err != MM_OK) {
         MHD_stop_daemon(server->daemon);
+        mm_http_tls_close(server->tls);
         mm_free(server);
         return err;
     }
@@ -467,6 +492,13 @@ enum mm_err mm_http_server_open(struct mm_loop *loop, const struct mm_http_optio
 void mm_http_server_drain(struct mm_http_server *server)
 {
     server->is_draining = true;
+    if (server->tls)
+        mm_http_tls_drain(server->tls);
+}
+
+enum mm_err mm_http_server_reload(struct mm_http_server *server)
+{
+    return server->tls ? mm_http_tls_reload(server->tls) : MM_OK;
 }
 
 void mm_http_server_close(struct mm_http_server *server)
@@ -488,6 +520,7 @@ void mm_http_server_close(struct mm_http_server *server)
     }
     MHD_run(server->daemon);
     MHD_stop_daemon(server->daemon);
+    mm_http_tls_close(server->tls);
     MM_CHECK(server->requests == NULL);
     mm_free(server);
 }

@@ -45,10 +45,13 @@ struct mm_http_options {
     uint32_t connections_per_address; // more are refused. 0 = no such limit
     size_t connection_bytes;          // memory for one connection's headers. 0 = default
     uint32_t backlog;                 // of the listening socket. 0 = 511
+    // PEM files, the chain from the server's own certificate on, and its key: then this is HTTPS
+    // and nothing else, of TLS 1.2 or later. NULL or "": plain HTTP
+    const char *tls_certificate, *tls_key;
 };
 
 // Opens and listens. *out is closed by mm_http_server_close, before the loop is.
-// MM_INVALID_ARGUMENT: not an address. MM_UNAVAILABLE: in use.
+// MM_INVALID_ARGUMENT: not an address, or TLS files that cannot be used. MM_UNAVAILABLE: in use.
 MM_MUST_USE enum mm_err mm_http_server_open(struct mm_loop *loop,
                                             const struct mm_http_options *options,
                                             struct mm_http_server **out);
@@ -56,6 +59,10 @@ MM_MUST_USE enum mm_err mm_http_server_open(struct mm_loop *loop,
 // Closes. Requests still waiting for their handler's answer are cut off; their handles die:
 // mm_http_on_gone callbacks are called first. Upgraded sockets must be closed before.
 void mm_http_server_close(struct mm_http_server *server);
+
+// Reads the TLS files anew, for connections to come; on an error (MM_INVALID_ARGUMENT) the old ones
+// stay. Does nothing without TLS.
+MM_MUST_USE enum mm_err mm_http_server_reload(struct mm_http_server *server);
 
 // Stops accepting connections; those there go on.
 void mm_http_server_drain(struct mm_http_server *server);

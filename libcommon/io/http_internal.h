@@ -5,6 +5,7 @@
 
 #include "libcommon/base/buf.h"
 #include "libcommon/io/http.h"
+#include "libcommon/io/http_tls.h"
 #include "libcommon/io/loop.h"
 
 // How the HTTP server is laid out; for http*.c only.
@@ -29,7 +30,8 @@ struct mm_http_conn {
 
 struct mm_http_server {
     struct mm_loop *loop;
-    uint64_t request_ns; // 0 = no limit
+    struct mm_http_tls *tls; // NULL: plain HTTP; then libmicrohttpd listens itself
+    uint64_t request_ns;     // 0 = no limit
     struct mm_http_conn *conns;
     struct mm_loop_timer patience;
     struct MHD_Daemon *daemon;

@@ -224,6 +224,16 @@ void mm_service_redis_changed(bool is_up, void *arg)
     }
 }
 
+static void on_hangup(struct mm_loop *loop, int signal_number, void *arg)
+{
+    (void)loop;
+    (void)signal_number;
+    struct mm_service *service = arg;
+    if (service->started) {
+        service->spec->reload(service, service->state);
+    }
+}
+
 static void begin(struct mm_loop *loop, void *arg)
 {
     (void)loop;
@@ -252,6 +262,9 @@ static enum mm_err open_all(struct mm_service *service)
     enum mm_err err = mm_loop_signal(service->loop, SIGTERM, on_signal, service);
     if (err == MM_OK) {
         err = mm_loop_signal(service->loop, SIGINT, on_signal, service);
+    }
+    if (err == MM_OK && service->spec->reload) {
+        err = mm_loop_signal(service->loop, SIGHUP, on_hangup, service);
     }
     if (err == MM_OK) {
         err = mm_service_open_parts(service);

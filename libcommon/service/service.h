@@ -74,6 +74,10 @@ struct mm_service_spec {
     // Frees what check made; always called, last of all.
     void (*release)(void *state);
 
+    // The process got SIGHUP while it runs: files that can be read anew are. NULL: SIGHUP ends the
+    // process, as it does by default.
+    void (*reload)(struct mm_service *service, void *state);
+
     // Registers RPC services, metrics and conditions, loads what is needed, starts timers. Not OK:
     // logged, and the process exits with 1.
     enum mm_err (*start)(struct mm_service *service, void *state);

@@ -61,7 +61,8 @@ struct sync_settings {
     const char *web_dir;
     const char *login_url;
     struct mm_config_strings origins;
-    const char *compression; // off, snapshots, all
+    const char *compression;               // off, snapshots, all
+    const char *tls_certificate, *tls_key; // files; "": plain
     int64_t clients_max;
     int64_t clients_per_address;
     int64_t messages_per_second;
@@ -260,6 +261,7 @@ extern const struct mm_config_field sync_fields[];
 extern const size_t sync_field_count;
 void sync_check(struct mm_config *config, void *state);
 MM_MUST_USE enum mm_err sync_start_service(struct mm_service *service, void *state);
+void sync_reload_service(struct mm_service *service, void *state);
 void sync_drain_service(struct mm_service *service, void *state);
 void sync_stop_service(struct mm_service *service, void *state);
 // A session's state, streams and timers; what is shared must be there. To be closed also after an

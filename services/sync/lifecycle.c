@@ -31,6 +31,16 @@ const struct mm_config_field sync_fields[] = {
      .offset = SETTING(origins),
      .fallback = "",
      .help = "web origins that may connect; none named: any"},
+    {.path = "players.tls.certificate",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(tls_certificate),
+     .fallback = "",
+     .help = "PEM file, this server's certificate and those above it; empty: no TLS"},
+    {.path = "players.tls.key",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(tls_key),
+     .fallback = "",
+     .help = "PEM file, the certificate's key"},
     {.path = "players.compression",
      .type = MM_CONFIG_STRING,
      .offset = SETTING(compression),
@@ -165,6 +175,8 @@ void sync_check(struct mm_config *config, void *state)
     const struct sync_app *app = state;
     if (app->settings.idle_ms <= app->settings.ping_ms)
         mm_config_fail(config, "timeouts.idle", "must be longer than timeouts.ping");
+    if ((app->settings.tls_certificate[0] == '\0') != (app->settings.tls_key[0] == '\0'))
+        mm_config_fail(config, "players.tls.certificate", "and players.tls.key go together");
     const char *error = mm_address_listen_error(app->settings.listen);
     if (error)
         mm_config_fail(config, "players.listen", "%s, found \"%s\"", error, app->settings.listen);

@@ -186,6 +186,21 @@ static void on_config(struct mm_http_request *request, void *arg)
     mm_buf_free(&out);
 }
 
+static const char *tls_file(const struct sync_app *app, const char *name)
+{
+    return name[0] ? mm_config_resolve(mm_service_config(app->service), name) : NULL;
+}
+
+// Certificates run out: the new one takes over without a restart.
+void sync_reload_service(struct mm_service *service, void *state)
+{
+    (void)service;
+    struct sync_app *app = state;
+    if (app->settings.tls_certificate[0] && app->listener &&
+        mm_http_server_reload(app->listener) == MM_OK)
+        MM_LOG_INFO("the certificate was read anew", "file=%s", app->settings.tls_certificate);
+}
+
 enum mm_err sync_listener_open(struct sync_app *app)
 {
     struct mm_http_options options = {
@@ -199,6 +214,8 @@ enum mm_err sync_listener_open(struct sync_app *app)
             (uint32_t)app->settings.clients_per_address + PLAIN_PER_ADDRESS_MAX,
         .connection_bytes = HEADER_BYTES,
         .backlog = 4096,
+        .tls_certificate = tls_file(app, app->settings.tls_certificate),
+        .tls_key = tls_file(app, app->settings.tls_key),
     };
     enum mm_err err = mm_http_server_open(app->loop, &options, &app->listener);
     if (err != MM_OK) {
@@ -218,8 +235,9 @@ enum mm_err sync_listener_open(struct sync_app *app)
         }
     }
     if (err == MM_OK)
-        MM_LOG_INFO("players may connect", "address=%s port=%u", app->settings.listen,
-                    mm_http_server_port(app->listener));
+        MM_LOG_INFO("players may connect", "address=%s port=%u tls=%s", app->settings.listen,
+                    mm_http_server_port(app->listener),
+                    app->settings.tls_certificate[0] ? "yes" : "no");
     return err;
 }
 

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
         .start = sync_start_service,
         .drain = sync_drain_service,
         .stop = sync_stop_service,
+        .reload = sync_reload_service,
     };
     return mm_service_main(argc, argv, &spec);
 }

@@ -132,13 +132,13 @@ export class Game {
 
 // A connected player: keeps every message and a model of what it has been told.
 export class Player {
-    constructor(url, token, { protocols = ['access_token', token], headers, compression = true } = {}) {
+    constructor(url, token, { protocols = ['access_token', token], headers, compression = true, ca } = {}) {
         this.messages = [];
         this.closed = null; // { code, reason }
         this.waiters = new Set();
         this.nextSeq = 1;
         this.reset();
-        this.socket = new WebSocket(url, protocols, { headers, perMessageDeflate: compression });
+        this.socket = new WebSocket(url, protocols, { headers, perMessageDeflate: compression, ca });
         this.socket.on('message', (data, isBinary) => this.#take(data, isBinary));
         this.socket.on('close', (code, reason) => {
             this.closed = { code, reason: reason.toString() };

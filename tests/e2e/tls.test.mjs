@@ -1,0 +1,180 @@
+// The players' port with TLS of its own: programs, a browser, handshakes that never end, a new certificate while
+// everybody plays on.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { chromium } from 'playwright-core';
+import { Game, Player } from '../support/game.mjs';
+import { tempDir, waitFor } from '../support/servers.mjs';
+
+const HANDSHAKE_MS = 5000, HANDSHAKES_EACH = 32;
+let game, directory, ca, port, socketUrl;
+
+// A certificate for 127.0.0.1 that signs itself.
+function certify(name) {
+    const [certificate, key] = [join(directory, `${name}.pem`), join(directory, `${name}.key`)];
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+        '-keyout', key, '-out', certificate, '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'], { stdio: 'ignore' });
+    return { certificate, key, pem: readFileSync(certificate) };
+}
+
+before(async () => {
+    directory = tempDir();
+    const first = certify('first');
+    ca = first.pem;
+    copyFileSync(first.certificate, join(directory, 'now.pem'));
+    copyFileSync(first.key, join(directory, 'now.key'));
+    // The launcher passes no such setting on: sync's own file has to name them.
+    const services = join(directory, 'services');
+    cpSync('services', services, { recursive: true });
+    const yaml = join(services, 'sync/sync.yaml');
+    writeFileSync(yaml, readFileSync(yaml, 'utf8').replace('${MMORTS_SYNC_CERTIFICATE:-}', '../../now.pem')
+        .replace('${MMORTS_SYNC_KEY:-}', '../../now.key'));
+    game = await Game.start({ test: true, services });
+    ({ port } = new URL(game.url));
+    socketUrl = `wss://127.0.0.1:${port}/ws`;
+});
+
+after(() => game?.stop());
+
+async function join_(username, options = {}) {
+    const player = new Player(socketUrl, await game.token(username), { ca, ...options });
+    await player.waitFor('update', (message) => message.full);
+    return player;
+}
+
+const plays = async (player) => {
+    const answer = await player.command('stop', { units: [player.mine('scout')[0].id] });
+    assert.equal(answer.type, 'ack', JSON.stringify(answer));
+    const from = player.messages.length;
+    await player.waitFor('update', () => true, { from });
+};
+
+// The certificate a new connection is shown, and what was agreed on.
+function handshake(options = {}) {
+    return new Promise((resolve, reject) => {
+        const socket = connectTls({ host: '127.0.0.1', port, ca, rejectUnauthorized: false, ...options }, () => {
+            resolve({ name: socket.getPeerCertificate().subject.CN, version: socket.getProtocol(), alpn: socket.alpnProtocol });
+            socket.destroy();
+        });
+        socket.on('error', reject);
+    });
+}
+
+test('a program plays over wss, its server proven by its certificate', async () => {
+    const player = await join_('ada');
+    await plays(player);
+    player.send({ type: 'leave' });
+    assert.deepEqual(await player.waitClosed(), { code: 1000, reason: 'leave' });
+    const stranger = new Player(socketUrl, 'a.b.c'); // knows no such authority
+    await waitFor('refusal', 5000, () => stranger.error);
+    assert.match(stranger.error.message, /self-signed|certificate/);
+});
+
+test('files are served over https', async () => {
+    const page = await new Promise((resolve, reject) => {
+        get({ host: '127.0.0.1', port, path: '/', ca }, (answer) => {
+            let text = '';
+            answer.on('data', (data) => { text += data; }).on('end', () => resolve({ status: answer.statusCode, text }));
+        }).on('error', reject);
+    });
+    assert.equal(page.status, 200);
+    assert.match(page.text, /<html/);
+});
+
+test('TLS 1.2 and 1.3, nothing older and nothing plain', async () => {
+    for (const version of ['TLSv1.2', 'TLSv1.3'])
+        assert.equal((await handshake({ minVersion: version, maxVersion: version })).version, version);
+    await assert.rejects(handshake({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }));
+    assert.equal((await handshake({ ALPNProtocols: ['h2', 'http/1.1'] })).alpn, 'http/1.1');
+    await assert.rejects(fetch(`http://127.0.0.1:${port}/config.json`));
+});
+
+test('a client that does not read holds nobody up, and is told everything when it reads again', async () => {
+    const witness = await join_('witness');
+    const sleeper = await join_('sleeper', { compression: false });
+    sleeper.socket._socket.pause();
+    for (let i = 0; i < 100; i++) {
+        sleeper.send({ type: 'join' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.ok(await game.metric('sync', 'mmorts_sync_waiting_bytes') > 0, 'the way out is not full');
+    await plays(witness);
+    sleeper.socket._socket.resume();
+    sleeper.send({ type: 'ping', payload: { timestamp: 99 } });
+    await sleeper.waitFor('pong', (m) => m.payload.timestamp === 99);
+    await sleeper.until('a whole state', () => sleeper.tick >= witness.tick - 5 && sleeper.mine().length > 0);
+    await plays(sleeper);
+    for (const player of [witness, sleeper]) player.close();
+});
+
+test('handshakes that never end are few and cut off in time; who plays is not touched', async () => {
+    const player = await join_('patient');
+    const silent = [];
+    for (let i = 0; i < HANDSHAKES_EACH + 8; i++) {
+        const socket = connectTcp(port, '127.0.0.1');
+        const one = { socket, opened: performance.now(), closedMs: null };
+        socket.on('connect', () => socket.write(Buffer.from([0x16, 3, 1]))); // the beginning of a ClientHello
+        socket.on('error', () => {});
+        socket.on('close', () => { one.closedMs = performance.now() - one.opened; });
+        silent.push(one);
+    }
+    const closed = () => silent.filter(({ closedMs }) => closedMs !== null);
+    await waitFor('the surplus to be refused', 3000, () => closed().length >= 8);
+    assert.equal(closed().length, 8);
+    await plays(player);
+    await waitFor('the end of the others', HANDSHAKE_MS + 4000, () => closed().length === silent.length);
+    const took = silent.map(({ closedMs }) => closedMs).sort((a, b) => a - b);
+    assert.ok(took[8] > HANDSHAKE_MS - 500 && took.at(-1) < HANDSHAKE_MS + 3000, `${took[8]} to ${took.at(-1)} ms`);
+    await plays(player);
+    await plays(await join_('late'));
+    player.close();
+});
+
+test('a new certificate takes over without a restart; one that is none does not', async () => {
+    const player = await join_('steady');
+    const { pid } = game.process('sync');
+    const shown = async () => (await handshake()).name;
+    assert.equal(await shown(), 'first');
+    const second = certify('second');
+    copyFileSync(second.certificate, join(directory, 'now.pem'));
+    process.kill(pid, 'SIGHUP'); // the key is still the first one's
+    await waitFor('the complaint', 5000, () => /TLS cannot be set up/.test(game.logOf('sync')));
+    assert.equal(await shown(), 'first');
+    copyFileSync(second.key, join(directory, 'now.key'));
+    process.kill(pid, 'SIGHUP');
+    await waitFor('the second certificate', 5000, async () => await shown() === 'second');
+    writeFileSync(join(directory, 'now.pem'), 'nonsense');
+    process.kill(pid, 'SIGHUP');
+    await plays(player);
+    assert.equal(await shown(), 'second');
+    await plays(await join_('newcomer', { ca: second.pem }));
+    assert.equal(game.process('sync').pid, pid);
+    player.close();
+});
+
+test('a browser plays over https', async () => {
+    const browser = await chromium.launch({
+        executablePath: '/usr/bin/chromium',
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+            '--disable-component-update', '--disable-sync'],
+    });
+    try {
+        const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
+        const sockets = [];
+        page.on('websocket', (socket) => sockets.push(socket.url()));
+        await page.goto(`https://127.0.0.1:${port}/`);
+        await page.fill('#login-name', 'browser');
+        await page.click('#login-button');
+        await page.waitForFunction(() => window.mmorts.state.tick > 0 && window.mmorts.state.entities.size > 0);
+        assert.ok(sockets.length > 0 && sockets.every((url) => url.startsWith('wss:')), `${sockets}`);
+    } finally {
+        await browser.close();
+    }
+});
