@@ -1,7 +1,5 @@
 #include "services/sync/core/runs.h"
 
-#include "libcommon/hex/hex.h"
-
 #include <string.h>
 
 // So many of the youngest runs may still grow. Hexes come by rows, so that a disc's two edges, and
@@ -29,17 +27,27 @@ void sync_runs_clear(struct sync_runs *runs)
     runs->failed = false;
 }
 
+// Directions by 3 * (dq + 1) + dr + 1; -1: no neighbour.
+static const int8_t direction_of[9] = {-1, 3, 4, 2, -1, 5, 1, 0, -1};
+
 static bool grow(struct sync_run *run, int32_t q, int32_t r)
 {
-    int32_t dq = q - run->last_q, dr = r - run->last_r;
-    // The commonest answer first: it is nowhere near.
-    if (dq < -1 || dq > 1 || dr < -1 || dr > 1)
-        return false;
-    int direction = hex_direction_between((struct hex_axial){0, 0}, (struct hex_axial){dq, dr});
-    if (direction < 0 || (run->length > 1 && run->direction != (unsigned)direction))
-        return false;
-    run->direction = (unsigned)direction;
+    if (run->length > 1) {
+        if (q != run->next_q || r != run->next_r)
+            return false;
+    } else {
+        int32_t dq = q - run->q, dr = r - run->r;
+        if (dq < -1 || dq > 1 || dr < -1 || dr > 1)
+            return false;
+        int direction = direction_of[3 * (dq + 1) + dr + 1];
+        if (direction < 0)
+            return false;
+        run->direction = (unsigned)direction;
+    }
     run->length++;
+    // As far beyond this one as this one is beyond the one before.
+    run->next_q = 2 * q - run->last_q;
+    run->next_r = 2 * r - run->last_r;
     run->last_q = q;
     run->last_r = r;
     return true;

@@ -20,6 +20,7 @@ enum { SYNC_RUN_KINDS = 8, SYNC_RUN_TERRAIN = 4 };
 struct sync_run {
     int32_t q, r;           // the first hex
     int32_t last_q, last_r; // the last one
+    int32_t next_q, next_r; // with which it would go on, once it is longer than one
     uint32_t length;
     uint32_t kind;
     uint32_t terrain; // kinds with terrain: where that of the first hex lies

@@ -191,24 +191,31 @@ static void apply_hexes(struct sync_core *core, struct sync_view *view,
 {
     const Mmorts__Frame__VisionFrame *f = entry->vision;
     struct sync_range range = sync_vision_range(entry->starts, at, SYNC_GROUP_HEXES);
+    if (range.from == range.to)
+        return;
+    bool room = mm_vec_reserve(&view->delta.hexes, view->delta.hexes.count + range.to - range.from);
+    if (!room)
+        view->delta.full = true;
+    struct sync_hex_news *news = view->delta.hexes.items + view->delta.hexes.count;
     for (size_t i = range.from; i < range.to; i++) {
         uint32_t terrain = f->hex_terrain[i] <= SYNC_TERRAINS_MAX ? f->hex_terrain[i] : 0;
         unsigned state = (unsigned)f->hex_state[i];
-        enum sync_hex_change change = sync_hexes_set(&view->hexes, f->hex_q[i], f->hex_r[i], state,
-                                                     (uint8_t)terrain, entry->tick);
+        int32_t q = f->hex_q[i], r = f->hex_r[i];
+        enum sync_hex_change change =
+            sync_hexes_set(&view->hexes, q, r, state, (uint8_t)terrain, entry->tick);
         if (change == SYNC_HEX_FAILED)
             core->counts.odd_entities++;
-        if (change != SYNC_HEX_CHANGED && change != SYNC_HEX_FIRST_SEEN)
+        if (!room || (change != SYNC_HEX_CHANGED && change != SYNC_HEX_FIRST_SEEN))
             continue;
-        struct sync_hex_news news = {
-            .q = f->hex_q[i],
-            .r = f->hex_r[i],
+        *news++ = (struct sync_hex_news){
+            .q = q,
+            .r = r,
             .state = (uint8_t)state,
             .terrain = change == SYNC_HEX_FIRST_SEEN ? (uint8_t)terrain : 0,
         };
-        if (!mm_vec_push(&view->delta.hexes, news))
-            view->delta.full = true;
     }
+    if (room)
+        view->delta.hexes.count = (size_t)(news - view->delta.hexes.items);
 }
 
 void sync_sight_apply_live(struct sync_core *core, struct sync_view *view,
