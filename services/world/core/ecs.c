@@ -3,17 +3,15 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/hash.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void world_ecs_undeclared(const struct world_ecs *ecs, const char *what, unsigned bit)
 {
-    const char *name = bit < WORLD_COMPONENTS ? world_components[bit].name : "something shared";
-    fprintf(stderr,
-            "level=fatal msg=\"a system %s what it did not declare\" system=\"%s\" "
-            "component=\"%s\" bit=%u\n",
-            what, ecs->running ? ecs->running : "", name, bit);
-    abort();
+    char problem[160];
+    snprintf(problem, sizeof problem, "system %s %s %s (bit %u) without having declared it",
+             ecs->running ? ecs->running : "?", what,
+             bit < WORLD_COMPONENTS ? world_components[bit].name : "what is shared", bit);
+    mm_check_failed(problem, __FILE__, __LINE__);
 }
 
 // Generations are hashed as a component of their own, one that dead slots have too.
