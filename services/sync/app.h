@@ -244,6 +244,10 @@ struct sync_app {
     bool roster_wanted;
     mm_rpc_handle roster_call;
 
+    struct mm_buf sessions_json; // of the lobby: the sessions there are
+    mm_rpc_handle sessions_call;
+    uint64_t sessions_due_ns;
+
     uint32_t session_state; // last told
     uint64_t stepped_ns;    // when clients' pictures last moved on
     struct mm_loop_task deliver_task, flush_task, bury_task;

@@ -5,9 +5,11 @@
 #include "libcommon/io/address.h"
 #include "services/sync/app.h"
 #include "services/sync/rooms.h"
+#include "services/sync/sessions.h"
 
 #define SETTING(member) offsetof(struct sync_app, settings.member)
 #define SCRATCH_BYTES   ((size_t)4 << 20)
+#define SESSIONS_BYTES  ((size_t)64 << 10)
 #define DRAIN_CHECK_MS  50
 
 const struct mm_config_field sync_fields[] = {
@@ -193,6 +195,7 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     sync_recipes_ask(app);
     sync_talk_roster_ask(app);
     sync_rooms_sweep(app);
+    sync_sessions_ask(app);
     sync_route_flush(loop, app);
     sync_deliver_soon(app);
 }
@@ -224,6 +227,7 @@ static enum mm_err init_state(struct sync_app *app)
     mm_vec_init(&app->roster, SYNC_ROSTER_MAX);
     mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);
     mm_buf_init(&app->scratch, SCRATCH_BYTES);
+    mm_buf_init(&app->sessions_json, SESSIONS_BYTES);
     sync_encoder_init(&app->encoder);
     app->burst = sync_burst_new();
     if (!app->burst)
@@ -342,6 +346,7 @@ void sync_app_close(struct sync_app *app)
     app->burst = NULL;
     mm_buf_free(&app->full_buf);
     mm_buf_free(&app->scratch);
+    mm_buf_free(&app->sessions_json);
     mm_vec_free(&app->roster);
     mm_idmap_free(app->client_of_connection);
     mm_idmap_free(app->client_of_player);

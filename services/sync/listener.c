@@ -6,6 +6,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
+#include "services/sync/sessions.h"
 
 // The players' port: the handshake at /ws, the web client at /, and what it needs to know.
 
@@ -225,6 +226,7 @@ enum mm_err sync_listener_open(struct sync_app *app)
     }
     mm_http_route(app->listener, MM_HTTP_GET, "/ws", on_handshake, app);
     mm_http_route(app->listener, MM_HTTP_GET, "/config.json", on_config, app);
+    mm_http_route(app->listener, MM_HTTP_GET, "/sessions.json", sync_sessions_serve, app);
     if (app->settings.web_dir[0]) {
         const char *directory =
             mm_config_resolve(mm_service_config(app->service), app->settings.web_dir);

@@ -124,6 +124,13 @@ test('two sessions at once, through kill -9 of each', { timeout: 180000 }, async
     const [[sessions]] = await game.query('world', 'SELECT COUNT(DISTINCT session) FROM journal');
     assert.equal(Number(sessions), 2);
     assert.equal(await game.metric('sync', 'mmorts_sync_rooms'), 1);
+    await waitFor('the list for players', 10000, async () => {
+        const { sessions } = await (await fetch(`${game.url}sessions.json`)).json();
+        return JSON.stringify(sessions) === JSON.stringify([
+            { session: 'arena', state: 'running', empires: 2, max_players: 2 },
+            { session: 'main', state: 'running', empires: 2, max_players: 0 },
+        ]);
+    });
     assert.equal(await game.metric('sync', 'mmorts_sync_players'), 4);
 
     // A ban reaches a player wherever it plays.
@@ -139,6 +146,7 @@ test('an ended session', { timeout: 60000 }, async () => {
     assert.equal((await game.call('world', 'EndSession', { session: 'arena' }, operator)).status, 200);
     await waitFor('end of the arena', 30000, () => !game.process('world.arena'));
     await refused(await connect('again', 'arena'), 4404, 'unknown_session');
+    await waitFor('a list without it', 10000, async () => !(await (await fetch(`${game.url}sessions.json`)).text()).includes('arena'));
     // The game itself goes on, and its place is free.
     const ada = await join('ada', 'main');
     await march(ada, -2);
