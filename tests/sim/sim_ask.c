@@ -107,7 +107,7 @@ static void ask_cache(struct sim *sim, const struct sim_moment *now, uint32_t em
         read_page(sim, &page, &tiling, explored);
         for (size_t i = 0; i < page.memory_count; i++) {
             if (!is_remembered(fog, &page.memories[i]))
-                sim_fail(sim, "empire %u: its cache has what it does not remember", empire);
+                sim_fail(sim, "empire %u: its cache has what is not remembered so", empire);
         }
         memories += page.memory_count;
         more = page.more;
