@@ -1,4 +1,5 @@
 #include "gen/social.pb-c.h"
+#include "gen/world.pb-c.h"
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/log.h"
@@ -20,6 +21,8 @@
 //   social's list (at the start, when an event is missing, and now and then) -> wanted
 //   social's events, by their numbers                                        -> wanted
 //   world's empires                                        -> player of empire -> differences
+//
+//   taken -> world, so that allies do not fight each other
 //
 // Social and Redis may be away: what was known last stays in effect.
 
@@ -53,6 +56,50 @@ static bool assign(struct mm_idmap *map, uint64_t key, uint64_t value)
         return mm_idmap_set(map, key, value) == MM_OK;
     (void)mm_idmap_remove(map, key, NULL);
     return true;
+}
+
+// --- world -----------------------------------------------------------------------------------
+
+static void on_told(void *arg, const struct mm_rpc_result *result)
+{
+    struct vision_app *app = arg;
+    app->allies.tell_call = 0;
+    if (result->code == MM_OK)
+        return;
+    MM_LOG_WARN("world does not take who is allied; it will be told again", "error=%s",
+                mm_err_name(result->code));
+    app->allies.untold = true; // the timer tells it
+}
+
+// All memberships: what world knows already is no change to it.
+static void tell_world(struct vision_app *app)
+{
+    if (!app->allies.untold || app->allies.tell_call || !app->is_live || !app->core)
+        return;
+    uint32_t end = vision_empires_end(app->core);
+    uint32_t *empires = mm_calloc((size_t)end + 1, sizeof *empires);
+    uint64_t *alliances = mm_calloc((size_t)end + 1, sizeof *alliances);
+    Mmorts__World__SetAlliancesRequest request = MMORTS__WORLD__SET_ALLIANCES_REQUEST__INIT;
+    for (uint32_t empire = 1; empires && alliances && empire <= end; empire++) {
+        if (!vision_knows_empire(app->core, empire))
+            continue;
+        empires[request.n_empire] = empire;
+        alliances[request.n_empire++] = lookup(app->allies.taken, empire);
+    }
+    request.session = (char *)(uintptr_t)app->session;
+    request.empire = empires;
+    request.alliance = alliances;
+    request.n_alliance = request.n_empire;
+    struct mm_rpc_call_options options = {.deadline_ms = LIST_DEADLINE_MS, .idempotent = true};
+    if (request.n_empire > 0 &&
+        mm_rpc_call(mm_service_peer(app->service, "world"), &mmorts__world__world__descriptor,
+                    "SetAlliances", &request.base, &options, on_told, app,
+                    &app->allies.tell_call) == MM_OK)
+        app->allies.untold = false;
+    else
+        app->allies.tell_call = 0;
+    mm_free(empires);
+    mm_free(alliances);
 }
 
 // --- differences -----------------------------------------------------------------------------
@@ -117,6 +164,7 @@ static void write_done(enum mm_err err, void *arg)
     if (err == MM_OK) {
         for (size_t i = 0; i < write->count; i++)
             take_over(app, &write->changes[i], write->tick);
+        app->allies.untold = true;
         MM_LOG_INFO("alliances changed", "empires=%zu tick=%" PRIu64, write->count, write->tick);
     } else if (err != MM_CANCELLED) {
         MM_LOG_ERROR("a change of alliances could not be written; it will be again", "error=%s",
@@ -124,6 +172,7 @@ static void write_done(enum mm_err err, void *arg)
         app->allies.check_all = true;
     }
     mm_free(write);
+    tell_world(app);
     if (err == MM_OK)
         settle(app);
     else if (err != MM_CANCELLED)
@@ -203,6 +252,13 @@ void vision_allies_live(struct vision_app *app)
 {
     if (app->allies.wanted && (app->allies.differing.count > 0 || app->allies.check_all))
         settle(app);
+}
+
+void vision_allies_world(struct vision_app *app)
+{
+    app->allies.untold = true;
+    if (app->allies.wanted)
+        tell_world(app);
 }
 
 // --- what social says ------------------------------------------------------------------------
@@ -336,10 +392,12 @@ static void on_reread(struct mm_loop *loop, struct mm_loop_timer *timer, void *a
     (void)loop, (void)timer;
     struct vision_app *app = arg;
     // Soon while nothing was heard, seldom for events that Redis lost without being missed.
-    uint64_t wait_ms = (uint64_t)(app->allies.heard && app->allies.list_failures == 0
-                                      ? app->settings.alliance_reread_ms
-                                      : app->settings.retry_ms);
+    uint64_t wait_ms =
+        (uint64_t)(app->allies.heard && app->allies.list_failures == 0 && !app->allies.untold
+                       ? app->settings.alliance_reread_ms
+                       : app->settings.retry_ms);
     vision_allies_ask(app);
+    tell_world(app);
     mm_loop_timer_start(app->loop, &app->allies.reread_timer, MM_LOOP_MS(wait_ms), 0);
 }
 
@@ -382,6 +440,8 @@ void vision_allies_close(struct vision_app *app)
         return;
     if (app->allies.list_call)
         mm_rpc_cancel(mm_service_peer(app->service, "social"), app->allies.list_call);
+    if (app->allies.tell_call)
+        mm_rpc_cancel(mm_service_peer(app->service, "world"), app->allies.tell_call);
     mm_loop_timer_stop(app->loop, &app->allies.retry_timer);
     mm_loop_timer_stop(app->loop, &app->allies.reread_timer);
     mm_idmap_free(app->allies.wanted);

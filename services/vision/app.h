@@ -139,6 +139,8 @@ struct vision_app {
         uint64_t seq; // of social's last event taken into account
         mm_rpc_handle list_call;
         bool list_again;
+        mm_rpc_handle tell_call;
+        bool untold; // world does not know yet what is taken
         uint32_t list_failures;
         struct mm_loop_timer retry_timer, reread_timer;
         struct mm_counter *rereads;
@@ -212,6 +214,8 @@ void vision_allies_close(struct vision_app *app);
 void vision_allies_load(struct vision_app *app, const struct vision_stored *stored);
 // World told of empires.
 void vision_allies_empires(struct vision_app *app, const Mmorts__Frame__EmpireColumns *columns);
+// World's stream is live, perhaps another world's than before: it is told who is allied.
+void vision_allies_world(struct vision_app *app);
 // After every frame: what waited for the core.
 void vision_allies_live(struct vision_app *app);
 // Asks social for everything.

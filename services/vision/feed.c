@@ -254,6 +254,8 @@ static void on_state(void *arg, enum mm_stream_state state)
     if (state == MM_STREAM_DOWN)
         vision_store_save(app, false);
     update_ready(app);
+    if (app->is_live)
+        vision_allies_world(app);
 }
 
 // --- begin and end ---------------------------------------------------------------------------

@@ -299,6 +299,31 @@ static void announce(Mmorts__World__World_Service *service,
     world_ticker_take(shell, call);
 }
 
+static void answer_alliances(struct world_shell *shell, struct world_call *call)
+{
+    (void)shell;
+    if (failed(call))
+        return;
+    Mmorts__World__SetAlliancesReply reply = MMORTS__WORLD__SET_ALLIANCES_REPLY__INIT;
+    reply.tick = call->asked[0].result.tick;
+    mm_rpc_reply(call->call, &reply.base);
+}
+
+static void set_alliances(Mmorts__World__World_Service *service,
+                          const Mmorts__World__SetAlliancesRequest *input,
+                          Mmorts__World__SetAlliancesReply_Closure closure, void *data)
+{
+    (void)service;
+    (void)closure;
+    struct world_shell *shell = shell_of(data, input->session);
+    struct world_call *call = shell ? make_call(data, 1, answer_alliances) : NULL;
+    if (!call)
+        return;
+    call->asked[0].input.input_case = MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES;
+    call->asked[0].input.set_alliances = BORROW(Mmorts__World__SetAlliancesRequest, input);
+    world_ticker_take(shell, call);
+}
+
 // --- GetEntity, GetChunks -----------------------------------------------------------------------
 
 static void tell_entity(struct world_shell *shell, struct world_waiter *waiter, uint64_t seq)
@@ -472,6 +497,7 @@ static const struct mm_rpc_policy policies[] = {
     {.method = "Despawn", .permission = OPERATE, .mutating = true, .idempotent = false},
     {.method = "SetEntity", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "Announce", .permission = OPERATE, .mutating = true, .idempotent = true},
+    {.method = "SetAlliances", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "GetEntity", .permission = OPERATE, .idempotent = true},
     {.method = "GetChunks", .permission = OPERATE, .idempotent = true},
     {.method = "GetSession", .permission = MM_RPC_PUBLIC, .idempotent = true},
@@ -492,6 +518,7 @@ static Mmorts__World__World_Service service = {
     .despawn = despawn,
     .set_entity = set_entity,
     .announce = announce,
+    .set_alliances = set_alliances,
     .get_entity = get_entity,
     .get_chunks = get_chunks,
     .get_session = get_session,

@@ -125,6 +125,27 @@ test('who joins an alliance lends and borrows; others do not', async () => {
     assert.ok(why.sources.every((s) => s.empire === bob.empire && s.share === 'SIGHT_SHARE_ALLIANCE' && String(s.alliance) === String(group)));
 });
 
+const soldiers = (...empires) => empires.map((empire) => [...truth.entities.values()].filter((e) => e.owner === empire && e.type.name === 'soldier'));
+
+test('allies stand side by side; once they are none, they fight', async () => {
+    const { ada, bob } = players;
+    const [q, r] = truth.empires.get(ada.empire).home;
+    const spawn = (key, empire) => rpc.world.call('mmorts.world.World/Spawn', {
+        session: SESSION, key: Buffer.from(key), type: 'soldier', empire, count: 1, place: { q: q + 3, r },
+    });
+    await spawn('a', ada.empire);
+    await spawn('b', bob.empire);
+    await waitFor('both', PATIENCE_MS, () => soldiers(ada.empire, bob.empire).every((own) => own.length > 0));
+    await pause(2500);
+    const hurt = () => soldiers(ada.empire, bob.empire).flat().filter((e) => e.health < e.type.healthMax).length;
+    assert.equal(hurt(), 0, 'allies');
+    await act(group, bob, 'GROUP_LEAVE');
+    await waitFor('a fight', PATIENCE_MS, () => hurt() > 0 || soldiers(ada.empire, bob.empire).some((own) => own.length === 0));
+    await act(group, ada, 'GROUP_INVITE', { target: member(bob) });
+    await act(group, bob, 'GROUP_JOIN');
+    await sees(bob, ada, bob);
+});
+
 test('without social, Redis and its own memory vision still knows who is allied', async () => {
     const { ada, bob } = players;
     await Promise.all([programs.vision.kill(), programs.social.kill()]);

@@ -140,6 +140,21 @@ Mmorts__World__SetEntityRequest *fixture_set_entity(struct fixture_inputs *input
     return request;
 }
 
+void fixture_set_alliances(struct fixture_inputs *inputs, const uint32_t *empires,
+                           const uint64_t *alliances, size_t count)
+{
+    Mmorts__World__SetAlliancesRequest *request;
+    MAKE(inputs, request, mmorts__world__set_alliances_request);
+    request->empire = mm_arena_calloc(inputs->arena, count + 1, sizeof *request->empire);
+    request->alliance = mm_arena_calloc(inputs->arena, count + 1, sizeof *request->alliance);
+    for (size_t i = 0; i < count; i++) {
+        request->empire[i] = empires[i];
+        request->alliance[i] = alliances[i];
+    }
+    request->n_empire = request->n_alliance = count;
+    add(inputs, MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES)->set_alliances = request;
+}
+
 void fixture_announce(struct fixture_inputs *inputs, const char *key, const char *line)
 {
     Mmorts__World__AnnounceRequest *request;

@@ -29,6 +29,8 @@ void fixture_settle(struct fixture_inputs *inputs, uint64_t bill, bool paid);
 // To be filled in with changes.
 Mmorts__World__SetEntityRequest *fixture_set_entity(struct fixture_inputs *inputs, const char *key,
                                                     uint64_t entity, size_t change_count);
+void fixture_set_alliances(struct fixture_inputs *inputs, const uint32_t *empires,
+                           const uint64_t *alliances, size_t count);
 void fixture_announce(struct fixture_inputs *inputs, const char *key, const char *text);
 // The same with a type and a building beside which they come.
 void fixture_spawn_beside(struct fixture_inputs *inputs, const char *key, const char *type,

@@ -29,6 +29,7 @@ bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other)
     const struct world_identity *theirs =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, other);
     return mine->owner != theirs->owner && theirs->kind != MMORTS__FRAME__KIND__KIND_RESOURCE &&
+           !world_allied(world, mine->owner, theirs->owner) &&
            (theirs->owner != 0 || theirs->kind == MMORTS__FRAME__KIND__KIND_NPC);
 }
 
@@ -378,6 +379,12 @@ static bool may_go_on(const struct world *world, uint32_t slot, const struct wor
     return sees(world, slot, target) || world_empire_sees(world, mine->owner, target);
 }
 
+static bool became_allies(const struct world *world, uint32_t slot, uint32_t target)
+{
+    return world_allied(world, WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner,
+                        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, target)->owner);
+}
+
 static void fight_on(struct world *world, uint32_t slot)
 {
     const struct world_fight *fight = WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot);
@@ -395,6 +402,10 @@ static void fight_on(struct world *world, uint32_t slot)
         changed->look = world->tick;
         changed->tries = 0;
         target = next;
+    }
+    if (became_allies(world, slot, target)) {
+        end_fight(world, slot, fight, false);
+        return;
     }
     struct hex_axial there = place_of(world, target);
     int32_t range = (int32_t)stats->attack_range_hexes;

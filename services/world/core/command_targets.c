@@ -42,7 +42,8 @@ bool world_command_attack(struct world *world, const struct world_player *player
         return false;
     const struct world_identity *identity =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, target);
-    if (identity->owner == player->empire || identity->kind == MMORTS__FRAME__KIND__KIND_RESOURCE) {
+    if (world_allied(world, player->empire, identity->owner) ||
+        identity->kind == MMORTS__FRAME__KIND__KIND_RESOURCE) {
         world_refuse(result, REASON(INVALID), "that is nobody to attack");
         return false;
     }

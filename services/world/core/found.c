@@ -189,6 +189,8 @@ uint64_t world_empire_hash(uint32_t number, const struct world_empire_row *row)
         hash = mm_mix64(mm_mix64(hash ^ row->deposits[i].type) ^ row->deposits[i].total);
     for (int i = 0; i < WORLD_ITEMS_MAX; i++)
         hash = mm_mix64(hash ^ row->refunds[i]);
+    if (row->alliance != 0)
+        hash = mm_mix64(~hash ^ mm_mix64(row->alliance));
     return hash;
 }
 

@@ -238,7 +238,7 @@ static bool load_refunds(struct reader *reader, struct world_empire_row *row)
 
 static enum mm_err load_empires(struct world *world, struct reader *reader)
 {
-    uint32_t count = read_count(reader, 24 + 8 * WORLD_ITEMS_MAX, WORLD_EMPIRES_MAX);
+    uint32_t count = read_count(reader, 32 + 8 * WORLD_ITEMS_MAX, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_empire_row row = {.player_id = read_u64(reader)};
         row.home = hex_unpack(read_u64(reader));
@@ -246,6 +246,7 @@ static enum mm_err load_empires(struct world *world, struct reader *reader)
         if (!load_deposits(world, reader, &row) || !load_refunds(reader, &row) ||
             world_map_cell(&world->map, row.home) == WORLD_CELL_NONE)
             return MM_DATA_LOSS;
+        row.alliance = read_u64(reader);
         if (!mm_vec_push(&world->empires, row))
             return MM_RESOURCE_EXHAUSTED;
         world->empires_hash += world_empire_hash(i + 1, &row);

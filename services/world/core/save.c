@@ -146,6 +146,7 @@ static void save_players(const struct world *world, struct mm_buf *out)
         }
         for (int item = 0; item < WORLD_ITEMS_MAX; item++)
             mm_buf_u64le(out, row->refunds[item]);
+        mm_buf_u64le(out, row->alliance);
     }
     mm_buf_u32le(out, (uint32_t)world->players.count);
     for (size_t i = 0; i < world->players.count; i++) {

@@ -61,7 +61,8 @@ struct world_deposit {
 struct world_empire_row {
     uint64_t player_id;
     struct hex_axial home;
-    uint32_t site; // home site number
+    uint32_t site;     // home site number
+    uint64_t alliance; // whose members it does not fight; 0: none
     uint32_t deposit_count;
     struct world_deposit deposits[WORLD_RESOURCES_MAX];
     uint64_t refunds[WORLD_ITEMS_MAX]; // by item: all that was ever given back
@@ -258,6 +259,12 @@ void world_set_entity(struct world *world, const Mmorts__World__SetEntityRequest
                       struct world_result *result);
 void world_announce(struct world *world, const Mmorts__World__AnnounceRequest *request,
                     struct world_result *result);
+
+// alliance.c
+void world_set_alliances(struct world *world, const Mmorts__World__SetAlliancesRequest *request,
+                         struct world_result *result);
+// Whether the two do not fight each other; empire 0 is nobody's ally.
+bool world_allied(const struct world *world, uint32_t empire, uint32_t other);
 
 // The keys of server commands (spawns.c). Find: the known one or NULL, with an error in the result
 // if the key is none.

@@ -294,8 +294,10 @@ static int input_class(const world_input *input)
         return 5;
     case MMORTS__WORLD__INPUT__INPUT_ANNOUNCE:
         return 6;
-    default:
+    case MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES:
         return 7;
+    default:
+        return 8;
     }
 }
 
@@ -372,6 +374,9 @@ static void take_input(struct world *world, const world_input *input, struct mm_
         break;
     case MMORTS__WORLD__INPUT__INPUT_ANNOUNCE:
         world_announce(world, input->announce, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES:
+        world_set_alliances(world, input->set_alliances, result);
         break;
     case MMORTS__WORLD__INPUT__INPUT_COMMAND:
         world_command(world, input->command, result);

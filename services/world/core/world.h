@@ -64,7 +64,7 @@ struct world_result {
 };
 
 // Puts inputs into the order in which a tick takes them: pause and resume, joins, spawns,
-// despawns, changes of entities, settlements, announcements, then commands by (player, client_seq);
+// despawns, changes of entities, settlements, announcements, alliances, then commands by (player, client_seq);
 // equal ones in the order given.
 void world_inputs_sort(const world_input **inputs, size_t count);
 

@@ -3,6 +3,7 @@
 #include "services/world/core/state.h"
 #include "tests/support/world_fixture.h"
 #include "tests/support/world_mirror.h"
+#include "tests/support/world_orders.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -549,5 +550,71 @@ Test(combat, a_rank_counts_from_the_next_tick_on)
     cr_expect_not(lives(&a, victim));
     cr_expect_eq(look_at(&a, hero).health, health - 10, "struck before it had the rank");
     cr_expect_eq(stats_of(&a, hero)->defence, 20);
+    close_arena(&a);
+}
+
+static const struct world_result *ally(struct arena *a, uint64_t first, uint64_t second)
+{
+    fixture_inputs_clear(&a->inputs);
+    fixture_set_alliances(&a->inputs, (const uint32_t[]){1, 2}, (const uint64_t[]){first, second},
+                          2);
+    fixture_step(a->world, &a->inputs);
+    cr_assert_eq(a->inputs.results[0].err, MM_OK);
+    return &a->inputs.results[0];
+}
+
+Test(combat, allies_do_not_fight)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    cr_expect(ally(&a, 77, 77)->applied);
+    cr_expect_not(ally(&a, 77, 77)->applied, "without effect: not for the journal");
+    uint64_t mine = put(&a, "soldier", 1, 0, 0), theirs = put(&a, "soldier", 2, 1, 0);
+    fixture_run(a.world, 100);
+    int32_t health = (int32_t)type(&a, "soldier")->health_max;
+    cr_expect_eq(look_at(&a, mine).health, health);
+    cr_expect_eq(look_at(&a, theirs).health, health);
+    cr_expect_eq(attack(&a, 1, mine, theirs), REASON(INVALID), "not when told to, either");
+
+    ally(&a, 77, 78); // of different alliances: enemies
+    fixture_run(a.world, 60);
+    cr_expect(look_at(&a, mine).health < health || look_at(&a, theirs).health < health);
+    int32_t left = look_at(&a, mine).health + look_at(&a, theirs).health;
+    ally(&a, 78, 78); // in the midst of it
+    left = look_at(&a, mine).health + look_at(&a, theirs).health;
+    fixture_run(a.world, 100);
+    cr_expect_eq(look_at(&a, mine).health + look_at(&a, theirs).health, left);
+    cr_expect_eq(look_at(&a, mine).activity, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+    ally(&a, 0, 0); // nobody is allied with who is in none
+    fixture_run(a.world, 60);
+    cr_expect(!lives(&a, mine) || !lives(&a, theirs) ||
+              look_at(&a, mine).health + look_at(&a, theirs).health < left);
+    close_arena(&a);
+}
+
+Test(combat, alliances_are_saved_and_refused_as_a_whole)
+{
+    struct arena a;
+    open_arena(&a);
+    begin(&a);
+    uint64_t before = world_state_hash(a.world);
+    ally(&a, 5, 5);
+    fixture_inputs_clear(&a.inputs);
+    fixture_set_alliances(&a.inputs, (const uint32_t[]){1, 3}, (const uint64_t[]){6, 6}, 2);
+    fixture_step(a.world, &a.inputs);
+    cr_expect_eq(a.inputs.results[0].err, MM_INVALID_ARGUMENT);
+    cr_expect(world_allied(a.world, 1, 2));
+    cr_expect_not(world_allied(a.world, 1, 0));
+    cr_expect_neq(world_state_hash(a.world), before);
+    struct mm_buf saved;
+    mm_buf_init(&saved, SIZE_MAX / 2);
+    world_save(a.world, &saved);
+    struct world *again = NULL;
+    cr_assert_eq(world_load(saved.data, saved.len, &again), MM_OK);
+    cr_expect_eq(world_state_hash(again), world_state_hash(a.world));
+    cr_expect(world_allied(again, 1, 2));
+    world_free(again);
+    mm_buf_free(&saved);
     close_arena(&a);
 }
