@@ -28,7 +28,7 @@ void sync_runs_clear(struct sync_runs *runs)
 }
 
 // Directions by 3 * (dq + 1) + dr + 1; -1: no neighbour.
-static const int8_t direction_of[9] = {-1, 3, 4, 2, -1, 5, 1, 0, -1};
+static const int direction_of[9] = {-1, 3, 4, 2, -1, 5, 1, 0, -1};
 
 static bool grow(struct sync_run *run, int32_t q, int32_t r)
 {
