@@ -21,9 +21,10 @@ struct mm_stream_snapshot;
 #define MM_STREAM_NAME_LEN_MAX          63
 #define MM_STREAM_RING_MESSAGES_DEFAULT 1200 // a minute of ticks
 #define MM_STREAM_RING_BYTES_DEFAULT    ((size_t)64 << 20)
-#define MM_STREAM_REPLAY_BYTES_MAX      ((size_t)8 << 20) // of one Replay answer
-#define MM_STREAM_SNAPSHOTS_MAX         64                // being made at once, per publisher
-#define MM_STREAM_SEND_MESSAGES_DEFAULT 4 // unsent to one reader before the oldest drops
+// Of one Replay answer: a reader applies it in one go, and has a loop to keep turning.
+#define MM_STREAM_REPLAY_BYTES_MAX      ((size_t)256 << 10)
+#define MM_STREAM_SNAPSHOTS_MAX         64 // being made at once, per publisher
+#define MM_STREAM_SEND_MESSAGES_DEFAULT 4  // unsent to one reader before the oldest drops
 
 // Opens the socket, listens at url and registers the Stream service with `rpc` (so before
 // mm_rpc_server_listen; the Stream methods are open to services, and over HTTP to the operator).

@@ -48,6 +48,7 @@ struct vision_settings {
     int64_t memories_per_empire_max;
     int64_t save_interval_ms;
     int64_t checkpoint_interval_ms;
+    int64_t replay_max_ms;
     int64_t retry_ms;
     const char *alliance_kind; // of social's groups; "": none are alliances
     int64_t alliance_reread_ms;
@@ -122,6 +123,7 @@ struct vision_app {
     struct mm_loop_timer save_timer, load_timer;
     struct vision_write *write; // NULL: nothing is being written
     uint64_t checkpoint_at_ns;  // when the next is due
+    uint64_t replay_ns;         // what the ticks since the last one took: a restart takes it again
     bool final_checkpoint;      // draining: still to be made
     bool session_saved;
 
@@ -148,7 +150,7 @@ struct vision_app {
 
     int loaded_condition, feed_condition;
     struct mm_counter *frames, *frames_refused, *resyncs, *saves, *saves_failed, *rows_saved;
-    struct mm_metrics_histogram *tick_seconds, *save_seconds;
+    struct mm_metrics_histogram *tick_seconds, *save_seconds, *save_loop_seconds;
 };
 
 // --- feed.c: world's ticks -------------------------------------------------------------------
@@ -170,6 +172,9 @@ void vision_store_stop(struct vision_app *app);
 // Writes at once what is not saved yet, without waiting for save_interval; with a checkpoint, if so
 // wished.
 void vision_store_save(struct vision_app *app, bool checkpoint);
+// A tick was applied, and that took so long. Beyond settings.replay_max_ms of it a checkpoint is
+// due.
+void vision_store_note_applied(struct vision_app *app, uint64_t took_ns);
 // Draining: everything is written, then mm_service_drained.
 void vision_store_finish(struct vision_app *app);
 void vision_stored_free(struct vision_stored *stored);

@@ -207,11 +207,13 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
     if (app->restart_timer.active)
         return;
     const Mmorts__Frame__VisionFrame *out = NULL;
+    uint64_t started_ns = mm_clock_ns();
     enum mm_err err = apply_bytes(app, message->body, message->body_len, &out);
     if (err != MM_OK) {
         refuse(app, message->tick, err);
         return;
     }
+    vision_store_note_applied(app, mm_clock_ns() - started_ns);
     mm_counter_add(app->frames, 1);
     if (app->publisher)
         vision_publish_frame(app, out);

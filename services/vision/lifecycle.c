@@ -92,6 +92,9 @@ static void add_metrics(struct vision_app *app)
         mm_metrics_counter(metrics, "mmorts_vision_rows_saved_total", "Rows written.", NULL);
     app->tick_seconds = mm_metrics_latency(metrics, "mmorts_vision_tick_seconds",
                                            "Time the core took for a tick.", NULL);
+    app->save_loop_seconds =
+        mm_metrics_latency(metrics, "mmorts_vision_save_loop_seconds",
+                           "Time that taking a transaction's rows held up the loop.", NULL);
     app->save_seconds =
         mm_metrics_latency(metrics, "mmorts_vision_save_seconds", "Time a transaction took.", NULL);
     app->allies.rereads = mm_metrics_counter(metrics, "mmorts_vision_alliance_rereads_total",

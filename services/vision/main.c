@@ -61,6 +61,8 @@ static const struct mm_config_field fields[] = {
                "what was newly explored or remembered is written after this at most"),
     TIME_FIELD("store.checkpoint_interval", checkpoint_interval_ms, "20s", 500, 3600000,
                "time between checkpoints of world's state, from which a restart replays"),
+    TIME_FIELD("store.replay_max", replay_max_ms, "1s", 50, 3600000,
+               "a checkpoint is due earlier if the ticks since the last took so long to apply"),
     TIME_FIELD("store.retry", retry_ms, "500ms", 10, 60000, "wait after the database failed"),
 };
 

@@ -160,6 +160,7 @@ static void add_checkpoint(struct vision_app *app, struct vision_write *write)
     write->checkpoint->catalogue = app->catalogue;
     write->position = mm_stream_reader_position(app->reader);
     write->tick = vision_tick(app->core);
+    app->replay_ns = 0;
 }
 
 static void start_write(struct vision_app *app)
@@ -169,6 +170,7 @@ static void start_write(struct vision_app *app)
     bool checkpoint = app->final_checkpoint || mm_clock_ns() >= app->checkpoint_at_ns;
     if (vision_save_pending(app->core) == 0 && !checkpoint)
         return;
+    uint64_t started_ns = mm_clock_ns();
     struct vision_write *write = mm_calloc(1, sizeof *write);
     if (!write || vision_save_take(app->core, VISION_SAVE_ROWS_MAX, &write->save) != MM_OK) {
         MM_LOG_ERROR("no memory for saving; it will be tried again");
@@ -178,7 +180,7 @@ static void start_write(struct vision_app *app)
     write->app = app;
     write->catalogue = app->catalogue;
     write->chunk_radius = app->catalogue->chunk_radius;
-    write->started_ns = mm_clock_ns();
+    write->started_ns = started_ns;
     // Only with the last batch: a checkpoint must not be ahead of the rows.
     write->checkpoint_tried = checkpoint && vision_save_pending(app->core) == 0;
     if (write->checkpoint_tried)
@@ -189,11 +191,21 @@ static void start_write(struct vision_app *app)
                             .lane = STORE_LANE,
                             .deadline_ms = STORE_DEADLINE_MS};
     app->write = write;
+    mm_metrics_observe(app->save_loop_seconds, (mm_clock_ns() - write->started_ns) / 1000);
     if (mm_db_submit(mm_service_db(app->service), &job) != MM_OK) {
         app->write = NULL;
         vision_save_return(app->core, &write->save);
         free_write(write);
     }
+}
+
+void vision_store_note_applied(struct vision_app *app, uint64_t took_ns)
+{
+    uint64_t max_ns = MM_LOOP_MS((uint64_t)app->settings.replay_max_ms);
+    bool was_due = app->replay_ns >= max_ns;
+    app->replay_ns += took_ns;
+    if (!was_due && app->replay_ns >= max_ns)
+        vision_store_save(app, true);
 }
 
 void vision_store_save(struct vision_app *app, bool checkpoint)

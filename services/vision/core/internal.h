@@ -20,10 +20,11 @@
 //   observer: an entity with a seat                +-- active: counters and bits, while anything
 //     = a disc counted in its empire's views           of the chunk is visible to the empire
 //
-// Within a tick everything is first brought to the tick's end (mirror, counters), while what may
-// have changed is noted (changes, dirty cells); then each noted thing is compared with what was
-// told last (visible bits, viewers) and the differences are the tick's frame. Nothing depends on
-// the order in which changes of one tick are applied.
+// Within a tick everything is brought to the tick's end (mirror, counters), while what may have
+// changed is noted (changes, dirty actives); each noted thing is compared with what was told last
+// (visible bits, viewers) and the differences are the tick's frame. Nothing depends on the order in
+// which changes of one tick are applied. Moves, counters and visible bits are an empire's own and
+// are done at its turn, unless it borrows sight; viewers concern all and are compared after that.
 
 // Planted bugs: the tests build the core with this macro redefined and prove that their checker
 // finds each of them. In any other build the conditions are constant and vanish.
