@@ -154,3 +154,20 @@ test('an ended session', { timeout: 60000 }, async () => {
     assert.equal((await create('garden')).status, 200);
     await listed('garden', 'RUNNING');
 });
+
+test('a session whose world cannot be kept running is given up; the game is not', { timeout: 120000 }, async () => {
+    const ada = await join('ada', 'main');
+    for (let pid = 0; game.process('world.garden').state !== 'failed';) {
+        const now = game.process('world.garden').pid;
+        if (now && now !== pid) process.kill((pid = now), 'SIGKILL');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal(game.status().state, 'ready');
+    await listed('garden', 'AWAY');
+    await refused(await connect('late', 'garden'), 1013, 'session_away');
+    await march(ada, 2);
+    assert.equal((await game.call('world', 'EndSession', { session: 'garden' }, operator)).status, 200);
+    await waitFor('end of the garden', 30000, () => !game.process('world.garden'));
+    assert.equal(game.status().state, 'ready');
+    ada.close();
+});
