@@ -382,11 +382,17 @@ Test(build, a_site_neither_sees_nor_fights_nor_takes_deposits)
     int32_t health = view_of(&f, foe).health;
     fixture_run(f.world, 60);
     cr_expect_eq(view_of(&f, foe).health, health, "a tower that is not complete does not shoot");
+    // A place and somebody there whom only the tower could see.
+    struct hex_axial far = {f.home.q, f.home.r + 13};
+    uint64_t watched = put(&f, "worker", 2, 0, 13);
+    uint32_t slot = view_of(&f, watched).slot;
+    cr_expect(!world_empire_sees_hex(f.world, 1, far) && !world_empire_sees(f.world, 1, slot));
     uint64_t tower = building(&f, "tower");
     Mmorts__World__SetEntityRequest *set = fixture_set_entity(&f.inputs, "done", tower, 1);
     set->changes[0]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_PROGRESS;
     set->changes[0]->progress = 1000;
     cr_assert_eq(step(&f).err, MM_OK);
+    cr_expect(world_empire_sees_hex(f.world, 1, far) && world_empire_sees(f.world, 1, slot));
     fixture_run(f.world, 60);
     struct world_entity_view view;
     cr_expect(!world_find_entity(f.world, foe, &view) || view.health < health, "now it does");
