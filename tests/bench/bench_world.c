@@ -498,7 +498,7 @@ int main(int argc, char **argv)
     struct bench *bench =
         bench_open("world", "one tick with 1k, 10k, 100k units of which 25% make a step, and with "
                             "1M of which 100k do; baseline: the same steps over plain arrays");
-    struct stream stream;
+    struct stream stream = {0};
     stream_open(&stream);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (argc < 2 || strcmp(argv[1], sizes[i].size) == 0)

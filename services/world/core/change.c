@@ -223,7 +223,7 @@ enum mm_err world_change_rules(struct world *world, const struct world_rules *ru
         return refuse(problem, problem_bytes, "a session cannot lower its", "units_per_hex");
     if (rules->entities_max + 1 < world->ecs.slot_end)
         return refuse(problem, problem_bytes, "there are more entities than", "entities_max");
-    struct renumbering to;
+    struct renumbering to = {0};
     err = renumber(world, rules, &to, problem, problem_bytes);
     if (err == MM_OK && rules->spawn_keys_kept != world->rules.spawn_keys_kept)
         err = keep_spawn_keys(world, rules->spawn_keys_kept);

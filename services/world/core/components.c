@@ -145,7 +145,7 @@ static inline uint64_t hash_words(enum world_component_id id, uint32_t slot, con
     if (bytes > 0) {
         word = 0;
         memcpy(&word, row, bytes);
-        sum += mm_mix64(word + (salt += GOLDEN));
+        sum += mm_mix64(word + salt + GOLDEN);
     }
     return mm_mix64(sum ^ mm_mix64((uint64_t)id << 32 | slot));
 }

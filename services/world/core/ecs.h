@@ -192,7 +192,9 @@ static inline void *world_ecs_touch(struct world_ecs *ecs, enum world_component_
     struct world_column *column = &ecs->columns[id];
     world_ecs_writes(ecs, id);
     column->dirty_count += mm_bitset_add(column->dirty, slot);
-    return world_ecs_row(ecs, id, slot);
+    void *row = world_ecs_row(ecs, id, slot);
+    MM_CHECK(row);
+    return row;
 }
 
 // Room for that many rows of a sparse component in all. RESOURCE_EXHAUSTED: out of memory.
