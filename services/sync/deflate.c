@@ -12,7 +12,7 @@
 // zlib makes no raw deflate with a window of 2^8 bytes: an offer that insists on it is declined.
 #define WINDOW_BITS_MIN 9u
 #define WINDOW_BITS_MAX 15u
-// Most of a level 6 at a third of its time, on full states in both encodings.
+// On full states nearly what level 6 saves, in a quarter of its time.
 #define LEVEL     2
 #define MEM_LEVEL 8
 // What every message ends in, and what is left out (RFC 7692, section 7.2.1).
