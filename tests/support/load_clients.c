@@ -324,7 +324,7 @@ static void on_answer(struct load_clients *clients, struct client *client,
 static void on_message(struct load_clients *clients, struct client *client, bool text,
                        const uint8_t *data, size_t len)
 {
-    struct load_message message;
+    struct load_message message = {0};
     clients->figures.messages++;
     // A fault stays with the view; the client goes on, so that all are seen.
     if (text)
