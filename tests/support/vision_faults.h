@@ -30,6 +30,7 @@ static enum vision_fault planted;
 // clang-format off
 #include "services/vision/core/check.c"
 #include "services/vision/core/explain.c"
+#include "services/vision/core/count.c"
 #include "services/vision/core/footprint.c"
 #include "services/vision/core/lines.c"
 #include "services/vision/core/memory.c"
@@ -42,6 +43,8 @@ static enum vision_fault planted;
 #include "services/vision/core/settle.c"
 #include "services/vision/core/share.c"
 #include "services/vision/core/sight.c"
+#include "services/vision/core/turn.c"
+#include "services/vision/core/view.c"
 #include "services/vision/core/vision.c"
 #include "services/vision/core/watch.c"
 // clang-format on

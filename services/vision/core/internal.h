@@ -608,24 +608,31 @@ struct vision_empire *vision_empire_get(struct vision *vision, uint32_t number);
 uint32_t vision_chunk_get(struct vision *vision, struct hex_chunk at);
 bool vision_chunk_find(const struct vision *vision, struct hex_chunk at, uint32_t *index_out);
 
-// sight.c: views and counters.
+// view.c
 struct vision_view *vision_view_find(const struct vision *vision, uint32_t empire, uint32_t chunk);
 struct vision_view *vision_view_get(struct vision *vision, uint32_t empire, uint32_t chunk);
 struct vision_active *vision_view_activate(struct vision *vision, struct vision_view *view);
 void vision_active_unlink(struct vision_active *active); // from its neighbours
 void vision_active_mark_dirty(struct vision *vision, struct vision_active *active);
 void vision_view_mark_unsaved(struct vision *vision, struct vision_view *view);
+
+// count.c
+//
 // What few actives have, made if it is not there; NULL when out of memory.
 struct vision_seldom *vision_active_seldom(struct vision *vision, struct vision_active *active);
 void vision_plane_put(struct vision *vision, struct vision_plane *plane); // NULL is allowed
 // Counts cells of one plane up or down by one: those whose bits are set in `words` words of the
-// chunk's bitset, from word first_word on. The view becomes active.
+// chunk's bitset, from word first_word on.
 void vision_count_cells(struct vision *vision, struct vision_active *active,
                         enum vision_sense sense, enum vision_source source, uint32_t first_word,
                         const uint64_t *masks, uint32_t words, bool up);
-// Makes the moves, counts the discs of the entities that changed as they are to be now, and settles
-// the views of empires that borrow nothing.
-void vision_seats_update(struct vision *vision, const Mmorts__Frame__PositionColumns *moved);
+// Without fog: one count everywhere in the chunk for the empire.
+void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk);
+
+// sight.c: what observers see.
+//
+// Counts the entity's disc as it is to be now.
+void vision_seat_update(struct vision *vision, struct vision_entity *entity);
 // Whether the seat's observer sees the hex, as it is counted now; world must have made the hex.
 bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *seat,
                          struct hex_axial at);
@@ -636,8 +643,6 @@ void vision_sight_lower(struct vision *vision);
 // Benchmark only: what everybody sees from nothing, as the union of discs. There are no counts
 // then.
 void vision_sight_join_discs(struct vision *vision);
-// Without fog: one count everywhere in the chunk for the empire.
-void vision_reveal_chunk(struct vision *vision, uint32_t empire, uint32_t chunk);
 
 // Whether observers that moved are counted anew in this tick.
 static inline bool vision_moves_count(const struct vision *vision)
@@ -670,6 +675,12 @@ bool vision_lines_saw(const struct vision *vision, struct hex_axial from, int32_
 // The same of one hex, from nothing.
 bool vision_lines_reach(const struct vision *vision, struct hex_axial from, int32_t radius,
                         struct hex_axial to);
+
+// turn.c
+//
+// Makes the moves, counts the discs of the entities that changed as they are to be now, and settles
+// the views of empires that borrow nothing.
+void vision_seats_update(struct vision *vision, const Mmorts__Frame__PositionColumns *moved);
 
 // order.c: fills vision->order with what changed and what moves. Makes the moves of what changed
 // already.
