@@ -60,7 +60,7 @@ Test(sim_faults, nothing_is_found_where_nothing_is_planted, .timeout = 120)
 }
 
 // What a difference between a client and the oracle is told in.
-#define VIEW "visible|explored|sight|remembered|shown|terrain"
+#define VIEW "visible|explored|explained|sight|remembered|shown|terrain"
 
 #define INSIDE(test, NAME, words)                                                                  \
     Test(sim_faults, test, .timeout = 120)                                                         \
