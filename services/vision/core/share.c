@@ -1,3 +1,4 @@
+#include "libcommon/base/check.h"
 #include "services/vision/core/internal.h"
 
 #include <string.h>
@@ -276,6 +277,7 @@ static struct vision_alliance *alliance_get(struct vision *vision, uint64_t id)
     if (known)
         return known;
     size_t index = 0;
+    MM_CHECK(vision->alliances.items || vision->alliances.count == 0);
     while (index < vision->alliances.count && vision->alliances.items[index].id != 0)
         index++;
     struct vision_alliance made = {0};
