@@ -52,6 +52,31 @@ static inline unsigned hex_lanes_bits(hex_lanes mask)
     return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(mask, _mm_setzero_si128()));
 }
 
+// a's lanes where the mask's bits are set, b's elsewhere.
+static inline hex_lanes hex_lanes_choose(hex_lanes mask, hex_lanes a, hex_lanes b)
+{
+    return _mm_or_si128(_mm_and_si128(mask, a), _mm_andnot_si128(mask, b));
+}
+
+static inline hex_lanes hex_lanes_reversed(hex_lanes a)
+{
+    a = _mm_shufflehi_epi16(_mm_shufflelo_epi16(a, 0x1b), 0x1b);
+    return _mm_shuffle_epi32(a, 0x4e);
+}
+
+// x[0..7] = base + a where the mask's bits are set.
+static inline void hex_lanes_write(int32_t *x, hex_lanes mask, hex_lanes a, int32_t base)
+{
+    __m128i all = _mm_set1_epi32(base), sign = _mm_srai_epi16(a, 15);
+    __m128i *to = (__m128i *)(void *)x;
+    __m128i low = _mm_add_epi32(_mm_unpacklo_epi16(a, sign), all);
+    __m128i high = _mm_add_epi32(_mm_unpackhi_epi16(a, sign), all);
+    _mm_storeu_si128(to,
+                     hex_lanes_choose(_mm_unpacklo_epi16(mask, mask), low, _mm_loadu_si128(to)));
+    _mm_storeu_si128(
+        to + 1, hex_lanes_choose(_mm_unpackhi_epi16(mask, mask), high, _mm_loadu_si128(to + 1)));
+}
+
 // x[0..7] - base, at most INT16_MAX and at least INT16_MIN.
 static inline hex_lanes hex_lanes_relative(const int32_t *x, int32_t base)
 {
@@ -117,6 +142,22 @@ static inline unsigned hex_lanes_bits(hex_lanes mask)
     for (int i = 0; i < 8; i++)
         bits |= (unsigned)(mask[i] != 0) << i;
     return bits;
+}
+
+static inline hex_lanes hex_lanes_choose(hex_lanes mask, hex_lanes a, hex_lanes b)
+{
+    return (mask & a) | (~mask & b);
+}
+
+static inline hex_lanes hex_lanes_reversed(hex_lanes a)
+{
+    return (hex_lanes){a[7], a[6], a[5], a[4], a[3], a[2], a[1], a[0]};
+}
+
+static inline void hex_lanes_write(int32_t *x, hex_lanes mask, hex_lanes a, int32_t base)
+{
+    for (int i = 0; i < 8; i++)
+        x[i] = mask[i] ? base + a[i] : x[i];
 }
 
 static inline hex_lanes hex_lanes_relative(const int32_t *x, int32_t base)

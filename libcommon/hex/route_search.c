@@ -102,9 +102,9 @@ uint32_t route_visit_of(struct hex_route *route, uint32_t chunk)
     return index;
 }
 
-// The least that the way from a node to the goal can cost.
-static int32_t estimate(const struct hex_route *route, const struct route_visit *visit,
-                        uint32_t node)
+// The least that the way from a node to the goal can cost. A search asks thousands of times.
+static inline __attribute__((always_inline)) int32_t
+estimate(const struct hex_route *route, const struct route_visit *visit, uint32_t node)
 {
     struct hex_axial at = hex_add(visit->center, route->shape.node_offset[node]);
     int32_t least = hex_length(at) * (int32_t)route->cost_min;
@@ -148,29 +148,45 @@ static int32_t enter(struct hex_route *route, uint32_t index, uint32_t node, int
     return whole;
 }
 
-#define PASSING_LABELS 88 // all nodes, and those that lie behind them again
-
 // What a chunk passes on: labels relative to base, in reverse order around the border, so that they
-// lie in the order in which the neighbours count: place x is node -x (modulo the count), and what
-// lies behind place 0 lies behind the last one again. HEX_OVERLAY_FAR: nothing new.
+// lie in the order in which the neighbours count: place p is node -p (modulo the count), both
+// from 0 to the count. HEX_OVERLAY_FAR: nothing new. Lanes are read and written eight at a time,
+// and what is to the left and right of the places means nothing.
+#define PASSING_BEFORE 8
+#define PASSING_BEHIND 16
+#define PASSING_LABELS (PASSING_BEFORE + HEX_OVERLAY_NODES_MAX + 1 + PASSING_BEHIND)
+
 struct passing {
     int32_t base;
+    uint32_t node_count;
     int16_t labels[PASSING_LABELS];
 };
 
-static void passing_begin(struct passing *passing, int32_t base)
+static void passing_begin(struct passing *passing, uint32_t node_count, int32_t base)
 {
     passing->base = base;
-    for (unsigned i = 0; i < PASSING_LABELS; i += 8)
-        hex_lanes_store(passing->labels + i, hex_lanes_all(HEX_OVERLAY_FAR));
+    passing->node_count = node_count;
+    for (uint32_t i = 0; i < PASSING_BEHIND; i += 8)
+        hex_lanes_store(passing->labels + PASSING_BEFORE + node_count + 1 + i,
+                        hex_lanes_all(HEX_OVERLAY_FAR));
 }
 
-static void passing_put(struct passing *passing, uint32_t node_count, uint32_t node, int16_t label)
+// Those of eight nodes from `first` on.
+static void passing_put_lanes(struct passing *passing, uint32_t first, hex_lanes labels)
 {
-    uint32_t place = node == 0 ? 0 : node_count - node;
-    passing->labels[place] = label;
-    if (place < PASSING_LABELS - HEX_OVERLAY_NODES_MAX)
-        passing->labels[place + node_count] = label;
+    hex_lanes_store(passing->labels + PASSING_BEFORE + passing->node_count - first - 7,
+                    hex_lanes_reversed(labels));
+}
+
+static void passing_put(struct passing *passing, uint32_t node, int16_t label)
+{
+    passing->labels[PASSING_BEFORE + passing->node_count - node] = label;
+}
+
+// Place 0 is node 0 as well.
+static void passing_end(struct passing *passing)
+{
+    passing->labels[PASSING_BEFORE] = passing->labels[PASSING_BEFORE + passing->node_count];
 }
 
 // Over one side. The neighbour's border cell j of its own side touches cells R - j and R - 1 - j of
@@ -182,7 +198,7 @@ static void pass_side(struct hex_route *route, const struct passing *passing, un
 {
     const struct route_visit *next = &route->visits[there];
     uint32_t radius = (uint32_t)route->shape.tiling.radius, count = route->shape.node_count;
-    const int16_t *mine = passing->labels + (count - (side + 1) * radius);
+    const int16_t *mine = passing->labels + PASSING_BEFORE + (count - (side + 1) * radius);
     uint32_t first = hex_opposite(side) * radius;
     uint32_t corner = first + radius < count ? first + radius : 0;
     const int16_t *costs = next->overlay->enter + first;
@@ -338,20 +354,20 @@ static void go_through(struct hex_route *route, uint32_t index)
     uint64_t changed = take_rows(route, index, entries, count, after);
     visit->taken |= changed;
     struct passing passing;
-    passing_begin(&passing, base);
+    passing_begin(&passing, route->shape.node_count, base);
+    uint64_t taken = changed;
     for (uint32_t k = 0; k < route->shape.lanes; k += 8) {
-        uint64_t less =
-            hex_lanes_bits(hex_lanes_less(hex_lanes_load(after + k), hex_lanes_load(before + k)));
-        changed |= less << k;
-        for (; less; less &= less - 1) {
-            uint32_t node = k + (uint32_t)__builtin_ctzll(less);
-            visit->labels[node] = base + after[node];
-        }
+        hex_lanes now = hex_lanes_load(after + k);
+        hex_lanes less = hex_lanes_less(now, hex_lanes_load(before + k));
+        changed |= (uint64_t)hex_lanes_bits(less) << k;
+        hex_lanes_write(visit->labels + k, less, now, base);
+        passing_put_lanes(&passing, k, hex_lanes_choose(less, now, hex_lanes_all(HEX_OVERLAY_FAR)));
     }
-    for (uint64_t bits = changed; bits; bits &= bits - 1) {
-        uint32_t node = (uint32_t)__builtin_ctzll(bits);
-        passing_put(&passing, route->shape.node_count, node, after[node]);
+    for (; taken; taken &= taken - 1) {
+        uint32_t node = (uint32_t)__builtin_ctzll(taken);
+        passing_put(&passing, node, after[node]);
     }
+    passing_end(&passing);
     pass_on(route, index, &passing, changed);
 }
 
@@ -359,13 +375,16 @@ void route_pass_start(struct hex_route *route)
 {
     struct passing passing;
     uint64_t nodes = 0;
-    passing_begin(&passing, 0);
+    passing_begin(&passing, route->shape.node_count, 0);
+    for (uint32_t k = 0; k < route->shape.lanes; k += 8)
+        passing_put_lanes(&passing, k, hex_lanes_all(HEX_OVERLAY_FAR));
     for (uint32_t node = 0; node < route->shape.node_count; node++) {
         if (route->from_start[node] == ROUTE_UNKNOWN)
             continue;
         nodes |= UINT64_C(1) << node;
-        passing_put(&passing, route->shape.node_count, node, (int16_t)route->from_start[node]);
+        passing_put(&passing, node, (int16_t)route->from_start[node]);
     }
+    passing_end(&passing);
     pass_on(route, route->start_visit, &passing, nodes);
 }
 

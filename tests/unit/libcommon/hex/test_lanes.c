@@ -2,6 +2,7 @@
 #include "libcommon/hex/lanes.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Each operation against the same on single numbers; test_lanes_plain.c has the other half of
 // lanes.h say the same.
@@ -41,7 +42,16 @@ Test(lanes, each_lane_by_itself)
         int32_t base = (int32_t)mm_rng_below(&rng, 40000);
         int16_t relative[8];
         hex_lanes_store(relative, hex_lanes_relative(x, base));
+        int16_t chosen[8], reversed[8];
+        hex_lanes_store(chosen, hex_lanes_choose(hex_lanes_less(la, lb), lb, la));
+        hex_lanes_store(reversed, hex_lanes_reversed(la));
+        int32_t written[8];
+        memcpy(written, x, sizeof written);
+        hex_lanes_write(written, hex_lanes_less(la, lb), lb, base);
         for (int i = 0; i < 8; i++) {
+            cr_assert_eq(chosen[i], a[i] < b[i] ? b[i] : a[i]);
+            cr_assert_eq(reversed[i], a[7 - i]);
+            cr_assert_eq(written[i], a[i] < b[i] ? base + b[i] : x[i]);
             cr_assert_eq(sum[i], clamp((int64_t)a[i] + b[i]));
             cr_assert_eq(least[i], a[i] < b[i] ? a[i] : b[i]);
             cr_assert_eq(all[i], a[3]);
