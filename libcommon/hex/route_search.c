@@ -153,8 +153,10 @@ static int32_t enter(struct hex_route *route, uint32_t index, uint32_t node, int
 // from 0 to the count. HEX_OVERLAY_FAR: nothing new. Lanes are read and written eight at a time,
 // and what is to the left and right of the places means nothing.
 #define PASSING_BEFORE 8
-#define PASSING_BEHIND 16
+#define PASSING_BEHIND 19
 #define PASSING_LABELS (PASSING_BEFORE + HEX_OVERLAY_NODES_MAX + 1 + PASSING_BEHIND)
+
+_Static_assert(PASSING_LABELS % 8 == 0, "they are cleared eight at a time");
 
 struct passing {
     int32_t base;
@@ -166,9 +168,8 @@ static void passing_begin(struct passing *passing, uint32_t node_count, int32_t 
 {
     passing->base = base;
     passing->node_count = node_count;
-    for (uint32_t i = 0; i < PASSING_BEHIND; i += 8)
-        hex_lanes_store(passing->labels + PASSING_BEFORE + node_count + 1 + i,
-                        hex_lanes_all(HEX_OVERLAY_FAR));
+    for (uint32_t i = 0; i < PASSING_LABELS; i += 8)
+        hex_lanes_store(passing->labels + i, hex_lanes_all(HEX_OVERLAY_FAR));
 }
 
 // Those of eight nodes from `first` on.
@@ -376,8 +377,6 @@ void route_pass_start(struct hex_route *route)
     struct passing passing;
     uint64_t nodes = 0;
     passing_begin(&passing, route->shape.node_count, 0);
-    for (uint32_t k = 0; k < route->shape.lanes; k += 8)
-        passing_put_lanes(&passing, k, hex_lanes_all(HEX_OVERLAY_FAR));
     for (uint32_t node = 0; node < route->shape.node_count; node++) {
         if (route->from_start[node] == ROUTE_UNKNOWN)
             continue;
