@@ -168,8 +168,10 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
     if (!mm_str_copy(type->yields, WORLD_NAME_BYTES, yields))
         mm_yaml_fail(node, "the name '%s' is longer than %d characters", yields,
                      WORLD_NAME_BYTES - 1);
-    if (*yields && type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
-        mm_yaml_fail(mm_yaml_find(node, "yields"), "%s is no resource, so it yields nothing", name);
+    if (*yields && type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE &&
+        type->kind != MMORTS__FRAME__KIND__KIND_NPC)
+        mm_yaml_fail(mm_yaml_find(node, "yields"), "%s is no resource or npc, so it yields nothing",
+                     name);
     read_gathering(node, name, type);
     read_building(node, name, rules, type);
     type->attack = get_u32(node, "attack", 1000000, 0);
@@ -386,6 +388,48 @@ static void read_nodes(struct mm_yaml_node *node, struct world_rules *rules)
     mm_yaml_end(node);
 }
 
+// {type: count, ...}, all together at most WORLD_CAMP_GUARDS_MAX.
+static void read_guards(struct mm_yaml_node *guards, const struct world_rules *rules,
+                        struct world_camp_rules *camp)
+{
+    for (size_t i = 0; i < mm_yaml_count(guards); i++) {
+        struct mm_yaml_node *node = mm_yaml_at(guards, i);
+        int type = world_rules_type(rules, mm_yaml_key_at(guards, i));
+        int64_t count = 0;
+        if (!mm_yaml_as_int(node, 1, WORLD_CAMP_GUARDS_MAX, &count))
+            continue;
+        if (type < 0)
+            mm_yaml_fail(node, "there is no type '%s'", mm_yaml_key_at(guards, i));
+        else if (camp->guard_count + count > WORLD_CAMP_GUARDS_MAX)
+            mm_yaml_fail(node, "more than %d guards of one camp", WORLD_CAMP_GUARDS_MAX);
+        else
+            while (count-- > 0)
+                camp->guards[camp->guard_count++] = (uint32_t)type;
+    }
+}
+
+static void read_camps(struct mm_yaml_node *node, struct world_rules *rules)
+{
+    struct world_map_rules *map = &rules->map;
+    map->camp_distance_chunks = get_u32(node, "distance", 16, map->camp_distance_chunks);
+    struct mm_yaml_node *kinds_list = mm_yaml_get_list(node, "kinds");
+    for (size_t i = 0; i < mm_yaml_count(kinds_list); i++) {
+        struct mm_yaml_node *item = mm_yaml_at(kinds_list, i);
+        if (map->camp_count == WORLD_CAMP_RULES_MAX) {
+            mm_yaml_fail(item, "more than %d kinds of camps", WORLD_CAMP_RULES_MAX);
+            break;
+        }
+        struct world_camp_rules *camp = &map->camps[map->camp_count++];
+        camp->lair = need_type(item, "lair", rules);
+        camp->per_myriad = (uint32_t)mm_yaml_need_int(item, "per_myriad", 0, 10000);
+        camp->roam_hexes = (uint32_t)mm_yaml_need_int(item, "roam", 1, WORLD_WANDER_RADIUS_MAX);
+        camp->respawn_ticks = (uint32_t)mm_yaml_need_int(item, "respawn", 1, 1000000);
+        read_guards(mm_yaml_get_map(item, "guards"), rules, camp);
+        mm_yaml_end(item);
+    }
+    mm_yaml_end(node);
+}
+
 static void read_map_document(struct mm_yaml *doc, struct world_rules *rules)
 {
     struct world_map_rules *map = &rules->map;
@@ -401,6 +445,9 @@ static void read_map_document(struct mm_yaml *doc, struct world_rules *rules)
     map->road_width_hexes = get_u32(homes, "road_width", 4, map->road_width_hexes);
     mm_yaml_end(homes);
     read_nodes(mm_yaml_get_map(root, "nodes"), rules);
+    read_camps(mm_yaml_get_map(root, "camps"), rules);
+    map->explored_chunks_max =
+        get_u32(root, "explored_max", WORLD_CHUNKS_MAX, map->explored_chunks_max);
     mm_yaml_end(root);
 }
 

@@ -148,7 +148,7 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     snprintf(config_path, sizeof config_path, "%s/world.yaml", rig.dir);
     char *types = read_text("services/world/game/types.yaml");
     write_replaced(types_path, types, "types:\n",
-                   "types:\n  wolf: {kind: npc, health: 9, sight: 2, ticks_per_hex: 6}\n");
+                   "types:\n  troll: {kind: npc, health: 9, sight: 2, ticks_per_hex: 6}\n");
     free(types);
     char *here = realpath("services/world", NULL);
     cr_assert_not_null(here);
@@ -172,12 +172,12 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     cr_assert_str_eq(((const Mmorts__World__GetEntityReply *)(const void *)reply)->type, "scout");
     rig_free_reply(reply);
     Mmorts__World__SpawnReply *spawned;
-    cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
+    cr_assert_eq(rig_spawn(&rig, "w", "troll", 0, 2, 3, 3, &spawned), MM_OK);
     rig_free_reply(spawned);
     // And again by a crash: the journal since then is of the new rules.
     rig_kill(&rig);
     rig_start(&rig);
-    cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
+    cr_assert_eq(rig_spawn(&rig, "w", "troll", 0, 2, 3, 3, &spawned), MM_OK);
     cr_assert(spawned->repeated_key);
     rig_free_reply(spawned);
     char *replayed;
@@ -199,7 +199,7 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     free(log);
     rig_join_seen(&rig, 9, &home);
     cr_assert_eq(home.last_client_seq, 1);
-    cr_assert_eq(rig_spawn(&rig, "w", "wolf", 0, 2, 3, 3, &spawned), MM_OK);
+    cr_assert_eq(rig_spawn(&rig, "w", "troll", 0, 2, 3, 3, &spawned), MM_OK);
     cr_assert(spawned->repeated_key);
     rig_free_reply(spawned);
     rig_replay(&rig, (const char *const[]){"--audit", "10", NULL}, 4, &replayed);

@@ -14,12 +14,20 @@ static void report(void *ctx, const char *error)
     fprintf(stderr, "%s\n", error);
 }
 
-struct world_rules *fixture_rules(void)
+struct world_rules *fixture_wild_rules(void)
 {
     struct world_rules *rules = malloc(sizeof *rules);
     if (!rules || world_rules_load("services/world/game/types.yaml", "services/world/game/map.yaml",
                                    rules, report, NULL) != MM_OK)
         test_fail("the game's rules cannot be read (tests run in the top folder)");
+    return rules;
+}
+
+struct world_rules *fixture_rules(void)
+{
+    struct world_rules *rules = fixture_wild_rules();
+    rules->map.camp_count = 0;
+    rules->map.explored_chunks_max = 0;
     return rules;
 }
 

@@ -7,8 +7,10 @@
 
 // Worlds for tests: the game's own rules, and inputs made in few words.
 
-// The rules of services/world/game; the caller frees.
+// The rules of services/world/game; the caller frees. Without neutral camps and with a map that
+// grows by empires alone; `wild`: with all that.
 struct world_rules *fixture_rules(void);
+struct world_rules *fixture_wild_rules(void);
 
 // Nobody fights by these rules any more: for tests of something else.
 void fixture_peace(struct world_rules *rules);

@@ -337,7 +337,7 @@ struct replay_source *recording_make(const struct recording_wish *wish)
                                    .close = close_source};
     base->snapshots = calloc(SNAPSHOTS_MAX, sizeof *base->snapshots);
     recording->rows = calloc(wish->ticks + 1, sizeof *recording->rows);
-    struct world_rules *own = wish->rules ? NULL : fixture_rules();
+    struct world_rules *own = wish->rules ? NULL : fixture_wild_rules();
     struct player player = {.world = fixture_world(wish->rules ? wish->rules : own, wish->seed),
                             .players = wish->players};
     mm_rng_seed(&player.rng, wish->seed);

@@ -63,6 +63,12 @@ static enum mm_err renumber(const struct world *world, const struct world_rules 
         uint8_t terrain = to->terrains[world->map.terrain[place->cell]];
         if (type == GONE)
             return refuse(problem, problem_bytes, "there are entities of type", old->name);
+        const struct world_camp *camp = WORLD_GET(&world->ecs, WORLD_CAMP, world_camp, slot);
+        for (uint32_t i = 0; camp && i < camp->guard_count; i++)
+            if (to->types[camp->type[i]] == GONE ||
+                rules->types[to->types[camp->type[i]]].kind != MMORTS__FRAME__KIND__KIND_NPC)
+                return refuse(problem, problem_bytes, "there are camps with guards of type",
+                              world->rules.types[camp->type[i]].name);
         if (rules->types[type].kind != old->kind || rules->types[type].blocks != old->blocks)
             return refuse(problem, problem_bytes, "there are entities of another kind of",
                           old->name);
@@ -166,6 +172,18 @@ static void renumber_costs(struct world *world, const struct renumbering *to)
     }
 }
 
+static void renumber_camps(struct world *world, const struct renumbering *to)
+{
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        if (!WORLD_GET(&world->ecs, WORLD_CAMP, world_camp, slot))
+            continue;
+        struct world_camp *camp = WORLD_TOUCH(&world->ecs, WORLD_CAMP, world_camp, slot);
+        for (uint32_t i = 0; i < camp->guard_count; i++)
+            camp->type[i] = to->types[camp->type[i]];
+    }
+}
+
 static void renumber_gathering(struct world *world, const struct renumbering *to)
 {
     for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
@@ -240,6 +258,7 @@ enum mm_err world_change_rules(struct world *world, const struct world_rules *ru
             health->value = (int32_t)rules->types[identity->type].health_max;
     }
     renumber_gathering(world, &to);
+    renumber_camps(world, &to);
     renumber_costs(world, &to);
     for (uint32_t cell = 0; cell < world_map_cell_count(&world->map); cell++)
         world->map.terrain[cell] = to.terrains[world->map.terrain[cell]];

@@ -239,7 +239,19 @@ static void end_fight(struct world *world, uint32_t slot, const struct world_fig
 
 // --- watch and guard -----------------------------------------------------------------------------
 
-// Idle, or on a march that fights whom it meets.
+// Creatures take notice where they wander. Beyond, whom they chased off is let go, or they would
+// follow it to the end of the world.
+static bool about_its_lair(const struct world *world, uint32_t slot,
+                           const struct world_order *order)
+{
+    const struct world_identity *identity =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
+    return identity->kind == MMORTS__FRAME__KIND__KIND_NPC &&
+           hex_distance(place_of(world, slot), (struct hex_axial){order->q, order->r}) <=
+               (int32_t)order->type;
+}
+
+// Idle, or on a march that fights whom it meets, or a creature that guards its lair.
 static bool on_guard(const struct world *world, uint32_t slot, const uint64_t *idle,
                      const uint64_t *ordered)
 {
@@ -252,6 +264,8 @@ static bool on_guard(const struct world *world, uint32_t slot, const uint64_t *i
     const struct world_orders *orders = WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot);
     if (!orders->begun)
         return false;
+    if (orders->list[0].kind == WORLD_ORDER_WANDER)
+        return world->rules.combat.guard != 0 && about_its_lair(world, slot, &orders->list[0]);
     return orders->list[0].kind == WORLD_ORDER_ATTACK_MOVE ||
            (orders->list[0].kind == WORLD_ORDER_PATROL && world->rules.combat.guard != 0);
 }
@@ -313,6 +327,21 @@ void world_system_guard(struct world *world)
 
 // --- fight ---------------------------------------------------------------------------------------
 
+// What a creature yields goes to the empire of whoever gave it the last blow.
+static void take_bounty(struct world *world, uint32_t slot, uint32_t target)
+{
+    const struct world_identity *theirs =
+        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, target);
+    const struct world_type *type = &world->rules.types[theirs->type];
+    uint32_t empire = WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner;
+    if (empire == 0 || theirs->owner != 0 || theirs->kind != MMORTS__FRAME__KIND__KIND_NPC ||
+        type->yields[0] == '\0' || type->amount == 0)
+        return;
+    world_deposit_add(world, empire, theirs->type, type->amount);
+    world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_DEPOSIT, slot, 0, (int32_t)type->amount,
+               theirs->type);
+}
+
 static void strike(struct world *world, uint32_t slot, uint32_t target)
 {
     const struct world_stats *stats = world_stats_of(world, slot),
@@ -336,6 +365,7 @@ static void strike(struct world *world, uint32_t slot, uint32_t target)
     // All who strike in one tick do so at once, so the dead leave at its end, and who has earned a
     // rank has it from the next on.
     world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_DEATH, target, slot, 0, 0);
+    take_bounty(world, slot, target);
     world_ecs_defer_despawn(&world->ecs, target);
 }
 

@@ -256,7 +256,7 @@ static uint32_t node_at(const struct world *world, uint32_t empire, uint32_t cel
 {
     for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
          slot = world_grid_next(&world->grid, slot))
-        if (type_of(world, slot)->yields[0] != '\0' && world_empire_sees(world, empire, slot))
+        if (world_type_is_node(type_of(world, slot)) && world_empire_sees(world, empire, slot))
             return slot;
     return WORLD_SLOT_NONE;
 }

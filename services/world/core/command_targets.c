@@ -90,7 +90,7 @@ bool world_command_gather(struct world *world, const struct world_player *player
         return false;
     const struct world_identity *identity =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, node);
-    if (type_of(world, node)->yields[0] == '\0') {
+    if (!world_type_is_node(type_of(world, node))) {
         world_refuse(result, REASON(INVALID), "there is nothing to gather");
         return false;
     }

@@ -88,6 +88,15 @@ static const struct world_field rally_fields[] = {
     FIELD(world_rally, type),
 };
 
+static const struct world_field camp_fields[] = {
+    {"guard", offsetof(struct world_camp, guard), 8, 0, WORLD_CAMP_GUARDS_MAX, 8},
+    {"due", offsetof(struct world_camp, due), 8, 0, WORLD_CAMP_GUARDS_MAX, 8},
+    {"type", offsetof(struct world_camp, type), 2, 0, WORLD_CAMP_GUARDS_MAX, 2},
+    FIELD(world_camp, respawn_ticks),
+    FIELD(world_camp, guard_count),
+    FIELD(world_camp, roam_hexes),
+};
+
 #define COMPONENT(name, storage, type, fields)                                                     \
     {                                                                                              \
         name, storage, sizeof(struct type), sizeof(fields) / sizeof(fields)[0], fields             \
@@ -110,6 +119,7 @@ const struct world_component world_components[WORLD_COMPONENTS] = {
     [WORLD_SIGHT] = COMPONENT("sight", WORLD_SPARSE, world_sight, sight_fields),
     [WORLD_RALLY] = COMPONENT("rally", WORLD_SPARSE, world_rally, rally_fields),
     [WORLD_VETERAN] = COMPONENT("veteran", WORLD_SPARSE, world_veteran, veteran_fields),
+    [WORLD_CAMP] = COMPONENT("camp", WORLD_SPARSE, world_camp, camp_fields),
 };
 
 static uint64_t field_value(const uint8_t *at, unsigned bytes)

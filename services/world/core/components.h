@@ -27,6 +27,7 @@ enum world_component_id {
     WORLD_SIGHT,    // those whose sight was ever switched off
     WORLD_RALLY,    // buildings that send those trained there somewhere
     WORLD_VETERAN,  // who ever killed somebody
+    WORLD_CAMP,     // lairs: the creatures that guard them
     WORLD_COMPONENTS,
 };
 
@@ -195,6 +196,17 @@ struct world_veteran {
     uint32_t kills;
     uint8_t rank; // 0: none yet; else the rules' combat.ranks[rank - 1]
     uint8_t spare[3];
+};
+
+// The first guard_count of each array count.
+struct world_camp {
+    uint64_t guard[WORLD_CAMP_GUARDS_MAX]; // entity handles; 0: killed
+    uint64_t due[WORLD_CAMP_GUARDS_MAX];   // of one that was killed: the tick in which it is back
+    uint16_t type[WORLD_CAMP_GUARDS_MAX];
+    uint32_t respawn_ticks;
+    uint8_t guard_count;
+    uint8_t roam_hexes;
+    uint8_t spare[6];
 };
 
 static inline unsigned world_route_direction(const struct world_route *route, uint32_t step)

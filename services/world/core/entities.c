@@ -120,6 +120,8 @@ void world_entity_move(struct world *world, uint32_t slot, uint32_t cell, struct
         world_sides_remove(&world->sides, from, identity->owner);
         world_sides_add(&world->sides, to, identity->owner);
     }
+    if (from != to && identity->owner != 0)
+        world_explore_chunk(world, to);
     world_grid_remove(&world->grid, &world->map, place->cell, slot, counts_as);
     *place = (struct world_place){at.q, at.r, cell};
     world_grid_insert(&world->grid, &world->map, cell, slot, counts_as);

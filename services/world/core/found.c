@@ -14,7 +14,7 @@ static void scatter_nodes(struct world *world, uint32_t chunk, const uint64_t *r
     uint32_t cells = world->map.tiling.cells;
     for (uint32_t i = 0; i < cells; i++) {
         uint32_t cell = chunk * cells + i;
-        if (mm_bitset_get(reserved, i) || !world_map_passable(&world->map, cell))
+        if (mm_bitset_get(reserved, i) || !world_cell_free(world, cell, WORLD_ON_BLOCKER))
             continue;
         int type = world_mapgen_node(&world->rules, world->seed, world_map_hex(&world->map, cell),
                                      world->map.terrain[cell]);
@@ -35,8 +35,10 @@ static enum mm_err grow_chunk(struct world *world, struct hex_chunk chunk)
         err = world_grid_reserve(&world->grid, &world->map, world->ecs.capacity);
     if (err == MM_OK)
         err = world_sides_reserve(&world->sides, &world->map);
-    if (err == MM_OK)
+    if (err == MM_OK) {
+        world_camp_place(world, world->map.chunk_count - 1, reserved);
         scatter_nodes(world, world->map.chunk_count - 1, reserved);
+    }
     return err;
 }
 
@@ -53,6 +55,46 @@ enum mm_err world_grow(struct world *world, struct hex_chunk center, int32_t rad
             return err;
     }
     return MM_OK;
+}
+
+// So many chunks around that nobody in the middle one sees past them.
+static int32_t explored_reach(const struct world *world)
+{
+    int32_t radius = world->map.tiling.radius;
+    return (world->sight_max + radius) / (radius + 1);
+}
+
+void world_explore_chunk(struct world *world, uint32_t chunk)
+{
+    if (world->map.chunk_count >= world->rules.map.explored_chunks_max)
+        return;
+    struct hex_chunk center = world->map.chunks[chunk];
+    uint64_t count = hex_disc_count(explored_reach(world));
+    for (uint64_t i = 1; i < count; i++) {
+        struct hex_axial offset = hex_spiral(i);
+        struct hex_chunk near = {center.a + offset.q, center.b + offset.r};
+        if (world_map_chunk(&world->map, near) != WORLD_CHUNK_NONE)
+            continue;
+        // In one step at most so many: whoever comes next tries again.
+        (void)mm_vec_push(&world->explored, chunk);
+        return;
+    }
+}
+
+void world_explore(struct world *world)
+{
+    int32_t reach = explored_reach(world);
+    uint32_t most = (uint32_t)hex_disc_count(reach);
+    for (size_t i = 0; i < world->explored.count; i++) {
+        struct hex_chunk center = world->map.chunks[world->explored.items[i]];
+        if (world->map.chunk_count + most > world->rules.map.explored_chunks_max ||
+            !world_map_can_hold(center, reach) ||
+            world_reserve_entities(world, most * world->map.tiling.cells) != MM_OK)
+            break;
+        if (world_grow(world, center, reach) != MM_OK)
+            break;
+    }
+    mm_vec_clear(&world->explored);
 }
 
 // --- homes ---------------------------------------------------------------------------------------

@@ -119,29 +119,34 @@ static int32_t carried(const struct world *world, uint32_t slot)
     return cargo ? cargo->amount : 0;
 }
 
+void world_deposit_add(struct world *world, uint32_t empire, uint32_t type, uint32_t amount)
+{
+    world_ecs_writes(&world->ecs, WORLD_USES_EMPIRES);
+    struct world_empire_row *row = &world->empires.items[empire - 1];
+    uint32_t index = 0;
+    while (index < row->deposit_count && row->deposits[index].type != type)
+        index++;
+    // As many kinds as the rules allow, and no rules remove one in which there are deposits.
+    MM_CHECK(index < WORLD_RESOURCES_MAX);
+    world->empires_hash -= world_empire_hash(empire, row);
+    if (index == row->deposit_count)
+        row->deposits[row->deposit_count++] = (struct world_deposit){.type = type};
+    struct world_deposit *total = &row->deposits[index];
+    total->total += amount;
+    world->empires_hash += world_empire_hash(empire, row);
+    if (total->told != world->tick) {
+        total->told = world->tick;
+        struct world_deposit_news news = {empire, index};
+        MM_CHECK(mm_vec_push(&world->deposited, news));
+    }
+}
+
 static void deposit(struct world *world, uint32_t slot, uint32_t settlement)
 {
     struct world_cargo *cargo = WORLD_TOUCH(&world->ecs, WORLD_CARGO, world_cargo, slot);
     const struct world_identity *identity =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    world_ecs_writes(&world->ecs, WORLD_USES_EMPIRES);
-    struct world_empire_row *row = &world->empires.items[identity->owner - 1];
-    uint32_t index = 0;
-    while (index < row->deposit_count && row->deposits[index].type != cargo->type)
-        index++;
-    // As many kinds as the rules allow, and no rules remove one in which there are deposits.
-    MM_CHECK(index < WORLD_RESOURCES_MAX);
-    world->empires_hash -= world_empire_hash(identity->owner, row);
-    if (index == row->deposit_count)
-        row->deposits[row->deposit_count++] = (struct world_deposit){.type = cargo->type};
-    struct world_deposit *total = &row->deposits[index];
-    total->total += (uint64_t)cargo->amount;
-    world->empires_hash += world_empire_hash(identity->owner, row);
-    if (total->told != world->tick) {
-        total->told = world->tick;
-        struct world_deposit_news news = {identity->owner, index};
-        MM_CHECK(mm_vec_push(&world->deposited, news));
-    }
+    world_deposit_add(world, identity->owner, cargo->type, (uint32_t)cargo->amount);
     world_tell(world, MMORTS__FRAME__EVENT_KIND__EVENT_DEPOSIT, slot, settlement, cargo->amount,
                cargo->type);
     cargo->amount = 0;

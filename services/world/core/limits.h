@@ -36,6 +36,9 @@ enum {
     WORLD_ANNOUNCEMENT_BYTES_MAX = 500,
     WORLD_STACK_MAX = 200,      // units on one hex, at most ever
     WORLD_EVENTS_MAX = 1 << 18, // told in one tick
+    WORLD_CAMP_RULES_MAX = 8,   // kinds of camps; more: the rules are refused
+    WORLD_CAMP_GUARDS_MAX = 6,  // of one camp; more: the rules are refused
+    WORLD_EXPLORED_MAX = 64,    // chunks that are looked around in one tick; others' come later
     WORLD_RANKS_MAX = 4,        // of veterans; more: the rules are refused
     WORLD_SYSTEMS_MAX = 32,
     WORLD_STAGES_MAX = 8,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 // Purposes of random numbers, so that no two uses see the same ones.
-enum { ROLL_HEIGHT = 1, ROLL_MOISTURE = 2, ROLL_NODE = 3 };
+enum { ROLL_HEIGHT = 1, ROLL_MOISTURE = 2, ROLL_NODE = 3, ROLL_CAMP = 4 };
 
 uint64_t world_mapgen_roll(uint64_t seed, uint32_t purpose, struct hex_axial at)
 {
@@ -191,6 +191,36 @@ int world_mapgen_node(const struct world_rules *rules, uint64_t seed, struct hex
         if (roll < scatter->per_myriad)
             return (int)scatter->type;
         roll -= scatter->per_myriad;
+    }
+    return -1;
+}
+
+// Of chunks, from the nearest site of a home.
+static int32_t home_distance(const struct world_map_rules *rules, struct hex_chunk chunk)
+{
+    int32_t spacing = (int32_t)rules->home_spacing_chunks, best = INT32_MAX;
+    int32_t i0 = (int32_t)floor_div(chunk.a, spacing), j0 = (int32_t)floor_div(chunk.b, spacing);
+    for (int32_t j = j0; j <= j0 + 1; j++)
+        for (int32_t i = i0; i <= i0 + 1; i++) {
+            int32_t distance = hex_distance((struct hex_axial){chunk.a, chunk.b},
+                                            (struct hex_axial){i * spacing, j * spacing});
+            best = distance < best ? distance : best;
+        }
+    return best;
+}
+
+int world_mapgen_camp(const struct world_rules *rules, uint64_t seed, struct hex_chunk chunk,
+                      uint64_t *roll_out)
+{
+    const struct world_map_rules *map = &rules->map;
+    if (map->camp_count == 0 || home_distance(map, chunk) < (int32_t)map->camp_distance_chunks)
+        return -1;
+    *roll_out = world_mapgen_roll(seed, ROLL_CAMP, (struct hex_axial){chunk.a, chunk.b});
+    uint64_t roll = *roll_out % 10000;
+    for (uint32_t i = 0; i < map->camp_count; i++) {
+        if (roll < map->camps[i].per_myriad)
+            return (int)i;
+        roll -= map->camps[i].per_myriad;
     }
     return -1;
 }

@@ -24,6 +24,10 @@ void world_mapgen_chunk(const struct world_rules *rules, const struct hex_tiling
 int world_mapgen_node(const struct world_rules *rules, uint64_t seed, struct hex_axial at,
                       uint32_t terrain);
 
+// The kind of camp in a chunk (of rules->map.camps), or -1; *roll_out decides where in it.
+int world_mapgen_camp(const struct world_rules *rules, uint64_t seed, struct hex_chunk chunk,
+                      uint64_t *roll_out);
+
 // A random number that belongs to a hex and a purpose.
 uint64_t world_mapgen_roll(uint64_t seed, uint32_t purpose, struct hex_axial at);
 

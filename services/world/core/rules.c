@@ -23,6 +23,7 @@ void world_rules_init(struct world_rules *rules)
         .home_grow_chunks = 2,
         .clearing_hexes = 4,
         .road_width_hexes = 1,
+        .camp_distance_chunks = 2,
     };
     rules->movement = (struct world_movement_rules){
         .units_per_hex = 1,
@@ -117,9 +118,10 @@ static void check_types(struct checker *c, const struct world_rules *rules)
                 "type %s: attack_cooldown is not 1 to 10000 ticks", t->name);
         require(c, t->attack == 0 || t->kind != MMORTS__FRAME__KIND__KIND_RESOURCE,
                 "type %s: a resource does not fight", t->name);
-        bool is_resource = t->kind == MMORTS__FRAME__KIND__KIND_RESOURCE;
-        require(c, t->yields[0] == '\0' || (is_resource && name_sound(t->yields)),
-                "type %s: yields is the name of an item, of a resource", t->name);
+        bool may_yield = t->kind == MMORTS__FRAME__KIND__KIND_RESOURCE ||
+                         t->kind == MMORTS__FRAME__KIND__KIND_NPC;
+        require(c, t->yields[0] == '\0' || (may_yield && name_sound(t->yields)),
+                "type %s: yields is the name of an item, of a resource or a creature", t->name);
         yielding += t->yields[0] != '\0';
         require(c,
                 t->gather_amount == 0 ||
@@ -205,6 +207,32 @@ static void check_nodes(struct checker *c, const struct world_rules *rules)
                 "home node %u is out of range or no resource", i);
 }
 
+static void check_camps(struct checker *c, const struct world_rules *rules)
+{
+    const struct world_map_rules *map = &rules->map;
+    require(c, map->camp_distance_chunks >= 1 && map->camp_distance_chunks <= 16,
+            "the distance of camps is not 1 to 16 chunks");
+    for (uint32_t i = 0; i < map->camp_count; i++) {
+        const struct world_camp_rules *camp = &map->camps[i];
+        require(c,
+                camp->lair < rules->type_count &&
+                    rules->types[camp->lair].kind == MMORTS__FRAME__KIND__KIND_NPC &&
+                    rules->types[camp->lair].ticks_per_hex == 0,
+                "the lair of camp %u is no npc that stays put", i);
+        require(c,
+                camp->per_myriad <= 10000 && camp->roam_hexes >= 1 &&
+                    camp->roam_hexes <= WORLD_WANDER_RADIUS_MAX && camp->respawn_ticks >= 1 &&
+                    camp->respawn_ticks <= 1000000 && camp->guard_count <= WORLD_CAMP_GUARDS_MAX,
+                "camp %u is out of range", i);
+        for (uint32_t g = 0; !c->failed && g < camp->guard_count; g++)
+            require(c,
+                    camp->guards[g] < rules->type_count &&
+                        rules->types[camp->guards[g]].kind == MMORTS__FRAME__KIND__KIND_NPC &&
+                        rules->types[camp->guards[g]].ticks_per_hex > 0,
+                    "a guard of camp %u is no npc that moves", i);
+    }
+}
+
 static void check_map(struct checker *c, const struct world_rules *rules)
 {
     const struct world_map_rules *map = &rules->map;
@@ -227,6 +255,8 @@ static void check_map(struct checker *c, const struct world_rules *rules)
     require(c, map->clearing_hexes >= 1 && map->clearing_hexes <= map->chunk_radius,
             "clearing is not 1 to chunk_radius hexes");
     require(c, map->road_width_hexes <= 4, "road_width is more than 4 hexes");
+    require(c, map->explored_chunks_max <= WORLD_CHUNKS_MAX, "explored_max is more than %d",
+            WORLD_CHUNKS_MAX);
 }
 
 enum mm_err world_rules_check(const struct world_rules *rules, char *problem, size_t problem_bytes)
@@ -243,7 +273,8 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
             "an empire starts with 1 to 16 kinds of entities");
     require(c,
             map->band_count <= WORLD_BANDS_MAX && map->scatter_count <= WORLD_NODE_RULES_MAX &&
-                map->home_node_count <= WORLD_NODE_RULES_MAX,
+                map->home_node_count <= WORLD_NODE_RULES_MAX &&
+                map->camp_count <= WORLD_CAMP_RULES_MAX,
             "too many lines in the map's rules");
     if (!c->failed)
         check_types(c, rules);
@@ -255,6 +286,8 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
         check_map(c, rules);
     if (!c->failed)
         check_nodes(c, rules);
+    if (!c->failed)
+        check_camps(c, rules);
     for (uint32_t i = 0; !c->failed && i < rules->start_count; i++)
         require(c, rules->start[i].type < rules->type_count && rules->start[i].count <= 64,
                 "start %u is out of range", i);
@@ -311,6 +344,11 @@ int world_rules_item(const struct world_rules *rules, const char *name)
     return -1;
 }
 
+bool world_type_is_node(const struct world_type *type)
+{
+    return type->kind == MMORTS__FRAME__KIND__KIND_RESOURCE && type->yields[0] != '\0';
+}
+
 bool world_type_builds(const struct world_type *type, uint32_t built)
 {
     return (type->builds[built / 32] >> (built % 32) & 1u) != 0;
@@ -351,7 +389,8 @@ _Static_assert(sizeof(struct world_type) ==
 _Static_assert(sizeof(struct world_terrain) == WORLD_NAME_BYTES + 2 * 4, "uint32_t members only");
 _Static_assert(offsetof(struct world_rules, types) == 6 * 4, "uint32_t members only");
 _Static_assert(sizeof(struct world_map_rules) ==
-                   12 * 4 + WORLD_BANDS_MAX * 20 + WORLD_NODE_RULES_MAX * 28,
+                   15 * 4 + WORLD_BANDS_MAX * 20 + WORLD_NODE_RULES_MAX * 28 +
+                       WORLD_CAMP_RULES_MAX * (5 + WORLD_CAMP_GUARDS_MAX) * 4,
                "uint32_t members only");
 
 static void put_numbers(struct mm_buf *out, const void *numbers, size_t bytes)

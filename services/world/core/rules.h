@@ -16,14 +16,14 @@
 
 struct world_type {
     char name[WORLD_NAME_BYTES];
-    char yields[WORLD_NAME_BYTES]; // of a resource: the item that is gathered there, or ""
+    char yields[WORLD_NAME_BYTES]; // the item that is gathered there, or won by killing it, or ""
     uint32_t kind;                 // Mmorts__Frame__Kind
     uint32_t sight_hexes;
     uint32_t sight_type;    // Mmorts__Frame__SightType
     uint32_t health_max;    // at least 1
     uint32_t ticks_per_hex; // on terrain of cost 100; 0: stays put
     uint32_t flags;         // bits of Mmorts__Frame__TypeFlag
-    uint32_t amount;        // what a fresh resource node holds
+    uint32_t amount;        // what a fresh resource node holds; what killing a creature brings
     uint32_t blocks;        // 1: no unit passes or stands on its hex
     uint32_t attack;        // of each strike; 0: does not fight
     uint32_t defence;       // what it takes off each strike; at least 1 always comes through
@@ -63,6 +63,16 @@ struct world_home_node {
     uint32_t distance_from, distance_to; // hexes from the settlement
 };
 
+// Neutral camps: a lair, and creatures about it that come again as long as it stands.
+struct world_camp_rules {
+    uint32_t lair;          // type, an npc that stays put
+    uint32_t per_myriad;    // chance of each chunk far enough from every home, of 10,000
+    uint32_t roam_hexes;    // how far from the lair its guards wander
+    uint32_t respawn_ticks; // until one that was killed is there again
+    uint32_t guard_count;
+    uint32_t guards[WORLD_CAMP_GUARDS_MAX]; // types, npcs that move
+};
+
 struct world_start {
     uint32_t type;
     uint32_t count;
@@ -76,14 +86,17 @@ struct world_map_rules {
     uint32_t open_terrain; // of `blank`, and of clearings and roads
     uint32_t wavelength_hexes;
     uint32_t octaves;
-    uint32_t home_spacing_chunks; // least distance between two homes
-    uint32_t home_grow_chunks;    // chunks around a home that its founding brings into being
-    uint32_t clearing_hexes;      // open land around a home
-    uint32_t road_width_hexes;    // half width of the open land between neighbouring homes
-    uint32_t band_count, scatter_count, home_node_count;
+    uint32_t home_spacing_chunks;  // least distance between two homes
+    uint32_t home_grow_chunks;     // chunks around a home that its founding brings into being
+    uint32_t clearing_hexes;       // open land around a home
+    uint32_t road_width_hexes;     // half width of the open land between neighbouring homes
+    uint32_t explored_chunks_max;  // exploring brings new ones into being until there are so many
+    uint32_t camp_distance_chunks; // of a camp from every home, also from those nobody has yet
+    uint32_t band_count, scatter_count, home_node_count, camp_count;
     struct world_band bands[WORLD_BANDS_MAX];
     struct world_scatter scatter[WORLD_NODE_RULES_MAX];
     struct world_home_node home_nodes[WORLD_NODE_RULES_MAX];
+    struct world_camp_rules camps[WORLD_CAMP_RULES_MAX];
 };
 
 struct world_movement_rules {
@@ -147,6 +160,9 @@ enum mm_err MM_MUST_USE world_rules_check(const struct world_rules *rules, char 
 int world_rules_type(const struct world_rules *rules, const char *name);
 int world_rules_terrain(const struct world_rules *rules, const char *name);
 int world_rules_item(const struct world_rules *rules, const char *name);
+
+// Whether workers gather from it.
+bool world_type_is_node(const struct world_type *type);
 
 // Whether the one type can build the other, or (builder) anything at all.
 bool world_type_builds(const struct world_type *type, uint32_t built);

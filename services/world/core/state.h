@@ -166,6 +166,9 @@ struct world {
     size_t queue_head;
     struct mm_id_key entity_key;
     struct mm_id_key empire_key;
+    struct {
+        MM_VEC(uint32_t);
+    } explored; // chunks that somebody came into in this step
     uint8_t move_cost_percent[WORLD_TERRAINS_MAX];
     uint32_t cost_min, cost_unit; // of the terrains: the least cost, and what divides them all
 
@@ -240,6 +243,16 @@ void world_flush(struct world *world);
 
 // Generates the chunks within `radius` chunks of a place, with their scattered nodes.
 enum mm_err MM_MUST_USE world_grow(struct world *world, struct hex_chunk center, int32_t radius);
+// Somebody with eyes has come into the chunk: world_explore sees to it that there is land around.
+void world_explore_chunk(struct world *world, uint32_t chunk);
+void world_explore(struct world *world);
+
+// Perhaps a camp, in a chunk that has just come into being and is empty yet.
+void world_camp_place(struct world *world, uint32_t chunk, const uint64_t *reserved);
+// Guards of lairs that were killed, or have not come yet, come when it is time.
+void world_camps_tend(struct world *world);
+// Whether a lair's camp is as it can be.
+bool world_camp_sound(const struct world *world, uint32_t slot);
 void world_join(struct world *world, const Mmorts__World__JoinRequest *request,
                 struct world_result *result);
 uint64_t world_empire_public_id(const struct world *world, uint32_t number);
@@ -377,6 +390,8 @@ void world_system_fight(struct world *world);
 // Sets to work on a node (by its handle; gone is allowed: then on one like it near `about`).
 void world_gather_begin(struct world *world, uint32_t slot, uint64_t node, uint32_t node_type);
 void world_system_gather(struct world *world);
+// Adds to what an empire ever brought home, or won, of what a type yields.
+void world_deposit_add(struct world *world, uint32_t empire, uint32_t type, uint32_t amount);
 // A settlement came into being or ends: its empire's list.
 void world_settlement_enter(struct world *world, uint32_t slot);
 void world_settlement_leave(struct world *world, uint32_t slot);

@@ -18,7 +18,7 @@ static void fail(struct verifier *verifier, uint32_t slot, const char *what)
 
 static bool yields(const struct world *world, uint32_t type)
 {
-    return type < world->rules.type_count && world->rules.types[type].yields[0] != '\0';
+    return type < world->rules.type_count && world_type_is_node(&world->rules.types[type]);
 }
 
 // Of somebody who lives, or lived.
@@ -205,6 +205,8 @@ static void verify_entity(struct verifier *v, uint32_t slot)
         fail(v, slot, "its rank is not what its kills are worth");
     else if (!world_stats_sound(world, slot))
         fail(v, slot, "what it can do is not what its type and rank say");
+    if (WORLD_GET(&world->ecs, WORLD_CAMP, world_camp, slot) && !world_camp_sound(world, slot))
+        fail(v, slot, "its camp is out of range");
     if (WORLD_GET(&world->ecs, WORLD_HEALTH, world_health, slot)->value < 1)
         fail(v, slot, "it is dead and still there");
     if (WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slot) &&

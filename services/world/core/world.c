@@ -30,7 +30,8 @@ const struct world_system world_systems[] = {
         .run = world_system_fight,
         .reads = HAS(IDENTITY) | HAS(PLACE) | HAS(SIGHT) | HAS(CARGO) | USES(GRID) | USES(MAP) |
                  USES(STATS),
-        .writes = TASKS | HAS(HEALTH) | HAS(VETERAN) | MOVING | USES(LIVES) | USES(EVENTS),
+        .writes = TASKS | HAS(HEALTH) | HAS(VETERAN) | MOVING | USES(LIVES) | USES(EVENTS) |
+                  USES(EMPIRES),
         .stage = 1,
         .every = 1,
     },
@@ -195,6 +196,7 @@ struct world *world_alloc(const struct world_rules *rules)
     mm_vec_init(&world->bills, (size_t)WORLD_EMPIRES_MAX * WORLD_BILLS_PER_PLAYER_MAX);
     mm_vec_init(&world->refunded, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->announcements, WORLD_ANNOUNCEMENTS_MAX);
+    mm_vec_init(&world->explored, WORLD_EXPLORED_MAX);
     mm_vec_init(&world->deposited, (size_t)WORLD_EMPIRES_MAX * WORLD_RESOURCES_MAX);
     for (int i = 0; i < WORLD_PARTS_MAX; i++)
         mm_vec_init(&world->alarms[i], WORLD_ENTITIES_MAX);
@@ -263,6 +265,7 @@ void world_free(struct world *world)
     mm_vec_free(&world->deposited);
     mm_vec_free(&world->refunded);
     mm_vec_free(&world->announcements);
+    mm_vec_free(&world->explored);
     mm_vec_free(&world->bills);
     mm_free(world->next_settlement);
     mm_vec_free(&world->queue);
@@ -440,7 +443,10 @@ void world_step(struct world *world, const world_input *const *inputs, size_t co
     mm_vec_clear(&world->announcements);
     for (size_t i = 0; i < count; i++)
         take_input(world, inputs[i], arena, &results[i]);
-    if (!world->paused)
+    if (!world->paused) {
+        world_camps_tend(world);
         world_schedule_run(world, world_systems, world_systems_count);
+    }
+    world_explore(world);
     settle(world);
 }

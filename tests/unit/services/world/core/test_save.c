@@ -137,7 +137,7 @@ Test(rules, types_keep_their_meaning_by_name)
     cr_assert_eq(fixture_units(world, 1, "scout", scouts, 4), 1);
     // A new first type, and the terrains the other way round.
     memmove(&rules->types[1], &rules->types[0], rules->type_count * sizeof rules->types[0]);
-    rules->types[0] = (struct world_type){.name = "wolf", .kind = 4, .health_max = 5};
+    rules->types[0] = (struct world_type){.name = "troll", .kind = 4, .health_max = 5};
     rules->type_count++;
     for (uint32_t i = 0; i < rules->type_count; i++)
         rules->types[i].builds[0] <<= 1;
