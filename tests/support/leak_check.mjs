@@ -24,6 +24,7 @@ const KEYS = {
         player_left: ['player_id', 'username'],
         chat: ['player_id', 'username', 'message', 'timestamp'],
         announcement: ['message', 'timestamp'],
+        groups: ['groups', 'invited'],
         session_status: ['state', 'player_count', 'max_players', 'server_tick', 'uptime'],
         pong: ['timestamp', 'server_tick'],
         ack: ['seq', 'tick', 'job'],
@@ -140,6 +141,11 @@ export class LeakCheck {
         this.onlyKeys(message.type, message.payload, keys);
         if (message.type === 'roster') {
             for (const player of message.payload.players) this.onlyKeys('roster', player, ['player_id', 'username']);
+        }
+        if (message.type === 'groups') {
+            // Nobody here founds one.
+            const { groups, invited } = message.payload;
+            if (groups.length + invited.length > 0) this.wrong('group', JSON.stringify(message.payload));
         }
         if (message.type !== 'welcome') return;
         this.reset();
