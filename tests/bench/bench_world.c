@@ -2,7 +2,7 @@
 // 1M of which a tenth does; entities lie in no order in memory, as after long play. The baseline
 // does no more than the same number of steps over plain arrays: what any simulation of these
 // entities must at least do. Then what goes with a tick: the frame, the memory, a loop over two
-// components beside the same loop over plain arrays, and what a second thread saves.
+// components beside the same loop over plain arrays, what a second thread saves, and far ways.
 
 #include "libcommon/base/check.h"
 #include "libcommon/io/loop.h"
@@ -10,7 +10,7 @@
 #include "libcommon/io/stream_publisher.h"
 #include "services/world/core/state.h"
 #include "services/world/pool.h"
-#include "tests/support/bench.h"
+#include "tests/support/ways_bench.h"
 #include "tests/support/world_fixture.h"
 #include <malloc.h>
 #include <nng/nng.h>
@@ -509,5 +509,7 @@ int main(int argc, char **argv)
         iterate(bench, "world.iterate_1_in_50_dead", 50);
         paths(bench);
     }
+    if (argc < 2 || strcmp(argv[1], "ways") == 0)
+        ways_bench_long(bench);
     return bench_close(bench);
 }

@@ -116,6 +116,21 @@ Test(world, calls_are_checked, .timeout = 60)
     cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
     cr_assert(((const Mmorts__World__GetChunksReply *)(const void *)reply)->unchanged);
     rig_free_reply(reply);
+    // The map grew: what is known is not the present one any more. What is nowhere is left out.
+    rig_join_seen(&rig, 6, &home);
+    hexes[1] = &(Mmorts__World__Hex){.base = hex.base, .q = 20000, .r = 0};
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
+    map = (const void *)reply;
+    cr_assert_not(map->unchanged);
+    cr_assert_gt(map->chunks->version, chunks.known_version);
+    cr_assert_eq(map->chunks->n_q, 1);
+    rig_free_reply(reply);
+    Mmorts__World__Hex *many[257];
+    for (size_t i = 0; i < 257; i++)
+        many[i] = &hex;
+    chunks.chunks = many;
+    chunks.n_chunks = 257;
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_INVALID_ARGUMENT);
     rig_close(&rig);
 }
 

@@ -127,6 +127,102 @@ Test(commands, orders_without_their_content)
     pair_close(&p);
 }
 
+// Sets what the command orders; every part of it is sound.
+static void order(Mmorts__World__Command *command, Mmorts__World__Command__OrderCase which)
+{
+    static Mmorts__World__Hex hex = MMORTS__WORLD__HEX__INIT, *points[] = {&hex};
+    static Mmorts__World__MoveOrder move = MMORTS__WORLD__MOVE_ORDER__INIT;
+    static Mmorts__World__StopOrder stop = MMORTS__WORLD__STOP_ORDER__INIT;
+    static Mmorts__World__AttackOrder attack = MMORTS__WORLD__ATTACK_ORDER__INIT;
+    static Mmorts__World__AttackMoveOrder attack_move = MMORTS__WORLD__ATTACK_MOVE_ORDER__INIT;
+    static Mmorts__World__PatrolOrder patrol = MMORTS__WORLD__PATROL_ORDER__INIT;
+    static Mmorts__World__WanderOrder wander = MMORTS__WORLD__WANDER_ORDER__INIT;
+    static Mmorts__World__GatherOrder gather = MMORTS__WORLD__GATHER_ORDER__INIT;
+    static Mmorts__World__BuildOrder build = MMORTS__WORLD__BUILD_ORDER__INIT;
+    static Mmorts__World__RepairOrder repair = MMORTS__WORLD__REPAIR_ORDER__INIT;
+    static Mmorts__World__RallyOrder rally = MMORTS__WORLD__RALLY_ORDER__INIT;
+    hex.q = hex.r = 5;
+    move.target = attack_move.target = build.place = rally.target = &hex;
+    patrol.points = points;
+    patrol.n_points = 1;
+    wander.radius_hexes = 4;
+    build.building = (char *)(uintptr_t) "barracks";
+    command->order_case = which;
+    switch (which) {
+    case MMORTS__WORLD__COMMAND__ORDER_MOVE:
+        command->move = &move;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_STOP:
+        command->stop = &stop;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_ATTACK:
+        command->attack = &attack;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_ATTACK_MOVE:
+        command->attack_move = &attack_move;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_PATROL:
+        command->patrol = &patrol;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_WANDER:
+        command->wander = &wander;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_GATHER:
+        command->gather = &gather;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_BUILD:
+        command->build = &build;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_REPAIR:
+        command->repair = &repair;
+        break;
+    case MMORTS__WORLD__COMMAND__ORDER_RALLY:
+        command->rally = &rally;
+        break;
+    default:
+        cr_assert_fail("order %d", (int)which);
+    }
+}
+
+Test(commands, every_order_is_refused_alike_for_units_that_cannot_get_it)
+{
+    struct pair p;
+    pair_open(&p, NULL);
+    const uint64_t nonsense[] = {0, 1, UINT64_MAX};
+    struct fixture_inputs *in = &p.inputs;
+    for (int which = MMORTS__WORLD__COMMAND__ORDER_MOVE;
+         which <= MMORTS__WORLD__COMMAND__ORDER_RALLY; which++) {
+        for (int queued = 0; queued < 2; queued++) {
+            const struct {
+                uint64_t player, seq;
+                const uint64_t *units;
+                size_t count;
+                uint32_t reason;
+            } cases[] = {
+                {99, 1, p.mine, 1, REASON(NO_EMPIRE)},
+                {1, 0, p.mine, 1, REASON(INVALID)},
+                {1, 1, p.mine, 0, REASON(NO_UNITS)},
+                {1, 1, p.theirs, 1, REASON(UNKNOWN_UNIT)},
+                {1, 1, nonsense, 3, REASON(UNKNOWN_UNIT)},
+            };
+            for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                Mmorts__World__Command *command = fixture_command(in, cases[i].player, cases[i].seq,
+                                                                  cases[i].units, cases[i].count);
+                order(command, (Mmorts__World__Command__OrderCase)which);
+                command->queued = queued;
+                refused(&p, cases[i].reason, __LINE__ + which * 1000);
+            }
+        }
+        // What does not move gets no order but a rally point.
+        if (which != MMORTS__WORLD__COMMAND__ORDER_RALLY) {
+            order(fixture_command(in, 1, 1, &p.settlement, 1),
+                  (Mmorts__World__Command__OrderCase)which);
+            REFUSED(&p, CANNOT);
+        }
+    }
+    pair_close(&p);
+}
+
 Test(commands, the_dead_and_the_drowned)
 {
     struct world_rules *rules = fixture_open_rules();

@@ -269,6 +269,34 @@ Test(ways, a_world_loaded_in_between_goes_the_same_ways)
     scene_close(&s);
 }
 
+// The units of a group that plan in one tick take less work than each by itself would, and no
+// worse ways.
+Test(ways, a_group_shares_the_work_of_one_tick)
+{
+    enum { MEMBERS = 24 };
+    struct world_rules *rules = fixture_rules();
+    struct scene s;
+    scene_open(&s, rules, 3, 9);
+    struct hex_axial from[MEMBERS], goal = reachable(s.world, 120, 20);
+    uint32_t work[2] = {0};
+    for (int i = 0; i < MEMBERS; i++)
+        from[i] = reachable(s.world, 4 + i % 6, i / 6);
+    way_of(s.world, from[0], goal); // what is known of the chunks is not what it is about
+    for (int together = 0; together < 2; together++) {
+        world_ways_begin(s.world);
+        for (int i = 0; i < MEMBERS; i++) {
+            struct world_way way = way_of(s.world, from[i], goal);
+            cr_assert_gt(way.steps, 0);
+            work[together] += way.work;
+            if (!together)
+                world_ways_begin(s.world);
+        }
+    }
+    cr_assert_lt(work[1] * 2, work[0], "together %u, each by itself %u", work[1], work[0]);
+    free(rules);
+    scene_close(&s);
+}
+
 // --- bounds --------------------------------------------------------------------------------------
 
 Test(ways, ten_thousand_far_orders_at_once_spread_over_ticks)
