@@ -1,5 +1,6 @@
 // The real process on a real MariaDB: calls, orderly restarts, pauses, stalls.
 
+#include "gen/auth.pb-c.h"
 #include "libcommon/hex/hex.h"
 #include "services/world/core/world.h"
 #include "tests/support/world_rig.h"
@@ -131,6 +132,35 @@ Test(world, calls_are_checked, .timeout = 60)
     chunks.chunks = many;
     chunks.n_chunks = 257;
     cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_INVALID_ARGUMENT);
+    rig_close(&rig);
+}
+
+// Over HTTP whoever has no permission to operate gets to know of sessions, and no more.
+Test(world, calls_need_the_permission_to_operate, .timeout = 60)
+{
+    struct world_rig rig;
+    char *text = NULL;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    cr_assert_eq(test_http_get(rig.http_port, "/rpc", 2000, &text), 200);
+    const ProtobufCServiceDescriptor *world = &mmorts__world__world__descriptor;
+    for (unsigned i = 0; i < world->n_methods; i++) {
+        const char *name = world->methods[i].name;
+        bool open = strcmp(name, "GetSession") == 0 || strcmp(name, "ListSessions") == 0;
+        char path[64], wanted[64];
+        snprintf(path, sizeof path, "\"/rpc/World/%s\"", name);
+        if (open)
+            snprintf(wanted, sizeof wanted, "\"access\":\"public\"");
+        else
+            snprintf(wanted, sizeof wanted, "\"access\":\"permission\",\"permission\":\"%d\"",
+                     MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE);
+        const char *method = strstr(text, path);
+        cr_assert_not_null(method, "%s", name);
+        const char *access = strstr(method, "\"access\"");
+        cr_assert(access && strncmp(access, wanted, strlen(wanted)) == 0, "%s: %.60s", name,
+                  access);
+    }
+    free(text);
     rig_close(&rig);
 }
 
