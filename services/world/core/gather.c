@@ -1,3 +1,4 @@
+#include "services/world/core/find.h"
 #include "services/world/core/state.h"
 
 #include "libcommon/base/hash.h"
@@ -89,26 +90,27 @@ static bool is_node_of(const struct world *world, uint32_t slot, uint32_t type)
            WORLD_GET(&world->ecs, WORLD_AMOUNT, world_amount, slot)->value > 0;
 }
 
+struct node_wish {
+    const struct world *world;
+    uint32_t worker, empire, type;
+};
+
+static bool node_fits(void *ctx, uint32_t slot, uint32_t cell)
+{
+    const struct node_wish *wish = ctx;
+    const struct world *world = wish->world;
+    return is_node_of(world, slot, wish->type) && world_empire_sees(world, wish->empire, slot) &&
+           world_can_reach(world, wish->worker, world_map_hex(&world->map, cell), 1);
+}
+
 // The nearest node of the type about a hex that the worker's empire sees and the worker can reach.
 static uint32_t node_near(const struct world *world, uint32_t slot, struct hex_axial about,
                           uint32_t type)
 {
-    struct hex_axial ring[6 * WORLD_GATHER_RADIUS];
-    const struct world_identity *mine =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    for (int32_t radius = 0; radius <= WORLD_GATHER_RADIUS; radius++) {
-        size_t count = hex_ring(about, radius, ring);
-        for (size_t i = 0; i < count; i++) {
-            uint32_t cell = world_map_cell(&world->map, ring[i]);
-            uint32_t other = cell == WORLD_CELL_NONE ? 0 : world_grid_first(&world->grid, cell);
-            for (; other != 0; other = world_grid_next(&world->grid, other))
-                if (is_node_of(world, other, type) &&
-                    world_empire_sees(world, mine->owner, other) &&
-                    world_can_reach(world, slot, ring[i], 1))
-                    return other;
-        }
-    }
-    return WORLD_SLOT_NONE;
+    const struct world_wanted nodes = {.kinds = 1u << MMORTS__FRAME__KIND__KIND_RESOURCE};
+    struct node_wish wish = {
+        world, slot, WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner, type};
+    return world_find_nearest(world, about, WORLD_GATHER_RADIUS, &nodes, node_fits, &wish);
 }
 
 // --- carrying ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // What the simulation stands on: entities, schedule, map and grid.
 
+#include "services/world/core/find.h"
 #include "services/world/core/mapgen.h"
 #include "services/world/core/state.h"
 #include "tests/support/world_fixture.h"
@@ -531,6 +532,119 @@ Test(grid, range_queries_against_looking_at_everybody)
     found = (struct found){.world = world, .stop_after = 3};
     world_grid_in_range(&world->grid, &world->map, (struct hex_axial){0, 0}, 50, on_found, &found);
     cr_assert_eq(found.count, 3);
+    world_free(world);
+    free(rules);
+}
+
+struct bounds {
+    struct hex_axial a, b;
+    int32_t radius;
+};
+
+static bool in_disc(const struct bounds *bounds, struct hex_axial at)
+{
+    return hex_distance(at, bounds->a) <= bounds->radius;
+}
+static bool on_line(const struct bounds *bounds, struct hex_axial at)
+{
+    struct hex_axial line[256];
+    size_t count = hex_line(bounds->a, bounds->b, line, 256);
+    for (size_t i = 0; i < count; i++)
+        if (hex_equal(line[i], at))
+            return true;
+    return false;
+}
+static bool in_area(const struct bounds *bounds, struct hex_axial at)
+{
+    return at.q >= bounds->a.q && at.q <= bounds->b.q && at.r >= bounds->a.r && at.r <= bounds->b.r;
+}
+
+// Who was found is who lies there and is wanted; how many that are.
+static size_t compare_found(struct found *found, const struct world_wanted *wanted,
+                            bool (*lies)(const struct bounds *, struct hex_axial),
+                            const struct bounds *bounds)
+{
+    qsort(found->slots, found->count, sizeof found->slots[0], compare_u32);
+    struct world_entity_view view;
+    uint32_t cursor = 0;
+    size_t expected = 0;
+    while (world_next_entity(found->world, &cursor, &view)) {
+        uint32_t kind =
+            WORLD_GET(&found->world->ecs, WORLD_IDENTITY, world_identity, view.slot)->kind;
+        if (!lies(bounds, view.at) || (wanted->kinds && !(wanted->kinds >> kind & 1)) ||
+            (wanted->of_owner && view.owner != wanted->owner))
+            continue;
+        cr_assert_lt(expected, found->count, "entity %u was not found", view.slot);
+        cr_assert_eq(found->slots[expected++], view.slot);
+    }
+    cr_assert_eq(expected, found->count);
+    return expected;
+}
+
+// The first on the rings about a hex, as hex_ring has them.
+static uint32_t nearest_by_rings(const struct world *world, const struct bounds *bounds,
+                                 const struct world_wanted *wanted)
+{
+    static struct found found;
+    struct hex_axial ring[6 * 32];
+    for (int32_t radius = 0; radius <= bounds->radius; radius++) {
+        size_t count = hex_ring(bounds->a, radius, ring);
+        for (size_t i = 0; i < count; i++) {
+            found = (struct found){.world = world, .stop_after = 1};
+            world_find_in_disc(world, ring[i], 0, wanted, on_found, &found);
+            if (found.count > 0)
+                return found.slots[0];
+        }
+    }
+    return WORLD_SLOT_NONE;
+}
+
+static struct bounds random_bounds(struct mm_rng *rng)
+{
+    int32_t at[4];
+    for (int i = 0; i < 4; i++)
+        at[i] = (int32_t)mm_rng_between(rng, -60, 60);
+    return (struct bounds){{at[0], at[1]}, {at[2], at[3]}, (int32_t)mm_rng_below(rng, 25)};
+}
+
+Test(grid, queries_by_kind_and_owner_against_looking_at_everybody)
+{
+    struct world_rules *rules = fixture_rules();
+    struct world *world = fixture_world(rules, 14);
+    fixture_found(world, 7);
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 5);
+    static struct found found;
+    size_t discs = 0, lines = 0, areas = 0, near = 0;
+    for (int i = 0; i < 400; i++) {
+        struct bounds at = random_bounds(&rng);
+        struct bounds area = {
+            {at.a.q < at.b.q ? at.a.q : at.b.q, at.a.r < at.b.r ? at.a.r : at.b.r},
+            {at.a.q < at.b.q ? at.b.q : at.a.q, at.a.r < at.b.r ? at.b.r : at.a.r},
+            0};
+        struct world_wanted wanted = {.kinds = (uint32_t)mm_rng_below(&rng, 32) & 30,
+                                      .owner = (uint32_t)mm_rng_below(&rng, 8),
+                                      .of_owner = mm_rng_chance(&rng, 1, 3)};
+        found = (struct found){.world = world, .stop_after = SIZE_MAX};
+        world_find_in_disc(world, at.a, at.radius, &wanted, on_found, &found);
+        discs += compare_found(&found, &wanted, in_disc, &at);
+        found.count = 0;
+        world_find_on_line(world, at.a, at.b, &wanted, on_found, &found);
+        lines += compare_found(&found, &wanted, on_line, &at);
+        found.count = 0;
+        world_find_in_area(world, at.a, at.b, &wanted, on_found, &found);
+        areas += compare_found(&found, &wanted, in_area, &area);
+        uint32_t slot = world_find_nearest(world, at.a, at.radius, &wanted, NULL, NULL);
+        cr_assert_eq(slot, nearest_by_rings(world, &at, &wanted));
+        near += slot != WORLD_SLOT_NONE;
+    }
+    cr_assert(discs > 300 && lines > 30 && areas > 300 && near > 50, "%zu %zu %zu %zu", discs,
+              lines, areas, near);
+    found = (struct found){.world = world, .stop_after = 2};
+    const struct world_wanted any = {0};
+    world_find_in_area(world, (struct hex_axial){INT32_MIN, INT32_MIN},
+                       (struct hex_axial){INT32_MAX, INT32_MAX}, &any, on_found, &found);
+    cr_assert_eq(found.count, 2);
     world_free(world);
     free(rules);
 }
