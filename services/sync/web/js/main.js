@@ -113,7 +113,7 @@ function nextBuilding() {
   return types[(types.indexOf(mode?.type) + 1) % types.length];
 }
 
-const isEnemy = entity => entity.owner && !state.isMine(entity) && entity.kind !== 'resource';
+const isEnemy = entity => entity.kind === 'npc' || (entity.owner && !state.isMine(entity) && entity.kind !== 'resource');
 
 /** What a click with units selected means there: setting upon an enemy, work for workers, or going there. */
 function order(entity, at, queued) {

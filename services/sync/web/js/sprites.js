@@ -2,6 +2,8 @@
 
 const OWN = '#e8b84a';
 const NOBODY = '#8b8f98';
+const WILD = '#c8553d'; // creatures, which are nobody's
+const LAIR = /den|camp|lair|nest/;
 const HUES = [210, 0, 280, 160, 325, 100, 20, 190];
 
 /** An empire's colour: gold for the player's own, else one that belongs to its id. */
@@ -31,6 +33,8 @@ function picture(type, kind, color, scale) {
   ctx.translate(PICTURE / 2, CENTER_Y);
   if (kind === 'building') building(ctx, type, color);
   else if (kind === 'resource') resource(ctx, type);
+  else if (kind === 'npc' && LAIR.test(type)) lair(ctx, type);
+  else if (kind === 'npc') unit(ctx, 'creature', WILD);
   else unit(ctx, type, color);
   pictures.set(name, canvas);
   return canvas;
@@ -73,6 +77,13 @@ const FRAMES = {
     ctx.moveTo(-12 * s, -12 * s); ctx.lineTo(12 * s, -12 * s); ctx.lineTo(12 * s, 1 * s);
     ctx.quadraticCurveTo(11 * s, 10 * s, 0, 15 * s); ctx.quadraticCurveTo(-11 * s, 10 * s, -12 * s, 1 * s); ctx.closePath();
   },
+  champion(ctx, s) { // a star
+    for (let i = 0; i < 10; i++) ctx.lineTo(Math.sin(i * Math.PI / 5) * (i % 2 ? 9 : 16) * s, -Math.cos(i * Math.PI / 5) * (i % 2 ? 9 : 16) * s);
+    ctx.closePath();
+  },
+  creature(ctx, s) { // a fang
+    ctx.moveTo(-13 * s, -10 * s); ctx.quadraticCurveTo(0, -16 * s, 13 * s, -10 * s); ctx.lineTo(0, 15 * s); ctx.closePath();
+  },
   other(ctx, s) { ctx.rect(-11 * s, -11 * s, 22 * s, 22 * s); },
 };
 
@@ -95,6 +106,14 @@ const GLYPHS = {
     ctx.moveTo(-6, 1); ctx.lineTo(-1, 6);
     ctx.moveTo(-7, 8); ctx.lineTo(-4, 5);
     ctx.stroke();
+  },
+  champion(ctx) { // a sword upright
+    ctx.beginPath();
+    ctx.moveTo(0, -7); ctx.lineTo(0, 6); ctx.moveTo(-4, 3); ctx.lineTo(4, 3);
+    ctx.stroke();
+  },
+  creature(ctx) { // two eyes
+    for (const x of [-4, 4]) { ctx.beginPath(); ctx.ellipse(x, -4, 2.6, 1.7, x * .12, 0, 7); ctx.fill(); }
   },
   other(ctx) {
     ctx.beginPath(); ctx.arc(0, 0, 4, 0, 7); ctx.fill();
@@ -124,10 +143,11 @@ export function drawToken(ctx, entity, x, y, color, isSelected, count) {
   ctx.save();
   ctx.translate(x, y);
   ctx.beginPath();
-  if (entity.kind === 'building') {
+  if (entity.kind === 'npc') color = WILD;
+  if (entity.kind === 'building' || (entity.kind === 'npc' && LAIR.test(entity.type))) {
     ctx.moveTo(-8, 7); ctx.lineTo(-8, -2); ctx.lineTo(0, -10); ctx.lineTo(8, -2); ctx.lineTo(8, 7); ctx.closePath();
   } else {
-    (FRAMES[entity.type] || FRAMES.other)(ctx, 0.46);
+    (FRAMES[entity.kind === 'npc' ? 'creature' : entity.type] || FRAMES.other)(ctx, 0.46);
   }
   ctx.globalAlpha = entity.stale ? 0.5 : 1;
   ctx.fillStyle = color;
@@ -211,6 +231,30 @@ function building(ctx, type, color) {
     ctx.fillStyle = DOOR;
     ctx.fillRect(-4, 6, 8, 11);
   }
+}
+
+// A cave in a mound; tents, where people live.
+function lair(ctx, type) {
+  shadow(ctx, 13, 20);
+  ctx.lineWidth = 1.4;
+  ctx.strokeStyle = LINE;
+  if (/camp/.test(type)) {
+    for (const [x, y, s] of [[-9, 8, 11], [9, 9, 10], [0, 14, 13]]) {
+      ctx.fillStyle = '#8a4a35';
+      ctx.beginPath(); ctx.moveTo(x - s, y); ctx.lineTo(x, y - s * 1.5); ctx.lineTo(x + s, y); ctx.closePath();
+      ctx.fill(); ctx.stroke();
+      ctx.fillStyle = '#24120c';
+      ctx.beginPath(); ctx.moveTo(x - s * .28, y); ctx.lineTo(x, y - s * .8); ctx.lineTo(x + s * .28, y); ctx.fill();
+    }
+    return;
+  }
+  ctx.fillStyle = '#6b5a4a';
+  ctx.beginPath(); ctx.moveTo(-20, 14); ctx.quadraticCurveTo(-16, -14, 0, -15); ctx.quadraticCurveTo(17, -13, 20, 14); ctx.closePath();
+  ctx.fill(); ctx.stroke();
+  ctx.fillStyle = '#15100c';
+  ctx.beginPath(); ctx.ellipse(1, 8, 9, 8, 0, Math.PI, 0); ctx.fill();
+  ctx.fillStyle = WILD;
+  for (const x of [-2, 4]) { ctx.beginPath(); ctx.arc(x, 5, 1.3, 0, 7); ctx.fill(); }
 }
 
 // --- resources -----------------------------------------------------------------------------------
