@@ -1,4 +1,5 @@
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
 #include "services/vision/core/internal.h"
 
 #include <string.h>
@@ -81,6 +82,7 @@ static void add_shape(struct footprint_builder *builder, struct hex_axial from,
     }
     if (builder->exhausted)
         return;
+    MM_CHECK(builder->words.items); // no shape is empty
     struct vision_group last = vision_footprint_group(&builder->words.items[builder->last_group]);
     last.last = true;
     memcpy(&builder->words.items[builder->last_group], &last, sizeof last);
