@@ -15,8 +15,7 @@
 // The largest integer that every JSON reader keeps exact (RFC 8259, section 6).
 #define JSON_INTEGER_MAX INT64_C(9007199254740991)
 
-MM_PRINTF(3, 4)
-static bool fail(struct sync_command_error *error, const char *code, const char *format, ...)
+bool sync_command_fail(struct sync_command_error *error, const char *code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -26,9 +25,9 @@ static bool fail(struct sync_command_error *error, const char *code, const char 
     return false;
 }
 
-static bool invalid(struct sync_command_error *error, const char *field, const char *wanted)
+bool sync_command_invalid(struct sync_command_error *error, const char *field, const char *wanted)
 {
-    return fail(error, "invalid", "The field '%s' must be %s.", field, wanted);
+    return sync_command_fail(error, "invalid", "The field '%s' must be %s.", field, wanted);
 }
 
 // --- fields --------------------------------------------------------------------------------------
@@ -51,7 +50,7 @@ static bool read_bool(const json_t *payload, const char *field, bool *out,
     if (!value)
         return true;
     if (!json_is_boolean(value))
-        return invalid(error, field, "true or false");
+        return sync_command_invalid(error, field, "true or false");
     *out = json_is_true(value);
     return true;
 }
@@ -63,7 +62,7 @@ static bool read_name(const json_t *payload, const char *field, char *out, size_
     size_t len = json_is_string(value) ? json_string_length(value) : 0;
     // A NUL inside would make the name another one for those who read it as a C string.
     if (len == 0 || len >= out_bytes || memchr(json_string_value(value), 0, len))
-        return invalid(error, field, "a name");
+        return sync_command_invalid(error, field, "a name");
     return mm_str_copy(out, out_bytes, json_string_value(value));
 }
 
@@ -80,7 +79,7 @@ static bool read_id_field(const json_t *payload, const char *field, const char *
         return true;
     char wanted[64];
     (void)snprintf(wanted, sizeof wanted, "an id that begins with %s", prefix);
-    return invalid(error, field, wanted);
+    return sync_command_invalid(error, field, wanted);
 }
 
 // An entity of any kind.
@@ -93,7 +92,7 @@ static bool read_entity(const json_t *payload, const char *field, uint64_t *out,
         if (read_id(value, sync_kind_prefix(kind), out))
             return true;
     }
-    return invalid(error, field, "the id of an entity");
+    return sync_command_invalid(error, field, "the id of an entity");
 }
 
 static bool read_coordinates(const json_t *value, int32_t *q_out, int32_t *r_out)
@@ -112,7 +111,7 @@ static bool read_hex(const json_t *payload, const char *field, struct sync_comma
                      struct sync_command_error *error)
 {
     return read_coordinates(json_object_get(payload, field), &command->q, &command->r) ||
-           invalid(error, field, "a hex [q, r] of whole numbers within the map");
+           sync_command_invalid(error, field, "a hex [q, r] of whole numbers within the map");
 }
 
 static bool read_points(const json_t *payload, struct sync_command *command,
@@ -125,7 +124,8 @@ static bool read_points(const json_t *payload, struct sync_command *command,
         sound = read_coordinates(json_array_get(points, i), &command->points[i].q,
                                  &command->points[i].r);
     command->point_count = count;
-    return sound || invalid(error, "points", "a list of 1 to 8 hexes [q, r] within the map");
+    return sound ||
+           sync_command_invalid(error, "points", "a list of 1 to 8 hexes [q, r] within the map");
 }
 
 // Units, or for a rally point buildings.
@@ -134,16 +134,16 @@ static bool read_units(const json_t *payload, const char *field, const char *pre
 {
     const json_t *units = json_object_get(payload, field);
     if (!json_is_array(units))
-        return invalid(error, field, "a list of ids");
+        return sync_command_invalid(error, field, "a list of ids");
     size_t count = json_array_size(units);
     if (count == 0)
-        return fail(error, "no_units", "The field '%s' is empty.", field);
+        return sync_command_fail(error, "no_units", "The field '%s' is empty.", field);
     if (count > SYNC_COMMAND_UNITS_MAX)
-        return fail(error, "no_units", "The field '%s' has more than %d entries.", field,
-                    SYNC_COMMAND_UNITS_MAX);
+        return sync_command_fail(error, "no_units", "The field '%s' has more than %d entries.",
+                                 field, SYNC_COMMAND_UNITS_MAX);
     for (size_t i = 0; i < count; i++) {
         if (!read_id(json_array_get(units, i), prefix, &command->units[i]))
-            return invalid(error, field, "a list of ids of the right kind");
+            return sync_command_invalid(error, field, "a list of ids of the right kind");
     }
     command->unit_count = count;
     return true;
@@ -157,7 +157,7 @@ static bool read_train(const json_t *payload, struct sync_command *command,
     int64_t cycles = 1;
     const json_t *value = json_object_get(payload, "cycles");
     if (value && !read_integer(value, 0, SYNC_COMMAND_CYCLES_MAX, &cycles))
-        return invalid(error, "cycles", "a whole number from 0 to 1000000");
+        return sync_command_invalid(error, "cycles", "a whole number from 0 to 1000000");
     command->cycles = (uint32_t)cycles;
     return read_id_field(payload, "building", "building_", &command->target, error) &&
            read_name(payload, "recipe", command->recipe, sizeof command->recipe, error);
@@ -168,7 +168,7 @@ static bool read_radius(const json_t *payload, struct sync_command *command,
 {
     int64_t radius = 0;
     if (!read_integer(json_object_get(payload, "radius"), 1, SYNC_COMMAND_RADIUS_MAX, &radius))
-        return invalid(error, "radius", "a whole number from 1 to 32");
+        return sync_command_invalid(error, "radius", "a whole number from 1 to 32");
     command->radius = (uint32_t)radius;
     return true;
 }
@@ -219,7 +219,7 @@ static bool read_player(const json_t *payload, uint64_t *out, struct sync_comman
         ok = digit <= 9 && *out <= (UINT64_MAX - digit) / 10;
         *out = *out * 10 + digit;
     }
-    return (ok && *out != 0) || invalid(error, "player", "a player's id");
+    return (ok && *out != 0) || sync_command_invalid(error, "player", "a player's id");
 }
 
 // One of some words; its place in the list is the value.
@@ -231,7 +231,7 @@ static bool read_word(const json_t *payload, const char *field, const char *cons
         if (strcmp(text, words[*out]) == 0)
             return true;
     }
-    return invalid(error, field, "one of the words that it can be");
+    return sync_command_invalid(error, field, "one of the words that it can be");
 }
 
 static bool read_group_name(const json_t *payload, struct sync_command *command,
@@ -298,19 +298,19 @@ static bool read_command(const json_t *payload, struct sync_command *command,
     };
     int64_t seq = 0;
     if (!json_is_object(payload))
-        return invalid(error, "payload", "an object");
+        return sync_command_invalid(error, "payload", "an object");
     if (!read_integer(json_object_get(payload, "seq"), 1, JSON_INTEGER_MAX, &seq))
-        return invalid(error, "seq", "a whole number from 1 to 2^53-1");
+        return sync_command_invalid(error, "seq", "a whole number from 1 to 2^53-1");
     command->has_seq = error->has_seq = true;
     command->seq = error->seq = (uint64_t)seq;
     const json_t *name = json_object_get(payload, "command");
     if (!json_is_string(name))
-        return invalid(error, "command", "a string");
+        return sync_command_invalid(error, "command", "a string");
     size_t i = 0, count = sizeof names / sizeof *names;
     while (i < count && strcmp(names[i].name, json_string_value(name)) != 0)
         i++;
     if (i == count)
-        return fail(error, "unknown_command", "There is no such command.");
+        return sync_command_fail(error, "unknown_command", "There is no such command.");
     command->type = names[i].type;
     if (command->type == SYNC_COMMAND_TRAIN)
         return read_train(payload, command, error);
@@ -332,7 +332,7 @@ static bool read_ping(const json_t *payload, struct sync_command *command,
     command->type = SYNC_COMMAND_PING;
     const json_t *value = json_object_get(payload, "timestamp");
     if (value && !read_integer(value, -JSON_INTEGER_MAX, JSON_INTEGER_MAX, &command->timestamp))
-        return invalid(error, "timestamp", "a whole number");
+        return sync_command_invalid(error, "timestamp", "a whole number");
     return true;
 }
 
@@ -342,12 +342,14 @@ static bool read_chat(const json_t *payload, struct sync_command *command,
     command->type = SYNC_COMMAND_CHAT;
     const json_t *value = json_object_get(payload, "message");
     if (!json_is_string(value))
-        return invalid(error, "message", "a string");
+        return sync_command_invalid(error, "message", "a string");
     size_t len = json_string_length(value);
     if (len > SYNC_CHAT_BYTES_MAX)
-        return fail(error, "chat_too_long", "A chat message has at most 500 characters.");
+        return sync_command_fail(error, "chat_too_long",
+                                 "A chat message has at most 500 characters.");
     if (memchr(json_string_value(value), 0, len))
-        return fail(error, "chat_invalid", "A chat message cannot contain control characters.");
+        return sync_command_fail(error, "chat_invalid",
+                                 "A chat message cannot contain control characters.");
     memcpy(command->chat, json_string_value(value), len);
     command->chat[len] = '\0';
     command->chat_len = len;
@@ -360,7 +362,7 @@ static bool read_message(const json_t *root, struct sync_command *command,
 {
     const json_t *type = json_object_get(root, "type");
     if (!json_is_string(type))
-        return invalid(error, "type", "a string");
+        return sync_command_invalid(error, "type", "a string");
     const json_t *payload = json_object_get(root, "payload");
     const char *name = json_string_value(type);
     if (strcmp(name, "command") == 0)
@@ -374,7 +376,7 @@ static bool read_message(const json_t *root, struct sync_command *command,
     else if (strcmp(name, "leave") == 0)
         command->type = SYNC_COMMAND_LEAVE;
     else
-        return fail(error, "unknown_type", "There is no message of this type.");
+        return sync_command_fail(error, "unknown_type", "There is no message of this type.");
     return true;
 }
 
@@ -388,9 +390,10 @@ bool sync_command_parse(const uint8_t *text, size_t len, struct sync_command *co
         json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
     bool ok = false;
     if (!root)
-        fail(error, "malformed", "The message is not JSON (at byte %d).", where.position);
+        sync_command_fail(error, "malformed", "The message is not JSON (at byte %d).",
+                          where.position);
     else if (!json_is_object(root))
-        fail(error, "malformed", "The message is not a JSON object.");
+        sync_command_fail(error, "malformed", "The message is not a JSON object.");
     else
         ok = read_message(root, command, error);
     json_decref(root);

@@ -1,6 +1,7 @@
 #ifndef SYNC_COMMAND_H
 #define SYNC_COMMAND_H
 
+#include "libcommon/base/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,5 +100,10 @@ bool sync_command_parse(const uint8_t *text, size_t len, struct sync_command *co
 // The same for one in the binary encoding.
 bool sync_command_parse_binary(const uint8_t *data, size_t len, struct sync_command *command,
                                struct sync_command_error *error);
+
+// Fill in the error and return false: for the readers of both forms.
+MM_PRINTF(3, 4)
+bool sync_command_fail(struct sync_command_error *error, const char *code, const char *format, ...);
+bool sync_command_invalid(struct sync_command_error *error, const char *field, const char *wanted);
 
 #endif

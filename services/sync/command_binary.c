@@ -5,8 +5,6 @@
 #include "libcommon/base/varint.h"
 #include "libcommon/hex/hex.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 // A client's message in the binary encoding (docs/client-protocol.md, "From the client"). What may
@@ -40,22 +38,6 @@ struct reader {
     size_t len;
     bool broken;
 };
-
-MM_PRINTF(3, 4)
-static bool fail(struct sync_command_error *error, const char *code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    error->code = code;
-    (void)vsnprintf(error->message, sizeof error->message, format, args);
-    va_end(args);
-    return false;
-}
-
-static bool invalid(struct sync_command_error *error, const char *field, const char *wanted)
-{
-    return fail(error, "invalid", "The field '%s' must be %s.", field, wanted);
-}
 
 // --- reading -------------------------------------------------------------------------------------
 
@@ -113,7 +95,7 @@ static bool read_bool(struct reader *in, const char *field, bool *out,
 {
     uint8_t byte = read_u8(in);
     if (byte > 1)
-        return invalid(error, field, "0 or 1");
+        return sync_command_invalid(error, field, "0 or 1");
     *out = byte;
     return true;
 }
@@ -125,7 +107,7 @@ static bool read_seq(struct reader *in, struct sync_command *command,
     if (in->broken)
         return true; // the caller says that the message ends too early
     if (seq == 0 || seq > (uint64_t)INTEGER_MAX)
-        return invalid(error, "seq", "a whole number from 1 to 2^53-1");
+        return sync_command_invalid(error, "seq", "a whole number from 1 to 2^53-1");
     command->has_seq = error->has_seq = true;
     command->seq = error->seq = seq;
     return true;
@@ -145,7 +127,7 @@ static bool read_hex(struct reader *in, struct sync_command *command,
                      struct sync_command_error *error)
 {
     return read_coordinates(in, &command->q, &command->r) ||
-           invalid(error, "target", "a hex [q, r] of whole numbers within the map");
+           sync_command_invalid(error, "target", "a hex [q, r] of whole numbers within the map");
 }
 
 static bool read_points(struct reader *in, struct sync_command *command,
@@ -158,7 +140,8 @@ static bool read_points(struct reader *in, struct sync_command *command,
     for (uint64_t i = 0; sound && i < count; i++)
         sound = read_coordinates(in, &command->points[i].q, &command->points[i].r);
     command->point_count = sound ? (size_t)count : 0;
-    return sound || invalid(error, "points", "a list of 1 to 8 hexes [q, r] within the map");
+    return sound ||
+           sync_command_invalid(error, "points", "a list of 1 to 8 hexes [q, r] within the map");
 }
 
 static bool read_radius(struct reader *in, struct sync_command *command,
@@ -168,7 +151,7 @@ static bool read_radius(struct reader *in, struct sync_command *command,
     if (in->broken)
         return true;
     if (radius < 1 || radius > SYNC_COMMAND_RADIUS_MAX)
-        return invalid(error, "radius", "a whole number from 1 to 32");
+        return sync_command_invalid(error, "radius", "a whole number from 1 to 32");
     command->radius = (uint32_t)radius;
     return true;
 }
@@ -182,7 +165,7 @@ static bool read_name(struct reader *in, const char *field, struct sync_command 
         return true;
     if (len == 0 || len > SYNC_COMMAND_NAME_MAX || memchr(name, 0, (size_t)len) ||
         !mm_utf8_valid(name, (size_t)len))
-        return invalid(error, field, "a name");
+        return sync_command_invalid(error, field, "a name");
     memcpy(command->recipe, name, (size_t)len);
     return true;
 }
@@ -196,10 +179,10 @@ static bool read_orders(struct reader *in, struct sync_command *command,
     if (in->broken)
         return true;
     if (count == 0)
-        return fail(error, "no_units", "The field 'units' is empty.");
+        return sync_command_fail(error, "no_units", "The field 'units' is empty.");
     if (count > SYNC_COMMAND_UNITS_MAX)
-        return fail(error, "no_units", "The field 'units' has more than %d entries.",
-                    SYNC_COMMAND_UNITS_MAX);
+        return sync_command_fail(error, "no_units", "The field 'units' has more than %d entries.",
+                                 SYNC_COMMAND_UNITS_MAX);
     command->unit_count = (size_t)count;
     for (size_t i = 0; i < command->unit_count; i++)
         command->units[i] = read_u64(in);
@@ -214,7 +197,7 @@ static bool read_train(struct reader *in, struct sync_command *command,
     command->target = read_u64(in);
     uint64_t cycles = read_varint(in);
     if (cycles > SYNC_COMMAND_CYCLES_MAX)
-        return invalid(error, "cycles", "a whole number from 0 to 1000000");
+        return sync_command_invalid(error, "cycles", "a whole number from 0 to 1000000");
     command->cycles = (uint32_t)cycles;
     return read_name(in, "recipe", command, error);
 }
@@ -225,11 +208,13 @@ static bool read_chat(struct reader *in, struct sync_command *command,
     size_t len = in->len;
     const uint8_t *text = read_bytes(in, len);
     if (len > SYNC_CHAT_BYTES_MAX)
-        return fail(error, "chat_too_long", "A chat message has at most 500 characters.");
+        return sync_command_fail(error, "chat_too_long",
+                                 "A chat message has at most 500 characters.");
     if (!mm_utf8_valid(text, len))
-        return fail(error, "malformed", "A chat message is UTF-8.");
+        return sync_command_fail(error, "malformed", "A chat message is UTF-8.");
     if (memchr(text, 0, len))
-        return fail(error, "chat_invalid", "A chat message cannot contain control characters.");
+        return sync_command_fail(error, "chat_invalid",
+                                 "A chat message cannot contain control characters.");
     memcpy(command->chat, text, len);
     command->chat_len = len;
     return true;
@@ -240,7 +225,7 @@ static bool read_ping(struct reader *in, struct sync_command *command,
 {
     command->timestamp = read_zigzag(in);
     if (command->timestamp < -INTEGER_MAX || command->timestamp > INTEGER_MAX)
-        return invalid(error, "timestamp", "a whole number");
+        return sync_command_invalid(error, "timestamp", "a whole number");
     return true;
 }
 
@@ -313,7 +298,7 @@ static bool read_message(uint8_t first, struct reader *in, struct sync_command *
         command->target = read_u64(in);
         return read_bool(in, "refund", &command->refund, error);
     default:
-        return fail(error, "unknown_type", "There is no message of this type.");
+        return sync_command_fail(error, "unknown_type", "There is no message of this type.");
     }
 }
 
@@ -325,11 +310,11 @@ bool sync_command_parse_binary(const uint8_t *data, size_t len, struct sync_comm
     struct reader in = {.data = data, .len = len};
     uint8_t first = read_u8(&in);
     if (in.broken)
-        return fail(error, "malformed", "The message is empty.");
+        return sync_command_fail(error, "malformed", "The message is empty.");
     bool ok = read_message(first, &in, command, error);
     if (in.broken)
-        return fail(error, "malformed", "The message ends too early.");
+        return sync_command_fail(error, "malformed", "The message ends too early.");
     if (ok && in.len > 0)
-        return fail(error, "malformed", "The message goes on behind its end.");
+        return sync_command_fail(error, "malformed", "The message goes on behind its end.");
     return ok;
 }

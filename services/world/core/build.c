@@ -6,7 +6,6 @@
 
 // How often a worker under way looks where it is, and one in a crowd whether there is room.
 #define LOOK_TICKS 4
-#define TRIES_MAX  60
 // A fresh site has this part of its health.
 #define SITE_HEALTH_DIVISOR 10
 
@@ -166,22 +165,7 @@ static bool walk(struct world *world, uint32_t slot, struct hex_axial target)
     struct world_work *work = WORLD_TOUCH(&world->ecs, WORLD_WORK, world_work, slot);
     work->due = world->tick + LOOK_TICKS;
     work->phase = WORLD_WORK_TO_SITE;
-    const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
-    const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
-    if (mover && mover->phase != WORLD_MOVE_ARRIVED &&
-        hex_distance((struct hex_axial){route->goal_q, route->goal_r}, target) <= 1)
-        return true;
-    if (++work->tries > TRIES_MAX)
-        return false;
-    struct hex_axial goal;
-    if (!world_place_to_stand(world, slot, target, 1, &goal)) {
-        world_mover_stop(world, slot);
-        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
-        return true; // others stand about it: perhaps not for long
-    }
-    world_mover_start(world, slot, goal);
-    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
-    return true;
+    return world_walk_beside(world, slot, target, &work->tries);
 }
 
 // A tick's share of the health that all of the building's work makes.

@@ -13,6 +13,8 @@
 // A fighter looks anew where its target went; and gives up when so many looks led nowhere.
 #define LOOK_TICKS 8
 #define TRIES_MAX  20
+// A worker gives up after so many.
+#define WORK_TRIES_MAX 60
 
 static struct hex_axial place_of(const struct world *world, uint32_t slot)
 {
@@ -144,6 +146,26 @@ bool world_place_to_stand(const struct world *world, uint32_t slot, struct hex_a
         }
     }
     return best != INT32_MAX;
+}
+
+bool world_walk_beside(struct world *world, uint32_t slot, struct hex_axial target, uint8_t *tries)
+{
+    const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
+    const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
+    if (mover && mover->phase != WORLD_MOVE_ARRIVED &&
+        hex_distance((struct hex_axial){route->goal_q, route->goal_r}, target) <= 1)
+        return true;
+    if (++*tries > WORK_TRIES_MAX)
+        return false;
+    struct hex_axial goal;
+    if (!world_place_to_stand(world, slot, target, 1, &goal)) {
+        world_mover_stop(world, slot);
+        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
+        return true; // others stand about it: perhaps not for long
+    }
+    world_mover_start(world, slot, goal);
+    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+    return true;
 }
 
 // How far off a fighter takes notice of enemies by itself.

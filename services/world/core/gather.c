@@ -8,7 +8,6 @@
 
 // How often a worker under way looks where it is, and one in a crowd whether there is room.
 #define LOOK_TICKS 4
-#define TRIES_MAX  60
 
 static const struct world_type *type_of(const struct world *world, uint32_t slot)
 {
@@ -185,22 +184,7 @@ static bool walk(struct world *world, uint32_t slot, struct hex_axial target)
 {
     struct world_gather *gather = WORLD_TOUCH(&world->ecs, WORLD_GATHER, world_gather, slot);
     gather->due = world->tick + LOOK_TICKS;
-    const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
-    const struct world_route *route = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
-    if (mover && mover->phase != WORLD_MOVE_ARRIVED &&
-        hex_distance((struct hex_axial){route->goal_q, route->goal_r}, target) <= 1)
-        return true;
-    if (++gather->tries > TRIES_MAX)
-        return false;
-    struct hex_axial goal;
-    if (!world_place_to_stand(world, slot, target, 1, &goal)) {
-        world_mover_stop(world, slot);
-        world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_IDLE);
-        return true; // others stand about it: perhaps not for long
-    }
-    world_mover_start(world, slot, goal);
-    world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
-    return true;
+    return world_walk_beside(world, slot, target, &gather->tries);
 }
 
 static void turn_home(struct world *world, uint32_t slot, bool last)

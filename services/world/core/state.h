@@ -378,6 +378,9 @@ bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial 
 // order of the rings. False: there is none that it can walk to.
 bool world_place_to_stand(const struct world *world, uint32_t slot, struct hex_axial target,
                           int32_t range, struct hex_axial *out);
+// A worker sets out for a hex beside the target, unless it is on its way to one; counts its looks
+// in a row without getting there. False: there were so many that it is no use.
+bool world_walk_beside(struct world *world, uint32_t slot, struct hex_axial target, uint8_t *tries);
 // Sets upon an entity (by its handle); what it did before must be over.
 void world_fight_begin(struct world *world, uint32_t slot, uint64_t target, bool ordered);
 uint32_t world_divide_watch(struct world *world);
