@@ -641,12 +641,17 @@ Test(auth, bearer_tokens_of_other_services, .timeout = 180)
     struct login boss = log_in(world, "boss", "");
     uint16_t port = test_port_free();
     const struct test_address *redis = test_server_address(world->redis);
-    char settings[4][PATH_MAX + 32];
+    const struct test_address *db = &test_servers_get()->mariadb;
+    char settings[7][PATH_MAX + 32];
     snprintf(settings[0], sizeof settings[0], "MMORTS_AUTH_RPC=%s", world->rpc_url);
     snprintf(settings[1], sizeof settings[1], "MMORTS_SOCIAL_RPC=ipc://%s/social.rpc", world->dir);
     snprintf(settings[2], sizeof settings[2], "MMORTS_SOCIAL_HTTP=127.0.0.1:%u", port);
     snprintf(settings[3], sizeof settings[3], "MMORTS_REDIS_PORT=%u", redis->port);
-    const char *const env[] = {settings[0], settings[1], settings[2], settings[3], NULL};
+    snprintf(settings[4], sizeof settings[4], "MMORTS_DB_PORT=%u", db->port);
+    snprintf(settings[5], sizeof settings[5], "MMORTS_DB_USER=%s", db->user);
+    snprintf(settings[6], sizeof settings[6], "MMORTS_DB_PASSWORD=%s", db->password);
+    const char *const env[] = {settings[0], settings[1], settings[2], settings[3],
+                               settings[4], settings[5], settings[6], NULL};
     const char *const argv[] = {"mmorts-social", "--config", "services/social/social.yaml", NULL};
     struct test_process *social = test_process_start(argv, env);
     cr_assert(test_process_wait_ready(social, port, WAIT_MS), "%s", test_process_log(social));
