@@ -112,19 +112,25 @@ static struct sockaddr_in loopback(uint16_t port)
 
 uint16_t test_port_free(void)
 {
+    // None is given twice: whoever has it may not listen yet.
+    static bool given[UINT16_MAX + 1];
     for (int i = 0; i < PORT_TRIES; i++) {
         uint16_t number;
         if (getrandom(&number, sizeof number, 0) != sizeof number)
             test_fail("getrandom: %s", strerror(errno));
         uint16_t port = (uint16_t)(PORT_FIRST + number % (PORT_LAST - PORT_FIRST + 1));
+        if (given[port])
+            continue;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
             test_fail("socket: %s", strerror(errno));
         struct sockaddr_in address = loopback(port);
         int result = bind(fd, (struct sockaddr *)&address, sizeof address);
         close(fd);
-        if (result == 0)
+        if (result == 0) {
+            given[port] = true;
             return port;
+        }
     }
     test_fail("no free port between %d and %d", PORT_FIRST, PORT_LAST);
 }

@@ -64,10 +64,15 @@ export function tempDir() {
 // "<prefix>_<something no other test uses>": for databases and key prefixes.
 export const uniqueName = (prefix) => `${prefix}_${randomBytes(6).toString('hex')}`;
 
-// A TCP port, below the ephemeral range, that nobody listened on a moment ago.
+const given = new Set();
+
+// A TCP port, below the ephemeral range, that nobody listened on a moment ago; none is given twice,
+// for whoever has it may not listen yet.
 export async function freePort() {
     for (let i = 0; i < 1000; i++) {
         const port = randomInt(20000, 32000);
+        if (given.has(port)) continue;
+        given.add(port);
         const free = await new Promise((done) => {
             const probe = createServer();
             probe.once('error', () => done(false));
