@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
+import { launchBrowser } from '../support/browser.mjs';
 import { Game } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
@@ -110,11 +110,7 @@ test('sent away: at once blind for each other', { timeout: 60000 }, async () => 
 });
 
 test('in the browser: founded, invited and joined by the panel', { timeout: 60000 }, async () => {
-    browser = await chromium.launch({
-        executablePath: '/usr/bin/chromium',
-        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-            '--disable-component-update', '--disable-sync'],
-    });
+    browser = await launchBrowser();
     const faults = [];
     const open = async (name) => {
         const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launchBrowser } from '../support/browser.mjs';
 import { Game } from '../support/game.mjs';
 import { BUILD, waitFor } from '../support/servers.mjs';
 
@@ -19,11 +19,7 @@ const players = {};
 before(async () => {
     mkdirSync(PICTURES, { recursive: true });
     game = await Game.start();
-    browser = await chromium.launch({
-        executablePath: '/usr/bin/chromium',
-        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-            '--disable-component-update', '--disable-sync'],
-    });
+    browser = await launchBrowser();
 });
 
 after(async () => {

@@ -9,7 +9,7 @@ import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { chromium } from 'playwright-core';
+import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player } from '../support/game.mjs';
 import { tempDir, waitFor } from '../support/servers.mjs';
 
@@ -160,11 +160,7 @@ test('a new certificate takes over without a restart; one that is none does not'
 });
 
 test('a browser plays over https', async () => {
-    const browser = await chromium.launch({
-        executablePath: '/usr/bin/chromium',
-        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-            '--disable-component-update', '--disable-sync'],
-    });
+    const browser = await launchBrowser();
     try {
         const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
         const sockets = [];
