@@ -257,9 +257,13 @@ void world_find_session(Mmorts__World__World_Service *service,
                         const Mmorts__World__FindSessionRequest *input,
                         Mmorts__World__FindSessionReply_Closure closure, void *data);
 
-// --- rpc.c, figures.c ---------------------------------------------------------------------------
+// --- rpc.c, rpc_inputs.c, figures.c -------------------------------------------------------------
 
 void world_rpc_register(struct world_shell *shell);
+// Fills in the handlers of the calls that change something.
+void world_rpc_inputs(Mmorts__World__World_Service *service);
+// The shell, if the session is the one asked for and runs; else the call has been failed.
+struct world_shell *world_rpc_shell(struct mm_rpc_call *call, const char *session);
 // What is known of the session now; strings belong to the shell.
 void world_session_info(const struct world_shell *shell, Mmorts__World__SessionInfo *info);
 void world_call_free(struct world_call *call);
