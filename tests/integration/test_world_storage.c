@@ -10,6 +10,15 @@
 #include <string.h>
 #include <sys/wait.h>
 
+// Another byte than was there, in every part of a snapshot after the first one; so many parts.
+static void damage_snapshots(const struct world_rig *rig, uint64_t parts)
+{
+    rig_sql(rig,
+            "UPDATE snapshot_parts SET data = INSERT(data, 200, 1, "
+            "CHAR(255 - ORD(SUBSTRING(data, 200, 1)))) WHERE tick > 0",
+            parts);
+}
+
 // --- two of them --------------------------------------------------------------------------------
 
 Test(world_storage, a_second_process_takes_over_and_the_first_ends, .timeout = 60)
@@ -189,10 +198,7 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     // the old rules, through it.
     uint64_t ours = rig_count_sql(&rig, "SELECT COUNT(*) FROM snapshot_parts WHERE tick > 0");
     cr_assert_geq(ours, 1);
-    rig_sql(&rig,
-            "UPDATE snapshot_parts SET data = INSERT(data, 200, 1, 'x') WHERE tick > 0 AND "
-            "SUBSTRING(data, 200, 1) <> 'x'",
-            ours);
+    damage_snapshots(&rig, ours);
     rig_start(&rig);
     char *log = test_process_log(rig.process);
     cr_assert(strstr(log, "snapshot_tick=0 "), "%s", log);
@@ -219,11 +225,7 @@ Test(world_storage, damaged_rules_are_refused, .timeout = 60)
     rig_kill(&rig);
     // `rules` is field 2 of JournalEntry: four bytes that are none.
     rig_sql(&rig, "UPDATE journal SET inputs = CONCAT(inputs, X'120401020304')", 1);
-    struct test_process *refused = rig_rival(&rig, &(uint16_t){0});
-    int status = test_process_wait(refused, 20000);
-    cr_assert(WIFEXITED(status));
-    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
-    test_process_free(refused);
+    rig_refused(&rig, WORLD_EXIT_UNSOUND);
     rig_sql(&rig, "UPDATE journal SET inputs = LEFT(inputs, LENGTH(inputs) - 6)", 1);
     rig_start(&rig);
     rig_join_seen(&rig, 9, &home);
@@ -286,10 +288,7 @@ Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 6
     rig_stop(&rig);
     uint64_t stopped_at = rig.last_tick;
     // The newest of two is damaged: the first one, of tick 0, and the journal lead there as well.
-    rig_sql(&rig,
-            "UPDATE snapshot_parts SET data = INSERT(data, 200, 1, 'x') WHERE tick > 0 AND "
-            "SUBSTRING(data, 200, 1) <> 'x'",
-            1);
+    damage_snapshots(&rig, 1);
     char *replayed;
     rig_replay(&rig, NULL, 4, &replayed);
     cr_assert(strstr(replayed, "is not sound: DATA_LOSS"), "%s", replayed);
@@ -312,11 +311,7 @@ Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 6
 
     // All damaged: it does not begin anew, it refuses to start, and says so by its status.
     rig_sql(&rig, "DELETE FROM snapshot_parts WHERE part = 0", 3);
-    struct test_process *refused = rig_rival(&rig, &(uint16_t){0});
-    int status = test_process_wait(refused, 20000);
-    cr_assert(WIFEXITED(status));
-    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
-    test_process_free(refused);
+    rig_refused(&rig, WORLD_EXIT_UNSOUND);
     rig_close(&rig);
 }
 
@@ -329,11 +324,7 @@ Test(world_storage, a_journal_that_leads_elsewhere_is_refused, .timeout = 60)
     rig_join_seen(&rig, 9, &home);
     rig_kill(&rig);
     rig_sql(&rig, "UPDATE journal SET state_hash = state_hash ^ 1", 1);
-    struct test_process *refused = rig_rival(&rig, &(uint16_t){0});
-    int status = test_process_wait(refused, 20000);
-    cr_assert(WIFEXITED(status));
-    cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_UNSOUND);
-    test_process_free(refused);
+    rig_refused(&rig, WORLD_EXIT_UNSOUND);
     char *replayed;
     rig_replay(&rig, NULL, 1, &replayed);
     cr_assert(strstr(replayed, "DIVERGED at tick"), "%s", replayed);

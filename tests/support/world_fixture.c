@@ -224,6 +224,33 @@ void fixture_step(struct world *world, struct fixture_inputs *inputs)
     world_step(world, inputs->items, inputs->count, inputs->arena, inputs->results);
 }
 
+struct world_result fixture_step_checked(struct world *world, struct fixture_inputs *inputs)
+{
+    fixture_step(world, inputs);
+    char problem[128] = "";
+    if (world_verify(world, problem, sizeof problem) != MM_OK)
+        test_fail("tick %llu: %s", (unsigned long long)world_tick(world), problem);
+    struct world_result result = inputs->results[0];
+    fixture_inputs_clear(inputs);
+    return result;
+}
+
+uint64_t fixture_put(struct world *world, struct fixture_inputs *inputs, const char *type,
+                     uint32_t empire, struct hex_axial at)
+{
+    char key[32]; // of this tick: no other one is like it
+    snprintf(key, sizeof key, "put %llu", (unsigned long long)world_tick(world));
+    fixture_inputs_clear(inputs);
+    fixture_spawn(inputs, key, type, empire, 1, at.q, at.r);
+    fixture_step(world, inputs);
+    const struct world_result *result = &inputs->results[0];
+    if (result->err != MM_OK || result->entity_count != 1)
+        test_fail("no %s can be put there: %s", type, result->message);
+    uint64_t id = result->entities[0];
+    fixture_inputs_clear(inputs);
+    return id;
+}
+
 void fixture_run(struct world *world, unsigned ticks)
 {
     struct mm_arena *arena = mm_arena_new(4096, 1 << 20);

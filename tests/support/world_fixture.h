@@ -59,6 +59,11 @@ Mmorts__World__Command *fixture_attack_move(struct fixture_inputs *inputs, uint6
 
 // Sorts and takes the inputs; results are in inputs->results, in the sorted order.
 void fixture_step(struct world *world, struct fixture_inputs *inputs);
+// The same, then all invariants are checked and the inputs are cleared. The first one's result.
+struct world_result fixture_step_checked(struct world *world, struct fixture_inputs *inputs);
+// Spawns one, in a tick of its own, which must succeed; inputs are cleared. Its id.
+uint64_t fixture_put(struct world *world, struct fixture_inputs *inputs, const char *type,
+                     uint32_t empire, struct hex_axial at);
 // Empty ticks.
 void fixture_run(struct world *world, unsigned ticks);
 

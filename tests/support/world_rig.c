@@ -187,6 +187,18 @@ struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port)
     return start(rig, "rival-", *http_port);
 }
 
+void rig_refused(const struct world_rig *rig, int status)
+{
+    uint16_t port;
+    struct test_process *process = rig_rival(rig, &port);
+    int ended = test_process_wait(process, 20000);
+    if (!WIFEXITED(ended) || WEXITSTATUS(ended) != status) {
+        char *log = test_process_log(process);
+        test_fail("world should have exited with %d, wait status is %d:\n%s", status, ended, log);
+    }
+    test_process_free(process);
+}
+
 void rig_stop(struct world_rig *rig)
 {
     int status = test_process_stop(rig->process);

@@ -48,6 +48,8 @@ void rig_show(struct world_rig *rig);
 
 // Another process of the same session, on sockets of its own.
 struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port);
+// Such a one, which must refuse to start: it must exit by itself, with that status.
+void rig_refused(const struct world_rig *rig, int status);
 
 // Runs mmorts-replay on the session with these further arguments and expects that exit status.
 // *output (may be NULL) is what it printed; the caller frees.

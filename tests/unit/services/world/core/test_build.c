@@ -5,7 +5,6 @@
 #include "tests/support/world_mirror.h"
 #include "tests/support/world_orders.h"
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +15,7 @@ struct field {
     struct world *world;
     struct fixture_inputs inputs;
     struct hex_axial home;
-    uint64_t seq, spawned, workers[4];
+    uint64_t seq, workers[4];
 };
 
 static struct world_type *type(struct field *f, const char *name)
@@ -61,23 +60,13 @@ static void close_field(struct field *f)
 
 static struct world_result step(struct field *f)
 {
-    fixture_step(f->world, &f->inputs);
-    char problem[128] = "";
-    cr_assert_eq(world_verify(f->world, problem, sizeof problem), MM_OK, "%s", problem);
-    struct world_result result = f->inputs.results[0];
-    fixture_inputs_clear(&f->inputs);
-    return result;
+    return fixture_step_checked(f->world, &f->inputs);
 }
 
 static uint64_t put(struct field *f, const char *name, uint32_t empire, int32_t q, int32_t r)
 {
-    char key[16];
-    snprintf(key, sizeof key, "%llu", (unsigned long long)++f->spawned);
-    fixture_spawn(&f->inputs, key, name, empire, 1, f->home.q + q, f->home.r + r);
-    fixture_step(f->world, &f->inputs);
-    uint64_t id = f->inputs.results[0].entities[0];
-    fixture_inputs_clear(&f->inputs);
-    return id;
+    struct hex_axial at = {f->home.q + q, f->home.r + r};
+    return fixture_put(f->world, &f->inputs, name, empire, at);
 }
 
 static struct world_result build(struct field *f, size_t workers, const char *name, int32_t q,

@@ -4,7 +4,6 @@
 #include "tests/support/world_fixture.h"
 #include "tests/support/world_mirror.h"
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +14,7 @@ struct field {
     struct world *world;
     struct fixture_inputs inputs;
     struct hex_axial home;
-    uint64_t seq, spawned, worker;
+    uint64_t seq, worker;
 };
 
 static void open_field(struct field *f)
@@ -55,13 +54,8 @@ static void close_field(struct field *f)
 
 static uint64_t put(struct field *f, const char *name, uint32_t empire, int32_t q, int32_t r)
 {
-    char key[16];
-    snprintf(key, sizeof key, "%llu", (unsigned long long)++f->spawned);
-    fixture_inputs_clear(&f->inputs);
-    fixture_spawn(&f->inputs, key, name, empire, 1, f->home.q + q, f->home.r + r);
-    fixture_step(f->world, &f->inputs);
-    cr_assert_eq(f->inputs.results[0].err, MM_OK);
-    return f->inputs.results[0].entities[0];
+    struct hex_axial at = {f->home.q + q, f->home.r + r};
+    return fixture_put(f->world, &f->inputs, name, empire, at);
 }
 
 static uint32_t gather(struct field *f, uint64_t unit, uint64_t node)

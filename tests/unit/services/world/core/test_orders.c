@@ -47,23 +47,13 @@ static void close_field(struct field *f)
 
 static struct world_result step(struct field *f)
 {
-    fixture_step(f->world, &f->inputs);
-    char problem[128] = "";
-    cr_assert_eq(world_verify(f->world, problem, sizeof problem), MM_OK, "%s", problem);
-    struct world_result result = f->inputs.results[0];
-    fixture_inputs_clear(&f->inputs);
-    return result;
+    return fixture_step_checked(f->world, &f->inputs);
 }
 
 static uint64_t put(struct field *f, const char *name, uint32_t empire, int32_t q, int32_t r)
 {
-    char key[16];
-    snprintf(key, sizeof key, "%llu", (unsigned long long)++f->spawned);
-    fixture_spawn(&f->inputs, key, name, empire, 1, f->home.q + q, f->home.r + r);
-    fixture_step(f->world, &f->inputs);
-    uint64_t id = f->inputs.results[0].entities[0];
-    fixture_inputs_clear(&f->inputs);
-    return id;
+    struct hex_axial at = {f->home.q + q, f->home.r + r};
+    return fixture_put(f->world, &f->inputs, name, empire, at);
 }
 
 static struct hex_axial at(struct field *f, uint64_t id)
@@ -365,8 +355,9 @@ Test(set_entity, refusals_change_nothing)
     cr_expect_eq(view.health, 120);
     cr_expect(f.world->ecs.generation_sum == hash_before && f.world->spawns_total == keys);
     // A spawn's key is no key of a change, and the other way round.
-    put(&f, "scout", 1, 3, 3);
-    CHANGE(&f, "1", f.soldier, HEALTH)->health = 5;
+    fixture_spawn(&f.inputs, "came", "scout", 1, 1, f.home.q + 3, f.home.r + 3);
+    cr_expect_eq(step(&f).err, MM_OK);
+    CHANGE(&f, "came", f.soldier, HEALTH)->health = 5;
     cr_expect_eq(step(&f).err, MM_INVALID_ARGUMENT);
     close_field(&f);
 }
