@@ -42,18 +42,23 @@ static const char *world_word(Mmorts__World__CommandReason reason)
     return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
 }
 
-static void answer_order(struct sync_batch *batch, size_t i, const char *code, const char *message,
-                         uint64_t tick)
+static void refuse_order(struct sync_batch *batch, size_t i, const char *code, const char *message,
+                         uint32_t retry_after_ms)
 {
     struct sync_app *app = batch->app;
-    sync_answered(app, batch->items[i].received_ns, code == NULL);
+    sync_answered(app, batch->items[i].received_ns, false);
     struct sync_client *client = sync_answer_to(app, batch->items[i].connection);
-    if (!client)
-        return;
-    if (code)
+    if (client)
         sync_client_error(client, code, message[0] ? message : "The order cannot be carried out.",
-                          batch->items[i].seq, 0);
-    else
+                          batch->items[i].seq, retry_after_ms);
+}
+
+static void acknowledge_order(struct sync_batch *batch, size_t i, uint64_t tick)
+{
+    struct sync_app *app = batch->app;
+    sync_answered(app, batch->items[i].received_ns, true);
+    struct sync_client *client = sync_answer_to(app, batch->items[i].connection);
+    if (client)
         sync_send_ack(client, batch->items[i].seq, tick, 0);
 }
 
@@ -67,11 +72,15 @@ static void on_orders(void *arg, const struct mm_rpc_result *result)
         err = MM_INTERNAL;
     for (size_t i = 0; i < batch->count; i++) {
         if (err != MM_OK) {
-            answer_order(batch, i, sync_failure_word(err), sync_failure_message(err), 0);
+            refuse_order(batch, i, sync_failure_word(err), sync_failure_message(err), 0);
             continue;
         }
         const Mmorts__World__CommandResult *one = reply->results[i];
-        answer_order(batch, i, world_word(one->reason), one->message, one->tick);
+        const char *word = world_word(one->reason);
+        if (word)
+            refuse_order(batch, i, word, one->message, one->retry_after_ms);
+        else
+            acknowledge_order(batch, i, one->tick);
     }
     app->batches--;
     mm_free(batch);
@@ -248,7 +257,7 @@ done:
         app->batches++;
     } else {
         for (size_t i = 0; batch && i < batch->count; i++)
-            answer_order(batch, i, sync_failure_word(err), sync_failure_message(err), 0);
+            refuse_order(batch, i, sync_failure_word(err), sync_failure_message(err), 0);
         mm_free(batch);
     }
     for (size_t i = 0; i < count; i++)

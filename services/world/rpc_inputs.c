@@ -134,6 +134,7 @@ static void answer_commands(struct world_shell *shell, struct world_call *call)
         results[i].reason = (Mmorts__World__CommandReason)result->reason;
         results[i].message = (char *)(uintptr_t)result->message;
         results[i].tick = result->tick;
+        results[i].retry_after_ms = result->retry_after_ticks * (1000 / WORLD_TICK_RATE_HZ);
         list[i] = &results[i];
     }
     Mmorts__World__SubmitCommandsReply reply = MMORTS__WORLD__SUBMIT_COMMANDS_REPLY__INIT;

@@ -279,6 +279,23 @@ static void read_ranks(struct mm_yaml_node *list, struct world_combat_rules *com
     }
 }
 
+// {command: ticks, ...} of how long after one of a kind the next one is refused.
+static void read_cooldowns(struct mm_yaml_node *map, struct world_command_rules *commands)
+{
+    for (size_t i = 0; i < mm_yaml_count(map); i++) {
+        struct mm_yaml_node *node = mm_yaml_at(map, i);
+        int64_t ticks = 0;
+        uint32_t kind = 0;
+        while (kind < WORLD_COMMAND_KINDS &&
+               !mm_str_equal(world_command_names[kind], mm_yaml_key_at(map, i)))
+            kind++;
+        if (kind == WORLD_COMMAND_KINDS)
+            mm_yaml_fail(node, "there is no command '%s'", mm_yaml_key_at(map, i));
+        else if (mm_yaml_as_int(node, 0, WORLD_COOLDOWN_MAX, &ticks))
+            commands->cooldown_ticks[kind] = (uint32_t)ticks;
+    }
+}
+
 static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
 {
     struct mm_yaml_node *root = mm_yaml_root(doc);
@@ -310,6 +327,7 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
     commands->per_second = get_u32(node, "per_second", 10000, commands->per_second);
     commands->burst = get_u32(node, "burst", 10000, commands->burst);
     commands->units_max = get_u32(node, "units", WORLD_COMMAND_UNITS_MAX, commands->units_max);
+    read_cooldowns(mm_yaml_get_map(node, "cooldown"), commands);
     mm_yaml_end(node);
     rules->spawn_keys_kept =
         get_u32(root, "spawn_keys_kept", WORLD_SPAWN_KEYS_MAX - 1, rules->spawn_keys_kept);

@@ -133,6 +133,8 @@ void world_settle(struct world *world, const Mmorts__World__Settlement *settleme
         world_refuse(result, REASON(EXPIRED), "it was paid too late");
     else
         built = world_build_paid(world, player, &squad, &bill, result);
+    if (!built)
+        world_command_give_back(player, &bill);
     if (settlement->paid && !built)
         world_refund(world, player->empire, bill.cost);
     for (int i = 0; i < WORLD_RESULTS_KEPT; i++) {

@@ -10,8 +10,7 @@ void world_refuse(struct world_result *result, uint32_t reason, const char *mess
     result->message = message;
 }
 
-// --- how often
-// ------------------------------------------------------------------------------------
+// --- how often -----------------------------------------------------------------------------------
 
 static uint64_t allowance_now(const struct world *world, const struct world_player *player)
 {
@@ -22,12 +21,60 @@ static uint64_t allowance_now(const struct world *world, const struct world_play
                : player->allowance + gained;
 }
 
+static bool within_rate(const struct world *world, const struct world_player *player,
+                        struct world_result *result)
+{
+    const uint64_t cost = WORLD_TICK_RATE_HZ, gain = world->rules.commands.per_second;
+    uint64_t allowance = allowance_now(world, player);
+    if (allowance >= cost)
+        return true;
+    world_refuse(result, REASON(RATE_LIMITED), "too many commands");
+    result->retry_after_ticks = (uint32_t)((cost - allowance + gain - 1) / gain);
+    return false;
+}
+
+// The kinds of commands are numbered as their fields are.
+_Static_assert(MMORTS__WORLD__COMMAND__ORDER_CANCEL_BUILD - MMORTS__WORLD__COMMAND__ORDER_MOVE ==
+                   WORLD_COMMAND_KINDS - 1,
+               "every order has its cooldown");
+
+// Its place among the kinds; WORLD_COMMAND_KINDS of none that is known.
+static uint32_t kind_of(const Mmorts__World__Command *command)
+{
+    uint32_t kind = (uint32_t)command->order_case - MMORTS__WORLD__COMMAND__ORDER_MOVE;
+    return kind < WORLD_COMMAND_KINDS ? kind : WORLD_COMMAND_KINDS;
+}
+
+static bool cooled_down(const struct world *world, const struct world_player *player, uint32_t kind,
+                        struct world_result *result)
+{
+    uint64_t taken = kind < WORLD_COMMAND_KINDS ? player->taken_tick[kind] : 0;
+    if (taken == 0)
+        return true;
+    uint64_t passed = world->tick - taken, cooldown = world->rules.commands.cooldown_ticks[kind];
+    if (passed >= cooldown)
+        return true;
+    world_refuse(result, REASON(COOLDOWN), "it is too soon for another one of that kind");
+    result->retry_after_ticks = (uint32_t)(cooldown - passed);
+    return false;
+}
+
+void world_command_give_back(struct world_player *player, const struct world_bill *bill)
+{
+    uint64_t *taken =
+        &player
+             ->taken_tick[MMORTS__WORLD__COMMAND__ORDER_BUILD - MMORTS__WORLD__COMMAND__ORDER_MOVE];
+    if (*taken == bill->tick)
+        *taken = 0;
+}
+
 static void accept(struct world *world, struct world_player *player, uint64_t client_seq,
-                   struct world_result *result)
+                   uint32_t kind, struct world_result *result)
 {
     player->allowance = allowance_now(world, player) - WORLD_TICK_RATE_HZ;
     player->allowance_tick = world->tick;
     player->last_client_seq = client_seq;
+    player->taken_tick[kind] = world->tick;
     player->kept[player->kept_next] = (struct world_kept_result){client_seq, world->tick, 0};
     player->kept_next = (player->kept_next + 1) % WORLD_RESULTS_KEPT;
     world_player_changed(world, player);
@@ -401,10 +448,8 @@ void world_command(struct world *world, const Mmorts__World__Command *command,
         world_refuse(result, REASON(PAUSED), "the session is paused");
         return;
     }
-    if (allowance_now(world, player) < WORLD_TICK_RATE_HZ) {
-        world_refuse(result, REASON(RATE_LIMITED), "too many commands");
-        return;
-    }
-    if (carry_out(world, player, command, result))
-        accept(world, player, command->client_seq, result);
+    uint32_t kind = kind_of(command);
+    if (within_rate(world, player, result) && cooled_down(world, player, kind, result) &&
+        carry_out(world, player, command, result))
+        accept(world, player, command->client_seq, kind, result);
 }

@@ -39,6 +39,10 @@ bool world_command_cancel_build(struct world *world, const struct world_player *
 bool world_command_rally(struct world *world, const struct world_player *player,
                          const Mmorts__World__Command *command, struct world_result *result);
 
+// A bill came to nothing: the command that left it does not count any more for the next one's
+// cooldown. The player's hash is the caller's.
+void world_command_give_back(struct world_player *player, const struct world_bill *bill);
+
 // A bill is paid: looks at everything once more and begins the building.
 bool world_build_paid(struct world *world, const struct world_player *player,
                       const struct world_squad *squad, const struct world_bill *bill,

@@ -215,6 +215,8 @@ uint64_t world_player_hash(const struct world_player *player)
     hash = mm_mix64(hash ^ player->last_client_seq);
     hash = mm_mix64(hash ^ player->allowance);
     hash = mm_mix64(hash ^ player->allowance_tick);
+    for (int i = 0; i < WORLD_COMMAND_KINDS; i++)
+        hash = mm_mix64(hash ^ player->taken_tick[i]);
     hash = mm_mix64(hash ^ player->kept_next);
     for (int i = 0; i < WORLD_RESULTS_KEPT; i++)
         hash =

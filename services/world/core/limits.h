@@ -13,6 +13,8 @@ enum {
     WORLD_NODE_RULES_MAX = 16,      // lines of scattered and of home resource nodes, each
     WORLD_ORDERS_MAX = 8,           // orders queued by one unit; then COMMAND_QUEUE_FULL
     WORLD_COMMAND_UNITS_MAX = 256,  // units in one command; more: COMMAND_NO_UNITS
+    WORLD_COMMAND_KINDS = 11,       // orders that a command can give
+    WORLD_COOLDOWN_MAX = 12000,     // ticks between two commands of a kind: ten minutes
     WORLD_ROUTE_STEPS_MAX = 128,    // steps a unit remembers; a longer way is planned in pieces
     WORLD_PATH_WINDOW_BITS = 8,     // 256 x 256 hexes for a search hex by hex
     WORLD_WAY_GROUPS_MAX = 8,       // groups that share ways in one tick; then the oldest ends

@@ -51,6 +51,9 @@ enum mm_err world_load_empires(struct world *world, struct world_reader *reader)
 
 static bool player_sound(const struct world *world, const struct world_player *player)
 {
+    for (int kind = 0; kind < WORLD_COMMAND_KINDS; kind++)
+        if (player->taken_tick[kind] > world->tick)
+            return false;
     return player->player_id != 0 && player->empire >= 1 &&
            player->empire <= world->empires.count &&
            world->empires.items[player->empire - 1].player_id == player->player_id &&
@@ -62,7 +65,8 @@ static bool player_sound(const struct world *world, const struct world_player *p
 
 enum mm_err world_load_players(struct world *world, struct world_reader *reader)
 {
-    uint32_t count = world_read_count(reader, 100 + WORLD_RESULTS_KEPT * 20, WORLD_EMPIRES_MAX);
+    uint32_t count = world_read_count(
+        reader, 100 + WORLD_COMMAND_KINDS * 8 + WORLD_RESULTS_KEPT * 20, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_player player = {.player_id = world_read_u64(reader)};
         player.empire = world_read_u32(reader);
@@ -72,6 +76,8 @@ enum mm_err world_load_players(struct world *world, struct world_reader *reader)
         player.last_client_seq = world_read_u64(reader);
         player.allowance = world_read_u64(reader);
         player.allowance_tick = world_read_u64(reader);
+        for (int kind = 0; kind < WORLD_COMMAND_KINDS; kind++)
+            player.taken_tick[kind] = world_read_u64(reader);
         player.kept_next = world_read_u32(reader);
         for (int k = 0; k < WORLD_RESULTS_KEPT; k++) {
             player.kept[k].client_seq = world_read_u64(reader);

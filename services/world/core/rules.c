@@ -38,6 +38,12 @@ void world_rules_init(struct world_rules *rules)
     rules->commands = (struct world_command_rules){.per_second = 20, .burst = 60, .units_max = 256};
 }
 
+// In the order of the orders of Mmorts__World__Command (commands.c).
+const char *const world_command_names[WORLD_COMMAND_KINDS] = {
+    "move",   "stop",  "attack", "attack_move", "patrol",       "wander",
+    "gather", "build", "repair", "rally",       "cancel_build",
+};
+
 // --- checking ------------------------------------------------------------------------------------
 
 struct checker {
@@ -311,6 +317,10 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
                 rules->commands.units_max >= 1 &&
                 rules->commands.units_max <= WORLD_COMMAND_UNITS_MAX,
             "commands are out of range");
+    for (uint32_t i = 0; i < WORLD_COMMAND_KINDS; i++)
+        require(c, rules->commands.cooldown_ticks[i] <= WORLD_COOLDOWN_MAX,
+                "the cooldown of %s is more than %d ticks", world_command_names[i],
+                WORLD_COOLDOWN_MAX);
     require(c, rules->spawn_keys_kept >= 1 && rules->spawn_keys_kept < WORLD_SPAWN_KEYS_MAX,
             "spawn_keys_kept is out of range");
     require(c, rules->entities_max >= 1 && rules->entities_max <= WORLD_ENTITIES_MAX,

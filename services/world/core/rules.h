@@ -129,7 +129,12 @@ struct world_command_rules {
     uint32_t per_second; // commands of one player in the long run
     uint32_t burst;
     uint32_t units_max; // of one command
+    // So long after one of a kind was taken the player's next one is refused; 0: at once again.
+    uint32_t cooldown_ticks[WORLD_COMMAND_KINDS];
 };
+
+// The names of the kinds of commands, as clients give them.
+extern const char *const world_command_names[WORLD_COMMAND_KINDS];
 
 struct world_rules {
     uint32_t type_count, terrain_count, start_count;

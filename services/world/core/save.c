@@ -157,6 +157,8 @@ static void save_players(const struct world *world, struct mm_buf *out)
         mm_buf_u64le(out, player->last_client_seq);
         mm_buf_u64le(out, player->allowance);
         mm_buf_u64le(out, player->allowance_tick);
+        for (int kind = 0; kind < WORLD_COMMAND_KINDS; kind++)
+            mm_buf_u64le(out, player->taken_tick[kind]);
         mm_buf_u32le(out, player->kept_next);
         for (int k = 0; k < WORLD_RESULTS_KEPT; k++) {
             mm_buf_u64le(out, player->kept[k].client_seq);

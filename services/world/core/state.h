@@ -46,6 +46,8 @@ struct world_player {
     uint64_t allowance;      // commands allowed at once, times WORLD_TICK_RATE_HZ
     uint64_t allowance_tick; // as of this tick
     uint32_t kept_next;      // place of the next result
+    // The tick of the last command of each kind that was taken; 0: none that counts.
+    uint64_t taken_tick[WORLD_COMMAND_KINDS];
     struct world_kept_result kept[WORLD_RESULTS_KEPT];
     uint64_t hash; // as counted in players_hash
 };

@@ -47,6 +47,9 @@ struct world_result {
     uint32_t reason;     // of a command or settlement: Mmorts__World__CommandReason
     const char *message; // static, for people; "" when all is well
     uint64_t tick;       // in which it (or what it repeats) took effect
+    // Of COMMAND_RATE_LIMITED and COMMAND_COOLDOWN: in so many ticks it will not be refused for
+    // that again; 0: not told.
+    uint32_t retry_after_ticks;
 
     uint32_t empire; // of join
     uint64_t empire_id;

@@ -14,5 +14,7 @@ export class GameError extends Error {
     this.name = 'GameError';
     this.code = code;
     this.details = details ?? {};
+    /** After so many milliseconds it is worth another try; undefined if the server did not say. */
+    this.retryAfterMs = this.details.retry_after_ms;
   }
 }

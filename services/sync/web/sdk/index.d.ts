@@ -11,6 +11,8 @@ export class GameError extends Error {
   readonly name: 'GameError';
   code: string;
   details: Record<string, unknown>;
+  /** After so many milliseconds it is worth another try; undefined if the server did not say. */
+  retryAfterMs: number | undefined;
 }
 
 export class Emitter<Events> {

@@ -64,6 +64,24 @@ Test(rules_yaml, small_ones_with_defaults)
     free(rules);
 }
 
+Test(rules_yaml, cooldowns_are_by_the_names_of_commands)
+{
+    static const char *const names[] = {"move",   "stop",   "attack",      "attack_move",
+                                        "patrol", "wander", "gather",      "build",
+                                        "repair", "rally",  "cancel_build"};
+    struct world_rules *rules = malloc(sizeof *rules);
+    char error[256], types[1024];
+    cr_assert_eq(sizeof names / sizeof names[0], WORLD_COMMAND_KINDS);
+    for (int kind = 0; kind < WORLD_COMMAND_KINDS; kind++) {
+        snprintf(types, sizeof types, "%scommands: {cooldown: {%s: 12000}}\n", types_text,
+                 names[kind]);
+        cr_assert_eq(read_text(types, map_text, rules, error, sizeof error), MM_OK, "%s", error);
+        for (int other = 0; other < WORLD_COMMAND_KINDS; other++)
+            cr_assert_eq(rules->commands.cooldown_ticks[other], kind == other ? 12000u : 0u);
+    }
+    free(rules);
+}
+
 // `old` is replaced by `new` in one of the files; the error must begin with `where`.
 static void wrong(int line, const char *old, const char *new, const char *where, const char *what)
 {
@@ -97,6 +115,9 @@ Test(rules_yaml, errors_name_file_and_line)
     WRONG("hut: {kind: building", "hut: {kind: resource", "types.yaml:6:", "cannot be built");
     WRONG("ticks_per_hex: 5, ", "", "types.yaml:5:", "cannot build");
     WRONG("start:", "construction: {refund: 101}\nstart:", "types.yaml:7:", "refund");
+    WRONG("start:", "commands: {cooldown: {dance: 3}}\nstart:", "types.yaml:7:", "'dance'");
+    WRONG("start:", "commands:\n  cooldown:\n    move: 12001\nstart:", "types.yaml:9:", "move");
+    WRONG("start:", "commands: {cooldown: 4}\nstart:", "types.yaml:7:", "cooldown");
     WRONG("health: 10, sight", "health: 0, sight", "types.yaml:4:", "");
     WRONG("health: 10, ticks", "helth: 10, ticks", "types.yaml:5:", "");
     WRONG("ticks_per_hex: 5", "ticks_per_hex: fast", "types.yaml:5:", "");

@@ -2,6 +2,7 @@
 
 #include "services/world/core/cut.h"
 #include "services/world/core/state.h"
+#include "tests/support/world_cooldowns.h"
 #include "tests/support/world_mirror.h"
 #include "tests/support/world_orders.h"
 #include <criterion/criterion.h>
@@ -17,6 +18,7 @@ struct play {
     struct world_cut *cut;
     struct mm_rng cut_rng; // not to be part in the play
     struct fixture_inputs inputs;
+    struct cooldown_model *cooldowns;
     uint64_t seq[PLAYERS + 2];
     uint64_t spawns;
     unsigned applied, refused, reasons, strikes, deaths, deposits, cuts, built, billed;
@@ -212,8 +214,8 @@ static void random_command(struct play *play)
     uint64_t units[UNITS_MAX];
     size_t count = random_units(play, player, units);
     uint64_t seq = ++play->seq[player];
-    if (mm_rng_chance(&play->rng, 1, 12))
-        seq -= mm_rng_below(&play->rng, 30); // repeated, old, or nonsense
+    if (mm_rng_chance(&play->rng, 1, 12)) // repeated, old, or none
+        seq -= mm_rng_below(&play->rng, seq < 30 ? seq + 1 : 30);
     struct hex_axial to = random_hex(play);
     bool queued = mm_rng_chance(&play->rng, 1, 3);
     if (mm_rng_chance(&play->rng, 1, 5)) {
@@ -559,7 +561,7 @@ static size_t open_bills(const struct world *world, struct world_bill_view *bill
     return count;
 }
 
-static unsigned deposits_made, bills_settled, buildings_complete;
+static unsigned deposits_made, too_soon, bills_settled, buildings_complete;
 
 // Plays `ticks` and returns the last hash. The shadow gets only what was applied, and every now
 // and then is replaced by a saved and loaded copy: it must not be told apart.
@@ -577,6 +579,8 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
     play.cut = world_cut_new();
     mm_rng_seed(&play.cut_rng, seed);
     world_cut_begin(play.cut, play.world);
+    play.cooldowns = malloc(sizeof *play.cooldowns);
+    cooldown_model_init(play.cooldowns, rules);
     for (unsigned i = 0; i < ticks; i++) {
         random_inputs(&play);
         struct goods before = count_goods(play.world);
@@ -587,6 +591,7 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
         check_goods(&play, &before);
         check_money(&play, &money, bills, bill_count);
         goods_free(&before);
+        cooldown_model_check(play.cooldowns, world_tick(play.world), &play.inputs);
         count_results(&play);
         check_events(&play);
         if (!check)
@@ -606,7 +611,7 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
     }
     uint64_t hash = world_state_hash(play.world);
     if (check) {
-        cr_assert_gt(play.applied, ticks / 20);
+        cr_assert_gt(play.applied, ticks / 10);
         cr_assert_gt(play.refused, ticks / 20);
         // Not all reasons can be met in random play, but most.
         cr_assert_geq(__builtin_popcount(play.reasons), 7, "reasons %x", play.reasons);
@@ -617,6 +622,8 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
         bills_settled += play.billed;
         buildings_complete += play.built;
     }
+    too_soon += play.cooldowns->refused;
+    free(play.cooldowns);
     fixture_inputs_free(&play.inputs);
     world_cut_free(play.cut);
     mm_arena_free(arena);
@@ -660,6 +667,21 @@ Test(world_property, few_spawn_keys_are_kept, .timeout = 60)
     struct world_rules *rules = quick_rules();
     rules->spawn_keys_kept = 5;
     play_on(rules, 13, 1500, true);
+    free(rules);
+}
+
+// Some kinds of commands at most once in a while, one at most once a tick: who commands what too
+// soon is refused, and nobody else.
+Test(world_property, commands_cool_down, .timeout = 60)
+{
+    struct world_rules *rules = quick_rules();
+    for (uint32_t kind = 0; kind < WORLD_COMMAND_KINDS; kind++)
+        rules->commands.cooldown_ticks[kind] = 20 + 10 * kind;
+    rules->commands.cooldown_ticks[1] = 1;
+    rules->commands.cooldown_ticks[3] = 0;
+    too_soon = 0;
+    play_on(rules, 14, 2000, true);
+    cr_assert_gt(too_soon, 100, "%u", too_soon);
     free(rules);
 }
 

@@ -62,6 +62,7 @@ function outcome(promise) {
     promise.then((value) => { result.value = value; }, (error) => {
         assert.ok(error instanceof GameError);
         result.code = error.code;
+        result.retryAfterMs = error.retryAfterMs;
     });
     return result;
 }
@@ -200,10 +201,11 @@ test('a command resolves with its ack, rejects with its error, and others are le
         { seq: 12, command: 'move', units: ['unit_a'], target: [1, 2] },
         { seq: 13, command: 'stop', units: ['unit_a'] },
     ]);
-    socket().say({ type: 'error', payload: { code: 'cooldown', message: 'Slowly.', seq: 13 } });
+    socket().say({ type: 'error', payload: { code: 'cooldown', message: 'Slowly.', seq: 13, retry_after_ms: 450 } });
     socket().say({ type: 'error', payload: { code: 'chat_empty', message: 'Nothing said.' } });
     await clock.settle();
     assert.deepEqual([first.value, first.code, second.code], [undefined, undefined, 'cooldown']);
+    assert.deepEqual([first.retryAfterMs, second.retryAfterMs], [undefined, 450]);
     socket().say({ type: 'ack', payload: { seq: 12, tick: 5, job: 'job_1' } });
     socket().say({ type: 'ack', payload: { seq: 12, tick: 6 } });
     socket().say({ type: 'ack', payload: { seq: 99, tick: 6 } });
