@@ -62,6 +62,8 @@ struct sync_settings {
     const char *login_url;
     struct mm_config_strings origins;
     const char *compression;               // off, snapshots, all
+    const char *connections;               // of one player: replace, refuse, allow
+    int64_t connections_max;               // where they are allowed
     const char *tls_certificate, *tls_key; // files; "": plain
     int64_t clients_max;
     int64_t clients_per_address;
@@ -103,9 +105,10 @@ struct sync_client {
     struct sync_outbox outbox;
     enum sync_encoding encoding; // of what the client is sent; it may send both
     struct sync_seat *seat;
-    struct sync_full full; // active: everything is being told
-    bool behind;           // the socket was full: updates are skipped until it drains
-    uint64_t waiting_ns;   // since when the outbox is not empty; 0: it is
+    struct sync_client *beside; // the next one at the same seat
+    struct sync_full full;      // active: everything is being told
+    bool behind;                // the socket was full: updates are skipped until it drains
+    uint64_t waiting_ns;        // since when the outbox is not empty; 0: it is
     uint64_t map_version;
     uint64_t updated_tick, updated_ns;
 
@@ -127,7 +130,6 @@ struct sync_client {
     struct mm_rpc_client *call_peer;
     bool recheck;    // the token is to be verified again
     bool rechecking; // `call` does so
-    bool replaced;   // the player goes on with a newer connection
 
     // Known from the token, then from world.
     uint64_t player_id, permissions;
@@ -147,11 +149,11 @@ struct sync_client {
 // The first bytes of struct sync_client, with all that a tick's update needs.
 #define SYNC_CLIENT_HOT_BYTES offsetof(struct sync_client, connection)
 
-// An empire's place at the table: its view, and the client who plays it.
+// An empire's place at the table: its view, and the clients who play it, the newest first.
 struct sync_seat {
     struct sync_app *app;
     struct sync_view *view;
-    struct sync_client *client;
+    struct sync_client *clients;
     mm_rpc_handle call; // GetView under way
     uint64_t retry_ns;
 };
@@ -209,8 +211,8 @@ struct sync_app {
     struct {
         MM_VEC(struct sync_client *);
     } dead;
-    struct mm_idmap *client_of_connection, *client_of_player; // values are pointers
-    struct mm_idmap *address_counts;                          // hash of the address -> clients
+    struct mm_idmap *client_of_connection, *seat_of_player; // values are pointers
+    struct mm_idmap *address_counts;                        // hash of the address -> clients
     uint64_t next_connection;
     uint32_t refused_clients;
     bool draining;
@@ -327,7 +329,9 @@ bool sync_client_move(struct sync_client *client, struct sync_app *to);
 void sync_client_watch(struct sync_client *client);
 
 struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection);
-struct sync_client *sync_client_of_player(struct sync_app *app, uint64_t player_id);
+// The newest of the player's, the others behind it (`beside`). One that is closed on the way still
+// leads to the next.
+struct sync_client *sync_clients_of_player(struct sync_app *app, uint64_t player_id);
 // Looks at every deadline.
 void sync_clients_sweep(struct sync_app *app);
 void sync_clients_free(struct sync_app *app);
@@ -346,9 +350,10 @@ void sync_revoke(struct sync_client *client, Mmorts__Auth__VerifyReason reason);
 
 // --- seats.c: views of vision --------------------------------------------------------------------
 
-// NULL when out of memory.
-struct sync_seat *sync_seat_take(struct sync_app *app, uint32_t empire, struct sync_client *client);
-void sync_seat_leave(struct sync_seat *seat);
+// The client sits down at its empire's seat. False: out of memory.
+bool sync_seat_take(struct sync_client *client);
+// With the last one who leaves, the seat is gone.
+void sync_seat_leave(struct sync_client *client);
 // Asks vision for the views that wait.
 void sync_seats_ask(struct sync_app *app);
 

@@ -28,11 +28,6 @@ struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection)
     return pointer(app->client_of_connection, connection);
 }
 
-struct sync_client *sync_client_of_player(struct sync_app *app, uint64_t player_id)
-{
-    return pointer(app->client_of_player, player_id);
-}
-
 static uint64_t address_key(const char *address)
 {
     return mm_hash64(address, strlen(address), 0);

@@ -46,7 +46,7 @@ static const char *state_name(uint32_t state)
 
 void sync_write_status(struct sync_app *app, struct mm_buf *out)
 {
-    size_t players = mm_idmap_count(app->client_of_player);
+    size_t players = mm_idmap_count(app->seat_of_player);
     if (players < app->roster.count)
         players = app->roster.count;
     uint64_t tick = app->core.mirror.tick;
@@ -148,12 +148,88 @@ static void send_messages(struct sync_client *client)
         sync_client_watch(client);
 }
 
+// It has been told everything once, and takes every update.
+static bool follows(const struct sync_client *client)
+{
+    return client->state == SYNC_CLIENT_PLAYING && !client->behind && !client->full.active;
+}
+
+static bool follows_in(const struct sync_client *client, enum sync_encoding encoding)
+{
+    return follows(client) && client->encoding == encoding;
+}
+
+// Binary updates count ticks from the one before. Of several clients who are not at the same tick,
+// each is led to this one, so that one message fits all. The tick they were told last; *any: there
+// are some.
+static uint64_t align(struct sync_app *app, struct sync_client *first, enum sync_encoding encoding,
+                      bool *any)
+{
+    uint64_t told_tick = 0;
+    bool same = true;
+    *any = false;
+    for (const struct sync_client *c = first; c; c = c->beside) {
+        if (!follows_in(c, encoding))
+            continue;
+        same &= !*any || c->updated_tick == told_tick;
+        told_tick = c->updated_tick;
+        *any = true;
+    }
+    if (same || encoding == SYNC_JSON)
+        return told_tick;
+    *any = false;
+    for (struct sync_client *c = first; c; c = c->beside) {
+        if (follows_in(c, encoding) &&
+            sync_encode_idle(&app->encoder, &app->core, encoding, c->updated_tick))
+            send_messages(c);
+        *any |= follows_in(c, encoding);
+    }
+    return app->core.mirror.tick;
+}
+
+// The same delta for all of a seat's clients in one encoding. False: they need a full state. While
+// one of them follows, the seat and the view are there, whoever dies of a message.
+static bool deliver_shared(struct sync_app *app, struct sync_view *view, struct sync_client *first,
+                           enum sync_encoding encoding)
+{
+    bool any = false;
+    uint64_t told_tick = align(app, first, encoding, &any);
+    if (!any)
+        return true;
+    if (!sync_encode_delta(&app->encoder, &app->core, view, encoding, told_tick))
+        return false;
+    for (struct sync_client *c = first; c; c = c->beside)
+        if (follows_in(c, encoding))
+            send_messages(c);
+    return true;
+}
+
+static void deliver_to_several(struct sync_app *app, struct sync_view *view,
+                               struct sync_client *first)
+{
+    bool ok = deliver_shared(app, view, first, SYNC_BINARY) &&
+              deliver_shared(app, view, first, SYNC_JSON);
+    bool any = false;
+    for (struct sync_client *c = first; c; c = c->beside) {
+        any |= follows(c);
+        if (!ok)
+            c->full = (struct sync_full){.active = true};
+    }
+    if (ok && any)
+        sync_encode_told(&app->core, view);
+}
+
 static void deliver_view(struct sync_app *app, struct sync_view *view)
 {
     const struct sync_seat *seat = view->user;
-    struct sync_client *client = seat ? seat->client : NULL;
-    if (!client || view->state != SYNC_VIEW_LIVE || client->state != SYNC_CLIENT_PLAYING ||
-        client->behind || client->full.active)
+    struct sync_client *client = seat ? seat->clients : NULL;
+    if (!client || view->state != SYNC_VIEW_LIVE)
+        return;
+    if (client->beside) {
+        deliver_to_several(app, view, client);
+        return;
+    }
+    if (!follows(client))
         return;
     if (sync_encode_view(&app->encoder, &app->core, view, client->encoding, client->updated_tick))
         send_messages(client);
@@ -183,8 +259,7 @@ static void deliver_idle(struct sync_app *app)
         if (i >= app->clients.count)
             continue;
         struct sync_client *client = app->clients.items[i];
-        if (client->state != SYNC_CLIENT_PLAYING || client->behind || client->full.active ||
-            tick < client->updated_tick + SYNC_IDLE_TICKS ||
+        if (!follows(client) || tick < client->updated_tick + SYNC_IDLE_TICKS ||
             client->seat->view->state != SYNC_VIEW_LIVE)
             continue;
         if (sync_encode_idle(&app->encoder, &app->core, client->encoding, client->updated_tick))
@@ -209,9 +284,9 @@ static void ask_ahead(const struct sync_app *app, size_t i)
     for (size_t at = 0; at < sizeof *delta; at += LINE)
         __builtin_prefetch((const char *)delta + at);
     seat = touched[i - CLIENT]->user;
-    if (seat && seat->client)
+    if (seat && seat->clients)
         for (size_t at = 0; at < SYNC_CLIENT_HOT_BYTES; at += LINE)
-            __builtin_prefetch((const char *)seat->client + at, 1);
+            __builtin_prefetch((const char *)seat->clients + at, 1);
 }
 
 static void deliver_touched(struct sync_app *app)
@@ -251,6 +326,9 @@ static size_t deliver_full(struct sync_client *client)
     struct sync_app *app = client->app;
     if (!client->full.begun)
         mm_counter_add(app->metrics.fulls, 1);
+    client->full.beside = false;
+    for (const struct sync_client *c = client->seat->clients; c; c = c->beside)
+        client->full.beside |= follows(c);
     mm_buf_reset(&app->full_buf);
     enum mm_err err = sync_encode_full(&app->core, client->seat->view, client->encoding,
                                        &client->full, SYNC_FULL_CHUNK_BYTES, &app->full_buf);

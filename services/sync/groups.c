@@ -348,8 +348,8 @@ void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *e
     if (!word || !event->player || strcmp(event->group_kind, GROUP_KIND) != 0)
         return;
     for (size_t i = 0; i < event->n_to_players; i++) {
-        struct sync_client *client = sync_client_of_player(app, event->to_players[i]);
-        if (!client || client->state != SYNC_CLIENT_PLAYING)
+        struct sync_client *client = sync_clients_of_player(app, event->to_players[i]);
+        if (!client)
             continue;
         struct mm_buf *out = &app->scratch;
         mm_buf_reset(out);
@@ -363,8 +363,12 @@ void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *e
         if (event->kind == MMORTS__SOCIAL__GROUP_EVENT_KIND__GROUP_POLICY_SET)
             mm_buf_printf(out, ",\"policy\":\"%s\"", policy_word(event->policy));
         MM_BUF_LIT(out, "}}");
-        sync_client_hold(client, out);
-        client->groups_wanted = true;
+        for (; client; client = client->beside) {
+            if (client->state != SYNC_CLIENT_PLAYING)
+                continue;
+            sync_client_hold(client, out);
+            client->groups_wanted = true;
+        }
     }
     sync_groups_ask(app);
 }

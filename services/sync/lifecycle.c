@@ -43,6 +43,21 @@ const struct mm_config_field sync_fields[] = {
      .offset = SETTING(tls_key),
      .fallback = "",
      .help = "PEM file, the certificate's key"},
+    {.path = "players.connections",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(connections),
+     .fallback = "replace",
+     .choices = "replace|refuse|allow",
+     .help = "a player who is connected connects again: the older connection ends, the newer one "
+             "is refused, or both play"},
+    {.path = "players.connections_max",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(connections_max),
+     .fallback = "4",
+     .min = 1,
+     .max = 16,
+     .unit = "connections",
+     .help = "of one player at once, where several are allowed"},
     {.path = "players.compression",
      .type = MM_CONFIG_STRING,
      .offset = SETTING(compression),
@@ -233,11 +248,11 @@ static enum mm_err init_state(struct sync_app *app)
     if (!app->burst)
         MM_LOG_INFO("no io_uring: every update is a system call");
     app->client_of_connection = mm_idmap_new(clients_max + 1);
-    app->client_of_player = mm_idmap_new(clients_max + 1);
+    app->seat_of_player = mm_idmap_new(clients_max + 1);
     app->address_counts = app->lobby ? app->lobby->address_counts : mm_idmap_new(clients_max + 1);
     app->roster_index = mm_idmap_new(SYNC_ROSTER_MAX + 1);
     app->read_buf = mm_malloc(SYNC_READ_BYTES);
-    if (!app->client_of_connection || !app->client_of_player || !app->address_counts ||
+    if (!app->client_of_connection || !app->seat_of_player || !app->address_counts ||
         !app->roster_index || !app->read_buf || !(app->deflate = sync_deflate_new()))
         return MM_RESOURCE_EXHAUSTED;
     return sync_core_init(&app->core);
@@ -349,7 +364,7 @@ void sync_app_close(struct sync_app *app)
     mm_buf_free(&app->sessions_json);
     mm_vec_free(&app->roster);
     mm_idmap_free(app->client_of_connection);
-    mm_idmap_free(app->client_of_player);
+    mm_idmap_free(app->seat_of_player);
     if (!app->lobby)
         mm_idmap_free(app->address_counts);
     mm_idmap_free(app->roster_index);

@@ -15,7 +15,7 @@ static double players(void *arg)
 {
     size_t count = 0, cursor = 0;
     for (struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
-        count += mm_idmap_count(app->client_of_player);
+        count += mm_idmap_count(app->seat_of_player);
     return (double)count;
 }
 

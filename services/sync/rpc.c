@@ -42,12 +42,14 @@ static void sync_rpc_disconnect(Mmorts__Sync__Sync_Service *service,
     Mmorts__Sync__DisconnectReply reply = MMORTS__SYNC__DISCONNECT_REPLY__INIT;
     size_t cursor = 0;
     for (struct sync_app *each; (each = sync_rooms_next(app, &cursor)) != NULL;) {
-        struct sync_client *client = sync_client_of_player(each, input->player_id);
+        struct sync_client *client = sync_clients_of_player(each, input->player_id);
         if (!client)
             continue;
         const char *reason = input->reason[0] ? input->reason : "Disconnected by an operator.";
-        sync_client_close(client, SYNC_WS_POLICY, "disconnected", reason);
-        reply.closed++;
+        for (; client; client = client->beside) {
+            sync_client_close(client, SYNC_WS_POLICY, "disconnected", reason);
+            reply.closed++;
+        }
         MM_LOG_INFO("player disconnected by an operator", "player=%" PRIu64, input->player_id);
     }
     closure(&reply, closure_data);

@@ -5,34 +5,65 @@
 #include "libcommon/base/log.h"
 #include "services/sync/app.h"
 
+// Who plays which empire, on one connection or several that share its view.
+//
 // Vision is asked for a view when somebody takes a seat, and again whenever the core has frozen it.
 
 #define CALL_MS  3000
 #define RETRY_MS 50
 
-struct sync_seat *sync_seat_take(struct sync_app *app, uint32_t empire, struct sync_client *client)
+struct sync_client *sync_clients_of_player(struct sync_app *app, uint64_t player_id)
 {
-    struct sync_view *view = sync_core_view_open(&app->core, empire);
-    if (!view)
-        return NULL;
-    struct sync_seat *seat = view->user;
-    if (!seat) {
-        seat = mm_calloc(1, sizeof *seat);
-        if (!seat) {
-            sync_core_view_close(&app->core, view);
-            return NULL;
-        }
+    uint64_t seat = 0;
+    return mm_idmap_get(app->seat_of_player, player_id, &seat)
+               ? ((const struct sync_seat *)(uintptr_t)seat)->clients
+               : NULL;
+}
+
+static struct sync_seat *seat_new(struct sync_app *app, const struct sync_client *client)
+{
+    struct sync_view *view = sync_core_view_open(&app->core, client->empire);
+    struct sync_seat *seat = view ? mm_calloc(1, sizeof *seat) : NULL;
+    if (seat &&
+        mm_idmap_set(app->seat_of_player, client->player_id, (uint64_t)(uintptr_t)seat) == MM_OK) {
         seat->app = app;
         seat->view = view;
         view->user = seat;
+        return seat;
     }
-    seat->client = client;
-    return seat;
+    mm_free(seat);
+    if (view)
+        sync_core_view_close(&app->core, view);
+    return NULL;
 }
 
-void sync_seat_leave(struct sync_seat *seat)
+bool sync_seat_take(struct sync_client *client)
 {
+    struct sync_app *app = client->app;
+    const struct sync_view *view = sync_core_view(&app->core, client->empire);
+    struct sync_seat *seat = view ? view->user : seat_new(app, client);
+    if (!seat)
+        return false;
+    client->seat = seat;
+    client->beside = seat->clients;
+    seat->clients = client;
+    return true;
+}
+
+void sync_seat_leave(struct sync_client *client)
+{
+    struct sync_seat *seat = client->seat;
+    if (!seat)
+        return;
     struct sync_app *app = seat->app;
+    struct sync_client **link = &seat->clients;
+    while (*link != client)
+        link = &(*link)->beside;
+    *link = client->beside;
+    client->seat = NULL;
+    if (seat->clients)
+        return;
+    (void)mm_idmap_remove(app->seat_of_player, client->player_id, NULL);
     if (seat->call) {
         mm_rpc_cancel(app->vision, seat->call);
         app->view_calls--;

@@ -72,8 +72,10 @@ const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id)
     uint64_t at = 0;
     if (mm_idmap_get(app->roster_index, player_id, &at))
         return app->roster.items[at].username;
-    const struct sync_client *client = sync_client_of_player(app, player_id);
-    return client && client->state == SYNC_CLIENT_PLAYING ? client->username : NULL;
+    const struct sync_client *client = sync_clients_of_player(app, player_id);
+    while (client && client->state != SYNC_CLIENT_PLAYING)
+        client = client->beside;
+    return client ? client->username : NULL;
 }
 
 void sync_write_roster(struct sync_app *app, struct mm_buf *out)
@@ -88,7 +90,8 @@ void sync_write_roster(struct sync_app *app, struct mm_buf *out)
     // Who plays here is here, whatever social knows at the moment.
     for (size_t i = 0; i < app->clients.count; i++) {
         const struct sync_client *client = app->clients.items[i];
-        if (client->state != SYNC_CLIENT_PLAYING || roster_has(app, client->player_id))
+        if (client->state != SYNC_CLIENT_PLAYING || roster_has(app, client->player_id) ||
+            client->seat->clients != client)
             continue;
         mm_buf_str(out, any ? "," : "");
         any = true;
@@ -139,6 +142,14 @@ static void tell_presence(struct sync_app *app, const char *type,
     sync_talk_broadcast(app, &app->scratch);
 }
 
+// On all of the player's connections.
+static void hold_for_player(struct sync_app *app, uint64_t player_id, const struct mm_buf *message)
+{
+    for (struct sync_client *c = sync_clients_of_player(app, player_id); c; c = c->beside)
+        if (c->state == SYNC_CLIENT_PLAYING)
+            sync_client_hold(c, message);
+}
+
 static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
 {
     if (!chat->from)
@@ -160,17 +171,13 @@ static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
         sync_talk_broadcast(app, out);
         return;
     }
-    for (size_t i = 0; i < chat->n_to_players; i++) {
-        struct sync_client *client = sync_client_of_player(app, chat->to_players[i]);
-        if (client && client->state == SYNC_CLIENT_PLAYING)
-            sync_client_hold(client, out);
-    }
+    for (size_t i = 0; i < chat->n_to_players; i++)
+        hold_for_player(app, chat->to_players[i], out);
     // A private message concerns two players.
     uint64_t ids[] = {chat->to_player, chat->from->player_id};
     for (size_t i = 0; i < 2 && chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE; i++) {
-        struct sync_client *client = sync_client_of_player(app, ids[i]);
-        if (client && client->state == SYNC_CLIENT_PLAYING && (i == 0 || ids[0] != ids[1]))
-            sync_client_hold(client, out);
+        if (i == 0 || ids[0] != ids[1])
+            hold_for_player(app, ids[i], out);
     }
 }
 
@@ -317,7 +324,8 @@ void sync_talk_heartbeat(struct sync_app *app)
     Mmorts__Social__Member **pointers = mm_calloc(clients + 1, sizeof *pointers);
     for (size_t i = 0; members && pointers && i < clients; i++) {
         struct sync_client *client = app->clients.items[i];
-        if (client->state != SYNC_CLIENT_PLAYING && client->state != SYNC_CLIENT_LOOKING)
+        // Each player once, by its newest connection.
+        if (!client->seat || client->seat->clients != client)
             continue;
         Mmorts__Social__Member *member = &members[count];
         mmorts__social__member__init(member);

@@ -98,37 +98,46 @@ static void put_tile(struct explored *e, const struct sync_tile *tile)
 
 // --- the rest, of one tick -----------------------------------------------------------------------
 
-static void name(struct mm_buf *out, const struct sync_core *core, struct sync_view *view,
-                 uint32_t number, bool *any)
-{
-    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
-    if (!empire || sync_view_named(view, number))
-        return;
-    if (*any)
-        mm_buf_byte(out, ',');
-    *any = true;
-    sync_encode_empire(out, empire);
-    (void)sync_view_set_named(view, number); // or it is told twice
-}
-
 static uint32_t slot_of(const struct sync_core *core, const struct sync_view *view, size_t i)
 {
     return core->sightings.items[view->sight.items[i]].slot;
 }
 
-static void put_names(struct mm_buf *out, const struct sync_core *core, struct sync_view *view)
+// The names begin anew. False when out of memory.
+static bool name_all(const struct sync_core *core, struct sync_view *view)
 {
-    bool any = false;
     sync_view_clear_named(view);
+    bool ok = sync_encoder_name(core, view, view->empire);
+    for (size_t i = 0; ok && i < view->memories.items.count; i++)
+        ok = sync_encoder_name(core, view, view->memories.items.items[i].owner);
+    for (size_t i = 0; ok && i < view->sight.count; i++)
+        ok = sync_encoder_name(core, view, core->mirror.entities[slot_of(core, view, i)].owner);
+    view->names_told = view->names.count;
+    return ok;
+}
+
+const struct sync_empire *sync_full_empire(const struct sync_core *core,
+                                           const struct sync_view *view, size_t i)
+{
+    // One that world no longer has keeps its place, or the numbers behind it would be others.
+    static char no_name[] = "";
+    static const struct sync_empire nobody = {.name = no_name};
+    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, view->names.items[i]);
+    return empire ? empire : &nobody;
+}
+
+static void put_names(struct mm_buf *out, const struct sync_core *core,
+                      const struct sync_view *view)
+{
     size_t at = sync_full_begin(out);
     MM_BUF_LIT(out, "{\"type\":\"update\",\"tick\":");
     mm_buf_dec_u64(out, core->mirror.tick);
     MM_BUF_LIT(out, ",\"empires\":[");
-    name(out, core, view, view->empire, &any);
-    for (size_t i = 0; i < view->memories.items.count; i++)
-        name(out, core, view, view->memories.items.items[i].owner, &any);
-    for (size_t i = 0; i < view->sight.count; i++)
-        name(out, core, view, core->mirror.entities[slot_of(core, view, i)].owner, &any);
+    for (size_t i = 0; i < view->names_told; i++) {
+        if (i > 0)
+            mm_buf_byte(out, ',');
+        sync_encode_empire(out, sync_full_empire(core, view, i));
+    }
     MM_BUF_LIT(out, "]}");
     sync_full_end(out, at);
 }
@@ -175,8 +184,8 @@ static void put_holding(struct mm_buf *out, const struct sync_stock *stock,
         mm_buf_byte(out, ']');
 }
 
-static void put_state(struct mm_buf *out, struct sync_core *core, struct sync_view *view,
-                      struct sync_holding *holding)
+static void put_state(struct mm_buf *out, const struct sync_core *core,
+                      const struct sync_view *view, const struct sync_holding *holding)
 {
     put_names(out, core, view);
     for (size_t i = 0; i < view->memories.items.count; i++) {
@@ -223,6 +232,7 @@ enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view,
         *full = (struct sync_full){
             .active = true,
             .begun = true,
+            .beside = full->beside,
             .generation = view->generation,
             .since = core->mirror.tick,
         };
@@ -240,12 +250,16 @@ enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view,
                 put_tile(&explored, view->hexes.tiles.items[t]);
         }
         close_explored(&explored);
+        // What the others know is what this one is to know; it hears their news again with them.
+        if (!full->beside && !name_all(core, view))
+            return MM_RESOURCE_EXHAUSTED;
         if (encoding == SYNC_BINARY)
             sync_full_binary_state(core, view, holding, out);
         else
             put_state(out, core, view, holding);
         if (out->err == MM_OK) {
-            sync_holding_told(holding);
+            if (!full->beside)
+                sync_holding_told(holding);
             full->active = false;
         }
     }

@@ -10,41 +10,18 @@ static const struct sync_sighting *sighting_at(const struct sync_core *core,
     return &core->sightings.items[view->sight.items[i]];
 }
 
-static void name(struct mm_buf *names, const struct sync_core *core, struct sync_view *view,
-                 uint32_t number, uint32_t *count)
-{
-    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
-    if (!empire || sync_view_named(view, number))
-        return;
-    sync_binary_empire(names, empire);
-    ++*count;
-    if (!sync_view_set_named(view, number))
-        names->err = MM_RESOURCE_EXHAUSTED; // its number would be missing ever after
-}
-
 // The first update behind the reset: ticks are counted from 0 there.
-static void put_names(struct mm_buf *out, const struct sync_core *core, struct sync_view *view)
+static void put_names(struct mm_buf *out, const struct sync_core *core,
+                      const struct sync_view *view)
 {
-    struct mm_buf names;
-    uint32_t count = 0;
-    mm_buf_init(&names, SYNC_FULL_BYTES_MAX);
-    sync_view_clear_named(view);
-    name(&names, core, view, view->empire, &count);
-    for (size_t i = 0; i < view->memories.items.count; i++)
-        name(&names, core, view, view->memories.items.items[i].owner, &count);
-    for (size_t i = 0; i < view->sight.count; i++)
-        name(&names, core, view, core->mirror.entities[sighting_at(core, view, i)->slot].owner,
-             &count);
     size_t at = sync_full_begin(out);
     mm_buf_byte(out, SYNC_BINARY_UPDATE | SYNC_BINARY_TICK | SYNC_BINARY_MORE);
     mm_buf_byte(out, SYNC_BINARY_EMPIRES);
     mm_buf_varint(out, core->mirror.tick);
-    mm_buf_varint(out, count);
-    mm_buf_append(out, names.data, names.len);
+    mm_buf_varint(out, view->names_told);
+    for (size_t i = 0; i < view->names_told; i++)
+        sync_binary_empire(out, sync_full_empire(core, view, i));
     sync_full_end(out, at);
-    if (names.err != MM_OK)
-        out->err = names.err;
-    mm_buf_free(&names);
 }
 
 static void put_memories(struct mm_buf *out, const struct sync_core *core,
@@ -101,8 +78,8 @@ static void put_holding(struct mm_buf *out, const struct sync_stock *stock,
     }
 }
 
-void sync_full_binary_state(struct sync_core *core, struct sync_view *view,
-                            struct sync_holding *holding, struct mm_buf *out)
+void sync_full_binary_state(const struct sync_core *core, const struct sync_view *view,
+                            const struct sync_holding *holding, struct mm_buf *out)
 {
     struct sync_runs runs;
     sync_runs_init(&runs);

@@ -154,36 +154,58 @@ enum sync_audience sync_encoder_audience(const struct sync_core *core, const str
     return core->mirror.entities[slot].owner == view->empire ? SYNC_OWNER : SYNC_PUBLIC;
 }
 
-// Names an empire the first time it is met.
-static void name_empire(struct mm_buf *buf, const struct sync_core *core, struct sync_view *view,
-                        uint32_t number, bool *any)
+bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire)
 {
-    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
-    if (!empire || sync_view_named(view, number))
-        return;
-    mm_buf_str(buf, *any ? "," : ",\"empires\":[");
-    *any = true;
-    sync_encode_empire(buf, empire);
-    // Out of memory a name is told twice, which does no harm.
-    (void)sync_view_set_named(view, number);
+    return !sync_mirror_empire(&core->mirror, empire) || sync_view_named(view, empire) ||
+           sync_view_set_named(view, empire);
+}
+
+bool sync_encoder_name_delta(const struct sync_core *core, struct sync_view *view)
+{
+    const struct sync_delta *delta = &view->delta;
+    bool ok = true;
+    for (size_t i = 0; ok && i < delta->appeared.count; i++)
+        ok = sync_encoder_name(core, view,
+                               core->mirror.entities[delta->appeared.items[i].slot].owner);
+    for (size_t i = 0; ok && i < delta->changed.count; i++) {
+        const struct sync_change *change = &delta->changed.items[i];
+        if (change->mask & SYNC_DIRTY_OWNER)
+            ok = sync_encoder_name(core, view, core->mirror.entities[change->slot].owner);
+    }
+    return ok;
+}
+
+const struct sync_empire *sync_encoder_next_name(struct sync_encoder *encoder,
+                                                 const struct sync_core *core,
+                                                 const struct sync_view *view)
+{
+    if (encoder->named >= view->names.count)
+        return NULL;
+    return sync_full_empire(core, view, encoder->named++);
+}
+
+// Those that are not told yet, as a member of the message. False: there are none.
+static bool put_names(struct sync_encoder *encoder, const struct sync_core *core,
+                      const struct sync_view *view)
+{
+    bool any = false;
+    for (const struct sync_empire *e; (e = sync_encoder_next_name(encoder, core, view)) != NULL;) {
+        mm_buf_str(&encoder->buf, any ? "," : ",\"empires\":[");
+        any = true;
+        sync_encode_empire(&encoder->buf, e);
+    }
+    if (any)
+        mm_buf_byte(&encoder->buf, ']');
+    return any;
 }
 
 static bool add_empires(struct sync_encoder *encoder, struct sync_core *core,
                         struct sync_view *view)
 {
-    const struct sync_delta *delta = &view->delta;
     size_t from = encoder->buf.len;
-    bool any = false;
-    for (size_t i = 0; i < delta->appeared.count; i++)
-        name_empire(&encoder->buf, core, view,
-                    core->mirror.entities[delta->appeared.items[i].slot].owner, &any);
-    for (size_t i = 0; i < delta->changed.count; i++) {
-        const struct sync_change *change = &delta->changed.items[i];
-        if (change->mask & SYNC_DIRTY_OWNER)
-            name_empire(&encoder->buf, core, view, core->mirror.entities[change->slot].owner, &any);
-    }
-    if (any)
-        mm_buf_byte(&encoder->buf, ']');
+    if (!sync_encoder_name_delta(core, view))
+        return false;
+    (void)put_names(encoder, core, view);
     return add_since(encoder, from);
 }
 
@@ -260,11 +282,12 @@ static bool add_private(struct sync_encoder *encoder, struct sync_core *core,
     return add_since(encoder, from);
 }
 
-static void add_holding(struct mm_buf *buf, struct sync_stock *stock, struct sync_holding *holding)
+static void add_holding(struct mm_buf *buf, const struct sync_stock *stock,
+                        const struct sync_holding *holding)
 {
     bool any = false;
     for (size_t i = 0; i < holding->amounts.count; i++) {
-        struct sync_amount *amount = &holding->amounts.items[i];
+        const struct sync_amount *amount = &holding->amounts.items[i];
         if (amount->told && amount->told_amount == amount->amount)
             continue;
         mm_buf_str(buf, any ? "," : ",\"resources\":{");
@@ -272,8 +295,6 @@ static void add_holding(struct mm_buf *buf, struct sync_stock *stock, struct syn
         mm_buf_json_cstr(buf, stock->items.items[amount->item]);
         mm_buf_byte(buf, ':');
         mm_buf_dec_i64(buf, amount->amount);
-        amount->told = true;
-        amount->told_amount = amount->amount;
     }
     if (any)
         mm_buf_byte(buf, '}');
@@ -283,20 +304,19 @@ static void add_holding(struct mm_buf *buf, struct sync_stock *stock, struct syn
     }
     if (holding->events.count > 0)
         mm_buf_byte(buf, ']');
-    mm_vec_clear(&holding->events);
-    holding->dirty = false;
 }
 
 // An update of nothing but names, for the owners of what is remembered.
 static bool add_names(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
 {
     size_t from = encoder->buf.len;
-    bool any = false;
-    for (size_t i = 0; i < view->delta.cached.count; i++)
-        name_empire(&encoder->buf, core, view, view->delta.cached.items[i].memory.owner, &any);
-    if (!any)
+    for (size_t i = 0; i < view->delta.cached.count; i++) {
+        if (!sync_encoder_name(core, view, view->delta.cached.items[i].memory.owner))
+            return false;
+    }
+    if (view->delta.cached.count == 0 || !put_names(encoder, core, view))
         return true;
-    MM_BUF_LIT(&encoder->buf, "]}");
+    mm_buf_byte(&encoder->buf, '}');
     return sync_encoder_begin_message(encoder) &&
            sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) &&
            add_since(encoder, from);
@@ -320,12 +340,13 @@ static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, str
     return true;
 }
 
-bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
-                      enum sync_encoding encoding, uint64_t told_tick)
+bool sync_encode_delta(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                       enum sync_encoding encoding, uint64_t told_tick)
 {
-    struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
+    const struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
     if (!begin_step(encoder, core, encoding) || view->delta.full || !holding || holding->lost)
         return false;
+    encoder->named = view->names_told;
     const struct sync_delta *delta = &view->delta;
     if (delta->appeared.count + delta->changed.count + delta->gone.count + delta->hexes.count +
                 delta->events.count + delta->cached.count ==
@@ -346,6 +367,23 @@ bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, stru
         add_holding(&encoder->buf, &core->stock, holding);
     mm_buf_byte(&encoder->buf, '}');
     return add_since(encoder, from) && encoder->buf.err == MM_OK;
+}
+
+void sync_encode_told(struct sync_core *core, struct sync_view *view)
+{
+    struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
+    if (holding && holding->dirty)
+        sync_holding_told(holding);
+    view->names_told = view->names.count;
+}
+
+bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                      enum sync_encoding encoding, uint64_t told_tick)
+{
+    if (!sync_encode_delta(encoder, core, view, encoding, told_tick))
+        return false;
+    sync_encode_told(core, view);
+    return true;
 }
 
 bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,

@@ -59,6 +59,7 @@ struct sync_encoder {
 
     // The messages of the view encoded last.
     enum sync_encoding encoding;
+    size_t named; // so many of the view's names are known to who gets them, or told in them
     struct {
         MM_VEC(struct sync_slice);
     } slices;
@@ -78,6 +79,12 @@ void sync_encoder_free(struct sync_encoder *encoder);
 bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
                       enum sync_encoding encoding, uint64_t told_tick);
 
+// The two halves of it, for a view with several clients: the first may be done once for each
+// encoding, and when all of them have it, it counts as told.
+bool sync_encode_delta(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                       enum sync_encoding encoding, uint64_t told_tick);
+void sync_encode_told(struct sync_core *core, struct sync_view *view);
+
 // An update that says only which tick it is.
 bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,
                       enum sync_encoding encoding, uint64_t told_tick);
@@ -89,6 +96,7 @@ bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,
 struct sync_full {
     bool active;
     bool begun;          // the first explored_hexes message was made
+    bool beside;         // set by the caller: another client of the view follows it meanwhile
     uint32_t generation; // the view's, when begun
     size_t tile;         // next one
     uint64_t since;      // the tick in which this pass over the tiles began

@@ -119,47 +119,16 @@ static bool end_update(struct sync_encoder *encoder, const struct head *head)
     return end_message(encoder);
 }
 
-// A list of names; `names` has their count. False when out of memory: then the empires have no
-// numbers and the client needs everything anew.
-struct names {
-    uint32_t count;
-    bool failed;
-};
-
-static void name_empire(struct mm_buf *buf, const struct sync_core *core, struct sync_view *view,
-                        uint32_t number, struct names *names)
+// The names that are not told yet go to the encoder's buffer; how many.
+static uint32_t collect_names(struct sync_encoder *encoder, const struct sync_core *core,
+                              const struct sync_view *view)
 {
-    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, number);
-    if (!empire || sync_view_named(view, number))
-        return;
-    names->count++;
-    names->failed |= !sync_view_set_named(view, number);
-    sync_binary_empire(buf, empire);
-}
-
-// The names that an update's own entities need, in the encoder's buffer.
-static struct names collect_names(struct sync_encoder *encoder, struct sync_core *core,
-                                  struct sync_view *view)
-{
-    const struct sync_delta *delta = &view->delta;
-    struct names names = {0};
-    for (size_t i = 0; i < delta->appeared.count; i++)
-        name_empire(&encoder->buf, core, view,
-                    core->mirror.entities[delta->appeared.items[i].slot].owner, &names);
-    for (size_t i = 0; i < delta->changed.count; i++) {
-        const struct sync_change *change = &delta->changed.items[i];
-        if (change->mask & SYNC_DIRTY_OWNER)
-            name_empire(&encoder->buf, core, view, core->mirror.entities[change->slot].owner,
-                        &names);
+    uint32_t count = 0;
+    for (const struct sync_empire *e; (e = sync_encoder_next_name(encoder, core, view)) != NULL;) {
+        sync_binary_empire(&encoder->buf, e);
+        count++;
     }
-    return names;
-}
-
-static void put_names(struct sync_encoder *encoder, const struct names *names, size_t from)
-{
-    mm_buf_varint(&encoder->draft, names->count);
-    if (encoder->buf.err == MM_OK)
-        mm_buf_append(&encoder->draft, encoder->buf.data + from, encoder->buf.len - from);
+    return count;
 }
 
 static int by_number(const void *a, const void *b)
@@ -240,26 +209,22 @@ static size_t untold_amounts(const struct sync_holding *holding)
     return count;
 }
 
-static void put_holding(struct mm_buf *draft, struct sync_stock *stock,
-                        struct sync_holding *holding, size_t untold)
+static void put_holding(struct mm_buf *draft, const struct sync_stock *stock,
+                        const struct sync_holding *holding, size_t untold)
 {
     if (untold > 0)
         mm_buf_varint(draft, untold);
     for (size_t i = 0; i < holding->amounts.count; i++) {
-        struct sync_amount *amount = &holding->amounts.items[i];
+        const struct sync_amount *amount = &holding->amounts.items[i];
         if (amount->told && amount->told_amount == amount->amount)
             continue;
         sync_binary_text(draft, stock->items.items[amount->item]);
         mm_buf_zigzag(draft, amount->amount);
-        amount->told = true;
-        amount->told_amount = amount->amount;
     }
     if (holding->events.count > 0)
         mm_buf_varint(draft, holding->events.count);
     for (size_t i = 0; i < holding->events.count; i++)
         sync_binary_job(draft, &holding->events.items[i]);
-    mm_vec_clear(&holding->events);
-    holding->dirty = false;
 }
 
 // Few as a rule, and all but in order: entities are numbered as they appear.
@@ -322,15 +287,16 @@ static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, str
 {
     const struct sync_delta *delta = &view->delta;
     size_t from = encoder->buf.len;
-    struct names names = {0};
-    for (size_t i = 0; i < delta->cached.count; i++)
-        name_empire(&encoder->buf, core, view, delta->cached.items[i].memory.owner, &names);
-    if (names.failed)
-        return false;
-    if (names.count > 0) {
+    for (size_t i = 0; i < delta->cached.count; i++) {
+        if (!sync_encoder_name(core, view, delta->cached.items[i].memory.owner))
+            return false;
+    }
+    uint32_t names = delta->cached.count > 0 ? collect_names(encoder, core, view) : 0;
+    if (names > 0 && encoder->buf.err == MM_OK) {
         mm_buf_reset(&encoder->draft);
         struct head head = begin_update(encoder, core, *told_tick, SYNC_BINARY_EMPIRES);
-        put_names(encoder, &names, from);
+        mm_buf_varint(&encoder->draft, names);
+        mm_buf_append(&encoder->draft, encoder->buf.data + from, encoder->buf.len - from);
         *told_tick = core->mirror.tick;
         if (!end_update(encoder, &head))
             return false;
@@ -349,22 +315,22 @@ static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, str
 }
 
 bool sync_encoder_add_binary(struct sync_encoder *encoder, struct sync_core *core,
-                             struct sync_view *view, struct sync_holding *holding,
+                             struct sync_view *view, const struct sync_holding *holding,
                              uint64_t told_tick)
 {
     struct sync_delta *delta = &view->delta;
-    if (!add_cached(encoder, core, view, &told_tick))
+    if (!add_cached(encoder, core, view, &told_tick) || !sync_encoder_name_delta(core, view))
         return false;
     size_t from = encoder->buf.len;
-    struct names names = collect_names(encoder, core, view);
+    uint32_t names = collect_names(encoder, core, view);
     size_t names_len = encoder->buf.len - from;
     size_t events = collect_events(encoder, core, view);
     size_t events_from = from + names_len, events_len = encoder->buf.len - events_from;
     size_t untold = holding->dirty ? untold_amounts(holding) : 0;
     bool jobs = holding->dirty && holding->events.count > 0;
-    if (names.failed || encoder->buf.err != MM_OK)
+    if (encoder->buf.err != MM_OK)
         return false;
-    unsigned more = (names.count > 0 ? SYNC_BINARY_EMPIRES : 0u) |
+    unsigned more = (names > 0 ? SYNC_BINARY_EMPIRES : 0u) |
                     (untold > 0 ? SYNC_BINARY_RESOURCES : 0u) | (jobs ? SYNC_BINARY_JOBS : 0u);
     struct mm_buf *draft = &encoder->draft;
     mm_buf_reset(draft);
@@ -373,8 +339,8 @@ bool sync_encoder_add_binary(struct sync_encoder *encoder, struct sync_core *cor
                   (delta->appeared.count > 0 ? SYNC_BINARY_APPEARED : 0u) |
                   (delta->hexes.count > 0 ? SYNC_BINARY_VISION : 0u) |
                   (events > 0 ? SYNC_BINARY_EVENTS : 0u);
-    if (names.count > 0) {
-        mm_buf_varint(draft, names.count);
+    if (names > 0) {
+        mm_buf_varint(draft, names);
         mm_buf_append(draft, encoder->buf.data + from, names_len);
     }
     if (delta->gone.count > 0)

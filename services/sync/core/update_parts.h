@@ -21,13 +21,22 @@ bool sync_encoder_add_slice(struct sync_encoder *encoder, size_t offset, size_t 
 
 enum sync_audience sync_encoder_audience(const struct sync_core *core, const struct sync_view *view,
                                          uint32_t slot);
+// Gives an empire that is met a place among the view's names. False when out of memory.
+bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire);
+// The same for all that the delta's entities need.
+bool sync_encoder_name_delta(const struct sync_core *core, struct sync_view *view);
+// The next one that is not told yet; NULL: all are. It counts as told in these messages.
+const struct sync_empire *sync_encoder_next_name(struct sync_encoder *encoder,
+                                                 const struct sync_core *core,
+                                                 const struct sync_view *view);
+
 // The mask that those who followed the entity are told: what is encoded of it can be shared.
 unsigned sync_encoder_usual_mask(const struct sync_mirror *mirror, uint32_t slot, unsigned kind);
 
 // --- update_binary.c -----------------------------------------------------------------------------
 
 bool sync_encoder_add_binary(struct sync_encoder *encoder, struct sync_core *core,
-                             struct sync_view *view, struct sync_holding *holding,
+                             struct sync_view *view, const struct sync_holding *holding,
                              uint64_t told_tick);
 bool sync_encoder_add_binary_idle(struct sync_encoder *encoder, struct sync_core *core,
                                   uint64_t told_tick);
@@ -35,8 +44,12 @@ bool sync_encoder_add_binary_idle(struct sync_encoder *encoder, struct sync_core
 // --- full_binary.c -------------------------------------------------------------------------------
 
 // Everything but the explored hexes.
-void sync_full_binary_state(struct sync_core *core, struct sync_view *view,
-                            struct sync_holding *holding, struct mm_buf *out);
+void sync_full_binary_state(const struct sync_core *core, const struct sync_view *view,
+                            const struct sync_holding *holding, struct mm_buf *out);
+
+// The i-th of the names that are told.
+const struct sync_empire *sync_full_empire(const struct sync_core *core,
+                                           const struct sync_view *view, size_t i);
 
 // Messages with their length in front: `at` is what begin gave.
 size_t sync_full_begin(struct mm_buf *out);

@@ -37,6 +37,7 @@ struct sync_view *sync_view_new(uint32_t empire, uint32_t index)
     mm_vec_init(&view->sight, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&view->told, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&view->fresh_slots, SYNC_VIEW_ENTITIES_MAX);
+    mm_vec_init(&view->names, SYNC_EMPIRES_MAX);
     init_delta(&view->delta);
     view->named = mm_idmap_new(SYNC_EMPIRES_MAX);
     if (!view->named || sync_hexes_init(&view->hexes) != MM_OK ||
@@ -58,6 +59,7 @@ void sync_view_free(struct sync_view *view)
     mm_vec_free(&view->told);
     mm_vec_free(&view->fresh_slots);
     mm_idmap_free(view->named);
+    mm_vec_free(&view->names);
     mm_free(view->numbers);
     free_delta(&view->delta);
     mm_free(view);
@@ -96,12 +98,18 @@ uint32_t sync_view_named(const struct sync_view *view, uint32_t empire)
 
 bool sync_view_set_named(struct sync_view *view, uint32_t empire)
 {
-    return mm_idmap_set(view->named, empire, mm_idmap_count(view->named) + 1) == MM_OK;
+    if (!mm_vec_reserve(&view->names, view->names.count + 1) ||
+        mm_idmap_set(view->named, empire, view->names.count + 1) != MM_OK)
+        return false;
+    view->names.items[view->names.count++] = empire;
+    return true;
 }
 
 void sync_view_clear_named(struct sync_view *view)
 {
     mm_idmap_clear(view->named);
+    mm_vec_clear(&view->names);
+    view->names_told = 0;
 }
 
 bool sync_view_take_number(struct sync_view *view, uint32_t *number)

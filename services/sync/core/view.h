@@ -119,7 +119,11 @@ struct sync_view {
     } told;                 // not LIVE: what is in sight, as clients know it
     bool has_told;          // clients know anything at all
     struct mm_idmap *named; // empire -> 1, 2, …: those whose names clients know, in that order
-    uint64_t *numbers;      // bitset: numbers of what clients know to be in sight
+    struct {
+        MM_VEC(uint32_t);
+    } names;           // the same the other way round
+    size_t names_told; // so many of them are known; more only while a delta is encoded
+    uint64_t *numbers; // bitset: numbers of what clients know to be in sight
     uint32_t number_bits;
     int32_t origin_q, origin_r; // what the binary encoding's coordinates are relative to
 
@@ -147,7 +151,7 @@ void sync_view_clear_delta(struct sync_view *view);
 
 // The empire's place among those whose names clients know, from 1; 0: they do not know it.
 uint32_t sync_view_named(const struct sync_view *view, uint32_t empire);
-// Notes that they know it now. False when out of memory.
+// Gives it the next place. False when out of memory.
 bool sync_view_set_named(struct sync_view *view, uint32_t empire);
 void sync_view_clear_named(struct sync_view *view);
 

@@ -13,7 +13,12 @@
 // all they show with the truth, tick by tick, while frames are late or lost, vision and world start
 // again, answers come too early or too late, and sockets are full.
 
-enum { QUEUE = 64 };
+enum {
+    QUEUE = 64,
+    SHARED = 2, // so many empires have several clients, who share their view
+    BESIDE = 2, // so many beside the first
+    CLIENTS = SYNC_WORLD_EMPIRES + SHARED * BESIDE,
+};
 
 struct delayed {
     uint64_t due; // round in which it arrives
@@ -56,8 +61,9 @@ struct rig {
     struct mm_buf out;
     struct queue ticks, visions, answers;
     uint64_t round, epoch, vision_away_until;
-    struct client clients[SYNC_WORLD_EMPIRES];
-    size_t fulls, idles;
+    // The first one of each empire, then those beside the first empire's, and so on.
+    struct client clients[CLIENTS];
+    size_t fulls, shared;
 };
 
 static void push(struct rig *rig, struct queue *queue, void *frame, unsigned delay, uint64_t epoch,
@@ -140,22 +146,85 @@ static void compare(struct rig *rig, struct client *client)
     check(rig, client);
 }
 
+static size_t client_count(const struct sync_view *view)
+{
+    return view->empire <= SHARED ? 1 + BESIDE : 1;
+}
+
+// The k-th client of the view's empire.
+static struct client *beside(struct rig *rig, const struct sync_view *view, size_t k)
+{
+    size_t at = view->empire - 1;
+    return &rig->clients[k == 0 ? at : SYNC_WORLD_EMPIRES + BESIDE * at + k - 1];
+}
+
+// As the shell does for several clients of a view: encoded once for each encoding, then told.
+static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_encoding encoding)
+{
+    size_t takers = 0;
+    for (size_t k = 0; k < client_count(view); k++) {
+        struct client *client = beside(rig, view, k);
+        if (client->full.active || client->encoding != encoding)
+            continue;
+        // To the same tick first, so that one message fits all.
+        cr_assert(sync_encode_idle(&rig->encoder, &rig->core, encoding, client->told_tick));
+        take_encoded(rig, client);
+        takers++;
+    }
+    if (takers == 0)
+        return true;
+    if (!sync_encode_delta(&rig->encoder, &rig->core, view, encoding, rig->core.mirror.tick))
+        return false;
+    rig->shared += takers > 1;
+    for (size_t k = 0; k < client_count(view); k++) {
+        struct client *client = beside(rig, view, k);
+        if (client->full.active || client->encoding != encoding)
+            continue;
+        take_encoded(rig, client);
+        check(rig, client);
+    }
+    return true;
+}
+
 static void deliver_delta(struct rig *rig, struct sync_view *view)
 {
-    struct client *client = view->user;
-    if (!client || client->full.active || view->state != SYNC_VIEW_LIVE)
+    if (view->state != SYNC_VIEW_LIVE)
         return;
-    if (client->blocked > 0 ||
-        !sync_encode_view(&rig->encoder, &rig->core, view, client->encoding, client->told_tick)) {
-        client->full = (struct sync_full){.active = true};
-        return;
+    size_t takers = 0;
+    struct client *only = NULL;
+    for (size_t k = 0; k < client_count(view); k++) {
+        struct client *client = beside(rig, view, k);
+        if (client->blocked > 0)
+            client->full = (struct sync_full){.active = true};
+        if (!client->full.active) {
+            only = client;
+            takers++;
+        }
     }
-    take_encoded(rig, client);
-    check(rig, client);
+    if (takers == 0)
+        return;
+    bool ok;
+    if (takers == 1) {
+        ok = sync_encode_view(&rig->encoder, &rig->core, view, only->encoding, only->told_tick);
+        if (ok)
+            take_encoded(rig, only);
+        check(rig, only);
+    } else {
+        ok = deliver_encoding(rig, view, SYNC_BINARY) && deliver_encoding(rig, view, SYNC_JSON);
+        if (ok)
+            sync_encode_told(&rig->core, view);
+    }
+    for (size_t k = 0; k < client_count(view) && !ok; k++)
+        beside(rig, view, k)->full = (struct sync_full){.active = true};
 }
 
 static void deliver_full(struct rig *rig, struct client *client)
 {
+    client->full.beside = false;
+    for (size_t k = 0; k < client_count(client->view); k++) {
+        const struct client *other = beside(rig, client->view, k);
+        client->full.beside |= other != client && !other->full.active;
+    }
     mm_buf_reset(&rig->out);
     size_t bytes = 500 + mm_rng_below(&rig->world->rng, 20000);
     cr_assert_eq(sync_encode_full(&rig->core, client->view, client->encoding, &client->full, bytes,
@@ -178,7 +247,7 @@ static void deliver(struct rig *rig)
 {
     for (size_t i = 0; i < rig->core.touched.count; i++)
         deliver_delta(rig, rig->core.touched.items[i]);
-    for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+    for (size_t i = 0; i < CLIENTS; i++) {
         struct client *client = &rig->clients[i];
         if (!client->view || client->view->state != SYNC_VIEW_LIVE || client->blocked > 0)
             continue;
@@ -194,17 +263,21 @@ static void join(struct rig *rig, size_t i)
 {
     struct client *client = &rig->clients[i];
     if (client->view) {
-        sync_core_view_close(&rig->core, client->view);
+        // With an empire's first client all go, and its view with them.
+        if (i < SYNC_WORLD_EMPIRES)
+            sync_core_view_close(&rig->core, client->view);
         sync_player_free(client->player);
         wire_json_free(client->wire);
     }
-    *client = (struct client){.empire = (uint32_t)i + 1, .compared = client->compared};
+    size_t empire = i < SYNC_WORLD_EMPIRES ? i : (i - SYNC_WORLD_EMPIRES) / BESIDE;
+    *client = (struct client){.empire = (uint32_t)empire + 1, .compared = client->compared};
     client->encoding = i % 2 ? SYNC_BINARY : SYNC_JSON;
     client->wire = wire_json_new(sync_world_map());
     client->player = sync_player_new(client->empire);
     client->view = sync_core_view_open(&rig->core, client->empire);
-    client->view->user = client;
     client->full.active = true;
+    for (size_t k = 1; i < SYNC_WORLD_EMPIRES && k < client_count(client->view); k++)
+        join(rig, (size_t)(beside(rig, client->view, k) - rig->clients));
 }
 
 // --- the network ---------------------------------------------------------------------------------
@@ -286,12 +359,12 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     mm_buf_init(&rig->out, SYNC_FULL_BYTES_MAX);
     cr_assert_eq(sync_core_world_snapshot(&rig->core, sync_world_snapshot(rig->world)), MM_OK);
     for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++)
-        join(rig, i);
+        join(rig, i); // and who is beside
     for (rig->round = 1; rig->round <= rounds; rig->round++) {
         publish(rig);
         ask(rig);
         arrive(rig);
-        for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+        for (size_t i = 0; i < CLIENTS; i++) {
             struct client *client = &rig->clients[i];
             if (client->blocked > 0)
                 client->blocked--;
@@ -306,11 +379,12 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
         cr_assert_eq(step, SYNC_STEP_NONE);
     }
     size_t compared = 0;
-    for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++) {
+    for (size_t i = 0; i < CLIENTS; i++) {
         compared += rig->clients[i].compared;
         sync_player_free(rig->clients[i].player);
         wire_json_free(rig->clients[i].wire);
     }
+    cr_expect_geq(rig->shared, wanted / 100, "only %zu shared", rig->shared);
     cr_expect_geq(compared, wanted, "only %zu comparisons (%llu frozen, %llu refused)", compared,
                   (unsigned long long)rig->core.counts.views_frozen,
                   (unsigned long long)rig->core.counts.views_refused);

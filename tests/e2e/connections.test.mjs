@@ -1,0 +1,136 @@
+// Several connections of one player: what becomes of them is the operators' choice.
+
+import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Game, Player } from '../support/game.mjs';
+import { tempDir } from '../support/servers.mjs';
+
+const SERVICES = new URL('../../services', import.meta.url).pathname;
+
+// A copy of the services' settings in which sync's are others.
+function settings(change) {
+    const directory = join(tempDir(), 'services');
+    cpSync(SERVICES, directory, { recursive: true, filter: (path) => !/\.[ch]$/.test(path) });
+    const file = join(directory, 'sync/sync.yaml');
+    const before = readFileSync(file, 'utf8');
+    const text = change(before);
+    assert.notEqual(text, before, 'the setting is another');
+    writeFileSync(file, text);
+    return directory;
+}
+
+const policy = (word) => settings((text) => text.replace(/connections: replace/, `connections: ${word}`));
+
+async function connect(game, name, options) {
+    return new Player(game.socketUrl, await game.token(name), options);
+}
+
+async function refused(player, code, word) {
+    assert.equal((await player.waitFor('error')).payload.code, word);
+    assert.deepEqual(await player.waitClosed(), { code, reason: word });
+    assert.ok(!player.messages.some((m) => m.type === 'welcome'));
+}
+
+test('one connection at a time: the second is refused, not the first', async () => {
+    const game = await Game.start({ services: policy('refuse') });
+    try {
+        const first = await game.join('ada');
+        await refused(await connect(game, 'ada'), 4409, 'already_connected');
+        const { tick } = first;
+        await first.until('more ticks', () => first.tick > tick);
+        const other = await game.join('bob');
+        first.close();
+        await first.waitClosed();
+        const again = await game.join('ada');
+        assert.equal(again.welcome.empire_id, first.welcome.empire_id);
+        assert.equal(other.closed, null);
+    } finally {
+        await game.stop();
+    }
+});
+
+test('several connections of one player', async (t) => {
+    const game = await Game.start({ services: policy('allow') });
+    try {
+        await several(t, game);
+    } finally {
+        await game.stop();
+    }
+});
+
+const picture = (player) => JSON.stringify([
+    [...player.entities.values()].map((e) => [e.id, e.pos, e.owner, e.health, Boolean(e.is_stale)]).sort(),
+    [...player.hexes].map(([hex, { state, terrain }]) => [hex, state, terrain]).sort(),
+    Object.entries(player.resources).sort(),
+]);
+
+async function several(t, game) {
+    const first = await game.join('ada');
+    const second = await game.join('ada', { compression: false });
+    const bob = await game.join('bob');
+    const count = (player, type, find) => player.messages.filter((m) => m.type === type && find(m)).length;
+
+    await t.test('both are told the same', async () => {
+        assert.equal(first.welcome.empire_id, second.welcome.empire_id);
+        const [scout] = first.mine('scout');
+        const [q, r] = scout.pos;
+        const from = second.messages.length;
+        const answer = await first.command('move', { units: [scout.id], target: [q + 4, r] });
+        assert.equal(answer.type, 'ack', JSON.stringify(answer));
+        const moved = (player) => player.until('a march', () => {
+            const now = player.entities.get(scout.id);
+            return `${now.pos}` !== `${[q, r]}` && now.data.activity === 'idle';
+        });
+        await Promise.all([moved(first), moved(second)]);
+        await first.until('the same picture', () => picture(first) === picture(second));
+        assert.equal(count({ messages: second.messages.slice(from) }, 'ack', () => true), 0, 'who did not ask is not answered');
+    });
+
+    await t.test('chat reaches each connection once, and who joined is told once', async () => {
+        bob.chat('hello, both of you');
+        const heard = (player) => player.waitFor('chat', (m) => m.payload.message === 'hello, both of you');
+        await Promise.all([heard(first), heard(second), heard(bob)]);
+        bob.chat('and again');
+        await Promise.all([first, second, bob].map((p) => p.waitFor('chat', (m) => m.payload.message === 'and again')));
+        for (const player of [first, second, bob])
+            assert.equal(count(player, 'chat', (m) => m.payload.message === 'hello, both of you'), 1);
+        for (const player of [first, second])
+            assert.equal(count(player, 'player_joined', (m) => m.payload.username === 'bob'), 1);
+        assert.ok(count(first, 'player_joined', (m) => m.payload.username === 'ada') <= 1);
+    });
+
+    await t.test('groups and jobs are told to both', async () => {
+        const made = await first.command('group', { action: 'create', name: 'The Lot', tag: 'LOT', policy: 'open' });
+        assert.equal(made.type, 'ack', JSON.stringify(made));
+        await Promise.all([first, second].map((p) => p.waitFor('group_created')));
+        await Promise.all([first, second].map((p) => p.waitFor('groups', (m) => m.payload.groups.length === 1)));
+        const [settlement] = second.mine('settlement');
+        const trained = await second.command('train', { building: settlement.id, recipe: 'train_scout', cycles: 1 });
+        if (trained.type === 'ack')
+            await Promise.all([first, second].map((p) => p.until('the job', () => p.jobs.has(trained.payload.job))));
+        else
+            assert.match(trained.payload.code, /unknown_recipe|not_enough|wrong_building/);
+    });
+
+    await t.test('no more than the bound', async () => {
+        const more = [await game.join('ada'), await game.join('ada')];
+        await refused(await connect(game, 'ada'), 4429, 'too_many_connections');
+        for (const player of more) player.close();
+        await Promise.all(more.map((player) => player.waitClosed()));
+        const again = await game.join('ada');
+        again.close();
+    });
+
+    await t.test('one of them leaves, the player stays', async () => {
+        const from = bob.messages.length;
+        second.close();
+        await second.waitClosed();
+        const { tick } = first;
+        await first.until('a second of ticks', () => first.tick > tick + 20);
+        assert.equal(bob.messages.slice(from).filter((m) => m.type === 'player_left').length, 0);
+        first.close();
+        await bob.waitFor('player_left', (m) => m.payload.username === 'ada', { from });
+    });
+}
