@@ -25,6 +25,7 @@ static void clear(struct mirror *mirror)
     free(mirror->entities);
     free(mirror->empires);
     free(mirror->chunks);
+    free(mirror->refunds);
     memset(mirror, 0, sizeof *mirror);
 }
 
@@ -65,6 +66,10 @@ static void apply_catalogue(struct mirror *mirror, tick_frame *frame)
     uint32_t radius = catalogue->chunk_radius;
     mirror->cells_per_chunk = 3 * radius * (radius + 1) + 1;
     MUST(catalogue->tick_rate_hz == 20, "the tick rate is not 20");
+    mirror->item_count = catalogue->n_items;
+    MUST(catalogue->n_items <= 8, "there are more than 8 items");
+    for (size_t i = 0; i < catalogue->n_items; i++)
+        snprintf(mirror->items[i], sizeof mirror->items[i], "%s", catalogue->items[i]);
 }
 
 static void apply_empires(struct mirror *mirror, tick_frame *frame)
@@ -174,6 +179,37 @@ static void apply_changes(struct mirror *mirror, tick_frame *frame)
     }
 }
 
+static void apply_refunds(struct mirror *mirror, tick_frame *frame)
+{
+    const Mmorts__Frame__RefundColumns *r = frame->refunds;
+    if (!r)
+        return;
+    MUST(r->n_empire > 0 && r->n_item == r->n_empire && r->n_total == r->n_empire,
+         "columns of refunds differ in length");
+    for (size_t i = 0; i < r->n_empire; i++) {
+        MUST(r->empire[i] >= 1 && r->empire[i] < mirror->empire_end &&
+                 r->item[i] < mirror->item_count,
+             "a refund is of no empire or no item");
+        size_t at = 0;
+        while (at < mirror->refund_count && (mirror->refunds[at].empire != r->empire[i] ||
+                                             mirror->refunds[at].item != r->item[i]))
+            at++;
+        mirror->refunds =
+            enlarge(mirror->refunds, &mirror->refund_count, at + 1, sizeof *mirror->refunds);
+        MUST(mirror->refunds[at].total <= r->total[i], "a total of refunds falls");
+        mirror->refunds[at] = (struct mirror_refund){r->empire[i], r->item[i], r->total[i]};
+    }
+}
+
+uint64_t mirror_refunded(const struct mirror *mirror, uint32_t empire, const char *item)
+{
+    for (size_t i = 0; i < mirror->refund_count; i++)
+        if (mirror->refunds[i].empire == empire &&
+            strcmp(mirror->items[mirror->refunds[i].item], item) == 0)
+            return mirror->refunds[i].total;
+    return 0;
+}
+
 void mirror_apply(struct mirror *mirror, const Mmorts__Frame__TickFrame *frame)
 {
     if (frame->snapshot) {
@@ -197,6 +233,7 @@ void mirror_apply(struct mirror *mirror, const Mmorts__Frame__TickFrame *frame)
     }
     apply_spawned(mirror, frame);
     apply_changes(mirror, frame);
+    apply_refunds(mirror, frame);
 }
 
 void mirror_apply_bytes(struct mirror *mirror, const uint8_t *bytes, size_t len)
@@ -252,5 +289,10 @@ bool mirror_equal(const struct mirror *a, const struct mirror *b)
         if (a->chunks[i].q != b->chunks[i].q || a->chunks[i].r != b->chunks[i].r ||
             a->chunks[i].cells_hash != b->chunks[i].cells_hash)
             return differ(a, "chunk", i);
+    for (uint32_t empire = 1; empire < a->empire_end; empire++)
+        for (size_t item = 0; item < a->item_count; item++)
+            if (mirror_refunded(a, empire, a->items[item]) !=
+                mirror_refunded(b, empire, a->items[item]))
+                return differ(a, "refunds of empire", empire);
     return true;
 }

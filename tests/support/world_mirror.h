@@ -32,6 +32,12 @@ struct mirror_chunk {
     uint64_t cells_hash;
 };
 
+// What an empire was ever given back of an item.
+struct mirror_refund {
+    uint32_t empire, item;
+    uint64_t total;
+};
+
 struct mirror {
     uint64_t tick;
     uint64_t state_hash;
@@ -45,6 +51,10 @@ struct mirror {
     uint32_t health_max[512];
     size_t type_count;
     uint32_t cells_per_chunk;
+    struct mirror_refund *refunds;
+    size_t refund_count;
+    char items[8][32]; // names, by item
+    size_t item_count;
 };
 
 struct mirror *mirror_new(void);
@@ -54,6 +64,9 @@ void mirror_free(struct mirror *mirror);
 void mirror_apply(struct mirror *mirror, const Mmorts__Frame__TickFrame *frame);
 // The same from packed bytes.
 void mirror_apply_bytes(struct mirror *mirror, const uint8_t *bytes, size_t len);
+
+// What an empire was ever given back of an item; 0 if there is no such item.
+uint64_t mirror_refunded(const struct mirror *mirror, uint32_t empire, const char *item);
 
 // Compares what both know; on a difference prints it to stderr and returns false.
 bool mirror_equal(const struct mirror *a, const struct mirror *b);
