@@ -38,9 +38,7 @@ enum {
 };
 
 struct vision_settings {
-    bool fog_of_war;
     int64_t update_interval_ticks;
-    bool terrain_blocks;
     bool alliances_share;
     int64_t entities_max, empires_max, chunks_max;
     bool memory_enabled, buildings, npcs, heroes, endgame;

@@ -23,8 +23,6 @@ static struct vision_options core_options(const struct vision_app *app, uint32_t
     const struct vision_settings *settings = &app->settings;
     return (struct vision_options){
         .chunk_radius = (int32_t)chunk_radius,
-        .fog_of_war = settings->fog_of_war,
-        .terrain_blocks = settings->terrain_blocks,
         .update_interval_ticks = (uint32_t)settings->update_interval_ticks,
         .alliances_share = settings->alliances_share,
         .entities_max = (uint32_t)settings->entities_max,

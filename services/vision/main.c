@@ -17,14 +17,8 @@
 // clang-format on
 
 static const struct mm_config_field fields[] = {
-    BOOL_FIELD("vision.fog_of_war", fog_of_war, "false: every empire sees every hex"),
     INT_FIELD("vision.update_interval", update_interval_ticks, "1", 1, 1200, "ticks",
               "moves of observers count in ticks divisible by this"),
-    {.path = "vision.terrain_blocks",
-     .type = MM_CONFIG_BOOL,
-     .offset = SETTING(terrain_blocks),
-     .fallback = "false",
-     .help = "terrain with a sight cost shortens the sight across it"},
     BOOL_FIELD("vision.auto_share_group_vision", alliances_share,
                "allies see what each of them sees; false: only what their shared observers see"),
     INT_FIELD("vision.entities_max", entities_max, "1048576", 1, 1 << 24, "entities",

@@ -318,6 +318,10 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
     rules->combat.leash_hexes = get_u32(node, "leash", 100, rules->combat.leash_hexes);
     read_ranks(mm_yaml_get_list(node, "ranks"), &rules->combat);
     mm_yaml_end(node);
+    node = mm_yaml_get_map(root, "sight");
+    rules->sight.fog_of_war = mm_yaml_get_bool(node, "fog_of_war", true);
+    rules->sight.terrain_blocks = mm_yaml_get_bool(node, "terrain_blocks", false);
+    mm_yaml_end(node);
     node = mm_yaml_get_map(root, "construction");
     rules->construction.refund_percent =
         get_u32(node, "refund", 100, rules->construction.refund_percent);

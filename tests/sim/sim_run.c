@@ -70,6 +70,7 @@ static struct sim *sim_new(const struct sim_options *options, struct sim_report 
     for (size_t i = 0; i < SIM_WHEEL; i++)
         mm_vec_init(&sim->wheel[i], 1 << 16);
     sim_weather_choose(sim);
+    sim->rules->sight.terrain_blocks = sim->terrain_blocks;
     sim_world_init(sim);
     sim_vision_init(sim);
     sim_production_init(sim);

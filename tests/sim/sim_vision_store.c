@@ -188,7 +188,6 @@ void sim_vision_make(struct sim *sim)
     options.memory.hero_ticks = (uint64_t)sim_types[6].memory_ticks;
     options.memory.settlement_ticks = options.memory.npc_ticks = options.memory.endgame_ticks = 0;
     options.memory.per_empire_max = sim->memories_max;
-    options.terrain_blocks = sim->terrain_blocks;
     options.alliances_share = !sim->beacons_only;
     if (vision_new(&options, &vision->core) != MM_OK)
         abort();

@@ -315,6 +315,10 @@ static void fill_catalogue(struct vision_world *world)
     world->catalogue.types = t;
     world->catalogue.terrains = terrains;
     world->catalogue.chunk_radius = (uint32_t)world->options.chunk_radius;
+    mmorts__frame__sight_rules__init(&world->sight_rules);
+    world->sight_rules.fog_lifted = !world->options.fog_of_war;
+    world->sight_rules.terrain_blocks = world->options.terrain_blocks;
+    world->catalogue.sight = &world->sight_rules;
     world->frame.catalogue = &world->catalogue;
 
     Mmorts__Frame__EmpireColumns *e = &world->empires;
@@ -491,9 +495,7 @@ struct vision_options vision_world_core_options(const struct vision_world *world
 {
     struct vision_options options = vision_options_default();
     options.chunk_radius = world->options.chunk_radius;
-    options.fog_of_war = world->options.fog_of_war;
     options.update_interval_ticks = interval(world);
-    options.terrain_blocks = world->options.terrain_blocks;
     options.alliances_share = !world->options.beacons_only;
     options.entities_max = SLOTS;
     options.memory.building_ticks = 60;

@@ -101,6 +101,7 @@ struct vision_world {
     // The frame's columns.
     Mmorts__Frame__TickFrame frame;
     Mmorts__Frame__Catalogue catalogue;
+    Mmorts__Frame__SightRules sight_rules;
     Mmorts__Frame__TypeColumns type_columns;
     Mmorts__Frame__TerrainColumns terrain_columns;
     Mmorts__Frame__EmpireColumns empires;

@@ -233,6 +233,8 @@ enum mm_err vision_check_frame(struct vision *vision, const Mmorts__Frame__TickF
         return MM_FAILED_PRECONDITION;
     if (frame->snapshot && (!frame->catalogue || frame->n_despawned > 0))
         return refuse(vision, "a snapshot without catalogue, or with despawned entities");
+    if (!frame->snapshot && frame->catalogue)
+        return refuse(vision, "a catalogue outside a snapshot");
     if (!frame->snapshot && frame->tick <= vision->tick)
         return refuse(vision, "tick %" PRIu64 " after tick %" PRIu64, frame->tick, vision->tick);
     enum mm_err err = MM_OK;

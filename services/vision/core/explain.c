@@ -131,7 +131,7 @@ static enum vision_reason find_reason(const struct vision *vision, uint32_t empi
         find_sources(vision, empire, false, out);
         return VISION_UNSEEN_STEALTH;
     }
-    if (!vision->options.fog_of_war && out->source_count == 0)
+    if (vision->fog_lifted && out->source_count == 0)
         return VISION_SEEN_WITHOUT_FOG;
     bool own = out->source_count > 0 && out->sources[0].share == VISION_SHARE_OWN;
     return own ? VISION_SEEN_OWN_SIGHT : VISION_SEEN_LENT;

@@ -6,6 +6,7 @@
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/pool.h"
 #include "libcommon/base/vec.h"
+#include "libcommon/hex/sight.h"
 #include "services/vision/core/vision.h"
 
 #include <string.h>
@@ -121,7 +122,7 @@ struct vision_chunk {
     struct hex_chunk at;
     bool known; // world has made it: there are cells
     uint8_t *cells;
-    uint32_t costly_cells;  // whose terrain has a sight cost; only with options.terrain_blocks
+    uint32_t costly_cells;  // whose terrain has a sight cost; only with terrain_blocks
     uint32_t *first_entity; // per cell, 0 = none; NULL until something stands in the chunk
     uint64_t *occupied;     // a bit for each cell where something stands; made with first_entity
     uint32_t entities;
@@ -424,11 +425,15 @@ struct vision {
     struct mm_pool *seldom_pool;
     struct vision_footprint *footprints[VISION_SIGHT_HEXES_MAX + 1];
 
+    // World's rules of sight, as its catalogue tells them.
+    bool fog_lifted;
+    bool terrain_blocks;
+
     // lines.c: terrain that shortens sight
-    uint8_t sight_costs[UINT8_MAX + 1]; // by terrain
-    struct vision_lines *lines[VISION_SIGHT_HEXES_MAX + 1];
-    uint8_t line_costs[VISION_GRID_PLACES]; // scratch of a look around
-    bool line_seen[VISION_GRID_PLACES];     // what it found
+    uint8_t sight_costs[UINT8_MAX + 1];                       // by terrain
+    struct hex_sight_lines lines[VISION_SIGHT_HEXES_MAX + 1]; // made at first use
+    uint8_t line_costs[VISION_GRID_PLACES];                   // scratch of a look around
+    bool line_seen[VISION_GRID_PLACES];                       // what it found
     struct {
         MM_VEC(uint32_t);
     } lifted; // observers that are counted anew because chunks changed
@@ -659,8 +664,6 @@ static inline void vision_entity_prefetch(const struct vision *vision, uint32_t 
 }
 
 // lines.c
-struct vision_lines;
-void vision_lines_free(struct vision_lines *lines);
 // How many of a chunk's cells have a sight cost.
 uint32_t vision_lines_costly_cells(const struct vision *vision, const uint8_t *cells);
 // Whether any terrain with a sight cost may lie in the disc. The radius' footprint is there.

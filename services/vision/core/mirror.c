@@ -351,6 +351,8 @@ static void apply_catalogue(struct vision *vision, const Mmorts__Frame__Catalogu
     vision->types = types;
     vision->type_count = (uint32_t)columns->n_name;
     vision->terrain_count = (uint32_t)catalogue->terrains->n_name;
+    vision->fog_lifted = catalogue->sight && catalogue->sight->fog_lifted;
+    vision->terrain_blocks = catalogue->sight && catalogue->sight->terrain_blocks;
     for (size_t i = 0; i < catalogue->terrains->n_sight_cost; i++) {
         uint32_t cost = catalogue->terrains->sight_cost[i];
         vision->sight_costs[i] = cost < UINT8_MAX ? (uint8_t)cost : UINT8_MAX;
@@ -367,7 +369,7 @@ static void apply_empires(struct vision *vision, const Mmorts__Frame__EmpireColu
         empire->known = true;
         empire->id = columns->id[i];
         empire->player_id = columns->player_id[i];
-        for (uint32_t c = 0; is_new && !vision->options.fog_of_war && c < vision->chunks.count; c++)
+        for (uint32_t c = 0; is_new && vision->fog_lifted && c < vision->chunks.count; c++)
             vision_reveal_chunk(vision, empire->number, c);
     }
 }
@@ -403,7 +405,7 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
         }
     }
     memcpy(chunk->cells, cells, vision->tiling.cells);
-    if (vision->options.terrain_blocks)
+    if (vision->terrain_blocks)
         chunk->costly_cells = vision_lines_costly_cells(vision, cells);
     if (!appears)
         return;
@@ -412,7 +414,7 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
         if (chunk->watchers.items[w].active)
             vision_active_mark_dirty(vision, chunk->watchers.items[w].active);
     }
-    for (uint32_t e = 1; !vision->options.fog_of_war && e < vision->empire_capacity; e++) {
+    for (uint32_t e = 1; vision->fog_lifted && e < vision->empire_capacity; e++) {
         if (vision->empires[e] && vision->empires[e]->known)
             vision_reveal_chunk(vision, e, index);
     }
@@ -427,7 +429,7 @@ void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     if (frame->empires && !vision->exhausted)
         apply_empires(vision, frame->empires);
     const Mmorts__Frame__ChunkColumns *chunks = frame->chunks;
-    bool lifts = chunks && chunks->n_q > 0 && vision->options.terrain_blocks;
+    bool lifts = chunks && chunks->n_q > 0 && vision->terrain_blocks;
     if (lifts)
         vision_sight_lift(vision, chunks);
     for (size_t i = 0; chunks && i < chunks->n_q && !vision->exhausted; i++)

@@ -99,7 +99,7 @@ static bool footprint_ready(struct vision *vision, int32_t radius)
 
 static bool needs_lines(const struct vision *vision, const struct vision_seat *seat)
 {
-    return vision->options.terrain_blocks &&
+    return vision->terrain_blocks &&
            vision_lines_matter(vision, vision->chunks.items[seat->active->chunk].at, seat->cell,
                                seat->radius);
 }
@@ -161,7 +161,7 @@ bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *
                          struct hex_axial at)
 {
     return hex_distance(seat->at, at) <= seat->radius &&
-           (!vision->options.terrain_blocks ||
+           (!vision->terrain_blocks ||
             vision_lines_reach(vision, seat->at, seat->radius, at));
 }
 
@@ -193,7 +193,7 @@ void vision_sight_lower(struct vision *vision)
 // Whether a step's difference is not that of whole discs.
 static bool lines_at_step(const struct vision *vision, const struct vision_entity *entity)
 {
-    return vision->options.terrain_blocks &&
+    return vision->terrain_blocks &&
            (entity->seat.by_lines || entity->chunk == UINT32_MAX ||
             vision_lines_matter(vision, vision->chunks.items[entity->chunk].at, entity->cell,
                                 entity->seat.radius));

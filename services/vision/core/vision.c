@@ -14,7 +14,6 @@ struct vision_options vision_options_default(void)
 {
     return (struct vision_options){
         .chunk_radius = HEX_CHUNK_RADIUS_DEFAULT,
-        .fog_of_war = true,
         .update_interval_ticks = 1,
         .entities_max = UINT32_C(1) << 20,
         .empires_max = UINT32_C(1) << 16,
@@ -115,7 +114,7 @@ void vision_free(struct vision *vision)
     for (int32_t radius = 0; radius <= VISION_SIGHT_HEXES_MAX; radius++)
         vision_footprint_free(vision->footprints[radius]);
     for (int32_t radius = 0; radius <= VISION_SIGHT_HEXES_MAX; radius++)
-        vision_lines_free(vision->lines[radius]);
+        hex_sight_lines_free(&vision->lines[radius]);
     vision_output_free(&vision->output);
     vision_alliances_free(vision);
     mm_vec_free(&vision->chunks);

@@ -47,9 +47,6 @@ struct vision_memory_policy vision_memory_policy_default(void);
 
 struct vision_options {
     int32_t chunk_radius; // of world's tessellation
-    bool fog_of_war;      // false: everybody sees every hex (but stealth still hides)
-    // Terrain with a sight cost shortens the sight across it (core/lines.c).
-    bool terrain_blocks;
     // Where an observer stands and how far it sees is taken over in ticks divisible by this; that
     // it appears, ends, changes hands or ceases to see, at once. At least 1.
     uint32_t update_interval_ticks;

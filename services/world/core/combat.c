@@ -35,74 +35,6 @@ bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other)
            (theirs->owner != 0 || theirs->kind == MMORTS__FRAME__KIND__KIND_NPC);
 }
 
-static bool stealthed(const struct world_stats *stats)
-{
-    return (stats->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0;
-}
-
-// What one entity sees of another; the rule by which vision shows things to players.
-static bool sees(const struct world *world, uint32_t slot, uint32_t other)
-{
-    const struct world_stats *stats = world_stats_of(world, slot);
-    return !world_is_blind(world, slot) &&
-           hex_distance(place_of(world, slot), place_of(world, other)) <=
-               (int32_t)stats->sight_hexes &&
-           stats->sight_hexes > 0 &&
-           (!stealthed(world_stats_of(world, other)) ||
-            stats->sight_type == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR);
-}
-
-struct looking {
-    const struct world *world;
-    uint32_t empire, target;
-    struct hex_axial at;
-    bool seen;
-};
-
-static bool look(void *ctx, uint32_t slot, uint32_t cell)
-{
-    struct looking *looking = ctx;
-    (void)cell;
-    const struct world_identity *identity =
-        WORLD_GET(&looking->world->ecs, WORLD_IDENTITY, world_identity, slot);
-    looking->seen =
-        identity->owner == looking->empire && sees(looking->world, slot, looking->target);
-    return !looking->seen;
-}
-
-bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot)
-{
-    const struct world_identity *identity =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    if (identity->owner == empire)
-        return true;
-    struct looking looking = {.world = world, .empire = empire, .target = slot};
-    world_grid_in_range(&world->grid, &world->map, place_of(world, slot), world->sight_max, look,
-                        &looking);
-    return looking.seen;
-}
-
-static bool look_at_hex(void *ctx, uint32_t slot, uint32_t cell)
-{
-    struct looking *looking = ctx;
-    (void)cell;
-    const struct world *world = looking->world;
-    const struct world_identity *identity =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    int32_t sight = (int32_t)world->rules.types[identity->type].sight_hexes;
-    looking->seen = identity->owner == looking->empire && sight > 0 &&
-                    !world_is_blind(world, slot) &&
-                    hex_distance(place_of(world, slot), looking->at) <= sight;
-    return !looking->seen;
-}
-
-bool world_empire_sees_hex(const struct world *world, uint32_t empire, struct hex_axial at)
-{
-    struct looking looking = {.world = world, .empire = empire, .at = at};
-    world_grid_in_range(&world->grid, &world->map, at, world->sight_max, look_at_hex, &looking);
-    return looking.seen;
-}
-
 bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial target,
                      int32_t range)
 {
@@ -185,7 +117,7 @@ static uint32_t enemy_on(const struct world *world, uint32_t slot, const struct 
         return WORLD_SLOT_NONE;
     for (uint32_t other = world_grid_first(&world->grid, walk->cell); other != 0;
          other = world_grid_next(&world->grid, other))
-        if (world_is_hostile(world, slot, other) && sees(world, slot, other) &&
+        if (world_is_hostile(world, slot, other) && world_sees(world, slot, other) &&
             world_can_reach(world, slot, walk->at, (int32_t)stats->attack_range_hexes))
             return other;
     return WORLD_SLOT_NONE;
@@ -428,7 +360,7 @@ static bool may_go_on(const struct world *world, uint32_t slot, const struct wor
         return false;
     const struct world_identity *mine =
         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    return sees(world, slot, target) || world_empire_sees(world, mine->owner, target);
+    return world_sees(world, slot, target) || world_empire_sees(world, mine->owner, target);
 }
 
 static bool became_allies(const struct world *world, uint32_t slot, uint32_t target)

@@ -48,9 +48,11 @@ Mmorts__Frame__Catalogue *world_frame_catalogue(struct world_frame_maker *maker)
     Mmorts__Frame__Catalogue *catalogue = world_frame_take(maker, 1, sizeof *catalogue);
     Mmorts__Frame__TypeColumns *types = world_frame_take(maker, 1, sizeof *types);
     Mmorts__Frame__TerrainColumns *terrains = world_frame_take(maker, 1, sizeof *terrains);
+    Mmorts__Frame__SightRules *sight = world_frame_take(maker, 1, sizeof *sight);
     if (maker->failed)
         return NULL;
     mmorts__frame__catalogue__init(catalogue);
+    mmorts__frame__sight_rules__init(sight);
     mmorts__frame__type_columns__init(types);
     mmorts__frame__terrain_columns__init(terrains);
     size_t n = rules->type_count, m = rules->terrain_count;
@@ -101,6 +103,9 @@ Mmorts__Frame__Catalogue *world_frame_catalogue(struct world_frame_maker *maker)
     catalogue->terrains = terrains;
     catalogue->chunk_radius = rules->map.chunk_radius;
     catalogue->tick_rate_hz = WORLD_TICK_RATE_HZ;
+    catalogue->sight = sight;
+    sight->fog_lifted = !rules->sight.fog_of_war;
+    sight->terrain_blocks = rules->sight.terrain_blocks != 0;
     return maker->failed ? NULL : catalogue;
 }
 

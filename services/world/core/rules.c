@@ -34,6 +34,7 @@ void world_rules_init(struct world_rules *rules)
         .rest_ticks = 20,
     };
     rules->combat = (struct world_combat_rules){.guard = 1, .leash_hexes = 8};
+    rules->sight = (struct world_sight_rules){.fog_of_war = 1};
     rules->construction = (struct world_construction_rules){.refund_percent = 100};
     rules->commands = (struct world_command_rules){.per_second = 20, .burst = 60, .units_max = 256};
 }
@@ -311,6 +312,8 @@ enum mm_err world_rules_check(const struct world_rules *rules, char *problem, si
     require(c, rules->combat.guard <= 1 && rules->combat.leash_hexes <= 100,
             "leash is more than 100 hexes");
     check_ranks(c, &rules->combat);
+    require(c, rules->sight.fog_of_war <= 1 && rules->sight.terrain_blocks <= 1,
+            "fog_of_war and terrain_blocks are true or false");
     require(c,
             rules->commands.per_second >= 1 && rules->commands.per_second <= 10000 &&
                 rules->commands.burst >= 1 && rules->commands.burst <= 10000 &&
@@ -432,6 +435,7 @@ void world_rules_encode(const struct world_rules *rules, struct mm_buf *out)
     put_numbers(out, &rules->map, sizeof rules->map);
     put_numbers(out, &rules->movement, sizeof rules->movement);
     put_numbers(out, &rules->combat, sizeof rules->combat);
+    put_numbers(out, &rules->sight, sizeof rules->sight);
     put_numbers(out, &rules->construction, sizeof rules->construction);
     put_numbers(out, &rules->commands, sizeof rules->commands);
 }
@@ -489,6 +493,7 @@ enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, s
     get_numbers(&in, &rules->map, sizeof rules->map);
     get_numbers(&in, &rules->movement, sizeof rules->movement);
     get_numbers(&in, &rules->combat, sizeof rules->combat);
+    get_numbers(&in, &rules->sight, sizeof rules->sight);
     get_numbers(&in, &rules->construction, sizeof rules->construction);
     get_numbers(&in, &rules->commands, sizeof rules->commands);
     char problem[128];

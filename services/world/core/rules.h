@@ -121,6 +121,11 @@ struct world_combat_rules {
     struct world_rank ranks[WORLD_RANKS_MAX];
 };
 
+struct world_sight_rules {
+    uint32_t fog_of_war;     // 0: every empire sees every hex (but stealth still hides)
+    uint32_t terrain_blocks; // 1: a terrain's sight_cost shortens the sight across it
+};
+
 struct world_construction_rules {
     uint32_t refund_percent; // of the cost, when a building is given up before it is complete
 };
@@ -148,6 +153,7 @@ struct world_rules {
     struct world_map_rules map;
     struct world_movement_rules movement;
     struct world_combat_rules combat;
+    struct world_sight_rules sight;
     struct world_construction_rules construction;
     struct world_command_rules commands;
 };

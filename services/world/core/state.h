@@ -153,7 +153,8 @@ struct world {
 
     // --- derived: rebuilt on loading -------------------------------------------------------------
     uint64_t rules_hash;
-    int32_t sight_max; // of any type
+    bool terrain_hides; // sight has to be followed from hex to hex
+    int32_t sight_max;  // of any type
     int32_t alert_max; // how far off any type that fights takes notice of enemies; 0: none does
     uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash;
     struct world_grid grid;
@@ -365,14 +366,19 @@ bool world_stats_sound(const struct world *world, uint32_t slot);
 uint8_t world_rank_of_kills(const struct world_rules *rules, uint32_t kills);
 void world_system_promote(struct world *world);
 
-// --- combat.c ------------------------------------------------------------------------------------
+// --- sight.c -------------------------------------------------------------------------------------
 
-// Whether an entity takes another for an enemy by itself.
-bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other);
+// Whether the one entity sees the other.
+bool world_sees(const struct world *world, uint32_t slot, uint32_t other);
 // Whether one of the empire's entities sees it now, by the rule with which vision shows things.
 bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot);
 // The same of a hex.
 bool world_empire_sees_hex(const struct world *world, uint32_t empire, struct hex_axial at);
+
+// --- combat.c ------------------------------------------------------------------------------------
+
+// Whether an entity takes another for an enemy by itself.
+bool world_is_hostile(const struct world *world, uint32_t slot, uint32_t other);
 // Whether a unit stands within range of a place or there is a way to a hex that is.
 bool world_can_reach(const struct world *world, uint32_t slot, struct hex_axial target,
                      int32_t range);

@@ -155,6 +155,10 @@ void world_derive(struct world *world)
     }
     if (world->cost_unit == 0)
         world->cost_unit = 1; // nothing is passable
+    world->terrain_hides = false;
+    for (uint32_t i = 0; i < world->rules.terrain_count; i++)
+        world->terrain_hides |=
+            world->rules.sight.terrain_blocks && world->rules.terrains[i].sight_cost > 0;
     world->sight_max = world->alert_max = 0;
     for (uint32_t i = 0; i < world->rules.type_count; i++) {
         const struct world_type *type = &world->rules.types[i];
