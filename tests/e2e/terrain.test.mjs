@@ -42,7 +42,7 @@ async function chunksAround([q, r]) {
             cost: catalogue.terrains.sightCost[terrain], open: catalogue.terrains.moveCostPercent[terrain] > 0,
         });
     }));
-    assert.ok(catalogue.sight.terrainBlocks);
+    assert.ok(catalogue.sight.terrainBlocks, JSON.stringify(catalogue.sight));
     return known;
 }
 

@@ -59,12 +59,22 @@ static void env_set(struct plan *plan, const char *name, const char *format, ...
 
 extern char **environ;
 
+// Settings from outside would point the services at other servers. What is no setting of ours
+// passes through, and so do those that say how the game is played and how much is logged.
+static bool passes(const char *variable)
+{
+    static const char *const kept[] = {"MMORTS_LOG_LEVEL=", "MMORTS_WORLD_GUARD=",
+                                       "MMORTS_WORLD_FOG_OF_WAR=", "MMORTS_WORLD_TERRAIN_BLOCKS="};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
+            return true;
+    return strncmp(variable, "MMORTS_", 7) != 0;
+}
+
 static void make_env(struct plan *plan, const struct launcher_options *options)
 {
-    // Settings from outside would point the services at other servers; the rest passes through.
     for (char **at = environ; *at; at++)
-        if ((strncmp(*at, "MMORTS_", 7) != 0 || strncmp(*at, "MMORTS_LOG_LEVEL=", 17) == 0) &&
-            plan->env_count < PLAN_ENV_MAX / 2)
+        if (passes(*at) && plan->env_count < PLAN_ENV_MAX / 2)
             plan->env[plan->env_count++] = launcher_text("%s", *at);
     for (unsigned i = 0; i < SERVICE_COUNT; i++) {
         char name[64];
