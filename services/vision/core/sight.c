@@ -161,8 +161,7 @@ bool vision_seat_reaches(const struct vision *vision, const struct vision_seat *
                          struct hex_axial at)
 {
     return hex_distance(seat->at, at) <= seat->radius &&
-           (!vision->terrain_blocks ||
-            vision_lines_reach(vision, seat->at, seat->radius, at));
+           (!vision->terrain_blocks || vision_lines_reach(vision, seat->at, seat->radius, at));
 }
 
 void vision_sight_lift(struct vision *vision, const Mmorts__Frame__ChunkColumns *chunks)

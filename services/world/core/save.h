@@ -14,6 +14,6 @@
 // The version changes with the layout and with any change of the rules of simulation: a state of
 // another version is not understood, and a journal recorded by one must not be replayed by another.
 #define WORLD_SAVE_MAGIC   UINT32_C(0x57534d4d) // "MMSW"
-#define WORLD_SAVE_VERSION UINT32_C(9)
+#define WORLD_SAVE_VERSION UINT32_C(10)
 
 #endif

@@ -155,7 +155,7 @@ struct world {
     uint64_t rules_hash;
     bool terrain_hides; // sight has to be followed from hex to hex
     int32_t sight_max;  // of any type
-    int32_t alert_max; // how far off any type that fights takes notice of enemies; 0: none does
+    int32_t alert_max;  // how far off any type that fights takes notice of enemies; 0: none does
     uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash;
     struct world_grid grid;
     struct world_sides sides;
