@@ -11,6 +11,7 @@
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
 #include "services/social/core/group.h"
+#include "services/social/outbox.h"
 
 // The shell's state. What social knows lies in Redis and, of groups, in MariaDB, so that any number
 // of instances serve together and one that dies takes nothing with it. Presence and chat: every
@@ -24,8 +25,6 @@ enum {
     SOCIAL_SWEEP_MAX = 500, // leases ended in one sweep; the rest follows in the next
     SOCIAL_USERNAME_BYTES_MAX = 128,
     SOCIAL_INSTANCE_BYTES_MAX = 128,
-    SOCIAL_OUTBOX_MAX = 100,      // events published again in one go
-    SOCIAL_OUTBOX_WAIT_MS = 3000, // after which an event in the outbox is taken for forgotten
 };
 
 struct social_settings {
@@ -37,6 +36,11 @@ struct social_settings {
     int64_t group_members_max;
     int64_t group_pending_max;
     int64_t group_pending_ms;
+    int64_t mail_characters_max;
+    int64_t mail_messages; // per mail_window_ms
+    int64_t mail_window_ms;
+    int64_t mail_box_max;
+    int64_t mail_retention_ms;
 };
 
 struct social_app {
@@ -45,12 +49,15 @@ struct social_app {
     struct mm_loop *loop;
     struct mm_redis *redis;
     struct mm_db *db;
-    bool outbox_busy;
-    int64_t outbox_at_ms; // when the outbox is looked through next
+    struct social_outbox_state outboxes[SOCIAL_OUTBOXES];
     const char *session;
     struct mm_loop_timer sweep;
     struct mm_counter *joined, *left, *chats, *chats_refused, *announcements, *redis_errors;
-    struct mm_counter *group_changes, *group_refused, *group_events, *group_republished;
+    struct mm_counter *group_changes, *group_refused;
+    struct mm_counter *mail_sent, *mail_refused, *mail_delivered, *mail_expired;
+    struct social_players *players; // whom it has seen
+    bool expiry_busy;
+    int64_t expiry_at_ms; // when mail that is too old is looked for next
 };
 
 // lifecycle.c
@@ -84,12 +91,6 @@ void social_send_chat_to(struct social_app *app, struct mm_rpc_call *call,
 
 // groups_sql.c: jobs on a database worker's thread.
 
-struct social_group_event {
-    uint64_t seq;
-    uint8_t *bytes; // a packed Event
-    size_t size;
-};
-
 // One change of a group on its way.
 struct social_group_job {
     struct social_app *app; // on the worker: only the session's name
@@ -106,7 +107,7 @@ struct social_group_job {
         MM_VEC(struct social_group_member);
     } before; // the members until now
     struct social_group_changes changes;
-    struct social_group_event events[SOCIAL_GROUP_CHANGES_MAX];
+    struct social_event events[SOCIAL_GROUP_CHANGES_MAX];
     size_t event_count;
 };
 
@@ -120,19 +121,12 @@ enum mm_err social_sql_group(struct mm_db_conn *conn, const char *session, uint6
 // Locks the session's groups for the transaction; the number of the last event.
 enum mm_err social_sql_lock(struct mm_db_conn *conn, const char *session,
                             uint64_t *seq_out) MM_MUST_USE;
-// Events older than that, at most SOCIAL_OUTBOX_MAX. The caller frees their bytes.
-enum mm_err social_sql_outbox_load(struct mm_db_conn *conn, const char *session, int64_t before_ms,
-                                   struct social_group_event *out, size_t *count_out) MM_MUST_USE;
-enum mm_err social_sql_outbox_done(struct mm_db_conn *conn, const char *session,
-                                   const uint64_t *seqs, size_t count) MM_MUST_USE;
 
 // groups.c
 void social_create_group(struct social_app *app, struct mm_rpc_call *call,
                          const Mmorts__Social__CreateGroupRequest *input);
 void social_act_on_group(struct social_app *app, struct mm_rpc_call *call,
                          const Mmorts__Social__ActOnGroupRequest *input);
-// Publishes what somebody committed and did not come to publish.
-void social_groups_sweep(struct social_app *app);
 bool social_member_is_sound(const Mmorts__Social__Member *member);
 
 // groups_read.c
@@ -154,6 +148,28 @@ Mmorts__Social__Group *social_group_message_new(const struct social_app *app,
                                                 const struct social_group *group, bool with_members,
                                                 uint64_t for_player);
 void social_group_message_free(Mmorts__Social__Group *message);
+
+// players.c: whom the session has seen. Written behind: what MariaDB does not take is written at
+// the next heartbeat.
+enum mm_err social_players_open(struct social_app *app) MM_MUST_USE;
+void social_players_close(struct social_app *app);
+// The members are here now.
+void social_players_see(struct social_app *app, Mmorts__Social__Member *const *members,
+                        size_t count);
+
+// mail.c: each answers the call, later.
+void social_send_mail(struct social_app *app, struct mm_rpc_call *call,
+                      const Mmorts__Social__SendMailRequest *input);
+void social_send_group_mail(struct social_app *app, struct mm_rpc_call *call,
+                            const Mmorts__Social__SendGroupMailRequest *input);
+void social_get_inbox(struct social_app *app, struct mm_rpc_call *call,
+                      const Mmorts__Social__GetInboxRequest *input);
+void social_read_mail(struct social_app *app, struct mm_rpc_call *call,
+                      const Mmorts__Social__ReadMailRequest *input);
+void social_delete_mail(struct social_app *app, struct mm_rpc_call *call,
+                        const Mmorts__Social__DeleteMailRequest *input);
+// Deletes mail that is too old.
+void social_mail_sweep(struct social_app *app);
 
 // rpc.c
 void social_rpc_register(struct social_app *app);

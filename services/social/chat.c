@@ -73,7 +73,7 @@ static void chat_done(enum mm_err err, const redisReply *reply, void *arg)
                "You are writing too fast.", (uint32_t)reply->element[1]->integer);
         break;
     default:
-        refuse(self->app, self->call, MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT,
+        refuse(self->app, self->call, MMORTS__SOCIAL__CHAT_REASON__CHAT_NOT_ONLINE,
                "That player is not online.", 0);
     }
     mm_free(self);

@@ -5,141 +5,12 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/clock.h"
-#include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "services/social/app.h"
 
 // Changes of groups: one database job each, answered when it is committed; then its events go out.
-// Whoever dies between the two leaves them in the outbox, where the next sweep of any instance
-// finds them.
 
 #define REASON(name) MMORTS__SOCIAL__GROUP_REASON__GROUP_##name
-
-// --- publishing ------------------------------------------------------------------------------
-
-// Events of one commit (or found in the outbox) on their way through Redis and out of the outbox.
-struct publication {
-    struct social_app *app;
-    size_t waiting; // for Redis
-    size_t published;
-    uint64_t seqs[SOCIAL_OUTBOX_MAX];
-    bool again; // out of the outbox
-};
-
-struct publishing {
-    struct publication *publication;
-    uint64_t seq;
-};
-
-static enum mm_err forget_published(struct mm_db_conn *conn, void *arg)
-{
-    const struct publication *publication = arg;
-    return social_sql_outbox_done(conn, publication->app->session, publication->seqs,
-                                  publication->published);
-}
-
-static void publication_done(enum mm_err err, void *arg)
-{
-    struct publication *publication = arg;
-    if (err != MM_OK && err != MM_CANCELLED)
-        MM_LOG_WARN("published events stay in the outbox and go out again", "error=%s",
-                    mm_err_name(err));
-    if (publication->again)
-        publication->app->outbox_busy = false;
-    mm_free(publication);
-}
-
-static void one_published(struct publication *publication)
-{
-    if (--publication->waiting > 0)
-        return;
-    mm_counter_add(publication->again ? publication->app->group_republished
-                                      : publication->app->group_events,
-                   publication->published);
-    struct mm_db_job job = {.work = forget_published, .done = publication_done, .arg = publication};
-    enum mm_err err =
-        publication->published > 0 ? mm_db_submit(publication->app->db, &job) : MM_UNAVAILABLE;
-    if (err != MM_OK)
-        publication_done(err, publication);
-}
-
-static void on_published(enum mm_err err, const redisReply *reply, void *arg)
-{
-    (void)reply;
-    struct publishing *one = arg;
-    struct publication *publication = one->publication;
-    if (err == MM_OK)
-        publication->seqs[publication->published++] = one->seq;
-    mm_free(one);
-    one_published(publication);
-}
-
-static void publish(struct social_app *app, const struct social_group_event *events, size_t count,
-                    bool again)
-{
-    struct publication *publication = mm_calloc(1, sizeof *publication);
-    MM_CHECK(publication);
-    *publication = (struct publication){.app = app, .waiting = 1, .again = again};
-    for (size_t i = 0; i < count; i++) {
-        struct publishing *one = mm_malloc(sizeof *one);
-        MM_CHECK(one);
-        *one = (struct publishing){publication, events[i].seq};
-        publication->waiting++;
-        if (mm_redis_command(app->redis, on_published, one, "PUBLISH social.events.%s %b",
-                             app->session, events[i].bytes, events[i].size) != MM_OK) {
-            mm_free(one);
-            publication->waiting--;
-        }
-    }
-    one_published(publication);
-}
-
-// --- what was left behind --------------------------------------------------------------------
-
-struct outbox {
-    struct social_app *app;
-    int64_t before_ms;
-    struct social_group_event events[SOCIAL_OUTBOX_MAX];
-    size_t count;
-};
-
-static enum mm_err outbox_work(struct mm_db_conn *conn, void *arg)
-{
-    struct outbox *outbox = arg;
-    return social_sql_outbox_load(conn, outbox->app->session, outbox->before_ms, outbox->events,
-                                  &outbox->count);
-}
-
-static void outbox_done(enum mm_err err, void *arg)
-{
-    struct outbox *outbox = arg;
-    outbox->app->outbox_busy = false;
-    if (err == MM_OK && outbox->count > 0) {
-        outbox->app->outbox_busy = true;
-        publish(outbox->app, outbox->events, outbox->count, true);
-    }
-    for (size_t i = 0; i < outbox->count; i++)
-        mm_free(outbox->events[i].bytes);
-    mm_free(outbox);
-}
-
-void social_groups_sweep(struct social_app *app)
-{
-    int64_t now_ms = mm_clock_wall_ms();
-    if (app->outbox_busy || now_ms < app->outbox_at_ms || !mm_redis_is_up(app->redis) ||
-        !mm_db_is_up(app->db))
-        return;
-    struct outbox *outbox = mm_calloc(1, sizeof *outbox);
-    if (!outbox)
-        return;
-    outbox->app = app;
-    outbox->before_ms = now_ms - SOCIAL_OUTBOX_WAIT_MS;
-    app->outbox_at_ms = now_ms + SOCIAL_OUTBOX_WAIT_MS;
-    struct mm_db_job job = {.work = outbox_work, .done = outbox_done, .arg = outbox};
-    app->outbox_busy = mm_db_submit(app->db, &job) == MM_OK;
-    if (!app->outbox_busy)
-        mm_free(outbox);
-}
 
 // --- changes ---------------------------------------------------------------------------------
 
@@ -168,7 +39,7 @@ static void change_done(enum mm_err err, void *arg)
     else
         social_fail_db(job->app, job->call, err);
     if (err == MM_OK && job->event_count > 0)
-        publish(job->app, job->events, job->event_count, false);
+        social_outbox_publish(job->app, SOCIAL_OUTBOX_GROUPS, job->events, job->event_count);
     social_group_job_clear(job);
     mm_free(job);
 }

@@ -239,7 +239,7 @@ static bool pack_event(struct social_group_job *job, const struct social_group_c
     Mmorts__Social__Event event = MMORTS__SOCIAL__EVENT__INIT;
     event.event_case = MMORTS__SOCIAL__EVENT__EVENT_GROUP;
     event.group = &body;
-    struct social_group_event packed = {.seq = seq};
+    struct social_event packed = {.id = seq};
     bool ok =
         mm_pb_pack(&event.base, MM_RPC_REQUEST_BYTES_MAX, &packed.bytes, &packed.size) == MM_OK;
     mm_free(body.to_players);
@@ -257,7 +257,7 @@ static enum mm_err write_changes(struct mm_db_conn *conn, struct social_group_jo
         if (err == MM_OK && !pack_event(job, change, ++seq))
             err = MM_RESOURCE_EXHAUSTED;
         if (err == MM_OK) {
-            const struct social_group_event *event = &job->events[job->event_count - 1];
+            const struct social_event *event = &job->events[job->event_count - 1];
             err = mm_db_exec(conn,
                              "INSERT INTO group_outbox (session, seq, created_ms, event) "
                              "VALUES (?, ?, ?, ?)",
@@ -388,41 +388,5 @@ enum mm_err social_sql_change(struct mm_db_conn *conn, void *arg)
     enum mm_err err = mm_db_transaction(conn, change_group, job);
     if (err == MM_ALREADY_EXISTS && job->reason == REASON(NAME_TAKEN))
         err = MM_OK; // rolled back: nothing was changed
-    return err;
-}
-
-// --- the outbox ------------------------------------------------------------------------------
-
-enum mm_err social_sql_outbox_load(struct mm_db_conn *conn, const char *session, int64_t before_ms,
-                                   struct social_group_event *out, size_t *count_out)
-{
-    struct mm_db_rows *rows;
-    *count_out = 0;
-    enum mm_err err = mm_db_query(
-        conn,
-        "SELECT seq, event FROM group_outbox WHERE session = ? AND "
-        "created_ms <= ? ORDER BY seq LIMIT ?",
-        MM_DB_ARGS(mm_db_str(session), mm_db_i64(before_ms), mm_db_u64(SOCIAL_OUTBOX_MAX)), &rows);
-    if (err != MM_OK)
-        return err;
-    while (*count_out < SOCIAL_OUTBOX_MAX && mm_db_next(rows)) {
-        struct mm_db_bytes bytes = mm_db_get_bytes(rows, 1);
-        struct social_group_event event = {
-            .seq = mm_db_get_u64(rows, 0), .bytes = mm_malloc(bytes.size + 1), .size = bytes.size};
-        if (!event.bytes)
-            break;
-        memcpy(event.bytes, bytes.data, bytes.size);
-        out[(*count_out)++] = event;
-    }
-    return mm_db_end(rows);
-}
-
-enum mm_err social_sql_outbox_done(struct mm_db_conn *conn, const char *session,
-                                   const uint64_t *seqs, size_t count)
-{
-    enum mm_err err = MM_OK;
-    for (size_t i = 0; err == MM_OK && i < count; i++)
-        err = mm_db_exec(conn, "DELETE FROM group_outbox WHERE session = ? AND seq = ?",
-                         MM_DB_ARGS(mm_db_str(session), mm_db_u64(seqs[i])), NULL);
     return err;
 }

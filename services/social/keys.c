@@ -55,7 +55,7 @@ void social_fail_db(struct social_app *app, struct mm_rpc_call *call, enum mm_er
     MM_LOG_WARN("database", "error=%s method=%s", mm_err_name(err), mm_rpc_call_method_name(call));
     mm_rpc_fail(call,
                 err == MM_DEADLINE_EXCEEDED || err == MM_RESOURCE_EXHAUSTED ? err : MM_UNAVAILABLE,
-                "the store of groups does not answer");
+                "the store of groups and mail does not answer");
 }
 
 void social_fail(struct social_app *app, struct mm_rpc_call *call, enum mm_err err)

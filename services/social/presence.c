@@ -220,6 +220,7 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
     add_online_group(&args, player, input->instance, connection, &packed);
     run(presence_call_new(app, call), &online_script, &args, online_done);
     packed_member_free(&packed);
+    social_players_see(app, &(Mmorts__Social__Member *){input->member}, 1);
 }
 
 static void offline_done(enum mm_err err, const redisReply *reply, void *arg)
@@ -341,6 +342,7 @@ void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
                         left < HEARTBEAT_GROUP ? left : HEARTBEAT_GROUP);
     }
     heartbeat_script_done(self); // the one more that kept `self` alive
+    social_players_see(app, input->members, input->n_members);
 }
 
 // --- sweep -------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ SOCIAL_HANDLER(get_player_groups, GetPlayerGroupsRequest, GetPlayerGroupsReply,
                social_get_player_groups)
 SOCIAL_HANDLER(list_memberships, ListMembershipsRequest, ListMembershipsReply,
                social_list_memberships)
+SOCIAL_HANDLER(send_mail, SendMailRequest, SendMailReply, social_send_mail)
+SOCIAL_HANDLER(send_group_mail, SendGroupMailRequest, SendMailReply, social_send_group_mail)
+SOCIAL_HANDLER(get_inbox, GetInboxRequest, GetInboxReply, social_get_inbox)
+SOCIAL_HANDLER(read_mail, ReadMailRequest, ReadMailReply, social_read_mail)
+SOCIAL_HANDLER(delete_mail, DeleteMailRequest, DeleteMailReply, social_delete_mail)
 
 static Service social_service = MMORTS__SOCIAL__SOCIAL__INIT(rpc_);
 
@@ -63,6 +68,15 @@ static const struct mm_rpc_policy policies[] = {
     {"ListGroups", MM_RPC_ANY_PLAYER, .idempotent = true},
     {"GetPlayerGroups", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
     {"ListMemberships", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
+    {"SendMail", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
+     .idempotent = true},
+    {"SendGroupMail", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
+     .idempotent = true},
+    {"GetInbox", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .idempotent = true},
+    {"ReadMail", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
+     .idempotent = true},
+    {"DeleteMail", MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE, .mutating = true,
+     .idempotent = true},
 };
 
 void social_rpc_register(struct social_app *app)

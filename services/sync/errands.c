@@ -116,7 +116,7 @@ static const char *chat_word(Mmorts__Social__ChatReason reason)
 {
     static const char *const words[] = {
         NULL,           "chat_empty",     "chat_too_long", "chat_rate_limited",
-        "chat_invalid", "unknown_target", "chat_muted"};
+        "chat_invalid", "unknown_target", "not_online"};
     return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
 }
 

@@ -1,7 +1,6 @@
 // Presence and chat with two instances of the service on one real Redis.
 
 #include <criterion/criterion.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +9,11 @@
 #include "tests/support/call.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
+#include "tests/support/social_listener.h"
 
 static struct test_server *redis;
 static struct test_service *first, *second;
-static redisContext *listener;
+static struct test_listener *listener;
 static char port_variable[64], db_variables[3][96];
 
 static void set_up(void)
@@ -32,17 +32,14 @@ static void set_up(void)
                                db_variables[1], db_variables[2],          NULL};
     first = test_service_start("social", one, env);
     second = test_service_start("social", two, env);
-    listener = redisConnect(address->host, address->port);
-    redisReply *reply = redisCommand(listener, "SUBSCRIBE social.events.main");
-    cr_assert(reply != NULL);
-    freeReplyObject(reply);
+    listener = test_listener_open(redis);
     free(one);
     free(two);
 }
 
 static void tear_down(void)
 {
-    redisFree(listener);
+    test_listener_close(listener);
     test_service_free(first);
     test_service_free(second);
     test_server_free(redis);
@@ -56,25 +53,10 @@ static enum mm_err call(struct test_service *service, const char *method, void *
     return test_call(service, &mmorts__social__social__descriptor, method, request, reply_out);
 }
 
-// The next event; the caller frees. NULL if none comes within the time.
-static Mmorts__Social__Event *next_event(int timeout_ms)
-{
-    redisReply *reply = NULL;
-    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    redisSetTimeout(listener, timeout);
-    if (redisGetReply(listener, (void **)&reply) != REDIS_OK)
-        return NULL;
-    Mmorts__Social__Event *event = mmorts__social__event__unpack(
-        NULL, reply->element[2]->len, (const uint8_t *)reply->element[2]->str);
-    freeReplyObject(reply);
-    cr_assert(event != NULL);
-    return event;
-}
-
 static void expect_member(Mmorts__Social__Event__EventCase which, uint64_t player_id,
                           int timeout_ms)
 {
-    Mmorts__Social__Event *event = next_event(timeout_ms);
+    Mmorts__Social__Event *event = test_listener_next(listener, timeout_ms);
     cr_assert(event != NULL, "no event about player %lu", (unsigned long)player_id);
     cr_assert_eq(event->event_case, which);
     cr_assert_eq(event->joined->player_id, player_id); // joined and left share the union
@@ -83,12 +65,7 @@ static void expect_member(Mmorts__Social__Event__EventCase which, uint64_t playe
 
 static void expect_silence(void)
 {
-    cr_assert(next_event(300) == NULL);
-    // A time-out spoils a hiredis context: listen anew.
-    const struct test_address *address = test_server_address(redis);
-    redisFree(listener);
-    listener = redisConnect(address->host, address->port);
-    freeReplyObject(redisCommand(listener, "SUBSCRIBE social.events.main"));
+    cr_assert(test_listener_is_silent(listener));
 }
 
 static Mmorts__Social__Member member(uint64_t player_id, char *username)
@@ -246,7 +223,7 @@ static Mmorts__Social__ChatReason chat(struct test_service *service, uint64_t pl
 Test(social, a_message_is_published_trimmed_with_sender_and_time)
 {
     cr_assert_eq(chat(first, 7, "  hello \n", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
-    Mmorts__Social__Event *event = next_event(2000);
+    Mmorts__Social__Event *event = test_listener_next(listener, 2000);
     cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_CHAT);
     cr_assert_str_eq(event->chat->message, "hello");
     cr_assert_eq(event->chat->from->player_id, 7);
@@ -262,7 +239,7 @@ Test(social, bad_messages_are_refused_and_not_published)
     cr_assert_eq(chat(first, 7, long_text, 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_TOO_LONG);
     cr_assert_eq(chat(first, 7, "  ", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_EMPTY);
     cr_assert_eq(chat(first, 7, "a\x1b[2J", 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_INVALID_TEXT);
-    cr_assert_eq(chat(first, 7, "psst", 99), MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT);
+    cr_assert_eq(chat(first, 7, "psst", 99), MMORTS__SOCIAL__CHAT_REASON__CHAT_NOT_ONLINE);
     expect_silence();
     long_text[500] = '\0';
     cr_assert_eq(chat(first, 7, long_text, 0), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK,

@@ -1,7 +1,6 @@
 // Groups with two instances of the social service on one MariaDB and one Redis of their own.
 
 #include <criterion/criterion.h>
-#include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "tests/support/call.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
+#include "tests/support/social_listener.h"
 
 #define REASON(name) MMORTS__SOCIAL__GROUP_REASON__GROUP_##name
 #define ACTION(name) MMORTS__SOCIAL__GROUP_ACTION__GROUP_##name
@@ -19,7 +19,7 @@
 
 static struct test_server *redis, *mariadb;
 static struct test_service *first, *second;
-static redisContext *listener;
+static struct test_listener *listener;
 static char variables[5][96];
 static uint64_t last_seq;
 
@@ -31,15 +31,6 @@ static struct test_service *start(void)
     struct test_service *service = test_service_start("social", directory, env);
     free(directory);
     return service;
-}
-
-static void listen_anew(void)
-{
-    const struct test_address *address = test_server_address(redis);
-    if (listener)
-        redisFree(listener);
-    listener = redisConnect(address->host, address->port);
-    freeReplyObject(redisCommand(listener, "SUBSCRIBE social.events.main"));
 }
 
 static void set_up(void)
@@ -55,12 +46,12 @@ static void set_up(void)
     snprintf(variables[4], sizeof variables[4], "MMORTS_SOCIAL_GROUP_PENDING=1h");
     first = start();
     second = start();
-    listen_anew();
+    listener = test_listener_open(redis);
 }
 
 static void tear_down(void)
 {
-    redisFree(listener);
+    test_listener_close(listener);
     test_service_free(first);
     test_service_free(second);
     test_server_free(redis);
@@ -131,24 +122,10 @@ static void act(struct test_service *service, uint64_t group, uint64_t actor,
     mmorts__social__group_reply__free_unpacked(reply, NULL);
 }
 
-static Mmorts__Social__Event *next_event(int timeout_ms)
-{
-    redisReply *reply = NULL;
-    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    redisSetTimeout(listener, timeout);
-    if (redisGetReply(listener, (void **)&reply) != REDIS_OK)
-        return NULL;
-    Mmorts__Social__Event *event = mmorts__social__event__unpack(
-        NULL, reply->element[2]->len, (const uint8_t *)reply->element[2]->str);
-    freeReplyObject(reply);
-    cr_assert(event != NULL);
-    return event;
-}
-
 // The next event is that one, is numbered next, and is for so many players.
 static void expect_event(Mmorts__Social__GroupEventKind kind, uint64_t player_id, size_t told)
 {
-    Mmorts__Social__Event *event = next_event(10000);
+    Mmorts__Social__Event *event = test_listener_next(listener, 10000);
     cr_assert(event != NULL, "no event");
     cr_assert_eq(event->event_case, MMORTS__SOCIAL__EVENT__EVENT_GROUP);
     cr_expect_eq(event->group->kind, kind, "%d, not %d", (int)event->group->kind, (int)kind);
@@ -162,8 +139,7 @@ static void expect_event(Mmorts__Social__GroupEventKind kind, uint64_t player_id
 
 static void expect_silence(void)
 {
-    cr_assert(next_event(300) == NULL);
-    listen_anew(); // a time-out spoils a hiredis context
+    cr_assert(test_listener_is_silent(listener));
 }
 
 static size_t count_memberships(struct test_service *service, uint64_t *seq_out)
@@ -305,7 +281,7 @@ Test(social_groups, what_a_member_says_is_for_the_members)
     cr_expect_eq(say(1, id + 1), MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT);
     expect_silence();
     cr_expect_eq(say(2, id), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
-    Mmorts__Social__Event *event = next_event(5000);
+    Mmorts__Social__Event *event = test_listener_next(listener, 5000);
     cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_CHAT);
     cr_expect_eq(event->chat->to_group, id);
     cr_expect_eq(event->chat->n_to_players, 2);
@@ -338,7 +314,7 @@ Test(social_groups, events_that_redis_did_not_take_are_published_later)
     test_server_stop(redis);
     act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
     test_server_restart(redis);
-    listen_anew();
+    test_listener_reopen(listener);
     expect_event(EVENT(JOINED), 2, 2);
     act(second, id, 2, ACTION(LEAVE), 0, REASON(OK));
     expect_event(EVENT(LEFT), 2, 2);

@@ -89,7 +89,8 @@ void test_service_free(struct test_service *service)
     free(service);
 }
 
-struct waiting {
+struct test_pending {
+    struct test_service *service;
     bool is_done;
     enum mm_err err;
     ProtobufCMessage *reply;
@@ -97,7 +98,7 @@ struct waiting {
 
 static void on_reply(void *arg, const struct mm_rpc_result *result)
 {
-    struct waiting *waiting = arg;
+    struct test_pending *waiting = arg;
     waiting->err = result->code;
     waiting->is_done = true;
     if (result->code != MM_OK)
@@ -112,24 +113,39 @@ static void on_reply(void *arg, const struct mm_rpc_result *result)
     free(bytes);
 }
 
+struct test_pending *test_call_begin(struct test_service *service,
+                                     const ProtobufCServiceDescriptor *descriptor,
+                                     const char *method, const ProtobufCMessage *request)
+{
+    struct test_pending *pending = calloc(1, sizeof *pending);
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_DEADLINE_MS,
+                                          .wait_for_connection = true};
+    if (!pending)
+        test_fail("out of memory");
+    pending->service = service;
+    pending->err = mm_rpc_call(service->client, descriptor, method, request, &options, on_reply,
+                               pending, NULL);
+    pending->is_done = pending->err != MM_OK;
+    return pending;
+}
+
+enum mm_err test_call_end(struct test_pending *pending, ProtobufCMessage **reply_out)
+{
+    if (!pending->is_done &&
+        !mm_loop_run_until(pending->service->loop, &pending->is_done, 2 * CALL_DEADLINE_MS))
+        test_fail("a call was never answered");
+    if (reply_out)
+        *reply_out = pending->reply;
+    else if (pending->reply)
+        protobuf_c_message_free_unpacked(pending->reply, NULL);
+    enum mm_err err = pending->err;
+    free(pending);
+    return err;
+}
+
 enum mm_err test_call(struct test_service *service, const ProtobufCServiceDescriptor *descriptor,
                       const char *method, const ProtobufCMessage *request,
                       ProtobufCMessage **reply_out)
 {
-    struct waiting waiting = {0};
-    struct mm_rpc_call_options options = {.deadline_ms = CALL_DEADLINE_MS,
-                                          .wait_for_connection = true};
-    if (reply_out)
-        *reply_out = NULL;
-    enum mm_err err = mm_rpc_call(service->client, descriptor, method, request, &options, on_reply,
-                                  &waiting, NULL);
-    if (err != MM_OK)
-        return err;
-    if (!mm_loop_run_until(service->loop, &waiting.is_done, 2 * CALL_DEADLINE_MS))
-        test_fail("%s: a call was never answered", method);
-    if (reply_out)
-        *reply_out = waiting.reply;
-    else if (waiting.reply)
-        protobuf_c_message_free_unpacked(waiting.reply, NULL);
-    return waiting.err;
+    return test_call_end(test_call_begin(service, descriptor, method, request), reply_out);
 }

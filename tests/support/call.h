@@ -32,4 +32,12 @@ enum mm_err test_call(struct test_service *service, const ProtobufCServiceDescri
                       const char *method, const ProtobufCMessage *request,
                       ProtobufCMessage **reply_out);
 
+// The same in two halves, so that several calls are under way at once, or the service is killed in
+// between.
+struct test_pending;
+struct test_pending *test_call_begin(struct test_service *service,
+                                     const ProtobufCServiceDescriptor *descriptor,
+                                     const char *method, const ProtobufCMessage *request);
+enum mm_err test_call_end(struct test_pending *pending, ProtobufCMessage **reply_out);
+
 #endif

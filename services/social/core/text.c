@@ -24,18 +24,29 @@ static bool is_forbidden(uint32_t code)
            code == 0xfeff;
 }
 
-enum social_text social_text_check(const char **text, size_t *len, size_t characters_max)
+static enum social_text check(const char **text, size_t *len, size_t characters_max, bool lines)
 {
     mm_str_trim(text, len);
     const uint8_t *bytes = (const uint8_t *)*text;
     size_t characters = 0;
     for (size_t at = 0; at < *len; characters++) {
         size_t length = mm_utf8_sequence(bytes + at, *len - at);
-        if (length == 0 || is_forbidden(decode(bytes + at, length)))
+        bool breaks = lines && bytes[at] == '\n';
+        if (length == 0 || (!breaks && is_forbidden(decode(bytes + at, length))))
             return SOCIAL_TEXT_INVALID;
         at += length;
     }
     if (characters == 0)
         return SOCIAL_TEXT_EMPTY;
     return characters > characters_max ? SOCIAL_TEXT_TOO_LONG : SOCIAL_TEXT_OK;
+}
+
+enum social_text social_text_check(const char **text, size_t *len, size_t characters_max)
+{
+    return check(text, len, characters_max, false);
+}
+
+enum social_text social_text_check_lines(const char **text, size_t *len, size_t characters_max)
+{
+    return check(text, len, characters_max, true);
 }

@@ -14,5 +14,7 @@ enum social_text { // in the order in which they are looked for
 
 // Narrows *text, *len to the message without white space around it and judges it.
 enum social_text social_text_check(const char **text, size_t *len, size_t characters_max);
+// The same for a text of several lines: line feeds within it are allowed.
+enum social_text social_text_check_lines(const char **text, size_t *len, size_t characters_max);
 
 #endif

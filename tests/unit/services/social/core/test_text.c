@@ -44,3 +44,14 @@ Test(social_text, disguises_are_refused)
     cr_assert_eq(judge("\xc0\xaf"), SOCIAL_TEXT_INVALID, "an overlong form");
     cr_assert_eq(judge("\xed\xa0\x80"), SOCIAL_TEXT_INVALID, "a surrogate");
 }
+
+Test(social_text, lines_where_they_are_allowed)
+{
+    const char *text = "\na\n\nb\n";
+    size_t len = strlen(text);
+    cr_assert_eq(social_text_check_lines(&text, &len, 5), SOCIAL_TEXT_OK);
+    cr_assert_eq(len, 4);
+    text = "a\rb";
+    len = strlen(text);
+    cr_assert_eq(social_text_check_lines(&text, &len, 5), SOCIAL_TEXT_INVALID);
+}
