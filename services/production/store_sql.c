@@ -5,6 +5,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/seq.h"
 #include "libcommon/base/str.h"
 
 // --- writing -----------------------------------------------------------------------------------
@@ -74,6 +75,17 @@ static enum mm_err write_spawn(struct mm_db_conn *conn, const char *session,
                       NULL);
 }
 
+static enum mm_err forget_answers(struct mm_db_conn *conn, const char *session, uint64_t player_id,
+                                  uint64_t from_seq, uint64_t to_seq)
+{
+    return mm_db_exec(
+        conn,
+        "DELETE FROM answered WHERE session = ? AND player_id = ? AND client_seq BETWEEN ? AND ?",
+        MM_DB_ARGS(mm_db_str(session), mm_db_u64(player_id), mm_db_u64(from_seq),
+                   mm_db_u64(to_seq)),
+        NULL);
+}
+
 static enum mm_err write_answered(struct mm_db_conn *conn, const char *session,
                                   const struct production_change *change)
 {
@@ -82,13 +94,16 @@ static enum mm_err write_answered(struct mm_db_conn *conn, const char *session,
         MM_DB_ARGS(mm_db_str(session), mm_db_u64(change->player_id), mm_db_u64(change->client_seq),
                    mm_db_u64(change->answer_job)),
         NULL);
-    if (err != MM_OK || change->client_seq <= PRODUCTION_SEQ_WINDOW)
-        return err;
-    return mm_db_exec(
-        conn, "DELETE FROM answered WHERE session = ? AND player_id = ? AND client_seq <= ?",
-        MM_DB_ARGS(mm_db_str(session), mm_db_u64(change->player_id),
-                   mm_db_u64(change->client_seq - PRODUCTION_SEQ_WINDOW)),
-        NULL);
+    // Of its own range what lies too far back, of one that gave way everything.
+    if (err == MM_OK && change->client_seq > PRODUCTION_SEQ_WINDOW)
+        err = forget_answers(conn, session, change->player_id,
+                             mm_seq_range_begin(mm_seq_range(change->client_seq)),
+                             change->client_seq - PRODUCTION_SEQ_WINDOW);
+    if (err == MM_OK && change->forgets)
+        err = forget_answers(conn, session, change->player_id,
+                             mm_seq_range_begin(change->forgotten_range),
+                             mm_seq_range_begin(change->forgotten_range + 1) - 1);
+    return err;
 }
 
 static enum mm_err write_bill_floor(struct mm_db_conn *conn, const char *session, uint64_t floor)

@@ -4,7 +4,6 @@
 #include "gen/auth.pb-c.h"
 #include "gen/world.pb-c.h"
 #include "libcommon/base/buf_json.h"
-#include "libcommon/base/clock.h"
 #include "libcommon/base/id.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
@@ -265,10 +264,7 @@ static void on_joined(void *arg, const struct mm_rpc_result *result)
     (void)mm_id_format(client->display_id, "empire_", reply->empire_id);
     client->home_q = reply->home_q;
     client->home_r = reply->home_r;
-    // Sequence numbers are shared with production, whose last one world does not know: the clock
-    // is beyond both, because nobody sends a thousand commands a second.
-    uint64_t by_clock = (uint64_t)mm_clock_wall_ms();
-    client->next_seq = reply->last_client_seq >= by_clock ? reply->last_client_seq + 1 : by_clock;
+    client->next_seq = reply->next_client_seq;
 
     if (!may_sit_down(client)) {
         refuse_another(client);

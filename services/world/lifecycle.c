@@ -11,6 +11,7 @@
 
 enum { RESTORE_DEADLINE_MS = 3600000, RESTORE_RETRY_MS = 200, TICK_ARENA_CHUNK_BYTES = 1 << 20 };
 #define TICK_ARENA_BYTES_MAX ((size_t)2 << 30)
+#define SEQ_RANGES_AHEAD     60 // of the clock's, which gives one a second
 
 #define SETTING(member) offsetof(struct world_shell, settings.member)
 
@@ -285,7 +286,11 @@ static bool make_tables(struct world_shell *shell)
     shell->inputs = mm_calloc(WORLD_INPUTS_MAX, sizeof *shell->inputs);
     shell->rows = mm_calloc(WORLD_JOURNAL_ROWS_MAX, sizeof *shell->rows);
     shell->tick_arena = mm_arena_new(TICK_ARENA_CHUNK_BYTES, TICK_ARENA_BYTES_MAX);
-    if (!shell->pending || !shell->inputs || !shell->rows || !shell->tick_arena)
+    shell->seq_ranges = mm_idmap_new(WORLD_EMPIRES_MAX);
+    // A process before this one may have given numbers ahead of the clock.
+    shell->seq_range_min = (uint64_t)mm_clock_wall_ms() / 1000 + SEQ_RANGES_AHEAD;
+    if (!shell->pending || !shell->inputs || !shell->rows || !shell->tick_arena ||
+        !shell->seq_ranges)
         return false;
     for (size_t i = 0; i < shell->pending_capacity; i++) {
         mm_buf_init(&shell->pending[i].row, WORLD_FRAME_BYTES_MAX);
@@ -363,6 +368,7 @@ static void stop(struct mm_service *service, void *state)
     mm_free(shell->rows);
     mm_free(shell->inputs);
     mm_free(shell->pending);
+    mm_idmap_free(shell->seq_ranges);
     world_free(shell->restored.world);
     world_free(shell->world);
     world_pool_close(shell->pool);

@@ -2,6 +2,8 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
+#include "libcommon/base/seq.h"
 #include <string.h>
 
 // The calls that change something: each becomes inputs of a tick and is answered when that tick is
@@ -50,10 +52,25 @@ static bool failed(const struct world_call *call)
 
 // --- Join, Leave --------------------------------------------------------------------------------
 
+// A range of numbers that the player was not given before: later than all that were used, and than
+// those given since the process began; those given before that lie behind by the clock.
+static uint64_t next_seq(struct world_shell *shell, uint64_t player_id, uint64_t last_seq)
+{
+    uint64_t range = (uint64_t)mm_clock_wall_ms() / 1000, given = 0;
+    if (range < shell->seq_range_min)
+        range = shell->seq_range_min;
+    if (last_seq != 0 && range <= mm_seq_range(last_seq))
+        range = mm_seq_range(last_seq) + 1;
+    if (mm_idmap_get(shell->seq_ranges, player_id, &given) && range <= given)
+        range = given + 1;
+    MM_CHECK(mm_idmap_set(shell->seq_ranges, player_id, range) == MM_OK);
+    return mm_seq_range_begin(range);
+}
+
 static void answer_join(struct world_shell *shell, struct world_call *call)
 {
-    (void)shell;
     const struct world_result *result = &call->asked[0].result;
+    uint64_t player_id = call->asked[0].input.join->player_id;
     if (failed(call))
         return;
     Mmorts__World__JoinReply reply = MMORTS__WORLD__JOIN_REPLY__INIT;
@@ -64,6 +81,7 @@ static void answer_join(struct world_shell *shell, struct world_call *call)
     reply.home_r = result->home.r;
     reply.founded = result->founded;
     reply.last_client_seq = result->last_client_seq;
+    reply.next_client_seq = next_seq(shell, player_id, result->last_client_seq);
     mm_rpc_reply(call->call, &reply.base);
 }
 

@@ -11,6 +11,7 @@
 // most the ring's length; then it waits.
 
 #include "libcommon/base/buf.h"
+#include "libcommon/base/idmap.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_client.h"
@@ -170,6 +171,8 @@ struct world_shell {
     uint64_t made_ns, save_made_ns, saved_made_ns;
 
     struct world_directory *directory;
+    struct mm_idmap *seq_ranges; // player -> the range of numbers given last
+    uint64_t seq_range_min;
     uint32_t max_players; // who may have an empire; 0: no bound of its own
 
     // Restoring.

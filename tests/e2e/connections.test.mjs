@@ -5,7 +5,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Game, Player } from '../support/game.mjs';
-import { tempDir } from '../support/servers.mjs';
+import { pause, tempDir } from '../support/servers.mjs';
 
 const SERVICES = new URL('../../services', import.meta.url).pathname;
 
@@ -112,6 +112,32 @@ async function several(t, game) {
             await Promise.all([first, second].map((p) => p.until('the job', () => p.jobs.has(trained.payload.job))));
         else
             assert.match(trained.payload.code, /unknown_recipe|not_enough|wrong_building/);
+    });
+
+    await t.test('orders given on both at the same time are all carried out, once', async () => {
+        assert.ok(Math.abs(first.welcome.next_seq - second.welcome.next_seq) >= 2 ** 20);
+        const [scout] = first.mine('scout');
+        const [q, r] = scout.pos;
+        const orders = [];
+        for (let i = 0; i < 40; i++) {
+            const player = i % 2 ? first : second;
+            const seq = player.nextSeq++;
+            const command = i % 3 ? ['move', { units: [scout.id], target: [q + (i % 4), r] }] : ['stop', { units: [scout.id] }];
+            orders.push({ player, seq, command, answer: player.command(...command, seq) });
+            if (i % 8 === 7) await pause(250);
+        }
+        const ticks = [];
+        for (const { answer } of orders) {
+            const { type, payload } = await answer;
+            assert.equal(type, 'ack', JSON.stringify(payload));
+            ticks.push(payload.tick);
+        }
+        // Again under its number, on the other connection too: the same answer, nothing new.
+        const [{ seq, command }] = orders.slice(-1);
+        for (const player of [first, second]) {
+            const { type, payload } = await player.command(...command, seq);
+            assert.deepEqual([type, payload.tick], ['ack', ticks.at(-1)]);
+        }
     });
 
     await t.test('no more than the bound', async () => {

@@ -1,4 +1,5 @@
 #include "libcommon/base/check.h"
+#include "libcommon/base/seq.h"
 #include "services/production/core/state.h"
 
 // What players order: each command carried out once, refused with a reason, or known to have been
@@ -20,19 +21,31 @@ static struct production_player *need_player(struct production *production, uint
     return &production->players.items[index];
 }
 
+// Its range; NULL: nothing of it was carried out, or so long ago that it is forgotten.
+static struct production_range *range_of(struct production_player *player, uint64_t client_seq)
+{
+    for (size_t i = 0; i < PRODUCTION_SEQ_RANGES; i++) {
+        struct production_range *range = &player->ranges[i];
+        if (range->last_seq != 0 && range->range == mm_seq_range(client_seq))
+            return range;
+    }
+    return NULL;
+}
+
 // Whether a command was carried out before: then *job_out is its job's id, or 0 if forgotten.
-static bool is_repeated(const struct production *production, uint64_t player_id,
-                        uint64_t client_seq, uint64_t *job_out)
+static bool is_repeated(struct production *production, uint64_t player_id, uint64_t client_seq,
+                        uint64_t *job_out)
 {
     uint64_t index = 0;
     *job_out = 0;
     if (player_id == 0 || !mm_idmap_get(production->player_index, player_id, &index))
         return false;
-    const struct production_player *player = &production->players.items[index];
-    if (client_seq > player->last_seq)
+    struct production_player *player = &production->players.items[index];
+    const struct production_range *range = range_of(player, client_seq);
+    if (!range || client_seq > range->last_seq)
         return false;
-    uint64_t back = player->last_seq - client_seq;
-    if (back < PRODUCTION_SEQ_WINDOW && !(player->seen >> back & 1))
+    uint64_t back = range->last_seq - client_seq;
+    if (back < PRODUCTION_SEQ_WINDOW && !(range->seen >> back & 1))
         return false;
     for (size_t i = 0; i < PRODUCTION_ANSWERS_KEPT; i++)
         if (player->answers[i].client_seq == client_seq)
@@ -40,25 +53,50 @@ static bool is_repeated(const struct production *production, uint64_t player_id,
     return true;
 }
 
-enum mm_err production_restore_answer(struct production *production, uint64_t player_id,
-                                      uint64_t client_seq, uint64_t job_id)
+// The one used the longest ago gives way to a new one.
+static struct production_range *new_range(struct production_player *player, uint64_t client_seq,
+                                          struct production_range *forgotten)
+{
+    struct production_range *range = &player->ranges[0];
+    for (size_t i = 1; i < PRODUCTION_SEQ_RANGES; i++)
+        if (player->ranges[i].used < range->used)
+            range = &player->ranges[i];
+    *forgotten = *range;
+    *range = (struct production_range){.range = mm_seq_range(client_seq)};
+    return range;
+}
+
+static enum mm_err restore_answer(struct production *production, uint64_t player_id,
+                                  uint64_t client_seq, uint64_t job_id,
+                                  struct production_range *forgotten)
 {
     if (player_id == 0 || client_seq == 0)
         return MM_INVALID_ARGUMENT;
     struct production_player *player = need_player(production, player_id);
     if (!player)
         return MM_RESOURCE_EXHAUSTED;
-    if (client_seq > player->last_seq) {
-        uint64_t ahead = client_seq - player->last_seq;
-        player->seen = ahead < PRODUCTION_SEQ_WINDOW ? player->seen << ahead : 0;
-        player->seen |= 1;
-        player->last_seq = client_seq;
-    } else if (player->last_seq - client_seq < PRODUCTION_SEQ_WINDOW) {
-        player->seen |= UINT64_C(1) << (player->last_seq - client_seq);
+    struct production_range *range = range_of(player, client_seq);
+    if (!range)
+        range = new_range(player, client_seq, forgotten);
+    if (client_seq > range->last_seq) {
+        uint64_t ahead = client_seq - range->last_seq;
+        range->seen = ahead < PRODUCTION_SEQ_WINDOW ? range->seen << ahead : 0;
+        range->seen |= 1;
+        range->last_seq = client_seq;
+    } else if (range->last_seq - client_seq < PRODUCTION_SEQ_WINDOW) {
+        range->seen |= UINT64_C(1) << (range->last_seq - client_seq);
     }
+    range->used = ++player->uses;
     player->answers[player->answer_next++ % PRODUCTION_ANSWERS_KEPT] =
         (struct production_answer){client_seq, job_id};
     return MM_OK;
+}
+
+enum mm_err production_restore_answer(struct production *production, uint64_t player_id,
+                                      uint64_t client_seq, uint64_t job_id)
+{
+    struct production_range forgotten;
+    return restore_answer(production, player_id, client_seq, job_id, &forgotten);
 }
 
 static void answered(struct production *production, uint64_t player_id, uint64_t client_seq,
@@ -66,11 +104,14 @@ static void answered(struct production *production, uint64_t player_id, uint64_t
 {
     if (player_id == 0)
         return;
-    MM_CHECK(production_restore_answer(production, player_id, client_seq, job_id) == MM_OK);
+    struct production_range forgotten = {0};
+    MM_CHECK(restore_answer(production, player_id, client_seq, job_id, &forgotten) == MM_OK);
     struct production_change *change = production_note(changes, PRODUCTION_CHANGE_ANSWERED);
     change->player_id = player_id;
     change->client_seq = client_seq;
     change->answer_job = job_id;
+    change->forgets = forgotten.last_seq != 0;
+    change->forgotten_range = forgotten.range;
 }
 
 // All that can be wrong with an order, before anything is changed.

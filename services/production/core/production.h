@@ -25,6 +25,7 @@ enum {
     PRODUCTION_BUILDING_JOBS_MAX = 5,  // running and waiting, per building
     PRODUCTION_CYCLES_MAX = 1000,
     PRODUCTION_SEQ_WINDOW = 64, // how far back a client sequence number may come out of order
+    PRODUCTION_SEQ_RANGES = 8,  // of a player's numbers (libcommon/base/seq.h) that are told apart
     PRODUCTION_CAUSE_BYTES = 80,
 };
 
@@ -77,7 +78,8 @@ enum production_change_kind {
     PRODUCTION_CHANGE_DEPOSIT,    // empire, resource, amount: the total that is in the stock now
     PRODUCTION_CHANGE_BILL,       // bill, amount: 1 paid, 0 refused
     PRODUCTION_CHANGE_BILL_FLOOR, // bill: all below are settled
-    PRODUCTION_CHANGE_ANSWERED    // player, client_seq, answer_job: a command was carried out
+    PRODUCTION_CHANGE_ANSWERED    // player, client_seq, answer_job: a command was carried out;
+                                  // answers of the range forgotten_range are no longer needed
 };
 
 struct production_spawn {
@@ -100,6 +102,8 @@ struct production_change {
     uint64_t player_id;
     uint64_t client_seq;
     uint64_t answer_job;
+    bool forgets;
+    uint64_t forgotten_range;
     uint64_t bill;
     struct production_job job;
     struct production_spawn spawn;

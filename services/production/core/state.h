@@ -32,9 +32,17 @@ struct production_answer {
     uint64_t job_id;
 };
 
+// What was carried out of one range of numbers.
+struct production_range {
+    uint64_t range;
+    uint64_t last_seq; // 0: unused
+    uint64_t seen;     // bit n: last_seq - n was carried out
+    uint64_t used;     // when: counts the player's commands
+};
+
 struct production_player {
-    uint64_t last_seq;
-    uint64_t seen; // bit n: last_seq - n was carried out
+    struct production_range ranges[PRODUCTION_SEQ_RANGES];
+    uint64_t uses;
     struct production_answer answers[PRODUCTION_ANSWERS_KEPT];
     uint32_t answer_next;
 };

@@ -1,4 +1,5 @@
 #include "services/world/core/commands.h"
+#include "services/world/core/kept.h"
 #include "services/world/core/state.h"
 
 #include <stdlib.h>
@@ -73,10 +74,10 @@ static void accept(struct world *world, struct world_player *player, uint64_t cl
 {
     player->allowance = allowance_now(world, player) - WORLD_TICK_RATE_HZ;
     player->allowance_tick = world->tick;
-    player->last_client_seq = client_seq;
+    if (client_seq > player->last_client_seq)
+        player->last_client_seq = client_seq;
     player->taken_tick[kind] = world->tick;
-    player->kept[player->kept_next] = (struct world_kept_result){client_seq, world->tick, 0};
-    player->kept_next = (player->kept_next + 1) % WORLD_RESULTS_KEPT;
+    world_kept_put(player, client_seq, world->tick);
     world_player_changed(world, player);
     result->applied = true;
 }
@@ -92,17 +93,20 @@ static bool handled_before(const struct world *world, const struct world_player 
         result->bill = bill->number;
         return true;
     }
-    for (int i = 0; i < WORLD_RESULTS_KEPT; i++) {
-        if (player->kept[i].client_seq == client_seq) {
-            result->tick = player->kept[i].tick;
-            result->reason = player->kept[i].reason;
-            if (result->reason != REASON(OK))
-                result->message = "it was not built";
-            return true;
-        }
+    const struct world_kept_result *kept = NULL;
+    switch (world_kept_look(player, client_seq, &kept)) {
+    case WORLD_KEPT_NEW:
+        return false;
+    case WORLD_KEPT_KNOWN:
+        result->tick = kept->tick;
+        result->reason = kept->reason;
+        if (result->reason != REASON(OK))
+            result->message = "it was not built";
+        return true;
+    default:
+        world_refuse(result, REASON(REPEATED), "handled before");
+        return true;
     }
-    world_refuse(result, REASON(REPEATED), "handled before");
-    return true;
 }
 
 // --- whom ----------------------------------------------------------------------------------------

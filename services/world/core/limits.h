@@ -20,6 +20,7 @@ enum {
     WORLD_WAY_GROUPS_MAX = 8,       // groups that share ways in one tick; then the oldest ends
     WORLD_SEARCH_STEPS_MAX = 4096,  // steps of one search; a longer way leads to its first part
     WORLD_RESULTS_KEPT = 64,        // last results per player; older ones: COMMAND_REPEATED
+    WORLD_SEQ_RANGES_MAX = 8,       // ranges of sequence numbers per player that are told apart
     WORLD_SPAWN_KEY_BYTES_MAX = 64, // longer keys: INVALID_ARGUMENT
     WORLD_SPAWN_COUNT_MAX = 100,    // entities of one spawn
     WORLD_SPAWN_RADIUS_MAX = 24,    // how far from the wanted place a spawn looks for room

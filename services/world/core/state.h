@@ -18,7 +18,7 @@
 #include "services/world/core/workers.h"
 #include "services/world/core/world.h"
 
-// The last results of one player, oldest overwritten first.
+// The last results of one player (kept.h).
 struct world_kept_result {
     uint64_t client_seq; // 0: none
     uint64_t tick;

@@ -3,6 +3,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/rng.h"
+#include "libcommon/base/seq.h"
 #include "services/production/core/production.h"
 
 // A book with every feature: two items, a tool, a chance, a modifier.
@@ -338,6 +339,40 @@ Test(production, a_repeated_command_is_carried_out_once)
     cr_assert_eq(order(100, "train_soldier", 1, 200, &again), PRODUCTION_OK);
     cr_assert_eq(order(100, "train_soldier", 1, 100, &again), PRODUCTION_REPEATED,
                  "too far back to know");
+}
+
+// Two connections of a player, each with numbers of its own: what one did says nothing of the
+// other.
+Test(production, ranges_of_numbers_are_told_apart)
+{
+    struct production_job job, again;
+    uint64_t low = mm_seq_range_begin(1000), high = mm_seq_range_begin(2000);
+    cr_assert_eq(order(100, "train_soldier", 1, high + 70, &job), PRODUCTION_OK);
+    cr_assert_eq(order(100, "train_soldier", 1, low + 1, &again), PRODUCTION_OK);
+    cr_assert_neq(again.id, job.id);
+    mm_vec_clear(&changes);
+    cr_assert_eq(order(100, "train_soldier", 1, high + 70, &again), PRODUCTION_OK);
+    cr_assert_eq(again.id, job.id, "the first one's answer");
+    cr_assert_eq(changes.count, 0);
+    cr_assert_eq(order(100, "train_soldier", 1, high + 1, &again), PRODUCTION_REPEATED,
+                 "too far back in its own range");
+    // The range used the longest ago gives way, and its answers go; the other one was used since.
+    cr_assert_eq(order(100, "train_soldier", 1, low + 2, &again), PRODUCTION_OK);
+    production_cancel(core, 9, low + 3, 1, again.id, true, &changes);
+    production_cancel(core, 9, low + 4, 1, job.id, true, &changes);
+    uint64_t forgotten = 0;
+    for (uint64_t i = 1; i < PRODUCTION_SEQ_RANGES; i++) {
+        mm_vec_clear(&changes);
+        cr_assert_eq(order(100, "train_soldier", 1, mm_seq_range_begin(3000 + i), &job),
+                     PRODUCTION_OK);
+        for (size_t k = 0; k < changes.count; k++)
+            if (changes.items[k].kind == PRODUCTION_CHANGE_ANSWERED && changes.items[k].forgets)
+                forgotten = changes.items[k].forgotten_range;
+        production_cancel(core, 9, mm_seq_range_begin(3000 + i) + 1, 1, job.id, true, &changes);
+    }
+    cr_assert_eq(forgotten, 2000);
+    cr_assert_eq(order(100, "train_soldier", 1, low + 2, &again), PRODUCTION_REPEATED,
+                 "known still, though its job's id is not");
 }
 
 Test(production, cancelling_gives_back_only_when_asked)

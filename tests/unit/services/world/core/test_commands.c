@@ -1,5 +1,6 @@
 // Every command that is refused says why and leaves the state exactly as it was.
 
+#include "libcommon/base/seq.h"
 #include "services/world/core/world.h"
 #include "tests/support/world_fixture.h"
 #include <criterion/criterion.h>
@@ -284,6 +285,50 @@ Test(commands, a_sequence_number_is_carried_out_once)
     struct world_empire_view view;
     cr_assert(world_empire_of_player(p.world, 1, &view));
     cr_assert_eq(view.last_client_seq, 112);
+    pair_close(&p);
+}
+
+// One order under a number; whether it was carried out now.
+static bool move_under(struct pair *p, uint64_t seq, uint32_t wanted)
+{
+    fixture_inputs_clear(&p->inputs);
+    fixture_move(&p->inputs, 1, seq, p->mine, 1, (int32_t)(seq % 7), 4, false);
+    fixture_step(p->world, &p->inputs);
+    cr_assert_eq(p->inputs.results[0].reason, wanted, "%llu: %u", (unsigned long long)seq,
+                 p->inputs.results[0].reason);
+    return p->inputs.results[0].applied;
+}
+
+Test(commands, connections_of_a_player_do_not_disturb_each_other)
+{
+    struct pair p;
+    pair_open(&p, NULL);
+    uint64_t low = mm_seq_range_begin(1000), high = mm_seq_range_begin(2000);
+    // One gives far more orders than are remembered; the other's lower numbers are new all the
+    // same.
+    cr_assert(move_under(&p, low + 1, REASON(OK)));
+    for (uint64_t i = 1; i <= 2 * WORLD_RESULTS_KEPT; i++)
+        cr_assert(move_under(&p, high + i, REASON(OK)));
+    cr_assert(!move_under(&p, low + 1, REASON(OK)), "carried out once");
+    cr_assert(move_under(&p, low + 2, REASON(OK)));
+    cr_assert(!move_under(&p, high + 2 * WORLD_RESULTS_KEPT, REASON(OK)));
+    cr_assert(!move_under(&p, high + 1, REASON(REPEATED)), "too far back in its own range");
+    struct world_empire_view view;
+    cr_assert(world_empire_of_player(p.world, 1, &view));
+    cr_assert_eq(view.last_client_seq, high + 2 * WORLD_RESULTS_KEPT);
+    // Many that came and went leave the one in use alone, and room for its results.
+    for (uint64_t range = 1; range <= 200; range++) {
+        cr_assert(move_under(&p, mm_seq_range_begin(3000 + range), REASON(OK)));
+        cr_assert(move_under(&p, low + 2 + range, REASON(OK)));
+        cr_assert(!move_under(&p, low + 2 + range, REASON(OK)));
+        if (range > 1)
+            cr_assert(!move_under(&p, low + 1 + range, REASON(OK)));
+    }
+    for (uint64_t i = 1; i < WORLD_RESULTS_KEPT; i++)
+        cr_assert(move_under(&p, low + 300 + i, REASON(OK)));
+    for (uint64_t i = 1 + WORLD_SEQ_RANGES_MAX; i < WORLD_RESULTS_KEPT; i++)
+        cr_assert(!move_under(&p, low + 300 + i, REASON(OK)), "%llu", (unsigned long long)i);
+    cr_assert(!move_under(&p, mm_seq_range_begin(3200), REASON(OK)), "one of the last ranges");
     pair_close(&p);
 }
 
