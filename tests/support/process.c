@@ -309,6 +309,15 @@ bool test_process_wait_ready(struct test_process *process, uint16_t port, int ti
     }
 }
 
+int64_t test_process_cpu_ms(const struct test_process *process)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(process->pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        test_fail("the CPU time of a process cannot be read");
+    return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
 void test_process_signal(struct test_process *process, int signal)
 {
     if (test_process_running(process) && kill(process->pid, signal) != 0)

@@ -52,6 +52,9 @@ __attribute__((warn_unused_result)) bool test_process_wait_ready(struct test_pro
 // True while the program runs (one that ended is reaped by the way).
 bool test_process_running(struct test_process *process);
 
+// What the process has used of the processors so far, all its threads together.
+int64_t test_process_cpu_ms(const struct test_process *process);
+
 void test_process_signal(struct test_process *process, int signal);
 
 // Waits for the program's end and returns its status as waitpid() gives it. At the deadline it is

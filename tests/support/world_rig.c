@@ -1,9 +1,12 @@
 #include "tests/support/world_rig.h"
 
+#include "libcommon/base/buf.h"
 #include "libcommon/io/db_conn.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/stream_reader.h"
+#include "services/world/core/world.h"
+#include "services/world/store.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -470,4 +473,34 @@ uint64_t rig_count_sql(const struct world_rig *rig, const char *sql)
     must(mm_db_end(rows), sql);
     mm_db_conn_close(conn);
     return count;
+}
+
+size_t rig_store(const struct world_rig *rig, const struct world *world)
+{
+    struct mm_buf bytes;
+    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
+    world_save(world, &bytes);
+    must(bytes.err, "saving");
+    uint64_t epoch = rig_count_sql(rig, "SELECT epoch FROM sessions");
+    struct mm_db_conn *conn = connect_to(rig);
+    must(world_store_save(conn, rig->session, epoch, world_tick(world), world_state_hash(world),
+                          bytes.data, bytes.len, 3, true, NULL),
+         "storing");
+    mm_db_conn_close(conn);
+    size_t len = bytes.len;
+    mm_buf_free(&bytes);
+    return len;
+}
+
+double rig_play_behind(struct world_rig *rig, double seconds, uint64_t ticks_max)
+{
+    enum { FIRST_PLAYER = 90000 };
+    uint64_t from = rig->last_tick;
+    double behind = 0;
+    while (behind < seconds && rig->last_tick < from + ticks_max) {
+        Mmorts__World__JoinReply home;
+        rig_join_seen(rig, FIRST_PLAYER + rig->last_tick % 3, &home);
+        behind = rig_metric(rig, "mmorts_world_replay_seconds");
+    }
+    return behind;
 }

@@ -12,6 +12,7 @@
 struct mm_loop;
 struct mm_rpc_client;
 struct mm_stream_reader;
+struct world;
 
 // A real world process on a real MariaDB, with a client and a reader of its tick stream that
 // outlive it. The reader checks every frame and that ticks never go back.
@@ -50,6 +51,13 @@ void rig_show(struct world_rig *rig);
 struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port);
 // Such a one, which must refuse to start: it must exit by itself, with that status.
 void rig_refused(const struct world_rig *rig, int status);
+
+// Puts a world in the place of what the session has stored; the process must not run. Returns the
+// bytes of its state.
+size_t rig_store(const struct world_rig *rig, const struct world *world);
+// Joins players (so there are journal rows) until a restart would have to replay for `seconds`, or
+// so many ticks have passed. What it would have to, in seconds.
+double rig_play_behind(struct world_rig *rig, double seconds, uint64_t ticks_max);
 
 // Runs mmorts-replay on the session with these further arguments and expects that exit status.
 // *output (may be NULL) is what it printed; the caller frees.

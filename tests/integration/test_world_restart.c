@@ -1,0 +1,76 @@
+// How long a world of 100,000 entities is away when its process dies at the worst moment: just
+// before a snapshot would have been taken, with as much to be replayed as ever.
+
+#include "services/world/core/world.h"
+#include "tests/support/world_fixture.h"
+#include "tests/support/world_rig.h"
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+enum {
+    ENTITIES = 100000,
+    // The promise is 5 s. What a restart costs is counted in CPU time, all threads together: it
+    // hardly swings with what else the machine does, and on an idle one it is what passes.
+    CPU_MS_MAX = 5000,
+    WALL_MS_MAX = 30000, // with the machine to share
+    TICKS_MAX = 1200,
+};
+
+#define BEHIND_S 0.9 // of the second after which a snapshot is taken
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || !defined __OPTIMIZE__
+#define SLOWER 8 // instrumented, or not optimised
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SLOWER 8
+#endif
+#endif
+#ifndef SLOWER
+#define SLOWER 1
+#endif
+
+// From the start of the process to the first tick that a reader of its stream sees.
+static int64_t restart(struct world_rig *rig, int64_t *cpu_ms)
+{
+    uint64_t before = rig->last_tick;
+    int64_t began = test_now_ms();
+    rig_start(rig);
+    cr_assert(rig_until_tick(rig, before + 1, WALL_MS_MAX * SLOWER));
+    *cpu_ms = test_process_cpu_ms(rig->process);
+    return test_now_ms() - began;
+}
+
+Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 600)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    cr_assert(rig_until_tick(&rig, 5, 20000));
+    rig_stop(&rig);
+    struct world *world = fixture_crowd(ENTITIES, rig.last_tick + 400);
+    cr_assert_gt(world_mover_count(world), ENTITIES / 10, "hardly anybody is on the march");
+    rig_store(&rig, world);
+    world_free(world);
+    int64_t cpu_ms, wall_ms = restart(&rig, &cpu_ms);
+    cr_log_info("with nothing to replay: %lld ms, CPU %lld ms", (long long)wall_ms,
+                (long long)cpu_ms);
+    uint64_t from = rig.last_tick;
+    double behind = rig_play_behind(&rig, BEHIND_S, TICKS_MAX);
+    uint64_t played = rig.last_tick - from;
+    rig_kill(&rig);
+    wall_ms = restart(&rig, &cpu_ms);
+    cr_log_info("%llu ticks played, %.2f s to replay: %lld ms, CPU %lld ms",
+                (unsigned long long)played, behind, (long long)wall_ms, (long long)cpu_ms);
+    cr_assert(played > 100, "nothing much happened: %llu ticks", (unsigned long long)played);
+    cr_assert_lt(cpu_ms, CPU_MS_MAX * SLOWER);
+    cr_assert_lt(wall_ms, WALL_MS_MAX * SLOWER);
+    // What was replayed is still behind: a snapshot is due at once, or the next restart, and the one
+    // after it, would take ever longer.
+    int64_t end = test_now_ms() + WALL_MS_MAX * SLOWER;
+    while (rig_metric(&rig, "mmorts_world_snapshots_total") < 1) {
+        rig_play_behind(&rig, 2 * BEHIND_S, 10);
+        cr_assert_lt(test_now_ms(), end, "no snapshot is taken before its interval is over");
+    }
+    cr_assert_lt(rig_metric(&rig, "mmorts_world_replay_seconds"), BEHIND_S * SLOWER);
+    rig_close(&rig);
+}
