@@ -180,7 +180,7 @@ static uint64_t align(struct sync_app *app, struct sync_client *first, enum sync
     *any = false;
     for (struct sync_client *c = first; c; c = c->beside) {
         if (follows_in(c, encoding) &&
-            sync_encode_idle(&app->encoder, &app->core, encoding, c->updated_tick))
+            sync_encode_idle(&app->encoder, &app->core, 0, encoding, c->updated_tick))
             send_messages(c);
         *any |= follows_in(c, encoding);
     }
@@ -262,7 +262,7 @@ static void deliver_idle(struct sync_app *app)
         if (!follows(client) || tick < client->updated_tick + SYNC_IDLE_TICKS ||
             client->seat->view->state != SYNC_VIEW_LIVE)
             continue;
-        if (sync_encode_idle(&app->encoder, &app->core, client->encoding, client->updated_tick))
+        if (sync_encode_idle(&app->encoder, &app->core, 0, client->encoding, client->updated_tick))
             send_messages(client);
     }
     flush_burst(app);

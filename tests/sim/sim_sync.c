@@ -129,7 +129,7 @@ static void deliver_idle(struct sim *sim, struct sim_client *client)
     if (client->full.active || client->blocked > 0 ||
         sim->sync.core.mirror.tick < client->updated_tick + IDLE_TICKS)
         return;
-    if (sync_encode_idle(&sim->sync.encoder, &sim->sync.core, SYNC_JSON, 0))
+    if (sync_encode_idle(&sim->sync.encoder, &sim->sync.core, 0, SYNC_JSON, 0))
         take_encoded(sim, client);
 }
 

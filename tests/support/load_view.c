@@ -165,7 +165,10 @@ void load_view_end_update(struct load_view *view, struct load_message *message)
         view->complete = true;
         view->began_anew = true;
     }
-    message->complete = view->complete;
-    if (view->complete)
+    message->complete = view->complete && !message->deferred;
+    // What the picture misses comes later: of the ticks until then nothing is promised.
+    if (message->deferred)
+        view->began_anew = true;
+    else if (view->complete)
         write_log(view);
 }

@@ -35,6 +35,7 @@ struct load_message {
     uint64_t tick;     // of an update
     bool complete;     // the picture is whole, as of that tick
     bool full;         // the update told everything
+    bool deferred;     // there is more that it does not tell yet
     bool watched;      // it shows the watched unit with its new target
     uint64_t seq;      // of an acknowledgement or error, 0: none
     uint64_t next_seq; // of a welcome

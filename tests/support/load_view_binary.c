@@ -33,6 +33,7 @@ static void on_update(void *arg, uint64_t tick, bool full)
     binary->message->news = LOAD_NEWS_UPDATE;
     binary->message->tick = tick;
     binary->message->full = full;
+    binary->message->deferred = binary->view->decoder->deferred > 0;
 }
 
 static struct load_entity entity_of(const struct load_view *view, const struct wire_entity *wire)
@@ -74,6 +75,14 @@ static void on_gone(void *arg, const struct wire_entity *wire)
     load_view_take_away(binary->view, wire->id);
 }
 
+static void on_gone_by_id(void *arg, unsigned kind, uint64_t id)
+{
+    struct binary *binary = arg;
+    (void)kind;
+    binary->message->entities++;
+    load_view_take_away(binary->view, id);
+}
+
 bool load_view_take_binary(struct load_view *view, const uint8_t *data, size_t len,
                            struct load_message *message)
 {
@@ -82,6 +91,7 @@ bool load_view_take_binary(struct load_view *view, const uint8_t *data, size_t l
         .ack = on_ack,
         .update_begin = on_update,
         .gone_entity = on_gone,
+        .gone_memory = on_gone_by_id,
         .appeared = on_appeared,
         .changed = on_changed,
     };

@@ -264,6 +264,8 @@ static void take_update(struct cursor *c, struct load_view *view, struct load_me
             ticked = true;
         } else if (is(key, "full")) {
             message->full = boolean(c);
+        } else if (is(key, "deferred")) {
+            message->deferred = integer(c) > 0;
         } else if (is(key, "appeared") || is(key, "changed")) {
             take_entities(c, view, key.data[0] == 'a', message);
         } else if (is(key, "disappeared")) {

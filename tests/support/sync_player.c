@@ -18,6 +18,8 @@ struct sync_player {
     json_t *names;     // empire id -> name
     json_t *resources; // name -> amount
     json_t *jobs;      // open ones
+    json_t *update;    // the last one
+    bool late_allowed;
     size_t events;
     char fault[512];
 };
@@ -46,6 +48,7 @@ void sync_player_free(struct sync_player *p)
     json_decref(p->names);
     json_decref(p->resources);
     json_decref(p->jobs);
+    json_decref(p->update);
     free(p);
 }
 
@@ -63,6 +66,16 @@ __attribute__((format(printf, 2, 3))) static void fault(struct sync_player *p, c
 const char *sync_player_fault(const struct sync_player *p)
 {
     return p->fault[0] ? p->fault : NULL;
+}
+
+void sync_player_allow_late(struct sync_player *p)
+{
+    p->late_allowed = true;
+}
+
+uint64_t sync_player_deferred(const struct sync_player *p)
+{
+    return (uint64_t)json_integer_value(json_object_get(p->update, "deferred"));
 }
 
 uint64_t sync_player_tick(const struct sync_player *p)
@@ -197,7 +210,7 @@ static void take_entities(struct sync_player *p, const json_t *update)
         entity = json_array_get(json_object_get(update, "appeared"), i);
         check_owner(p, entity);
         check_secrets(p, entity);
-        if (json_object_get(p->entities, id_of(entity)))
+        if (!p->late_allowed && json_object_get(p->entities, id_of(entity)))
             fault(p, "%s appeared though it was in sight", id_of(entity));
         json_object_set(p->entities, id_of(entity), entity);
         json_object_del(p->memories, id_of(entity));
@@ -256,8 +269,10 @@ static void take_events(struct sync_player *p, const json_t *events, const json_
     }
 }
 
-static void take_update(struct sync_player *p, const json_t *update)
+static void take_update(struct sync_player *p, json_t *update)
 {
+    json_decref(p->update);
+    p->update = json_incref(update);
     uint64_t tick = (uint64_t)json_integer_value(json_object_get(update, "tick"));
     if (tick < p->tick)
         fault(p, "the tick went back from %llu to %llu", (unsigned long long)p->tick,
@@ -391,6 +406,37 @@ static void compare_entity(struct sync_player *p, const json_t *known,
         fault(p, "%s has the wrong target", id);
     if (e->activity != 1 && json_is_array(target))
         fault(p, "%s has a target though it does not move", id);
+}
+
+static const struct sync_world_entity *seen_by_id(const struct sync_world_truth *truth,
+                                                  uint32_t empire, const char *id)
+{
+    for (uint32_t s = 1; s < SYNC_WORLD_SLOTS; s++) {
+        const struct sync_world_entity *e = &truth->entities[s];
+        char text[MM_ID_TEXT_BYTES];
+        if (!truth->views[empire].sees[s])
+            continue;
+        (void)mm_id_format(text, prefix_of(e->type), e->id);
+        if (strcmp(text, id) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+void sync_player_compare_told(struct sync_player *p, const struct sync_world_truth *truth)
+{
+    static const char *const parts[] = {"appeared", "changed"};
+    for (size_t part = 0; part < 2; part++) {
+        const json_t *list = json_object_get(p->update, parts[part]);
+        for (size_t i = 0; i < json_array_size(list); i++) {
+            const char *id = id_of(json_array_get(list, i));
+            const struct sync_world_entity *e = seen_by_id(truth, p->empire, id);
+            if (e)
+                compare_entity(p, json_object_get(p->entities, id), e);
+            else
+                fault(p, "%s is told and not in sight", id);
+        }
+    }
 }
 
 static void compare_hexes(struct sync_player *p, const struct sync_world_view *view)

@@ -19,6 +19,13 @@ void sync_player_free(struct sync_player *player);
 // back, an owner without a name, somebody else's secrets) is remembered.
 void sync_player_take(struct sync_player *player, const char *text, size_t len);
 
+// Not every update tells everything: what it knows may appear again.
+void sync_player_allow_late(struct sync_player *player);
+// How many entities and hexes the last update said there is more news of.
+uint64_t sync_player_deferred(const struct sync_player *player);
+// What the last update told of entities must be in sight, and true, as of its tick.
+void sync_player_compare_told(struct sync_player *player, const struct sync_world_truth *truth);
+
 // The first fault, or NULL.
 const char *sync_player_fault(const struct sync_player *player);
 uint64_t sync_player_tick(const struct sync_player *player);

@@ -204,6 +204,15 @@ static void leave_sight(struct wire_decoder *d, struct wire_entity *entity)
     entity->in_sight = false;
 }
 
+// What is told late to be gone is told by its id.
+static void lose_sight(struct wire_decoder *d, uint64_t id)
+{
+    for (uint32_t i = 0; i < d->entity_count; i++) {
+        if (d->entities[i].in_sight && d->entities[i].id == id)
+            leave_sight(d, &d->entities[i]);
+    }
+}
+
 // --- explored hexes ------------------------------------------------------------------------------
 
 static bool reset(struct input *in)
@@ -370,8 +379,10 @@ static void take_gone(struct input *in)
     for (uint64_t i = 0; i < ids && !failed(in); i++) {
         unsigned kind = u8(in);
         uint64_t id = u64(in);
-        if (!failed(in))
-            TELL(in, gone_memory, kind, id);
+        if (failed(in))
+            return;
+        lose_sight(in->decoder, id);
+        TELL(in, gone_memory, kind, id);
     }
 }
 
@@ -609,9 +620,12 @@ static bool take_update(struct input *in, unsigned flags)
     if (!d->reset_seen)
         return fault(in, "an update before the first explored_hexes");
     unsigned more = flags & 0x40 ? u8(in) : 0;
-    if (more & 0xf0)
+    if (more & 0xe0)
         fault(in, "an update's further flags are 0x%02x", more);
     d->tick += flags & 0x01 ? varint(in) : 1;
+    d->deferred = more & 0x10 ? varint(in) : 0;
+    if (more & 0x10 && d->deferred == 0)
+        fault(in, "nothing is deferred");
     d->was_count = 0;
     TELL(in, update_begin, d->tick, more & 0x01);
     if (more & 0x02)

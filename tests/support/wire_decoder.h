@@ -86,6 +86,7 @@ struct wire_sink {
 
 struct wire_decoder {
     uint64_t tick;
+    uint64_t deferred; // in the last update; 0: the picture is complete
     int32_t origin_q, origin_r;
     bool reset_seen;
     struct wire_entity *entities; // by number

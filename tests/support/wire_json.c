@@ -150,6 +150,8 @@ static void update_begin(void *arg, uint64_t tick, bool full)
     struct wire_json *j = arg;
     json_object_set_new(j->message, "type", json_string("update"));
     json_object_set_new(j->message, "tick", integer(tick));
+    if (j->decoder.deferred > 0)
+        json_object_set_new(j->message, "deferred", integer(j->decoder.deferred));
     if (full)
         json_object_set_new(j->message, "full", json_true());
 }

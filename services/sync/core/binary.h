@@ -37,6 +37,7 @@ enum sync_binary_more {
     SYNC_BINARY_EMPIRES = 0x02,
     SYNC_BINARY_RESOURCES = 0x04,
     SYNC_BINARY_JOBS = 0x08,
+    SYNC_BINARY_DEFERRED = 0x10,
 };
 
 // What the low bits of a change say; below: the direction of the one step that is all of it.

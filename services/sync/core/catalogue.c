@@ -167,6 +167,7 @@ static bool load_types(struct sync_catalogue *c, const Mmorts__Frame__Catalogue 
             .flags = m->flags[i],
         };
         type->quoted = quote(m->name[i], &type->quoted_len);
+        type->builds = m->n_build_ticks > 0 && m->builds_count[i] > 0;
         type->building = describe_building(message, i, cost, builds);
         if (!type->name || !type->quoted || !type->building)
             return false;

@@ -24,6 +24,7 @@ struct sync_type {
     uint32_t health_max;
     uint32_t ticks_per_hex;
     uint32_t flags;
+    bool builds;    // a worker
     char *building; // what is built, for what, by whom: further members of its object in JSON
 };
 

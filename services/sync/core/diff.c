@@ -48,9 +48,12 @@ static bool diff_entity(struct sync_core *core, struct sync_view *view, uint32_t
                         const struct sync_told *told)
 {
     const struct sync_entity *now = &core->mirror.entities[slot];
-    uint32_t number = sync_core_number(core, view, slot);
+    uint16_t number = (uint16_t)sync_core_number(core, view, slot);
     if (!told || told->type_hash != core->mirror.catalogue.hash || told->entity.type != now->type)
-        return mm_vec_push(&view->delta.appeared, ((struct sync_appearance){slot, number}));
+        return mm_vec_push(
+            &view->delta.appeared,
+            ((struct sync_appearance){slot, number,
+                                      sync_memories_find(&view->memories, now->id) != NULL}));
     unsigned mask = sync_entity_diff(&told->entity, now);
     if (now->owner != view->empire)
         mask &= SYNC_DIRTY_PUBLIC;
@@ -59,7 +62,7 @@ static bool diff_entity(struct sync_core *core, struct sync_view *view, uint32_t
     if (mask == 0)
         return true;
     return mm_vec_push(&view->delta.changed,
-                       ((struct sync_change){slot, (uint16_t)number, (uint8_t)mask, false}));
+                       ((struct sync_change){slot, number, (uint8_t)mask, false}));
 }
 
 static bool remembers(const struct sync_memory *memory, const struct sync_told *told)
@@ -97,7 +100,7 @@ static bool diff_sight(struct sync_core *core, struct sync_view *view)
         bool same = memory && remembers(memory, entity);
         if (memory)
             ok = mm_vec_push(&view->delta.cached,
-                             ((struct sync_cached_news){*memory, same, entity->number}));
+                             ((struct sync_cached_news){*memory, same, true, entity->number}));
         else
             ok = push_gone(view, entity->entity.id, entity->kind, entity->number);
         sync_view_give_number(view, entity->number);
@@ -108,7 +111,8 @@ static bool diff_sight(struct sync_core *core, struct sync_view *view)
         const struct sync_memory *before = sync_memories_find(&view->memories, now->id);
         if ((before && sync_memory_equal(before, now)) || mm_idmap_has(told, now->id))
             continue;
-        ok = mm_vec_push(&view->delta.cached, ((struct sync_cached_news){*now, false, 0}));
+        ok = mm_vec_push(&view->delta.cached,
+                         ((struct sync_cached_news){*now, false, before != NULL, 0}));
     }
     mm_idmap_free(told);
     return ok;
@@ -198,7 +202,7 @@ bool sync_view_activate(struct sync_core *core, struct sync_view *view)
         sync_view_clear_numbers(view);
         core->fresh_count--;
         core->counts.views_refused++;
-        sync_view_clear_delta(view);
+        sync_delta_clear(&view->delta);
         view->has_told = false;
         sync_view_drop_fresh(view);
         return false;

@@ -129,6 +129,8 @@ static void apply_memories(struct sync_core *core, struct sync_view *view,
         news.was_in_sight = sighting != SYNC_NONE;
         if (news.was_in_sight)
             news.number = core->sightings.items[sighting].number;
+        news.known =
+            news.was_in_sight || sync_memories_find(&view->memories, news.memory.id) != NULL;
         if (!sync_memories_set(&view->memories, &news.memory) ||
             !mm_vec_push(&view->delta.cached, news))
             view->delta.full = true;
@@ -154,15 +156,16 @@ static void apply_left(struct sync_core *core, struct sync_view *view,
     }
 }
 
-// An entity that leaves and comes back in one tick is not gone.
-static void take_back_gone(struct sync_view *view, uint64_t id)
+// An entity that leaves and comes back in one tick is not gone. True: it was among those.
+static bool take_back_gone(struct sync_view *view, uint64_t id)
 {
     for (size_t i = 0; i < view->delta.gone.count; i++) {
         if (view->delta.gone.items[i].id == id) {
             mm_vec_remove_swap(&view->delta.gone, i);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 static void apply_entered(struct sync_core *core, struct sync_view *view,
@@ -177,12 +180,13 @@ static void apply_entered(struct sync_core *core, struct sync_view *view,
             continue;
         }
         uint64_t id = core->mirror.entities[slot].id;
+        bool known = sync_memories_remove(&view->memories, id, NULL);
+        known |= take_back_gone(view, id);
         if (!sync_sighting_add(core, view, slot, SYNC_NONE) ||
             !mm_vec_push(&view->delta.appeared,
-                         ((struct sync_appearance){slot, sync_core_number(core, view, slot)})))
+                         ((struct sync_appearance){
+                             slot, (uint16_t)sync_core_number(core, view, slot), known})))
             view->delta.full = true;
-        (void)sync_memories_remove(&view->memories, id, NULL);
-        take_back_gone(view, id);
     }
 }
 

@@ -66,7 +66,7 @@ static void share_events(struct sync_core *core, bool departed)
             uint32_t number = core->sightings.items[s].number;
             // An event that does not fit is not shown: it leaves no state behind.
             (void)mm_vec_push(&view->delta.events,
-                              ((struct sync_event_news){(uint32_t)i, number, departed}));
+                              ((struct sync_event_news){(uint32_t)i, number, departed, false}));
         }
     }
 }
@@ -258,7 +258,7 @@ enum sync_step sync_core_step(struct sync_core *core)
     for (size_t i = 0; i < core->touched.count; i++) {
         if (i + SOON < core->touched.count)
             ask_for_view(core->touched.items[i + SOON]);
-        sync_view_clear_delta(core->touched.items[i]);
+        sync_delta_clear(&core->touched.items[i]->delta);
     }
     mm_vec_clear(&core->touched);
     core->step++;

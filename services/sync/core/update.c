@@ -76,9 +76,10 @@ static bool grow_table(void **table, uint32_t *table_slots, uint32_t slots, size
     return true;
 }
 
-static bool begin_step(struct sync_encoder *encoder, struct sync_core *core,
+static bool begin_step(struct sync_encoder *encoder, struct sync_core *core, size_t deferred,
                        enum sync_encoding encoding)
 {
+    encoder->deferred = deferred;
     mm_vec_clear(&encoder->slices);
     mm_vec_clear(&encoder->messages);
     encoder->encoding = encoding;
@@ -146,6 +147,20 @@ static bool add_fragment(struct sync_encoder *encoder, struct sync_core *core, u
     return sync_encoder_add_slice(encoder, offset + first, len - first);
 }
 
+// Begins the message with what all updates begin with.
+static bool begin_update(struct sync_encoder *encoder)
+{
+    if (!sync_encoder_begin_message(encoder) ||
+        !sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len))
+        return false;
+    if (encoder->deferred == 0)
+        return true;
+    size_t from = encoder->buf.len;
+    MM_BUF_LIT(&encoder->buf, ",\"deferred\":");
+    mm_buf_dec_u64(&encoder->buf, encoder->deferred);
+    return add_since(encoder, from);
+}
+
 // --- an update's parts ---------------------------------------------------------------------------
 
 enum sync_audience sync_encoder_audience(const struct sync_core *core, const struct sync_view *view,
@@ -160,10 +175,13 @@ bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uin
            sync_view_set_named(view, empire);
 }
 
-bool sync_encoder_name_delta(const struct sync_core *core, struct sync_view *view)
+// Names are known to all clients of a view in one order, whatever else of its delta they are told.
+static bool name_delta(const struct sync_core *core, struct sync_view *view)
 {
     const struct sync_delta *delta = &view->delta;
     bool ok = true;
+    for (size_t i = 0; ok && i < delta->cached.count; i++)
+        ok = sync_encoder_name(core, view, delta->cached.items[i].memory.owner);
     for (size_t i = 0; ok && i < delta->appeared.count; i++)
         ok = sync_encoder_name(core, view,
                                core->mirror.entities[delta->appeared.items[i].slot].owner);
@@ -203,8 +221,6 @@ static bool add_empires(struct sync_encoder *encoder, struct sync_core *core,
                         struct sync_view *view)
 {
     size_t from = encoder->buf.len;
-    if (!sync_encoder_name_delta(core, view))
-        return false;
     (void)put_names(encoder, core, view);
     return add_since(encoder, from);
 }
@@ -212,7 +228,7 @@ static bool add_empires(struct sync_encoder *encoder, struct sync_core *core,
 static bool add_entities(struct sync_encoder *encoder, struct sync_core *core,
                          struct sync_view *view)
 {
-    const struct sync_delta *delta = &view->delta;
+    const struct sync_delta *delta = encoder->delta;
     size_t from = encoder->buf.len;
     bool ok = true;
     if (delta->appeared.count > 0)
@@ -250,7 +266,7 @@ static bool add_private(struct sync_encoder *encoder, struct sync_core *core,
                         struct sync_view *view)
 {
     struct mm_buf *buf = &encoder->buf;
-    const struct sync_delta *delta = &view->delta;
+    const struct sync_delta *delta = encoder->delta;
     size_t from = buf->len;
     for (size_t i = 0; i < delta->gone.count; i++) {
         mm_buf_str(buf, i ? "," : ",\"disappeared\":[");
@@ -271,7 +287,8 @@ static bool add_private(struct sync_encoder *encoder, struct sync_core *core,
         size_t event = delta->events.items[i].event;
         size_t before = buf->len;
         mm_buf_str(buf, any ? "," : ",\"events\":[");
-        bool with_other = sync_core_sees(core, view, events->other[event]);
+        bool with_other =
+            !delta->events.items[i].alone && sync_core_sees(core, view, events->other[event]);
         if (sync_encode_event(buf, &core->mirror, events, event, with_other))
             any = true;
         else
@@ -310,23 +327,21 @@ static void add_holding(struct mm_buf *buf, const struct sync_stock *stock,
 static bool add_names(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
 {
     size_t from = encoder->buf.len;
-    for (size_t i = 0; i < view->delta.cached.count; i++) {
-        if (!sync_encoder_name(core, view, view->delta.cached.items[i].memory.owner))
-            return false;
-    }
-    if (view->delta.cached.count == 0 || !put_names(encoder, core, view))
+    if (encoder->delta->cached.count == 0 || !put_names(encoder, core, view))
         return true;
+    size_t len = encoder->buf.len - from;
+    if (!begin_update(encoder) || !sync_encoder_add_slice(encoder, from, len))
+        return false;
+    from = encoder->buf.len;
     mm_buf_byte(&encoder->buf, '}');
-    return sync_encoder_begin_message(encoder) &&
-           sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) &&
-           add_since(encoder, from);
+    return add_since(encoder, from);
 }
 
 // Messages that go before the update: what left sight and is remembered.
-static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view)
+static bool add_cached(struct sync_encoder *encoder, const struct sync_core *core)
 {
-    for (size_t i = 0; i < view->delta.cached.count; i++) {
-        const struct sync_cached_news *news = &view->delta.cached.items[i];
+    for (size_t i = 0; i < encoder->delta->cached.count; i++) {
+        const struct sync_cached_news *news = &encoder->delta->cached.items[i];
         size_t from = encoder->buf.len;
         if (!sync_encoder_begin_message(encoder))
             return false;
@@ -340,25 +355,24 @@ static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, str
     return true;
 }
 
-bool sync_encode_delta(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
-                       enum sync_encoding encoding, uint64_t told_tick)
+bool sync_encode_part(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                      struct sync_delta *part, size_t deferred, enum sync_encoding encoding,
+                      uint64_t told_tick)
 {
     const struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
-    if (!begin_step(encoder, core, encoding) || view->delta.full || !holding || holding->lost)
+    if (!begin_step(encoder, core, deferred, encoding) || part->full || !holding || holding->lost ||
+        !name_delta(core, view))
         return false;
+    encoder->delta = part;
     encoder->named = view->names_told;
-    const struct sync_delta *delta = &view->delta;
-    if (delta->appeared.count + delta->changed.count + delta->gone.count + delta->hexes.count +
-                delta->events.count + delta->cached.count ==
+    if (part->appeared.count + part->changed.count + part->gone.count + part->hexes.count +
+                part->events.count + part->cached.count ==
             0 &&
-        !holding->dirty)
+        !holding->dirty && view->names_told == view->names.count)
         return true;
     if (encoding == SYNC_BINARY)
         return sync_encoder_add_binary(encoder, core, view, holding, told_tick);
-    if (!add_names(encoder, core, view) || !add_cached(encoder, core, view) ||
-        !sync_encoder_begin_message(encoder))
-        return false;
-    if (!sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) ||
+    if (!add_names(encoder, core, view) || !add_cached(encoder, core) || !begin_update(encoder) ||
         !add_empires(encoder, core, view) || !add_entities(encoder, core, view) ||
         !add_private(encoder, core, view))
         return false;
@@ -377,6 +391,12 @@ void sync_encode_told(struct sync_core *core, struct sync_view *view)
     view->names_told = view->names.count;
 }
 
+bool sync_encode_delta(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                       enum sync_encoding encoding, uint64_t told_tick)
+{
+    return sync_encode_part(encoder, core, view, &view->delta, 0, encoding, told_tick);
+}
+
 bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
                       enum sync_encoding encoding, uint64_t told_tick)
 {
@@ -386,17 +406,16 @@ bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, stru
     return true;
 }
 
-bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,
+bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core, size_t deferred,
                       enum sync_encoding encoding, uint64_t told_tick)
 {
-    if (!begin_step(encoder, core, encoding))
+    if (!begin_step(encoder, core, deferred, encoding))
         return false;
     if (encoding == SYNC_BINARY)
         return sync_encoder_add_binary_idle(encoder, core, told_tick);
-    if (!sync_encoder_begin_message(encoder))
+    if (!begin_update(encoder))
         return false;
     size_t from = encoder->buf.len;
     mm_buf_byte(&encoder->buf, '}');
-    return sync_encoder_add_slice(encoder, encoder->head_offset, encoder->head_len) &&
-           add_since(encoder, from) && encoder->buf.err == MM_OK;
+    return add_since(encoder, from) && encoder->buf.err == MM_OK;
 }

@@ -57,6 +57,10 @@ struct sync_encoder {
     struct sync_runs runs;
     struct mm_buf draft; // a binary message being made
 
+    // What is encoded now.
+    struct sync_delta *delta;
+    size_t deferred; // how much of what there is news of is not in it
+
     // The messages of the view encoded last.
     enum sync_encoding encoding;
     size_t named; // so many of the view's names are known to who gets them, or told in them
@@ -85,8 +89,16 @@ bool sync_encode_delta(struct sync_encoder *encoder, struct sync_core *core, str
                        enum sync_encoding encoding, uint64_t told_tick);
 void sync_encode_told(struct sync_core *core, struct sync_view *view);
 
-// An update that says only which tick it is.
-bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core,
+// The first half with another delta instead of the view's: of a client that is told only a part of
+// it, or later (backlog.h). deferred: of how many entities and hexes there is news that the client
+// is not told now; it is told that. Names, resources and jobs are told all the same. The lists of
+// the part may be put into another order.
+bool sync_encode_part(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                      struct sync_delta *part, size_t deferred, enum sync_encoding encoding,
+                      uint64_t told_tick);
+
+// An update that says only which tick it is, and how much is deferred.
+bool sync_encode_idle(struct sync_encoder *encoder, struct sync_core *core, size_t deferred,
                       enum sync_encoding encoding, uint64_t told_tick);
 
 // --- full states ---------------------------------------------------------------------------------

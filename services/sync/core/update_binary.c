@@ -87,6 +87,7 @@ static struct head begin_update(struct sync_encoder *encoder, const struct sync_
                                 uint64_t told_tick, unsigned more)
 {
     struct mm_buf *draft = &encoder->draft;
+    more |= encoder->deferred > 0 ? SYNC_BINARY_DEFERRED : 0u;
     struct head head = {.at = draft->len, .flags = SYNC_BINARY_UPDATE, .more = more};
     mm_buf_byte(draft, 0);
     if (more != 0) {
@@ -97,6 +98,8 @@ static struct head begin_update(struct sync_encoder *encoder, const struct sync_
         head.flags |= SYNC_BINARY_TICK;
         mm_buf_varint(draft, core->mirror.tick - told_tick);
     }
+    if (encoder->deferred > 0)
+        mm_buf_varint(draft, encoder->deferred);
     return head;
 }
 
@@ -162,7 +165,7 @@ static void put_gone(struct mm_buf *draft, struct sync_delta *delta)
 static void put_appeared(struct sync_encoder *encoder, struct sync_core *core,
                          struct sync_view *view)
 {
-    const struct sync_delta *delta = &view->delta;
+    const struct sync_delta *delta = encoder->delta;
     mm_buf_varint(&encoder->draft, delta->appeared.count);
     for (size_t i = 0; i < delta->appeared.count; i++) {
         const struct sync_appearance *appearance = &delta->appeared.items[i];
@@ -175,7 +178,7 @@ static void put_appeared(struct sync_encoder *encoder, struct sync_core *core,
 
 static bool put_vision(struct sync_encoder *encoder, const struct sync_view *view)
 {
-    const struct sync_delta *delta = &view->delta;
+    const struct sync_delta *delta = encoder->delta;
     sync_runs_clear(&encoder->runs);
     for (size_t i = 0; i < delta->hexes.count; i++) {
         const struct sync_hex_news *hex = &delta->hexes.items[i];
@@ -190,10 +193,11 @@ static size_t collect_events(struct sync_encoder *encoder, const struct sync_cor
                              const struct sync_view *view)
 {
     size_t shown = 0;
-    for (size_t i = 0; core->frame && i < view->delta.events.count; i++) {
-        const struct sync_event_news *news = &view->delta.events.items[i];
+    for (size_t i = 0; core->frame && i < encoder->delta->events.count; i++) {
+        const struct sync_event_news *news = &encoder->delta->events.items[i];
         const Mmorts__Frame__EventColumns *events = core->frame->events;
-        uint32_t other = sync_core_number(core, view, events->other[news->event]);
+        uint32_t other =
+            news->alone ? SYNC_NONE : sync_core_number(core, view, events->other[news->event]);
         shown += sync_binary_event(&encoder->buf, &core->mirror, events, news, other);
     }
     return shown;
@@ -252,8 +256,8 @@ static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
 {
     enum { INSERTED_MAX = 64 }; // beyond, moving them one by one would take too long
     struct mm_buf *draft = &encoder->draft;
-    struct sync_change *changes = view->delta.changed.items;
-    size_t count = view->delta.changed.count;
+    struct sync_change *changes = encoder->delta->changed.items;
+    size_t count = encoder->delta->changed.count;
     if (count <= INSERTED_MAX)
         sort_changes(changes, count);
     else
@@ -285,12 +289,8 @@ static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
 static bool add_cached(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
                        uint64_t *told_tick)
 {
-    const struct sync_delta *delta = &view->delta;
+    const struct sync_delta *delta = encoder->delta;
     size_t from = encoder->buf.len;
-    for (size_t i = 0; i < delta->cached.count; i++) {
-        if (!sync_encoder_name(core, view, delta->cached.items[i].memory.owner))
-            return false;
-    }
     uint32_t names = delta->cached.count > 0 ? collect_names(encoder, core, view) : 0;
     if (names > 0 && encoder->buf.err == MM_OK) {
         mm_buf_reset(&encoder->draft);
@@ -318,8 +318,8 @@ bool sync_encoder_add_binary(struct sync_encoder *encoder, struct sync_core *cor
                              struct sync_view *view, const struct sync_holding *holding,
                              uint64_t told_tick)
 {
-    struct sync_delta *delta = &view->delta;
-    if (!add_cached(encoder, core, view, &told_tick) || !sync_encoder_name_delta(core, view))
+    struct sync_delta *delta = encoder->delta;
+    if (!add_cached(encoder, core, view, &told_tick))
         return false;
     size_t from = encoder->buf.len;
     uint32_t names = collect_names(encoder, core, view);

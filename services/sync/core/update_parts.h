@@ -23,8 +23,6 @@ enum sync_audience sync_encoder_audience(const struct sync_core *core, const str
                                          uint32_t slot);
 // Gives an empire that is met a place among the view's names. False when out of memory.
 bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire);
-// The same for all that the delta's entities need.
-bool sync_encoder_name_delta(const struct sync_core *core, struct sync_view *view);
 // The next one that is not told yet; NULL: all are. It counts as told in these messages.
 const struct sync_empire *sync_encoder_next_name(struct sync_encoder *encoder,
                                                  const struct sync_core *core,

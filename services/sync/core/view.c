@@ -7,7 +7,7 @@
 
 #define NUMBERS_FIRST 128u // doubles up to SYNC_VIEW_ENTITIES_MAX
 
-static void init_delta(struct sync_delta *delta)
+void sync_delta_init(struct sync_delta *delta)
 {
     mm_vec_init(&delta->appeared, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&delta->changed, SYNC_VIEW_ENTITIES_MAX);
@@ -17,7 +17,7 @@ static void init_delta(struct sync_delta *delta)
     mm_vec_init(&delta->cached, SYNC_MEMORIES_MAX);
 }
 
-static void free_delta(struct sync_delta *delta)
+void sync_delta_free(struct sync_delta *delta)
 {
     mm_vec_free(&delta->appeared);
     mm_vec_free(&delta->changed);
@@ -25,6 +25,18 @@ static void free_delta(struct sync_delta *delta)
     mm_vec_free(&delta->hexes);
     mm_vec_free(&delta->events);
     mm_vec_free(&delta->cached);
+}
+
+void sync_delta_clear(struct sync_delta *delta)
+{
+    mm_vec_clear(&delta->appeared);
+    mm_vec_clear(&delta->changed);
+    mm_vec_clear(&delta->gone);
+    mm_vec_clear(&delta->hexes);
+    mm_vec_clear(&delta->events);
+    mm_vec_clear(&delta->cached);
+    delta->touched = false;
+    delta->full = false;
 }
 
 struct sync_view *sync_view_new(uint32_t empire, uint32_t index)
@@ -38,7 +50,7 @@ struct sync_view *sync_view_new(uint32_t empire, uint32_t index)
     mm_vec_init(&view->told, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&view->fresh_slots, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&view->names, SYNC_EMPIRES_MAX);
-    init_delta(&view->delta);
+    sync_delta_init(&view->delta);
     view->named = mm_idmap_new(SYNC_EMPIRES_MAX);
     if (!view->named || sync_hexes_init(&view->hexes) != MM_OK ||
         sync_memories_init(&view->memories) != MM_OK) {
@@ -61,7 +73,7 @@ void sync_view_free(struct sync_view *view)
     mm_idmap_free(view->named);
     mm_vec_free(&view->names);
     mm_free(view->numbers);
-    free_delta(&view->delta);
+    sync_delta_free(&view->delta);
     mm_free(view);
 }
 
@@ -75,19 +87,6 @@ void sync_view_drop_fresh(struct sync_view *view)
     view->fresh_by_id = false;
     if (view->state == SYNC_VIEW_FRESH)
         view->state = SYNC_VIEW_WAITING;
-}
-
-void sync_view_clear_delta(struct sync_view *view)
-{
-    struct sync_delta *delta = &view->delta;
-    mm_vec_clear(&delta->appeared);
-    mm_vec_clear(&delta->changed);
-    mm_vec_clear(&delta->gone);
-    mm_vec_clear(&delta->hexes);
-    mm_vec_clear(&delta->events);
-    mm_vec_clear(&delta->cached);
-    delta->touched = false;
-    delta->full = false;
 }
 
 uint32_t sync_view_named(const struct sync_view *view, uint32_t empire)

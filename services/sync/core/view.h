@@ -47,7 +47,8 @@ struct sync_told {
 
 struct sync_appearance {
     uint32_t slot;
-    uint32_t number;
+    uint16_t number;
+    bool known; // clients know something of it already, if only what is remembered
 };
 
 struct sync_change {
@@ -70,10 +71,12 @@ struct sync_event_news {
     uint32_t event;  // index in the frame's columns
     uint32_t number; // of its entity
     bool departed;   // the number is that of before this step
+    bool alone;      // the other entity is not to be named
 };
 struct sync_cached_news {
     struct sync_memory memory;
     bool was_in_sight; // entity_cached, else entity_snapshot
+    bool known;        // clients knew the entity
     uint32_t number;   // of what was in sight
 };
 
@@ -100,6 +103,11 @@ struct sync_delta {
     bool touched; // the view is in the core's list for this step
     bool full;    // clients need the full state instead: they know nothing, or memory ran out
 };
+
+void sync_delta_init(struct sync_delta *delta);
+void sync_delta_free(struct sync_delta *delta);
+// Empties it, keeping its memory.
+void sync_delta_clear(struct sync_delta *delta);
 
 struct sync_view {
     uint32_t empire;
@@ -146,8 +154,6 @@ void sync_view_free(struct sync_view *view);
 
 // Drops the answer on its way; the state becomes WAITING.
 void sync_view_drop_fresh(struct sync_view *view);
-// Empties the delta, keeping its memory.
-void sync_view_clear_delta(struct sync_view *view);
 
 // The empire's place among those whose names clients know, from 1; 0: they do not know it.
 uint32_t sync_view_named(const struct sync_view *view, uint32_t empire);

@@ -223,10 +223,11 @@ export class BinaryDecoder {
 
   #update(reader, flags) {
     const more = flags & 0x40 ? reader.u8() : 0;
-    if (flags & 0x20 || more & 0xf0) throw new RangeError('no such flags');
+    if (flags & 0x20 || more & 0xe0) throw new RangeError('no such flags');
     this.#tick += flags & 0x01 ? reader.varint() : 1;
     this.#was.clear();
     const update = { type: 'update', tick: this.#tick };
+    if (more & 0x10) update.deferred = reader.varint();
     if (more & 0x01) update.full = true;
     if (more & 0x02) update.empires = this.#list(reader, () => this.#empire(reader));
     if (flags & 0x02) update.disappeared = this.#disappeared(reader);

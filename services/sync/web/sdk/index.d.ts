@@ -131,6 +131,8 @@ export class GameStateManager extends Emitter<{ change: Change }> {
   tick: number;
   /** a full state was received */
   complete: boolean;
+  /** Of so many entities and hexes there is news that the server tells later: the connection takes more than it may. */
+  deferred: number;
   empireId: string | null;
   home: Hex;
   entities: Map<string, Entity>;
@@ -282,7 +284,7 @@ export interface GroupHappening {
 export interface ClientEvents extends ConnectionEvents {
   welcome: Welcome;
   ready: GameStateManager;
-  update: { tick: number; full?: boolean; [field: string]: any };
+  update: { tick: number; full?: boolean; deferred?: number; [field: string]: any };
   change: Change;
   chat: Player & { message: string; timestamp: number; group?: string };
   announcement: { message: string; timestamp: number };

@@ -30,6 +30,7 @@ export class GameStateManager extends Emitter {
   #clear() {
     this.tick = 0;
     this.complete = false;     // a full state was received
+    this.deferred = 0;         // of so many entities and hexes there is news that comes later
     this.empireId = null;
     this.home = [0, 0];
     this.entities = new Map(); // id -> entity
@@ -122,6 +123,7 @@ export class GameStateManager extends Emitter {
     // While another full state comes in, its ticks count: nothing of the old one is left after it.
     if (update.tick < this.tick && !this.#next) return;
     this.tick = update.tick;
+    this.deferred = update.deferred || 0;
     const before = this.entities;
     if (update.full) this.#endFull();
     for (const { id, name } of update.empires || []) this.empires.set(id, name);

@@ -173,8 +173,8 @@ static void step(struct side *side, unsigned t)
                                            side->told[e]));
                 take_encoded(side, e);
             } else {
-                cr_assert(
-                    sync_encode_idle(&side->encoder, &side->core, side->encoding, side->told[e]));
+                cr_assert(sync_encode_idle(&side->encoder, &side->core, 0, side->encoding,
+                                           side->told[e]));
                 take_encoded(side, e);
             }
         }

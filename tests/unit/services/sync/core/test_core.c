@@ -1,3 +1,4 @@
+#include "services/sync/core/backlog.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/update.h"
 #include "tests/support/sync_player.h"
@@ -11,7 +12,8 @@
 
 // The core between a random world and clients, half of them of the binary encoding, that compare
 // all they show with the truth, tick by tick, while frames are late or lost, vision and world start
-// again, answers come too early or too late, and sockets are full.
+// again, answers come too early or too late, and sockets are full; or while they may be told but a
+// few bytes a tick.
 
 enum {
     QUEUE = 64,
@@ -38,6 +40,7 @@ struct weather {
     unsigned activity;
     unsigned world_delay, vision_delay, answer_delay; // rounds at most
     unsigned vision_lost, vision_epoch, world_restart, slow, rejoin, vision_away;
+    unsigned bytes; // about so many may be told to a client in a tick; 0: everything
 };
 
 struct client {
@@ -50,6 +53,8 @@ struct client {
     struct sync_full full;
     bool asked;
     unsigned blocked; // rounds for which its socket is full
+    bool budgeted;    // may be told but a few bytes
+    struct sync_backlog *backlog;
     uint64_t compared;
 };
 
@@ -63,7 +68,8 @@ struct rig {
     uint64_t round, epoch, vision_away_until;
     // The first one of each empire, then those beside the first empire's, and so on.
     struct client clients[CLIENTS];
-    size_t fulls, shared;
+    struct sync_delta part; // of a view's delta, for who is not told all of it
+    size_t fulls, shared, deferrals;
 };
 
 static void push(struct rig *rig, struct queue *queue, void *frame, unsigned delay, uint64_t epoch,
@@ -158,16 +164,21 @@ static struct client *beside(struct rig *rig, const struct sync_view *view, size
     return &rig->clients[k == 0 ? at : SYNC_WORLD_EMPIRES + BESIDE * at + k - 1];
 }
 
+static bool is_told_all(const struct client *client, enum sync_encoding encoding)
+{
+    return !client->full.active && !client->budgeted && client->encoding == encoding;
+}
+
 // As the shell does for several clients of a view: encoded once for each encoding, then told.
 static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_encoding encoding)
 {
     size_t takers = 0;
     for (size_t k = 0; k < client_count(view); k++) {
         struct client *client = beside(rig, view, k);
-        if (client->full.active || client->encoding != encoding)
+        if (!is_told_all(client, encoding))
             continue;
         // To the same tick first, so that one message fits all.
-        cr_assert(sync_encode_idle(&rig->encoder, &rig->core, encoding, client->told_tick));
+        cr_assert(sync_encode_idle(&rig->encoder, &rig->core, 0, encoding, client->told_tick));
         take_encoded(rig, client);
         takers++;
     }
@@ -178,11 +189,46 @@ static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_
     rig->shared += takers > 1;
     for (size_t k = 0; k < client_count(view); k++) {
         struct client *client = beside(rig, view, k);
-        if (client->full.active || client->encoding != encoding)
+        if (!is_told_all(client, encoding))
             continue;
         take_encoded(rig, client);
         check(rig, client);
     }
+    return true;
+}
+
+static void forget_backlog(struct client *client)
+{
+    sync_backlog_free(client->backlog);
+    client->backlog = NULL;
+}
+
+// What of the delta, and of what was owed before, the client is told now.
+static bool deliver_part(struct rig *rig, struct client *client)
+{
+    static const struct sync_priorities priorities = {{3, 6, 9}};
+    if (client->view->delta.full)
+        return false;
+    if (!client->backlog)
+        client->backlog = sync_backlog_new();
+    cr_assert(sync_backlog_merge(client->backlog, &rig->core, &client->view->delta));
+    struct sync_take take = {client->encoding,
+                             (int64_t)mm_rng_below(&rig->world->rng, 2 * rig->weather.bytes + 1),
+                             &priorities};
+    sync_backlog_take(client->backlog, &rig->core, client->view, &take, &rig->part);
+    cr_assert_not(rig->part.full);
+    size_t left = sync_backlog_left(client->backlog);
+    rig->deferrals += left > 0;
+    if (!sync_encode_part(&rig->encoder, &rig->core, client->view, &rig->part, left,
+                          client->encoding, client->told_tick))
+        return false;
+    bool told = rig->encoder.messages.count > 0;
+    take_encoded(rig, client);
+    if (told) {
+        cr_assert_eq(sync_player_deferred(client->player), left);
+        sync_player_compare_told(client->player, sync_world_at(rig->world, rig->core.mirror.tick));
+    }
+    check(rig, client);
     return true;
 }
 
@@ -203,14 +249,19 @@ static void deliver_delta(struct rig *rig, struct sync_view *view)
     }
     if (takers == 0)
         return;
-    bool ok;
-    if (takers == 1) {
+    bool ok = true;
+    if (takers == 1 && !only->budgeted) {
         ok = sync_encode_view(&rig->encoder, &rig->core, view, only->encoding, only->told_tick);
         if (ok)
             take_encoded(rig, only);
         check(rig, only);
     } else {
         ok = deliver_encoding(rig, view, SYNC_BINARY) && deliver_encoding(rig, view, SYNC_JSON);
+        for (size_t k = 0; k < client_count(view) && ok; k++) {
+            struct client *client = beside(rig, view, k);
+            if (client->budgeted && !client->full.active)
+                ok = deliver_part(rig, client);
+        }
         if (ok)
             sync_encode_told(&rig->core, view);
     }
@@ -237,6 +288,7 @@ static void deliver_full(struct rig *rig, struct client *client)
         at += 4 + (size_t)len;
     }
     check(rig, client);
+    forget_backlog(client);
     if (client->full.active)
         return;
     rig->fulls++;
@@ -245,6 +297,11 @@ static void deliver_full(struct rig *rig, struct client *client)
 
 static void deliver(struct rig *rig)
 {
+    for (size_t i = 0; i < CLIENTS; i++) {
+        struct client *client = &rig->clients[i];
+        if (client->backlog && client->view->state == SYNC_VIEW_LIVE)
+            sync_core_touch(&rig->core, client->view);
+    }
     for (size_t i = 0; i < rig->core.touched.count; i++)
         deliver_delta(rig, rig->core.touched.items[i]);
     for (size_t i = 0; i < CLIENTS; i++) {
@@ -254,7 +311,7 @@ static void deliver(struct rig *rig)
         bool was_full = client->full.active;
         if (was_full)
             deliver_full(rig, client);
-        if (!client->full.active)
+        if (!client->full.active && (!client->backlog || sync_backlog_left(client->backlog) == 0))
             compare(rig, client);
     }
 }
@@ -266,6 +323,7 @@ static void join(struct rig *rig, size_t i)
         // With an empire's first client all go, and its view with them.
         if (i < SYNC_WORLD_EMPIRES)
             sync_core_view_close(&rig->core, client->view);
+        forget_backlog(client);
         sync_player_free(client->player);
         wire_json_free(client->wire);
     }
@@ -274,6 +332,10 @@ static void join(struct rig *rig, size_t i)
     client->encoding = i % 2 ? SYNC_BINARY : SYNC_JSON;
     client->wire = wire_json_new(sync_world_map());
     client->player = sync_player_new(client->empire);
+    // Of several of one empire one is told everything.
+    client->budgeted = rig->weather.bytes > 0 && (i < SYNC_WORLD_EMPIRES || i % 2 == 0);
+    if (client->budgeted)
+        sync_player_allow_late(client->player);
     client->view = sync_core_view_open(&rig->core, client->empire);
     client->full.active = true;
     for (size_t k = 1; i < SYNC_WORLD_EMPIRES && k < client_count(client->view); k++)
@@ -356,6 +418,7 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     rig->epoch = 1;
     cr_assert_eq(sync_core_init(&rig->core), MM_OK);
     sync_encoder_init(&rig->encoder);
+    sync_delta_init(&rig->part);
     mm_buf_init(&rig->out, SYNC_FULL_BYTES_MAX);
     cr_assert_eq(sync_core_world_snapshot(&rig->core, sync_world_snapshot(rig->world)), MM_OK);
     for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++)
@@ -381,14 +444,17 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     size_t compared = 0;
     for (size_t i = 0; i < CLIENTS; i++) {
         compared += rig->clients[i].compared;
+        forget_backlog(&rig->clients[i]);
         sync_player_free(rig->clients[i].player);
         wire_json_free(rig->clients[i].wire);
     }
-    cr_expect_geq(rig->shared, wanted / 100, "only %zu shared", rig->shared);
+    if (weather.bytes == 0)
+        cr_expect_geq(rig->shared, wanted / 100, "only %zu shared", rig->shared);
     cr_expect_geq(compared, wanted, "only %zu comparisons (%llu frozen, %llu refused)", compared,
                   (unsigned long long)rig->core.counts.views_frozen,
                   (unsigned long long)rig->core.counts.views_refused);
     cr_expect_eq(rig->core.counts.odd_entities, 0);
+    cr_expect_eq(rig->deferrals > 0, weather.bytes > 0);
     struct delayed d;
     rig->round += 1000;
     while (pop(rig, &rig->ticks, &d))
@@ -397,6 +463,7 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
         mmorts__frame__vision_frame__free_unpacked(d.frame, NULL);
     sync_core_free(&rig->core);
     sync_encoder_free(&rig->encoder);
+    sync_delta_free(&rig->part);
     mm_buf_free(&rig->out);
     sync_world_free(rig->world);
     free(rig);
@@ -467,4 +534,30 @@ Test(sync_core, everything_at_once)
                              .slow = 15,
                              .rejoin = 8},
             400, 300);
+}
+
+Test(sync_core, few_bytes_a_tick)
+{
+    // Of much more news than bytes, of about as much, and of less.
+    for (uint64_t seed = 70; seed <= 72; seed++)
+        run(seed, (struct weather){.activity = 12, .bytes = 50u << seed % 3}, 300, 1);
+    for (uint64_t seed = 76; seed <= 77; seed++)
+        run(seed, (struct weather){.activity = 6, .bytes = 2000}, 300, 5 * 100);
+}
+
+Test(sync_core, few_bytes_a_tick_and_everything_at_once)
+{
+    for (uint64_t seed = 80; seed <= 83; seed++)
+        run(seed,
+            (struct weather){.activity = 12,
+                             .world_delay = 4,
+                             .vision_delay = 4,
+                             .answer_delay = 6,
+                             .vision_lost = 8,
+                             .vision_epoch = 8,
+                             .world_restart = 8,
+                             .slow = 15,
+                             .rejoin = 8,
+                             .bytes = 200u << seed % 4},
+            300, 100);
 }

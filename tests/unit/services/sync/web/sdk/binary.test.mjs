@@ -41,6 +41,14 @@ test("the documentation's example", () => {
     assert.deepEqual(changed.map(({ pos }) => pos), [[-1, 0], [0, -1], [-1, 1]]);
 });
 
+test('what is deferred is counted, behind the tick', () => {
+    const decodes = decoder();
+    decodes.decode(bytes('01010000'));
+    assert.deepEqual(decodes.decode(bytes('c110078002')), { type: 'update', tick: 7, deferred: 256 });
+    assert.deepEqual(decodes.decode(bytes('80')), { type: 'update', tick: 8 }, 'everything is told');
+    assert.throws(() => decodes.decode(bytes('c020')), RangeError);
+});
+
 test('what is cut short or goes on too long is refused, whatever message it is', () => {
     let refused = 0;
     for (const [i, { binary }] of vectors.entries()) {

@@ -77,6 +77,14 @@ test('appeared, changed and disappeared', () => {
     assert.equal(told('entities').length, 5);
 });
 
+test('deferred: how much is missing in the picture', () => {
+    assert.equal(state.deferred, 0);
+    state.apply(update(101, { deferred: 7 }));
+    assert.equal(state.deferred, 7);
+    state.apply(update(102, {}));
+    assert.equal(state.deferred, 0);
+});
+
 test('vision: seen for the first time, fogged, seen again, shrouded hexes are not invented', () => {
     state.apply(update(101, { vision: [{ hex: [0, 0], state: 1 }, { hex: [7, 7], state: 2, terrain: 'plains' }, { hex: [8, 8], state: 0 }] }));
     assert.equal(state.hexAt([0, 0]).state, FOG);
