@@ -2,16 +2,31 @@
 
 #include "libcommon/base/str.h"
 #include "libcommon/service/yaml.h"
+#include "services/world/rules_where.h"
 #include <string.h>
 
 #define DISTANCE_MAX 32
 
 // Numbers are read within their type's range here; what they mean together is checked at the end
-// by world_rules_check(), whose complaint names the thing but has no line.
+// by world_rules_find_fault(), which names the keys that say it.
 
 static uint32_t get_u32(struct mm_yaml_node *map, const char *key, int64_t max, uint32_t fallback)
 {
     return (uint32_t)mm_yaml_get_int(map, key, 0, max, fallback);
+}
+
+// Where an error of a key stands: there, or at the map that lacks it.
+static struct mm_yaml_node *at_key(struct mm_yaml_node *map, const char *key)
+{
+    struct mm_yaml_node *node = mm_yaml_find(map, key);
+    return node ? node : map;
+}
+
+// The same of two keys that contradict each other: the first, if it is there.
+static struct mm_yaml_node *one_of(struct mm_yaml_node *map, const char *key, const char *other)
+{
+    struct mm_yaml_node *node = mm_yaml_find(map, key);
+    return node ? node : at_key(map, other);
 }
 
 struct word {
@@ -28,8 +43,7 @@ static uint32_t get_word(struct mm_yaml_node *map, const char *key, const struct
         if (mm_str_equal(words[i].text, text))
             return words[i].value;
     if (*text) {
-        struct mm_yaml_node *node = mm_yaml_find(map, key);
-        mm_yaml_fail(node ? node : map, "unknown %s '%s'", key, text);
+        mm_yaml_fail(at_key(map, key), "unknown %s '%s'", key, text);
     }
     return 0;
 }
@@ -63,6 +77,8 @@ static void copy_name(struct mm_yaml_node *at, const char *name, char out[WORLD_
 {
     if (!mm_str_copy(out, WORLD_NAME_BYTES, name))
         mm_yaml_fail(at, "the name '%s' is longer than %d characters", name, WORLD_NAME_BYTES - 1);
+    else if (!world_rules_name_sound(name))
+        mm_yaml_fail(at, "the name '%s' is not of a-z, 0-9 and _", name);
 }
 
 // --- types.yaml ----------------------------------------------------------------------------------
@@ -75,6 +91,8 @@ static void read_terrains(struct mm_yaml_node *list, struct world_rules *rules)
             mm_yaml_fail(node, "more than %d terrains", WORLD_TERRAINS_MAX);
             return;
         }
+        if (world_rules_terrain(rules, mm_yaml_key_at(list, i)) >= 0)
+            mm_yaml_fail(node, "terrain %s is there anyway", mm_yaml_key_at(list, i));
         struct world_terrain *terrain = &rules->terrains[rules->terrain_count++];
         copy_name(node, mm_yaml_key_at(list, i), terrain->name);
         terrain->move_cost_percent = (uint32_t)mm_yaml_need_int(node, "move_cost", 0, 255);
@@ -113,7 +131,8 @@ static void read_gathering(struct mm_yaml_node *node, const char *name, struct w
     type->gather_ticks = (uint32_t)mm_yaml_need_int(gather, "ticks", 1, 10000);
     type->carry = (uint32_t)mm_yaml_need_int(gather, "carry", 1, 1000000);
     if (type->carry < type->gather_amount)
-        mm_yaml_fail(gather, "%s cannot carry what it gathers at once", name);
+        mm_yaml_fail(one_of(gather, "carry", "amount"), "%s cannot carry what it gathers at once",
+                     name);
     if (type->ticks_per_hex == 0)
         mm_yaml_fail(gather, "%s does not move, so it cannot gather", name);
     mm_yaml_end(gather);
@@ -165,9 +184,8 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
     type->flags = read_flags(node);
     type->blocks = mm_yaml_get_bool(node, "blocks", !walks);
     const char *yields = mm_yaml_get_string(node, "yields", "");
-    if (!mm_str_copy(type->yields, WORLD_NAME_BYTES, yields))
-        mm_yaml_fail(node, "the name '%s' is longer than %d characters", yields,
-                     WORLD_NAME_BYTES - 1);
+    if (*yields)
+        copy_name(mm_yaml_find(node, "yields"), yields, type->yields);
     if (*yields && type->kind != MMORTS__FRAME__KIND__KIND_RESOURCE &&
         type->kind != MMORTS__FRAME__KIND__KIND_NPC)
         mm_yaml_fail(mm_yaml_find(node, "yields"), "%s is no resource or npc, so it yields nothing",
@@ -184,11 +202,12 @@ static void read_type(struct mm_yaml_node *node, const char *name, struct world_
     if (fights || mm_yaml_find(node, "attack_cooldown"))
         type->attack_cooldown_ticks = (uint32_t)mm_yaml_need_int(node, "attack_cooldown", 1, 10000);
     if (!fights && type->attack_range_hexes + type->attack_cooldown_ticks > 0)
-        mm_yaml_fail(node, "%s has no attack for its attack_range or attack_cooldown", name);
+        mm_yaml_fail(one_of(node, "attack_range", "attack_cooldown"),
+                     "%s has no attack for its attack_range or attack_cooldown", name);
     if (fights && type->kind == MMORTS__FRAME__KIND__KIND_RESOURCE)
-        mm_yaml_fail(node, "%s is a resource, so it cannot attack", name);
+        mm_yaml_fail(one_of(node, "attack", "kind"), "%s is a resource, so it cannot attack", name);
     if (type->blocks && type->ticks_per_hex > 0)
-        mm_yaml_fail(node, "%s moves, so it cannot block", name);
+        mm_yaml_fail(one_of(node, "blocks", "ticks_per_hex"), "%s moves, so it cannot block", name);
 }
 
 // What a worker builds: types that may stand behind it in the file.
@@ -274,7 +293,7 @@ static void read_ranks(struct mm_yaml_node *list, struct world_combat_rules *com
         rank->attack_percent = (uint32_t)mm_yaml_need_int(node, "attack", 100, 1000);
         rank->defence_percent = (uint32_t)mm_yaml_need_int(node, "defence", 100, 1000);
         if (i > 0 && rank->kills <= combat->ranks[i - 1].kills)
-            mm_yaml_fail(node, "a rank must take more kills than the one before");
+            mm_yaml_fail(at_key(node, "kills"), "a rank must take more kills than the one before");
         mm_yaml_end(node);
     }
 }
@@ -337,6 +356,12 @@ static void read_types_document(struct mm_yaml *doc, struct world_rules *rules)
         get_u32(root, "spawn_keys_kept", WORLD_SPAWN_KEYS_MAX - 1, rules->spawn_keys_kept);
     rules->entities_max = get_u32(root, "entities_max", WORLD_ENTITIES_MAX, rules->entities_max);
     mm_yaml_end(root);
+    if (rules->type_count == 0)
+        mm_yaml_fail(at_key(root, "types"), "there must be at least one type");
+    if (rules->terrain_count < 2)
+        mm_yaml_fail(at_key(root, "terrains"), "there must be at least one terrain");
+    if (rules->start_count == 0)
+        mm_yaml_fail(at_key(root, "start"), "an empire must start with something");
 }
 
 // --- map.yaml ------------------------------------------------------------------------------------
@@ -369,7 +394,7 @@ static void read_distance(struct mm_yaml_node *item, struct world_home_node *nod
     struct mm_yaml_node *range = mm_yaml_get_list(item, "distance");
     int64_t from = 1, to = 1;
     if (mm_yaml_count(range) != 2) {
-        mm_yaml_fail(item, "distance must be [from, to]");
+        mm_yaml_fail(at_key(item, "distance"), "distance must be [from, to]");
     } else if (mm_yaml_as_int(mm_yaml_at(range, 0), 1, DISTANCE_MAX, &from) &&
                mm_yaml_as_int(mm_yaml_at(range, 1), 1, DISTANCE_MAX, &to) && from > to) {
         mm_yaml_fail(range, "distance ends before it begins");
@@ -481,10 +506,10 @@ enum mm_err world_rules_read(struct mm_yaml *types, struct mm_yaml *map, struct 
     read_types_document(types, rules);
     if (mm_yaml_error_count(types) == 0)
         read_map_document(map, rules);
-    char problem[160];
+    struct world_rules_fault fault;
     if (mm_yaml_error_count(types) + mm_yaml_error_count(map) == 0 &&
-        world_rules_check(rules, problem, sizeof problem) != MM_OK)
-        mm_yaml_fail_document(types, "%s", problem);
+        world_rules_find_fault(rules, &fault) != MM_OK)
+        world_rules_fail_where(fault.file == WORLD_RULES_MAP ? map : types, &fault);
     return mm_yaml_error_count(types) + mm_yaml_error_count(map) == 0 ? MM_OK : MM_INVALID_ARGUMENT;
 }
 

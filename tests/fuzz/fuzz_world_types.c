@@ -8,6 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Every error has a line, but of a file that holds nothing or is no text.
+static void check_errors(struct mm_yaml *doc, const char *name)
+{
+    for (size_t i = 0; mm_yaml_error(doc, i); i++) {
+        const char *error = mm_yaml_error(doc, i);
+        MM_CHECK(strncmp(error, name, strlen(name)) == 0);
+        const char *rest = error + strlen(name);
+        bool has_line = rest[0] == ':' && rest[1] >= '1' && rest[1] <= '9';
+        MM_CHECK(has_line || strstr(error, "UTF-8") || mm_yaml_line(mm_yaml_root(doc)) == 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -20,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world_rules *rules = malloc(sizeof *rules);
     enum mm_err err = world_rules_read(types, map, rules);
     MM_CHECK((err == MM_OK) == (mm_yaml_error_count(types) + mm_yaml_error_count(map) == 0));
+    check_errors(types, "types.yaml");
+    check_errors(map, "map.yaml");
     if (err == MM_OK) {
         char problem[160];
         MM_CHECK(world_rules_check(rules, problem, sizeof problem) == MM_OK);

@@ -162,10 +162,30 @@ struct world_rules {
 // from.
 void world_rules_init(struct world_rules *rules);
 
-// INVALID_ARGUMENT unless every number is in range and every reference leads somewhere; then
-// problem (of problem_bytes) says what is wrong.
+// What is wrong with rules, and where in their files the key stands that says so.
+struct world_rules_fault {
+    char text[160];
+    enum world_rules_file { WORLD_RULES_TYPES, WORLD_RULES_MAP } file;
+    // The element of a list, or the pair of a map: "camps.kinds[1]", "types[7]"; "": the whole
+    // file.
+    char in[48];
+    // The keys in it: "sight", "guards.wolf"; "": itself. Of several between bars, all of which
+    // take part, the first that the file has.
+    char keys[64];
+};
+
+// INVALID_ARGUMENT, and the first fault, unless every number is in range and every reference leads
+// somewhere.
+enum mm_err MM_MUST_USE world_rules_find_fault(const struct world_rules *rules,
+                                               struct world_rules_fault *fault);
+
+// The same with the text alone. INVALID_ARGUMENT unless every number is in range and every
+// reference leads somewhere; then problem (of problem_bytes) says what is wrong.
 enum mm_err MM_MUST_USE world_rules_check(const struct world_rules *rules, char *problem,
                                           size_t problem_bytes);
+
+// Whether it may be the name of a type, terrain or item: a-z, 0-9 and _, no digit first.
+bool world_rules_name_sound(const char *name);
 
 // Index of the type, terrain or item of that name, or -1.
 int world_rules_type(const struct world_rules *rules, const char *name);

@@ -151,8 +151,8 @@ Test(rules_yaml, errors_name_file_and_line)
     WRONG("open_terrain: plains", "open_terrain: moss", "map.yaml:2:", "moss");
     WRONG("generator: blank", "generator: fractal", "map.yaml:1:", "fractal");
     WRONG("generator: blank", "generator: blank\nspeed: 3", "map.yaml:2:", "speed");
-    // What only the whole can tell has no line, but names the file and the thing.
-    WRONG("open_terrain: plains", "open_terrain: dead", "types.yaml", "open_terrain");
-    WRONG("generator: blank", "generator: blank\nhomes: {spacing: 9, grow: 1}", "types.yaml",
-          "grow");
+    // What only the whole can tell.
+    WRONG("open_terrain: plains", "open_terrain: dead", "map.yaml:2:", "open_terrain");
+    WRONG("generator: blank", "generator: blank\nhomes: {spacing: 9, grow: 1}",
+          "map.yaml:2:", "grow");
 }
