@@ -1,3 +1,4 @@
+#include "libcommon/base/prefetch.h"
 #include "libcommon/hex/lanes.h"
 #include "libcommon/hex/route_internal.h"
 #include <string.h>
@@ -141,8 +142,8 @@ static int32_t enter(struct hex_route *route, uint32_t index, uint32_t node, int
     visit->pending |= UINT64_C(1) << node;
     // Its row is wanted when the chunk's turn comes; most are in no cache by then.
     const int16_t *row = hex_overlay_row(&route->shape, visit->overlay, node);
-    __builtin_prefetch(row);
-    __builtin_prefetch(row + 32);
+    mm_prefetch(row);
+    mm_prefetch(row + 32);
     if (index == route->goal_visit && route->to_goal[node] != ROUTE_UNKNOWN)
         found(route, label + route->to_goal[node]);
     return whole;
@@ -329,8 +330,8 @@ static void ask_for_neighbors(const struct hex_route *route, const struct route_
         if (visit->beside[d] == ROUTE_NO_VISIT)
             continue;
         const int16_t *enter_costs = route->visits[visit->beside[d]].overlay->enter;
-        __builtin_prefetch(enter_costs);
-        __builtin_prefetch(enter_costs + 32);
+        mm_prefetch(enter_costs);
+        mm_prefetch(enter_costs + 32);
     }
 }
 

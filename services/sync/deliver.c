@@ -4,6 +4,7 @@
 #include "libcommon/base/buf_json.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/prefetch.h"
 #include "services/sync/app.h"
 #include "services/sync/core/encode.h"
 
@@ -272,21 +273,19 @@ static void deliver_idle(struct sync_app *app)
 // asked for some turns ahead, one link after the other.
 static void ask_ahead(const struct sync_app *app, size_t i)
 {
-    enum { VIEW = 12, SEAT = 8, CLIENT = 4, LINE = 64 };
+    enum { VIEW = 12, SEAT = 8, CLIENT = 4 };
     struct sync_view *const *touched = app->core.touched.items;
     if (i >= VIEW)
-        __builtin_prefetch(&touched[i - VIEW]->user);
+        mm_prefetch(&touched[i - VIEW]->user);
     if (i < SEAT)
         return;
     const struct sync_seat *seat = touched[i - SEAT]->user;
     const struct sync_delta *delta = &touched[i - CLIENT]->delta;
-    __builtin_prefetch(seat);
-    for (size_t at = 0; at < sizeof *delta; at += LINE)
-        __builtin_prefetch((const char *)delta + at);
+    mm_prefetch(seat);
+    mm_prefetch_block(delta, sizeof *delta);
     seat = touched[i - CLIENT]->user;
     if (seat && seat->clients)
-        for (size_t at = 0; at < SYNC_CLIENT_HOT_BYTES; at += LINE)
-            __builtin_prefetch((const char *)seat->clients + at, 1);
+        mm_prefetch_block(seat->clients, SYNC_CLIENT_HOT_BYTES);
 }
 
 static void deliver_touched(struct sync_app *app)

@@ -1,6 +1,7 @@
 #include "services/sync/core/core.h"
 
 #include "libcommon/base/check.h"
+#include "libcommon/base/prefetch.h"
 #include "services/sync/core/sight.h"
 #include "services/sync/core/vision_frame.h"
 
@@ -79,9 +80,8 @@ static void ask_for_view(const struct sync_view *view)
 {
     if (!view)
         return;
-    __builtin_prefetch(view);
-    for (size_t at = 0; at < sizeof view->delta; at += 64)
-        __builtin_prefetch((const char *)&view->delta + at, 1);
+    mm_prefetch(view);
+    mm_prefetch_block(&view->delta, sizeof view->delta);
 }
 
 static void ask_for_sightings(const struct sync_core *core, size_t i)
@@ -91,8 +91,8 @@ static void ask_for_sightings(const struct sync_core *core, size_t i)
         return;
     uint32_t slot = mirror->changed.items[i];
     if (slot < core->sighting_head_count && core->sighting_head[slot] != SYNC_NONE)
-        __builtin_prefetch(&core->sightings.items[core->sighting_head[slot]]);
-    __builtin_prefetch(&mirror->entities[slot]);
+        mm_prefetch(&core->sightings.items[core->sighting_head[slot]]);
+    mm_prefetch(&mirror->entities[slot]);
 }
 
 static void ask_for_viewer(const struct sync_core *core, size_t i)
@@ -103,8 +103,8 @@ static void ask_for_viewer(const struct sync_core *core, size_t i)
         return;
     const struct sync_view *view =
         core->views.items[core->sightings.items[core->sighting_head[slot]].view];
-    __builtin_prefetch(&view->empire);
-    __builtin_prefetch(&view->delta.changed, 1);
+    mm_prefetch(&view->empire);
+    mm_prefetch_write(&view->delta.changed);
 }
 
 static void apply_vision(struct sync_core *core, const struct sync_tick_entry *entry)

@@ -1,4 +1,5 @@
 #include "libcommon/base/check.h"
+#include "libcommon/base/prefetch.h"
 #include "services/sync/core/binary.h"
 #include "services/sync/core/update_parts.h"
 
@@ -264,8 +265,8 @@ static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
         qsort(changes, count, sizeof *changes, by_change_number);
     // What is known of them is in no cache; all of it is asked for at once.
     for (size_t i = 0; i < count; i++) {
-        __builtin_prefetch(&core->mirror.entities[changes[i].slot]);
-        __builtin_prefetch(body_of(encoder, changes[i].slot, SYNC_CHANGED_PUBLIC));
+        mm_prefetch(&core->mirror.entities[changes[i].slot]);
+        mm_prefetch(body_of(encoder, changes[i].slot, SYNC_CHANGED_PUBLIC));
     }
     uint32_t next = 0;
     for (size_t i = 0; i < count; i++) {

@@ -5,6 +5,7 @@
 #include "libcommon/base/heap.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/pool.h"
+#include "libcommon/base/prefetch.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/hex/sight.h"
 #include "services/vision/core/vision.h"
@@ -658,9 +659,7 @@ static inline bool vision_moves_count(const struct vision *vision)
 // Asks for an entity's cache lines some iterations before they are needed.
 static inline void vision_entity_prefetch(const struct vision *vision, uint32_t slot)
 {
-    const char *at = (const char *)&vision->entities[slot];
-    for (size_t line = 0; line < sizeof(struct vision_entity); line += 64)
-        __builtin_prefetch(at + line, 1);
+    mm_prefetch_block(&vision->entities[slot], sizeof vision->entities[slot]);
 }
 
 // lines.c

@@ -266,9 +266,9 @@ void vision_mirror_prefetch(const struct vision *vision, uint32_t slot)
     // The rows of cells beside it lie in the lines before and behind.
     const uint32_t *heads = vision->chunks.items[entity->chunk].first_entity;
     uintptr_t at = (uintptr_t)heads + entity->cell * sizeof *heads;
-    __builtin_prefetch((const void *)(at - LINE_BYTES), 1);
-    __builtin_prefetch((const void *)at, 1);
-    __builtin_prefetch((const void *)(at + LINE_BYTES), 1);
+    mm_prefetch_write((const void *)(at - LINE_BYTES));
+    mm_prefetch_write((const void *)at);
+    mm_prefetch_write((const void *)(at + LINE_BYTES));
 }
 
 void vision_mirror_move(struct vision *vision, uint32_t slot, struct hex_axial to)

@@ -163,10 +163,7 @@ void vision_settle_empire(struct vision *vision, uint32_t number, size_t first)
 
 static void prefetch_active(const struct vision *vision, const struct vision_active *active)
 {
-    enum { LINE_BYTES = 64 };
-    size_t bytes = vision_active_bytes(vision);
-    for (size_t line = 0; line < bytes; line += LINE_BYTES)
-        __builtin_prefetch((const char *)active + line, 1);
+    mm_prefetch_block(active, vision_active_bytes(vision));
 }
 
 void vision_settle(struct vision *vision)
@@ -239,8 +236,7 @@ void vision_settle_finish(struct vision *vision)
     mm_vec_clear(&vision->flips);
     for (size_t i = 0; i < vision->changes.count; i++) {
         if (i + AHEAD < vision->changes.count)
-            __builtin_prefetch(&vision->entities[vision->changes.items[i + AHEAD].entity].change,
-                               1);
+            mm_prefetch_write(&vision->entities[vision->changes.items[i + AHEAD].entity].change);
         vision->entities[vision->changes.items[i].entity].change = 0;
     }
     mm_vec_clear(&vision->changes);

@@ -11,7 +11,7 @@ static void ask_for_empire(const struct vision *vision, uint32_t number)
 {
     const struct vision_empire *empire = vision_empire_find(vision, number);
     if (empire)
-        __builtin_prefetch(empire->actives.items);
+        mm_prefetch(empire->actives.items);
 }
 
 static void ask_for_actives(const struct vision *vision, uint32_t number)
@@ -20,11 +20,8 @@ static void ask_for_actives(const struct vision *vision, uint32_t number)
     if (!empire || empire->actives.count > ACTIVES_ASKED_MAX)
         return;
     size_t bytes = vision_active_bytes(vision);
-    for (size_t i = 0; i < empire->actives.count; i++) {
-        const char *at = (const char *)empire->actives.items[i];
-        for (size_t line = 0; line < bytes; line += LINE_BYTES)
-            __builtin_prefetch(at + line, 1);
-    }
+    for (size_t i = 0; i < empire->actives.count; i++)
+        mm_prefetch_block(empire->actives.items[i], bytes);
 }
 
 static void ask_for_chunks(const struct vision *vision, uint32_t number)
@@ -34,10 +31,10 @@ static void ask_for_chunks(const struct vision *vision, uint32_t number)
         return;
     for (size_t i = 0; i < empire->actives.count; i++) {
         struct vision_active *active = empire->actives.items[i];
-        __builtin_prefetch(vision->chunks.items[active->chunk].occupied);
-        const char *next = (const char *)vision_own_plane(vision, active)->next;
-        for (size_t line = 0; next && line < vision_plane_bytes(vision); line += LINE_BYTES)
-            __builtin_prefetch(next + line, 1);
+        mm_prefetch(vision->chunks.items[active->chunk].occupied);
+        const struct vision_plane *next = vision_own_plane(vision, active)->next;
+        if (next)
+            mm_prefetch_block(next, vision_plane_bytes(vision));
     }
 }
 
@@ -51,8 +48,8 @@ static void ask_for_ring(const struct vision *vision, const struct vision_entity
     unsigned back = ((unsigned)hex_direction_between(seat->at, to) + 3) % HEX_DIRECTIONS;
     const char *ring = (const char *)vision_footprint_shape(vision->footprints[seat->radius],
                                                             seat->cell, SHAPE_RING + back);
-    __builtin_prefetch(ring);
-    __builtin_prefetch(ring + LINE_BYTES);
+    mm_prefetch(ring);
+    mm_prefetch(ring + LINE_BYTES);
 }
 
 static size_t end_of_owner(const struct vision_ordered *order, size_t count, size_t first)

@@ -208,16 +208,16 @@ static void resight(struct vision *vision, struct vision_entity *entity)
 static void prefetch_viewers(const struct vision *vision, const struct vision_entity *entity)
 {
     if (entity->viewers_log2 != 0)
-        __builtin_prefetch(entity->viewers.many);
+        mm_prefetch(entity->viewers.many);
     if (entity->chunk == UINT32_MAX)
         return;
     const struct vision_chunk *chunk = &vision->chunks.items[entity->chunk];
     if (chunk->watchers.count == 0)
         return;
     const uint64_t *words = chunk->visible + (size_t)(entity->cell / 64) * chunk->visible_stride;
-    __builtin_prefetch(words);
-    __builtin_prefetch(words + chunk->watchers.count - 1);
-    __builtin_prefetch(chunk->watchers.items);
+    mm_prefetch(words);
+    mm_prefetch(words + chunk->watchers.count - 1);
+    mm_prefetch(chunk->watchers.items);
 }
 
 void vision_watch_changes(struct vision *vision)
@@ -307,7 +307,7 @@ static void prefetch_flip(const struct vision *vision, const struct vision_flip 
 {
     const uint32_t *head = flip_head(vision, flip);
     if (head && *head != 0)
-        __builtin_prefetch(&vision->entities[*head], 1);
+        mm_prefetch_write(&vision->entities[*head]);
 }
 
 void vision_watch_flips(struct vision *vision)
@@ -316,7 +316,7 @@ void vision_watch_flips(struct vision *vision)
     const struct vision_flip *flips = vision->flips.items;
     for (size_t i = 0; i < vision->flips.count && !vision->exhausted; i++) {
         if (i + 2 * AHEAD < vision->flips.count)
-            __builtin_prefetch(flip_head(vision, &flips[i + 2 * AHEAD]));
+            mm_prefetch(flip_head(vision, &flips[i + 2 * AHEAD]));
         if (i + AHEAD < vision->flips.count)
             prefetch_flip(vision, &flips[i + AHEAD]);
         const uint32_t *head = flip_head(vision, &flips[i]);

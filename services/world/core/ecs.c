@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/hash.h"
+#include "libcommon/base/prefetch.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -348,8 +349,8 @@ static uint64_t settle_column(struct world_column *column, enum world_component_
         for (uint64_t bits = column->dirty[word]; bits != 0; bits &= bits - 1) {
             uint32_t slot = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
             uint32_t row = column->row_of_slot ? column->row_of_slot[slot] - 1 : slot;
-            __builtin_prefetch(column->rows + (size_t)row * column->row_bytes);
-            __builtin_prefetch(&column->hashes[row], 1);
+            mm_prefetch(column->rows + (size_t)row * column->row_bytes);
+            mm_prefetch_write(&column->hashes[row]);
             slots[count] = slot;
             rows[count++] = row;
             if (count == SETTLE_BATCH) {

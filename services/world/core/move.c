@@ -1,3 +1,4 @@
+#include "libcommon/base/prefetch.h"
 #include "services/world/core/state.h"
 
 // A step is made when it is due: the unit stands on its hex until then and on the next one from
@@ -214,10 +215,10 @@ static void fetch_units(const struct world_ecs *ecs, const uint32_t *slots, unsi
         size_t mover = movers->row_of_slot[slots[i]], route = routes->row_of_slot[slots[i]];
         if (mover == 0 || route == 0)
             continue;
-        __builtin_prefetch(movers->rows + (mover - 1) * movers->row_bytes, 1);
-        __builtin_prefetch(routes->rows + (route - 1) * routes->row_bytes);
-        __builtin_prefetch(WORLD_GET(ecs, WORLD_PLACE, world_place, slots[i]), 1);
-        __builtin_prefetch(WORLD_GET(ecs, WORLD_IDENTITY, world_identity, slots[i]));
+        mm_prefetch_write(movers->rows + (mover - 1) * movers->row_bytes);
+        mm_prefetch(routes->rows + (route - 1) * routes->row_bytes);
+        mm_prefetch_write(WORLD_GET(ecs, WORLD_PLACE, world_place, slots[i]));
+        mm_prefetch(WORLD_GET(ecs, WORLD_IDENTITY, world_identity, slots[i]));
     }
 }
 
@@ -234,10 +235,10 @@ static void fetch_hexes(const struct world *world, const uint32_t *slots, unsign
         unsigned direction = world_route_direction(route, mover->next);
         uint32_t to = direction < HEX_DIRECTIONS ? world_map_step(&world->map, from, direction)
                                                  : WORLD_CELL_NONE;
-        __builtin_prefetch(&world->grid.cells[from], 1);
+        mm_prefetch_write(&world->grid.cells[from]);
         if (to != WORLD_CELL_NONE) {
-            __builtin_prefetch(&world->grid.cells[to], 1);
-            __builtin_prefetch(&world->map.terrain[to]);
+            mm_prefetch_write(&world->grid.cells[to]);
+            mm_prefetch(&world->map.terrain[to]);
         }
     }
 }
