@@ -11,7 +11,8 @@
 struct sync_player {
     uint32_t empire;
     char empire_id[MM_ID_TEXT_BYTES];
-    uint64_t tick;
+    uint64_t tick, position, settled;
+    bool resuming;     // the difference follows: what is known may appear again
     json_t *entities;  // id -> what is known of it, in sight
     json_t *memories;  // id -> what is remembered
     json_t *hexes;     // "q,r" -> {state, terrain}
@@ -81,6 +82,16 @@ uint64_t sync_player_deferred(const struct sync_player *p)
 uint64_t sync_player_tick(const struct sync_player *p)
 {
     return p->tick;
+}
+
+uint64_t sync_player_position(const struct sync_player *p)
+{
+    return p->position;
+}
+
+uint64_t sync_player_settled(const struct sync_player *p)
+{
+    return p->settled;
 }
 
 long long sync_player_resource(const struct sync_player *p, const char *name)
@@ -166,7 +177,8 @@ static void take_vision(struct sync_player *p, const json_t *vision)
         }
         if (!known && !terrain)
             fault(p, "hex %s is shown without ever a terrain", key);
-        if (known && terrain && json_equal(terrain, json_object_get(known, "terrain")))
+        if (!p->resuming && known && terrain &&
+            json_equal(terrain, json_object_get(known, "terrain")))
             fault(p, "the terrain of hex %s was told twice", key);
         json_t *kept = terrain ? terrain : json_object_get(known, "terrain");
         json_object_set_new(p->hexes, key,
@@ -210,7 +222,7 @@ static void take_entities(struct sync_player *p, const json_t *update)
         entity = json_array_get(json_object_get(update, "appeared"), i);
         check_owner(p, entity);
         check_secrets(p, entity);
-        if (!p->late_allowed && json_object_get(p->entities, id_of(entity)))
+        if (!p->late_allowed && !p->resuming && json_object_get(p->entities, id_of(entity)))
             fault(p, "%s appeared though it was in sight", id_of(entity));
         json_object_set(p->entities, id_of(entity), entity);
         json_object_del(p->memories, id_of(entity));
@@ -230,7 +242,8 @@ static void take_entities(struct sync_player *p, const json_t *update)
     for (i = 0; i < json_array_size(json_object_get(update, "disappeared")); i++) {
         entity = json_array_get(json_object_get(update, "disappeared"), i);
         const char *id = json_string_value(entity);
-        if (json_object_del(p->entities, id) != 0 && json_object_del(p->memories, id) != 0)
+        if (json_object_del(p->entities, id) != 0 && json_object_del(p->memories, id) != 0 &&
+            !p->resuming)
             fault(p, "%s disappeared though it was not known", id);
     }
 }
@@ -269,21 +282,34 @@ static void take_events(struct sync_player *p, const json_t *events, const json_
     }
 }
 
-static void take_update(struct sync_player *p, json_t *update)
+static void take_tick_and_names(struct sync_player *p, const json_t *message)
 {
-    json_decref(p->update);
-    p->update = json_incref(update);
-    uint64_t tick = (uint64_t)json_integer_value(json_object_get(update, "tick"));
+    uint64_t tick = (uint64_t)json_integer_value(json_object_get(message, "tick"));
     if (tick < p->tick)
         fault(p, "the tick went back from %llu to %llu", (unsigned long long)p->tick,
               (unsigned long long)tick);
     p->tick = tick;
     size_t i;
     json_t *empire;
-    for (i = 0; i < json_array_size(json_object_get(update, "empires")); i++) {
-        empire = json_array_get(json_object_get(update, "empires"), i);
+    for (i = 0; i < json_array_size(json_object_get(message, "empires")); i++) {
+        empire = json_array_get(json_object_get(message, "empires"), i);
         json_object_set(p->names, id_of(empire), json_object_get(empire, "name"));
     }
+}
+
+// The difference from what is known follows, and all jobs there are.
+static void take_resumed(struct sync_player *p, const json_t *message)
+{
+    take_tick_and_names(p, message);
+    json_object_clear(p->jobs);
+    p->resuming = true;
+}
+
+static void take_update(struct sync_player *p, json_t *update)
+{
+    json_decref(p->update);
+    p->update = json_incref(update);
+    take_tick_and_names(p, update);
     json_t *before = json_copy(p->entities);
     take_entities(p, update);
     take_events(p, json_object_get(update, "events"), before);
@@ -292,6 +318,13 @@ static void take_update(struct sync_player *p, json_t *update)
     if (json_object_get(update, "resources"))
         json_object_update(p->resources, json_object_get(update, "resources"));
     take_jobs(p, json_object_get(update, "jobs"));
+    // One of nothing but names goes before something else.
+    if (json_object_size(update) == 3 && json_object_get(update, "empires"))
+        return;
+    p->position = p->tick;
+    if (sync_player_deferred(p) == 0)
+        p->settled = p->tick;
+    p->resuming = false;
 }
 
 static void take_cached(struct sync_player *p, const json_t *message)
@@ -332,6 +365,8 @@ void sync_player_take(struct sync_player *p, const char *text, size_t len)
         fault(p, "no type");
     else if (strcmp(type, "update") == 0)
         take_update(p, message);
+    else if (strcmp(type, "resumed") == 0)
+        take_resumed(p, message);
     else if (strcmp(type, "explored_hexes") == 0)
         take_explored(p, message);
     else if (strcmp(type, "entity_cached") == 0)

@@ -28,6 +28,10 @@ void sync_player_compare_told(struct sync_player *player, const struct sync_worl
 
 // The first fault, or NULL.
 const char *sync_player_fault(const struct sync_player *player);
+// The last tick of which everything was told: where the stream may be taken up again.
+uint64_t sync_player_position(const struct sync_player *player);
+// The last such tick after which nothing was deferred.
+uint64_t sync_player_settled(const struct sync_player *player);
 uint64_t sync_player_tick(const struct sync_player *player);
 
 // Compares everything the client shows with what its empire knows: a fault if it differs.

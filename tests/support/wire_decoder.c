@@ -612,6 +612,24 @@ static void take_changed(struct input *in)
     }
 }
 
+// Whoever was named behind the first so many is named again, or not at all.
+static bool take_resumed(struct input *in)
+{
+    struct wire_decoder *d = in->decoder;
+    uint64_t tick = varint(in), known = bounded(in, d->empire_count, "an empire's number");
+    if (tick < d->tick)
+        fault(in, "resumed at an earlier tick");
+    if (!d->reset_seen)
+        fault(in, "resumed before the first explored_hexes");
+    if (failed(in))
+        return false;
+    d->tick = tick;
+    d->empire_count = (uint32_t)known;
+    TELL(in, resumed, tick);
+    take_empires(in);
+    return !failed(in);
+}
+
 static bool take_update(struct input *in, unsigned flags)
 {
     struct wire_decoder *d = in->decoder;
@@ -679,6 +697,8 @@ bool wire_decoder_take(struct wire_decoder *decoder, const uint8_t *data, size_t
         ok = take_ack(&in);
     else if (type == 0x05)
         ok = take_pong(&in);
+    else if (type == 0x06)
+        ok = take_resumed(&in);
     else
         fault(&in, "there is no message 0x%02x", type);
     if (ok && left(&in) > 0)

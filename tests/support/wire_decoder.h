@@ -71,6 +71,7 @@ struct wire_sink {
     void (*cached)(void *arg, const struct wire_entity *entity, const struct wire_memory *memory);
     void (*ack)(void *arg, uint64_t seq, uint64_t tick, uint64_t job);
     void (*pong)(void *arg, int64_t timestamp, uint64_t tick);
+    void (*resumed)(void *arg, uint64_t tick); // `empire` follows for each it names
     void (*update_begin)(void *arg, uint64_t tick, bool full);
     void (*empire)(void *arg, uint64_t id, const char *name);
     void (*gone_memory)(void *arg, unsigned kind, uint64_t id);

@@ -145,6 +145,13 @@ static void pong(void *arg, int64_t timestamp, uint64_t tick)
 
 // --- an update's parts ---------------------------------------------------------------------------
 
+static void resumed(void *arg, uint64_t tick)
+{
+    struct wire_json *j = arg;
+    json_object_set_new(j->message, "type", json_string("resumed"));
+    json_object_set_new(j->message, "tick", integer(tick));
+}
+
 static void update_begin(void *arg, uint64_t tick, bool full)
 {
     struct wire_json *j = arg;
@@ -282,6 +289,7 @@ static const struct wire_sink sink = {
     .cached = cached,
     .ack = ack,
     .pong = pong,
+    .resumed = resumed,
     .update_begin = update_begin,
     .empire = empire,
     .gone_memory = gone_memory,

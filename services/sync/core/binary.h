@@ -20,6 +20,7 @@ enum sync_binary_type {
     SYNC_BINARY_CACHED = 0x03,
     SYNC_BINARY_ACK = 0x04,
     SYNC_BINARY_PONG = 0x05,
+    SYNC_BINARY_RESUMED = 0x06,
     SYNC_BINARY_UPDATE = 0x80, // and the flags below
 };
 

@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
+#include "services/sync/core/history.h"
 #include "services/sync/core/sight.h"
 #include "services/sync/core/vision_frame.h"
 
@@ -20,6 +21,13 @@ enum mm_err sync_core_init(struct sync_core *core)
     if (err == MM_OK)
         err = sync_stock_init(&core->stock);
     return err;
+}
+
+void sync_core_keep_history(struct sync_core *core, unsigned ticks, size_t bytes_max)
+{
+    MM_CHECK(ticks <= SYNC_HISTORY_TICKS_MAX && bytes_max <= SYNC_HISTORY_BYTES_MAX);
+    core->history_ticks = ticks;
+    core->history_bytes_max = bytes_max;
 }
 
 static void free_tick_frame(Mmorts__Frame__TickFrame **frame)
@@ -214,6 +222,7 @@ struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire)
         sync_view_free(view);
         return NULL;
     }
+    sync_history_init(&view->history, core->history_bytes_max);
     core->view_of_empire[empire] = view;
     core->view_count++;
     core->views.items[index] = view;

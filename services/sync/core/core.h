@@ -82,6 +82,9 @@ struct sync_core {
     uint64_t vision_epoch;
     uint64_t vision_newest; // newest vision frame received in that epoch
 
+    unsigned history_ticks;   // the views' logs reach back so far; 0: there are none
+    size_t history_bytes_max; // of one view's log
+
     uint32_t step;                   // counts steps; sightings are stamped with it
     uint64_t told_tick;              // the newest tick any client may have been told
     Mmorts__Frame__TickFrame *frame; // owned: the one last applied (its events are in the deltas)
@@ -97,6 +100,9 @@ struct sync_core {
 
 enum mm_err MM_MUST_USE sync_core_init(struct sync_core *core);
 void sync_core_free(struct sync_core *core);
+// Has the views opened from now on keep a log of their last ticks (history.h), of at most so many
+// ticks (SYNC_HISTORY_TICKS_MAX) and bytes. 0 ticks: none.
+void sync_core_keep_history(struct sync_core *core, unsigned ticks, size_t bytes_max);
 
 // --- what comes in; frames are from malloc and are taken, whatever is returned
 // --------------------

@@ -1,3 +1,4 @@
+#include "services/sync/core/history.h"
 #include "services/sync/core/sight.h"
 
 #include "libcommon/base/alloc.h"
@@ -221,6 +222,7 @@ bool sync_view_activate(struct sync_core *core, struct sync_view *view)
     sync_view_drop_fresh(view);
     view->state = SYNC_VIEW_LIVE;
     view->generation++;
+    sync_history_begin(&view->history, core->mirror.tick);
     core->fresh_count--;
     core->live_count++;
     return true;

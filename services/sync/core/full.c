@@ -122,7 +122,8 @@ const struct sync_empire *sync_full_empire(const struct sync_core *core,
     // One that world no longer has keeps its place, or the numbers behind it would be others.
     static char no_name[] = "";
     static const struct sync_empire nobody = {.name = no_name};
-    const struct sync_empire *empire = sync_mirror_empire(&core->mirror, view->names.items[i]);
+    const struct sync_empire *empire =
+        sync_mirror_empire(&core->mirror, view->names.items[i].empire);
     return empire ? empire : &nobody;
 }
 

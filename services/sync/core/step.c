@@ -2,6 +2,7 @@
 
 #include "libcommon/base/check.h"
 #include "libcommon/base/prefetch.h"
+#include "services/sync/core/history.h"
 #include "services/sync/core/sight.h"
 #include "services/sync/core/vision_frame.h"
 
@@ -253,6 +254,19 @@ static void step_fresh(struct sync_core *core)
     }
 }
 
+// Notes in the views' logs what this step changed. A view that has just become live has nothing
+// before this tick.
+static void record_history(struct sync_core *core)
+{
+    for (size_t i = 0; core->history_ticks > 0 && i < core->touched.count; i++) {
+        if (i + SOON < core->touched.count)
+            mm_prefetch_write(&core->touched.items[i + SOON]->history);
+        struct sync_view *view = core->touched.items[i];
+        if (view->state == SYNC_VIEW_LIVE && view->history.floor <= core->mirror.tick)
+            sync_history_record(&view->history, core, view, core->history_ticks);
+    }
+}
+
 enum sync_step sync_core_step(struct sync_core *core)
 {
     for (size_t i = 0; i < core->touched.count; i++) {
@@ -267,12 +281,14 @@ enum sync_step sync_core_step(struct sync_core *core)
     // Answers first: a view that is current must not miss the tick that comes now.
     step_fresh(core);
     if (core->touched.count > 0)
-        return SYNC_STEP_DELTAS;
+        return SYNC_STEP_DELTAS; // views that became live: their logs begin here
     bool failed = false;
     bool ticked = step_tick(core, &failed);
     if (failed)
         return SYNC_STEP_FAILED;
-    if (ticked)
+    if (ticked) {
         step_fresh(core);
+        record_history(core);
+    }
     return ticked || core->touched.count > 0 ? SYNC_STEP_DELTAS : SYNC_STEP_NONE;
 }

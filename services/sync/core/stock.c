@@ -275,6 +275,21 @@ void sync_holding_told(struct sync_holding *holding)
     holding->watched = true;
 }
 
+bool sync_holding_tell_again(struct sync_holding *holding)
+{
+    for (size_t i = 0; i < holding->amounts.count; i++)
+        holding->amounts.items[i].told = false;
+    for (size_t i = 0; i < holding->jobs.count; i++) {
+        struct sync_job job = holding->jobs.items[i];
+        job.event = MMORTS__FRAME__JOB_EVENT__JOB_EVENT_STARTED;
+        if (!mm_vec_push(&holding->events, job))
+            return false;
+    }
+    holding->watched = true;
+    holding->dirty = true;
+    return true;
+}
+
 void sync_holding_unwatch(struct sync_holding *holding)
 {
     for (size_t i = 0; i < holding->amounts.count; i++)

@@ -82,6 +82,9 @@ struct sync_holding *sync_stock_holding(struct sync_stock *stock, uint32_t empir
 
 // Everything is told: what is owned now, and no event waits. For a full state.
 void sync_holding_told(struct sync_holding *holding);
+// Nothing of it counts as told but the events of jobs that have not gone out yet: everything else
+// will be told again with the next update. False when out of memory.
+bool MM_MUST_USE sync_holding_tell_again(struct sync_holding *holding);
 // The client is gone: nothing is told, events are no longer kept.
 void sync_holding_unwatch(struct sync_holding *holding);
 

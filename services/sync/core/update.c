@@ -172,13 +172,13 @@ enum sync_audience sync_encoder_audience(const struct sync_core *core, const str
 bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire)
 {
     return !sync_mirror_empire(&core->mirror, empire) || sync_view_named(view, empire) ||
-           sync_view_set_named(view, empire);
+           sync_view_set_named(view, empire, core->mirror.tick);
 }
 
 // Names are known to all clients of a view in one order, whatever else of its delta they are told.
-static bool name_delta(const struct sync_core *core, struct sync_view *view)
+bool sync_encoder_name_delta(const struct sync_core *core, struct sync_view *view,
+                             const struct sync_delta *delta)
 {
-    const struct sync_delta *delta = &view->delta;
     bool ok = true;
     for (size_t i = 0; ok && i < delta->cached.count; i++)
         ok = sync_encoder_name(core, view, delta->cached.items[i].memory.owner);
@@ -361,7 +361,7 @@ bool sync_encode_part(struct sync_encoder *encoder, struct sync_core *core, stru
 {
     const struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
     if (!begin_step(encoder, core, deferred, encoding) || part->full || !holding || holding->lost ||
-        !name_delta(core, view))
+        !sync_encoder_name_delta(core, view, &view->delta))
         return false;
     encoder->delta = part;
     encoder->named = view->names_told;

@@ -23,6 +23,9 @@ enum sync_audience sync_encoder_audience(const struct sync_core *core, const str
                                          uint32_t slot);
 // Gives an empire that is met a place among the view's names. False when out of memory.
 bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire);
+// The same for all whom the delta's entities belong to.
+bool sync_encoder_name_delta(const struct sync_core *core, struct sync_view *view,
+                             const struct sync_delta *delta);
 // The next one that is not told yet; NULL: all are. It counts as told in these messages.
 const struct sync_empire *sync_encoder_next_name(struct sync_encoder *encoder,
                                                  const struct sync_core *core,

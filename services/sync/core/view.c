@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/bitset.h"
+#include "services/sync/core/history.h"
 
 #include <string.h>
 
@@ -47,10 +48,11 @@ struct sync_view *sync_view_new(uint32_t empire, uint32_t index)
     view->empire = empire;
     view->index = index;
     mm_vec_init(&view->sight, SYNC_VIEW_ENTITIES_MAX);
+    mm_vec_init(&view->names, SYNC_EMPIRES_MAX);
     mm_vec_init(&view->told, SYNC_VIEW_ENTITIES_MAX);
     mm_vec_init(&view->fresh_slots, SYNC_VIEW_ENTITIES_MAX);
-    mm_vec_init(&view->names, SYNC_EMPIRES_MAX);
     sync_delta_init(&view->delta);
+    sync_history_init(&view->history, 0);
     view->named = mm_idmap_new(SYNC_EMPIRES_MAX);
     if (!view->named || sync_hexes_init(&view->hexes) != MM_OK ||
         sync_memories_init(&view->memories) != MM_OK) {
@@ -74,6 +76,7 @@ void sync_view_free(struct sync_view *view)
     mm_vec_free(&view->names);
     mm_free(view->numbers);
     sync_delta_free(&view->delta);
+    sync_history_free(&view->history);
     mm_free(view);
 }
 
@@ -95,13 +98,21 @@ uint32_t sync_view_named(const struct sync_view *view, uint32_t empire)
     return mm_idmap_get(view->named, empire, &place) ? (uint32_t)place : 0;
 }
 
-bool sync_view_set_named(struct sync_view *view, uint32_t empire)
+bool sync_view_set_named(struct sync_view *view, uint32_t empire, uint64_t tick)
 {
     if (!mm_vec_reserve(&view->names, view->names.count + 1) ||
         mm_idmap_set(view->named, empire, view->names.count + 1) != MM_OK)
         return false;
-    view->names.items[view->names.count++] = empire;
+    view->names.items[view->names.count++] = (struct sync_named){empire, tick};
     return true;
+}
+
+size_t sync_view_named_until(const struct sync_view *view, uint64_t tick)
+{
+    size_t count = view->names.count; // in the order of ticks, of which the last ones matter
+    while (count > 0 && view->names.items[count - 1].tick > tick)
+        count--;
+    return count;
 }
 
 void sync_view_clear_named(struct sync_view *view)
@@ -109,6 +120,7 @@ void sync_view_clear_named(struct sync_view *view)
     mm_idmap_clear(view->named);
     mm_vec_clear(&view->names);
     view->names_told = 0;
+    view->names_epoch++;
 }
 
 bool sync_view_take_number(struct sync_view *view, uint32_t *number)

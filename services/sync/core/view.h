@@ -1,6 +1,7 @@
 #ifndef SYNC_CORE_VIEW_H
 #define SYNC_CORE_VIEW_H
 
+#include "libcommon/base/buf.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/vec.h"
 #include "services/sync/core/hexes.h"
@@ -80,6 +81,11 @@ struct sync_cached_news {
     uint32_t number;   // of what was in sight
 };
 
+struct sync_named {
+    uint32_t empire;
+    uint64_t tick; // in which it was told
+};
+
 // What to tell the clients of a live view in this step.
 struct sync_delta {
     struct {
@@ -109,6 +115,15 @@ void sync_delta_free(struct sync_delta *delta);
 // Empties it, keeping its memory.
 void sync_delta_clear(struct sync_delta *delta);
 
+// The log of a view's last ticks; see history.h.
+struct sync_history {
+    struct mm_buf buf;
+    size_t start;        // of the oldest block
+    uint64_t first_tick; // the oldest block's
+    uint64_t last_tick;  // the newest block's
+    uint64_t floor;      // nothing is known of what changed in this tick or before it
+};
+
 struct sync_view {
     uint32_t empire;
     uint32_t index;
@@ -128,10 +143,11 @@ struct sync_view {
     bool has_told;          // clients know anything at all
     struct mm_idmap *named; // empire -> 1, 2, …: those whose names clients know, in that order
     struct {
-        MM_VEC(uint32_t);
-    } names;           // the same the other way round
-    size_t names_told; // so many of them are known; more only while a delta is encoded
-    uint64_t *numbers; // bitset: numbers of what clients know to be in sight
+        MM_VEC(struct sync_named);
+    } names;              // the same by place
+    size_t names_told;    // so many of them are known; more only while a delta is encoded
+    uint32_t names_epoch; // counts how often they began anew
+    uint64_t *numbers;    // bitset: numbers of what clients know to be in sight
     uint32_t number_bits;
     int32_t origin_q, origin_r; // what the binary encoding's coordinates are relative to
 
@@ -146,6 +162,7 @@ struct sync_view {
     bool fresh_by_id; // fresh_sight is filled in, fresh_slots no longer counts
 
     struct sync_delta delta;
+    struct sync_history history;
 };
 
 // NULL when out of memory.
@@ -157,8 +174,10 @@ void sync_view_drop_fresh(struct sync_view *view);
 
 // The empire's place among those whose names clients know, from 1; 0: they do not know it.
 uint32_t sync_view_named(const struct sync_view *view, uint32_t empire);
-// Gives it the next place. False when out of memory.
-bool sync_view_set_named(struct sync_view *view, uint32_t empire);
+// Gives it the next place, told in that tick. False when out of memory.
+bool sync_view_set_named(struct sync_view *view, uint32_t empire, uint64_t tick);
+// How many of the names were told in ticks up to this one.
+size_t sync_view_named_until(const struct sync_view *view, uint64_t tick);
 void sync_view_clear_named(struct sync_view *view);
 
 // Numbers of entities in sight: the lowest that is free, so that they stay small, and tell a client

@@ -1,5 +1,6 @@
 #include "services/sync/core/backlog.h"
 #include "services/sync/core/core.h"
+#include "services/sync/core/resume.h"
 #include "services/sync/core/update.h"
 #include "tests/support/sync_player.h"
 #include "tests/support/sync_world.h"
@@ -40,7 +41,10 @@ struct weather {
     unsigned activity;
     unsigned world_delay, vision_delay, answer_delay; // rounds at most
     unsigned vision_lost, vision_epoch, world_restart, slow, rejoin, vision_away;
-    unsigned bytes; // about so many may be told to a client in a tick; 0: everything
+    unsigned bytes;               // about so many may be told to a client in a tick; 0: everything
+    unsigned cut;                 // connections that break
+    unsigned history_ticks, away; // the log's length; rounds until a broken one comes back
+    size_t history_bytes;
 };
 
 struct client {
@@ -52,9 +56,16 @@ struct client {
     struct sync_view *view;
     struct sync_full full;
     bool asked;
+    bool behind;      // skipped updates
     unsigned blocked; // rounds for which its socket is full
     bool budgeted;    // may be told but a few bytes
     struct sync_backlog *backlog;
+    unsigned cut_in; // so many messages until its connection breaks; 0: it holds
+    bool lost;       // it broke: nothing arrives
+    uint64_t back;   // round in which it comes back
+    struct sync_place_in_stream place;
+    uint64_t first_tick; // since when it follows; 0: it has not been told everything yet
+    bool aligned;        // of a tick it may have been told nothing but the number
     uint64_t compared;
 };
 
@@ -69,7 +80,9 @@ struct rig {
     // The first one of each empire, then those beside the first empire's, and so on.
     struct client clients[CLIENTS];
     struct sync_delta part; // of a view's delta, for who is not told all of it
+    struct sync_delta news;
     size_t fulls, shared, deferrals;
+    size_t resumed, needless; // full states though the log reaches back
 };
 
 static void push(struct rig *rig, struct queue *queue, void *frame, unsigned delay, uint64_t epoch,
@@ -114,6 +127,10 @@ static void check(struct rig *rig, struct client *client)
 
 static void take(struct client *client, const uint8_t *data, size_t len)
 {
+    if (client->cut_in > 0 && --client->cut_in == 0)
+        client->lost = true;
+    if (client->lost)
+        return;
     if (client->encoding == SYNC_JSON) {
         sync_player_take(client->player, (const char *)data, len);
         return;
@@ -121,6 +138,14 @@ static void take(struct client *client, const uint8_t *data, size_t len)
     const char *text = wire_json_take(client->wire, data, len);
     cr_assert_not_null(text, "empire %u: %s", client->empire, wire_json_fault(client->wire));
     sync_player_take(client->player, text, strlen(text));
+}
+
+static void told(struct rig *rig, struct client *client)
+{
+    uint64_t tick = rig->core.mirror.tick;
+    client->told_tick = tick;
+    client->place = (struct sync_place_in_stream){
+        {tick, tick}, client->view->generation, client->view->names_epoch};
 }
 
 static void take_encoded(struct rig *rig, struct client *client)
@@ -140,7 +165,7 @@ static void take_encoded(struct rig *rig, struct client *client)
         free(text);
     }
     if (e->messages.count > 0)
-        client->told_tick = rig->core.mirror.tick;
+        told(rig, client);
 }
 
 static void compare(struct rig *rig, struct client *client)
@@ -164,9 +189,66 @@ static struct client *beside(struct rig *rig, const struct sync_view *view, size
     return &rig->clients[k == 0 ? at : SYNC_WORLD_EMPIRES + BESIDE * at + k - 1];
 }
 
+static void forget_backlog(struct client *client)
+{
+    sync_backlog_free(client->backlog);
+    client->backlog = NULL;
+}
+
+// It has been told everything once, and takes every update.
+static bool follows(const struct client *client)
+{
+    return !client->behind && !client->full.active;
+}
+
 static bool is_told_all(const struct client *client, enum sync_encoding encoding)
 {
-    return !client->full.active && !client->budgeted && client->encoding == encoding;
+    return follows(client) && !client->budgeted && client->encoding == encoding;
+}
+
+static bool has_others(struct rig *rig, const struct client *client)
+{
+    bool any = false;
+    for (size_t k = 0; k < client_count(client->view); k++) {
+        const struct client *other = beside(rig, client->view, k);
+        any |= other != client && follows(other);
+    }
+    return any;
+}
+
+// The client is told what changed since its place, if it can be.
+static void resume(struct rig *rig, struct client *client)
+{
+    client->behind = false;
+    forget_backlog(client);
+    mm_buf_reset(&rig->out);
+    bool possible = client->first_tick != 0 && client->place.position.tick >= client->first_tick &&
+                    sync_resume_possible(&rig->core, client->view, &client->place);
+    if (!possible || !sync_resume_begin(&rig->core, client->view, client->encoding, &client->place,
+                                        &rig->out, &rig->news)) {
+        client->full = (struct sync_full){.active = true};
+        rig->needless += possible;
+        return;
+    }
+    take(client, rig->out.data, rig->out.len);
+    cr_assert(sync_resume_encode(&rig->encoder, &rig->core, client->view, client->encoding,
+                                 has_others(rig, client), &rig->news));
+    take_encoded(rig, client);
+    check(rig, client);
+    rig->resumed++;
+}
+
+// A connection broke and the server did not notice at once; now the client is there again.
+static void come_back(struct rig *rig, struct client *client)
+{
+    client->lost = false;
+    client->full.active = false;
+    uint64_t tick = sync_player_position(client->player);
+    uint64_t settled = sync_player_settled(client->player);
+    if (client->aligned && settled == tick)
+        settled--;
+    client->place.position = (struct sync_position){settled, tick};
+    resume(rig, client);
 }
 
 // As the shell does for several clients of a view: encoded once for each encoding, then told.
@@ -177,6 +259,7 @@ static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_
         struct client *client = beside(rig, view, k);
         if (!is_told_all(client, encoding))
             continue;
+        client->aligned = true;
         // To the same tick first, so that one message fits all.
         cr_assert(sync_encode_idle(&rig->encoder, &rig->core, 0, encoding, client->told_tick));
         take_encoded(rig, client);
@@ -195,12 +278,6 @@ static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_
         check(rig, client);
     }
     return true;
-}
-
-static void forget_backlog(struct client *client)
-{
-    sync_backlog_free(client->backlog);
-    client->backlog = NULL;
 }
 
 // What of the delta, and of what was owed before, the client is told now.
@@ -223,8 +300,11 @@ static bool deliver_part(struct rig *rig, struct client *client)
                           client->encoding, client->told_tick))
         return false;
     bool told = rig->encoder.messages.count > 0;
+    uint64_t settled = client->place.position.settled;
     take_encoded(rig, client);
-    if (told) {
+    if (left > 0)
+        client->place.position.settled = settled;
+    if (told && !client->lost) {
         cr_assert_eq(sync_player_deferred(client->player), left);
         sync_player_compare_told(client->player, sync_world_at(rig->world, rig->core.mirror.tick));
     }
@@ -240,9 +320,8 @@ static void deliver_delta(struct rig *rig, struct sync_view *view)
     struct client *only = NULL;
     for (size_t k = 0; k < client_count(view); k++) {
         struct client *client = beside(rig, view, k);
-        if (client->blocked > 0)
-            client->full = (struct sync_full){.active = true};
-        if (!client->full.active) {
+        client->behind |= client->blocked > 0;
+        if (follows(client)) {
             only = client;
             takers++;
         }
@@ -259,7 +338,7 @@ static void deliver_delta(struct rig *rig, struct sync_view *view)
         ok = deliver_encoding(rig, view, SYNC_BINARY) && deliver_encoding(rig, view, SYNC_JSON);
         for (size_t k = 0; k < client_count(view) && ok; k++) {
             struct client *client = beside(rig, view, k);
-            if (client->budgeted && !client->full.active)
+            if (client->budgeted && follows(client))
                 ok = deliver_part(rig, client);
         }
         if (ok)
@@ -271,11 +350,8 @@ static void deliver_delta(struct rig *rig, struct sync_view *view)
 
 static void deliver_full(struct rig *rig, struct client *client)
 {
-    client->full.beside = false;
-    for (size_t k = 0; k < client_count(client->view); k++) {
-        const struct client *other = beside(rig, client->view, k);
-        client->full.beside |= other != client && !other->full.active;
-    }
+    client->full.beside = has_others(rig, client);
+    client->first_tick = 0;
     mm_buf_reset(&rig->out);
     size_t bytes = 500 + mm_rng_below(&rig->world->rng, 20000);
     cr_assert_eq(sync_encode_full(&rig->core, client->view, client->encoding, &client->full, bytes,
@@ -292,7 +368,8 @@ static void deliver_full(struct rig *rig, struct client *client)
     if (client->full.active)
         return;
     rig->fulls++;
-    client->told_tick = rig->core.mirror.tick;
+    told(rig, client);
+    client->first_tick = client->told_tick;
 }
 
 static void deliver(struct rig *rig)
@@ -308,10 +385,15 @@ static void deliver(struct rig *rig)
         struct client *client = &rig->clients[i];
         if (!client->view || client->view->state != SYNC_VIEW_LIVE || client->blocked > 0)
             continue;
-        bool was_full = client->full.active;
-        if (was_full)
+        if (client->behind && !client->full.active)
+            resume(rig, client);
+        client->behind = false;
+        if (client->lost && rig->round >= client->back)
+            come_back(rig, client);
+        if (client->full.active)
             deliver_full(rig, client);
-        if (!client->full.active && (!client->backlog || sync_backlog_left(client->backlog) == 0))
+        if (!client->full.active && !client->lost &&
+            (!client->backlog || sync_backlog_left(client->backlog) == 0))
             compare(rig, client);
     }
 }
@@ -417,6 +499,8 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     rig->world = sync_world_new(seed);
     rig->epoch = 1;
     cr_assert_eq(sync_core_init(&rig->core), MM_OK);
+    sync_core_keep_history(&rig->core, weather.history_ticks, weather.history_bytes);
+    sync_delta_init(&rig->news);
     sync_encoder_init(&rig->encoder);
     sync_delta_init(&rig->part);
     mm_buf_init(&rig->out, SYNC_FULL_BYTES_MAX);
@@ -433,6 +517,10 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
                 client->blocked--;
             else if (chance(rig, weather.slow))
                 client->blocked = (unsigned)mm_rng_below(&rig->world->rng, 30);
+            if (client->cut_in == 0 && !client->lost && chance(rig, weather.cut)) {
+                client->cut_in = 1 + (unsigned)mm_rng_below(&rig->world->rng, 4);
+                client->back = rig->round + 1 + mm_rng_below(&rig->world->rng, weather.away);
+            }
             if (!client->asked && chance(rig, weather.rejoin))
                 join(rig, i);
         }
@@ -455,6 +543,14 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
                   (unsigned long long)rig->core.counts.views_refused);
     cr_expect_eq(rig->core.counts.odd_entities, 0);
     cr_expect_eq(rig->deferrals > 0, weather.bytes > 0);
+    if (weather.history_ticks > 0) {
+        // A full state where the difference was there is the exception: it would be longer.
+        cr_expect_gt(rig->resumed, rounds / 40, "only %zu resumed", rig->resumed);
+        cr_expect_leq(5 * rig->needless, rig->resumed, "%zu of %zu not resumed", rig->needless,
+                      rig->resumed);
+    } else {
+        cr_expect_eq(rig->resumed, 0);
+    }
     struct delayed d;
     rig->round += 1000;
     while (pop(rig, &rig->ticks, &d))
@@ -464,6 +560,7 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     sync_core_free(&rig->core);
     sync_encoder_free(&rig->encoder);
     sync_delta_free(&rig->part);
+    sync_delta_free(&rig->news);
     mm_buf_free(&rig->out);
     sync_world_free(rig->world);
     free(rig);
@@ -560,4 +657,61 @@ Test(sync_core, few_bytes_a_tick_and_everything_at_once)
                              .rejoin = 8,
                              .bytes = 200u << seed % 4},
             300, 100);
+}
+
+// Connections break at any message, and nobody notices for a while; whoever comes back names the
+// last tick it has.
+Test(sync_core, broken_connections_go_on_where_they_stopped)
+{
+    for (uint64_t seed = 70; seed <= 73; seed++)
+        run(seed,
+            (struct weather){
+                .activity = 20, .cut = 60, .away = 30, .history_ticks = 60, .history_bytes = 16384},
+            400, 5 * 150);
+}
+
+Test(sync_core, full_sockets_go_on_where_they_stopped)
+{
+    for (uint64_t seed = 74; seed <= 75; seed++)
+        run(seed,
+            (struct weather){.activity = 20,
+                             .slow = 30,
+                             .cut = 20,
+                             .away = 30,
+                             .history_ticks = 60,
+                             .history_bytes = 16384},
+            400, 5 * 100);
+}
+
+// The log is too short in ticks or in bytes for some of them.
+Test(sync_core, some_come_back_too_late)
+{
+    run(80,
+        (struct weather){
+            .activity = 12, .cut = 60, .away = 30, .history_ticks = 20, .history_bytes = 16384},
+        400, 5 * 100);
+    run(81,
+        (struct weather){
+            .activity = 30, .cut = 60, .away = 30, .history_ticks = 60, .history_bytes = 900},
+        400, 5 * 100);
+}
+
+Test(sync_core, everything_at_once_and_broken_connections)
+{
+    for (uint64_t seed = 90; seed <= 95; seed++)
+        run(seed,
+            (struct weather){.activity = 20,
+                             .world_delay = 4,
+                             .vision_delay = 4,
+                             .answer_delay = 6,
+                             .vision_lost = 4,
+                             .vision_epoch = 4,
+                             .world_restart = 4,
+                             .slow = 15,
+                             .rejoin = 3,
+                             .cut = 40,
+                             .away = 30,
+                             .history_ticks = 100,
+                             .history_bytes = 16384},
+            400, 200);
 }
