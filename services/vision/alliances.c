@@ -131,7 +131,7 @@ static void check_player(struct vision_app *app, uint64_t player)
 static enum mm_err write_changes(struct mm_db_conn *conn, void *arg)
 {
     const struct ally_write *write = arg;
-    enum mm_err err = MM_OK;
+    enum mm_err err = vision_fence_hold(conn, &write->app->fence);
     for (size_t i = 0; err == MM_OK && i < write->count; i++)
         err = vision_sql_ally(conn, write->app->session, &write->changes[i], write->tick);
     return err;
@@ -161,6 +161,10 @@ static void write_done(enum mm_err err, void *arg)
     struct ally_write *write = arg;
     struct vision_app *app = write->app;
     app->allies.writing = false;
+    if (vision_fence_lost(app, err)) {
+        mm_free(write);
+        return;
+    }
     if (err == MM_OK) {
         for (size_t i = 0; i < write->count; i++)
             take_over(app, &write->changes[i], write->tick);

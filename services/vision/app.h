@@ -35,6 +35,7 @@ enum {
     VISION_CHECKPOINT_BYTES_MAX = 1 << 30,
     VISION_LOAD_ROWS_MAX = 64 << 20,
     VISION_RETIRED_MAX = 64, // catalogues replaced while one write is under way
+    VISION_EXIT_FENCED = 3,  // exit status: another process has the session
 };
 
 struct vision_settings {
@@ -94,6 +95,12 @@ struct vision_stored {
     size_t checkpoint_bytes;
 };
 
+// Our right to write for the session.
+struct vision_fence {
+    const char *session;
+    uint64_t epoch; // 0: not taken yet
+};
+
 // Jobs on their way; defined in store.c.
 struct vision_write;
 
@@ -110,6 +117,8 @@ struct vision_app {
         MM_VEC(Mmorts__Frame__Catalogue *);
     } retired; // former ones that a write under way may still use
     bool is_draining;
+    struct vision_fence fence; // as it is when what was saved has been loaded
+    bool is_fenced;            // another process has the session: nothing is written any more
 
     struct mm_stream_reader *reader;
     struct mm_arena *frame_arena;
@@ -178,6 +187,18 @@ void vision_store_finish(struct vision_app *app);
 void vision_stored_free(struct vision_stored *stored);
 // Puts another catalogue in the place of app->catalogue; the former goes when nobody uses it.
 void vision_store_set_catalogue(struct vision_app *app, Mmorts__Frame__Catalogue *catalogue);
+
+// --- fence.c: one process writes for a session ------------------------------------------------
+
+// On worker threads. Takes the session over from whoever had it; waits for what he is writing.
+enum mm_err MM_MUST_USE vision_fence_take(struct mm_db_conn *conn, struct vision_fence *fence);
+// First in each transaction that writes: FAILED_PRECONDITION if another process has taken over;
+// else none can until the transaction's end.
+enum mm_err MM_MUST_USE vision_fence_hold(struct mm_db_conn *conn,
+                                          const struct vision_fence *fence);
+// On the loop, with what a transaction came to: whether the session is another's. Then the process
+// is ending, with VISION_EXIT_FENCED.
+bool vision_fence_lost(struct vision_app *app, enum mm_err err);
 
 // --- store_sql.c: statements; on worker threads ----------------------------------------------
 

@@ -173,7 +173,7 @@ static enum mm_err apply_bytes(struct vision_app *app, const uint8_t *bytes, siz
 static void update_ready(struct vision_app *app)
 {
     bool live = app->is_live && app->core && vision_is_live(app->core);
-    if (live && !app->publisher && vision_publish_restart(app) != MM_OK) {
+    if (live && !app->publisher && !app->is_fenced && vision_publish_restart(app) != MM_OK) {
         MM_LOG_ERROR("the vision stream cannot be opened");
         mm_service_quit(app->service, 1);
     }
@@ -202,7 +202,7 @@ static void on_restart_timer(struct mm_loop *loop, struct mm_loop_timer *timer, 
 static void on_frame(void *arg, const struct mm_stream_message *message)
 {
     struct vision_app *app = arg;
-    if (app->restart_timer.active)
+    if (app->restart_timer.active || app->is_fenced)
         return;
     const Mmorts__Frame__VisionFrame *out = NULL;
     uint64_t started_ns = mm_clock_ns();
@@ -222,7 +222,7 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
 static void on_snapshot(void *arg, const struct mm_stream_message *message)
 {
     struct vision_app *app = arg;
-    if (app->restart_timer.active)
+    if (app->restart_timer.active || app->is_fenced)
         return;
     const Mmorts__Frame__VisionFrame *out = NULL;
     enum mm_err err = apply_bytes(app, message->body, message->body_len, &out);

@@ -143,8 +143,10 @@ static enum mm_err write_shares(struct mm_db_conn *conn, void *arg)
 {
     const struct share_change *change = arg;
     const char *session = change->app->session;
-    enum mm_err err =
-        vision_sql_share(conn, session, change->from, change->to, change->tick, change->begin);
+    enum mm_err err = vision_fence_hold(conn, &change->app->fence);
+    if (err == MM_OK)
+        err =
+            vision_sql_share(conn, session, change->from, change->to, change->tick, change->begin);
     if (err == MM_OK && change->mutual)
         err =
             vision_sql_share(conn, session, change->to, change->from, change->tick, change->begin);
@@ -168,6 +170,11 @@ static enum mm_err apply_share(struct vision_app *app, uint32_t from, uint32_t t
 static void share_done(enum mm_err err, void *arg)
 {
     struct share_change *change = arg;
+    if (vision_fence_lost(change->app, err)) {
+        mm_rpc_fail(change->call, MM_UNAVAILABLE, "another process has taken this session over");
+        mm_free(change);
+        return;
+    }
     uint64_t next = vision_tick(change->app->core) + 1;
     uint64_t tick = change->tick > next ? change->tick : next;
     if (err == MM_OK)

@@ -99,7 +99,9 @@ static enum mm_err write_rows(struct mm_db_conn *conn, void *arg)
         .type_names = write->catalogue->types->name,
         .type_count = write->catalogue->types->n_name,
     };
-    enum mm_err err = vision_sql_write(conn, &rows);
+    enum mm_err err = vision_fence_hold(conn, &write->app->fence);
+    if (err == MM_OK)
+        err = vision_sql_write(conn, &rows);
     return err == MM_OK && write->checkpoint ? write_checkpoint(conn, write) : err;
 }
 
@@ -128,6 +130,8 @@ static void write_done(enum mm_err err, void *arg)
                 mm_clock_ns() + MM_LOOP_MS((uint64_t)app->settings.checkpoint_interval_ms);
         }
         vision_save_free(&write->save);
+    } else if (err == MM_FAILED_PRECONDITION) {
+        vision_save_free(&write->save);
     } else {
         mm_counter_add(app->saves_failed, 1);
         MM_LOG_ERROR("what was explored and remembered could not be written; it will be again",
@@ -136,6 +140,10 @@ static void write_done(enum mm_err err, void *arg)
     }
     free_write(write);
     free_retired(app);
+    if (vision_fence_lost(app, err)) {
+        mm_service_drained(app->service);
+        return;
+    }
     bool finished = app->is_draining && !app->final_checkpoint;
     bool more = vision_save_pending(app->core) > 0 || app->final_checkpoint ||
                 mm_clock_ns() >= app->checkpoint_at_ns;
@@ -165,7 +173,7 @@ static void add_checkpoint(struct vision_app *app, struct vision_write *write)
 
 static void start_write(struct vision_app *app)
 {
-    if (app->write || !app->core || !app->catalogue || !vision_is_live(app->core))
+    if (app->write || app->is_fenced || !app->core || !app->catalogue || !vision_is_live(app->core))
         return;
     bool checkpoint = app->final_checkpoint || mm_clock_ns() >= app->checkpoint_at_ns;
     if (vision_save_pending(app->core) == 0 && !checkpoint)
@@ -225,19 +233,23 @@ static void on_save_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
 
 struct load {
     struct vision_app *app;
+    struct vision_fence fence;
     struct vision_stored *stored;
 };
 
 static enum mm_err load_work(struct mm_db_conn *conn, void *arg)
 {
     struct load *load = arg;
-    return vision_sql_load(conn, load->app->session, load->stored);
+    // Taken first: what is read then is the last that the process before has written.
+    enum mm_err err = load->fence.epoch ? MM_OK : vision_fence_take(conn, &load->fence);
+    return err == MM_OK ? vision_sql_load(conn, load->app->session, load->stored) : err;
 }
 
 static void load_done(enum mm_err err, void *arg)
 {
     struct load *load = arg;
     struct vision_app *app = load->app;
+    app->fence = load->fence;
     if (err == MM_OK && !app->is_draining) {
         app->session_saved = load->stored->chunk_radius != 0;
         mm_service_condition_set(app->service, app->loaded_condition, true);
@@ -268,7 +280,7 @@ static void on_load_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
     mm_vec_init(&stored->memories, VISION_LOAD_ROWS_MAX);
     mm_vec_init(&stored->shares, VISION_LOAD_ROWS_MAX);
     mm_vec_init(&stored->allies, VISION_LOAD_ROWS_MAX);
-    *load = (struct load){.app = app, .stored = stored};
+    *load = (struct load){.app = app, .fence = app->fence, .stored = stored};
     struct mm_db_job job = {.work = load_work,
                             .done = load_done,
                             .arg = load,
@@ -284,6 +296,7 @@ static void on_load_timer(struct mm_loop *loop, struct mm_loop_timer *timer, voi
 void vision_store_open(struct vision_app *app)
 {
     mm_vec_init(&app->retired, VISION_RETIRED_MAX);
+    app->fence.session = app->session;
     mm_loop_timer_init(&app->save_timer, on_save_timer, app);
     mm_loop_timer_init(&app->load_timer, on_load_timer, app);
     mm_loop_timer_start(app->loop, &app->load_timer, 0, 0);
