@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "libcommon/base/alloc.h"
 #include "libcommon/base/buf_json.h"
 #include "services/sync/answers.h"
 #include "services/sync/core/binary.h"
@@ -79,4 +80,31 @@ void sync_refuse_command(struct sync_client *client, const char *code, const cha
 {
     mm_counter_add(client->app->metrics.commands_failed, 1);
     sync_client_error(client, code, message, seq, 0);
+}
+
+struct sync_errand *sync_errand_new(struct sync_client *client, uint64_t seq)
+{
+    struct sync_errand *errand = mm_calloc(1, sizeof *errand);
+    if (errand)
+        *errand = (struct sync_errand){client->app, client->connection, seq,
+                                       mm_loop_now_ns(client->app->loop)};
+    return errand;
+}
+
+struct sync_client *sync_errand_end(struct sync_errand *errand, enum mm_err err, const char *word,
+                                    const char *message, uint32_t retry_after_ms, uint64_t job)
+{
+    struct sync_app *app = errand->app;
+    if (err != MM_OK) {
+        word = sync_failure_word(err);
+        message = sync_failure_message(err);
+    }
+    sync_answered(app, errand->received_ns, word == NULL);
+    struct sync_client *client = sync_answer_to(app, errand->connection);
+    if (client && word)
+        sync_client_error(client, word, message, errand->seq, retry_after_ms);
+    else if (client)
+        sync_send_ack(client, errand->seq, app->core.mirror.tick, job);
+    mm_free(errand);
+    return client;
 }

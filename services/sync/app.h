@@ -21,6 +21,7 @@
 #include "services/sync/command.h"
 #include "services/sync/core/bucket.h"
 #include "services/sync/core/core.h"
+#include "services/sync/core/once.h"
 #include "services/sync/core/update.h"
 #include "services/sync/outbox.h"
 #include "services/sync/ws.h"
@@ -143,7 +144,13 @@ struct sync_client {
     uint32_t commands; // unanswered
     bool told_rate_limited;
     bool groups_wanted, groups_asked; // its groups are to be told; social is being asked for them
-    bool held;                        // the outbox holds talk that waits for company
+    struct {
+        struct sync_once told; // mail that it heard of
+        uint64_t version;      // of the mailbox as it knows it
+        uint32_t unread, total;
+        bool wanted, asked; // its mailbox is to be told; social is being asked
+    } mail;
+    bool held; // the outbox holds talk that waits for company
 };
 
 // The first bytes of struct sync_client, with all that a tick's update needs.
@@ -242,7 +249,7 @@ struct sync_app {
         });
     } roster;
     struct mm_idmap *roster_index; // player -> position
-    uint32_t groups_calls;
+    uint32_t groups_calls, mail_calls;
     bool roster_wanted;
     mm_rpc_handle roster_call;
 
@@ -306,8 +313,8 @@ void sync_client_send(struct sync_client *client, const struct mm_buf *message);
 void sync_client_send_binary(struct sync_client *client, const struct mm_buf *message);
 
 // The same for what is said to everybody: it is sent together with the next update, or after
-// SYNC_TALK_MS, and dropped for a client that lets it pile up.
-void sync_client_hold(struct sync_client *client, const struct mm_buf *message);
+// SYNC_TALK_MS, and dropped (false) for a client that lets it pile up.
+bool sync_client_hold(struct sync_client *client, const struct mm_buf *message);
 // Sends what is held.
 void sync_clients_release(struct sync_app *app);
 
@@ -406,6 +413,13 @@ const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id);
 // Asks social for the groups of clients that are to be told of theirs.
 void sync_groups_ask(struct sync_app *app);
 void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *event);
+
+// --- mail.c ----------------------------------------------------------------------------------
+
+// Asks social how much mail there is for clients that are to be told.
+void sync_mail_ask(struct sync_app *app);
+void sync_mail_event(struct sync_app *app, const Mmorts__Social__MailEvent *event);
+void sync_mail_box_event(struct sync_app *app, const Mmorts__Social__MailboxEvent *event);
 
 // --- rpc.c -----------------------------------------------------------------------------------
 

@@ -189,19 +189,20 @@ void sync_client_send_binary(struct sync_client *client, const struct mm_buf *me
 }
 
 // One system call for each word to each of thousands of players would hold up the game.
-void sync_client_hold(struct sync_client *client, const struct mm_buf *message)
+bool sync_client_hold(struct sync_client *client, const struct mm_buf *message)
 {
     struct sync_app *app = client->app;
     if (message->err != MM_OK || client->state >= SYNC_CLIENT_CLOSING)
-        return;
+        return false;
     enum sync_sent sent = sync_outbox_keep_frame(&client->outbox, SYNC_WS_TEXT, message->data,
                                                  message->len, control_limit(client));
     if (!sync_client_sent(client, sent) || sent == SYNC_FULL)
-        return;
+        return false;
     client->held = true;
     app->holding = true;
     if (!app->talk.active)
         mm_loop_timer_start(app->loop, &app->talk, MM_LOOP_MS(SYNC_TALK_MS), 0);
+    return true;
 }
 
 void sync_clients_release(struct sync_app *app)

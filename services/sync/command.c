@@ -207,9 +207,10 @@ static bool read_order(const json_t *payload, struct sync_command *command,
 }
 
 // A 64-bit number as text, as `player_id` is told.
-static bool read_player(const json_t *payload, uint64_t *out, struct sync_command_error *error)
+static bool read_player(const json_t *payload, const char *field, uint64_t *out,
+                        struct sync_command_error *error)
 {
-    const json_t *value = json_object_get(payload, "player");
+    const json_t *value = json_object_get(payload, field);
     const char *text = json_string_value(value);
     size_t len = text ? json_string_length(value) : 0;
     *out = 0;
@@ -219,7 +220,7 @@ static bool read_player(const json_t *payload, uint64_t *out, struct sync_comman
         ok = digit <= 9 && *out <= (UINT64_MAX - digit) / 10;
         *out = *out * 10 + digit;
     }
-    return (ok && *out != 0) || sync_command_invalid(error, "player", "a player's id");
+    return (ok && *out != 0) || sync_command_invalid(error, field, "a player's id");
 }
 
 // One of some words; its place in the list is the value.
@@ -270,14 +271,101 @@ static bool read_group(const json_t *payload, struct sync_command *command,
     case SYNC_GROUP_INVITE:
     case SYNC_GROUP_REFUSE:
     case SYNC_GROUP_KICK:
-        return read_player(payload, &command->group.player, error);
+        return read_player(payload, "player", &command->group.player, error);
     case SYNC_GROUP_ROLE:
-        return read_player(payload, &command->group.player, error) &&
+        return read_player(payload, "player", &command->group.player, error) &&
                read_word(payload, "role", roles, 4, &command->group.role, error);
     case SYNC_GROUP_POLICY:
         return read_word(payload, "policy", policies, 3, &command->group.policy, error);
     default:
         return true;
+    }
+}
+
+static bool read_mail_texts(const json_t *payload, struct sync_command *command,
+                            struct sync_command_error *error)
+{
+    const json_t *subject = json_object_get(payload, "subject");
+    const json_t *body = json_object_get(payload, "body");
+    if (!json_is_string(subject))
+        return sync_command_invalid(error, "subject", "a string");
+    if (!json_is_string(body))
+        return sync_command_invalid(error, "body", "a string");
+    size_t subject_len = json_string_length(subject), body_len = json_string_length(body);
+    if (subject_len >= sizeof command->mail.subject || body_len > SYNC_MAIL_BYTES_MAX)
+        return sync_command_fail(error, "mail_too_long", "The subject or the text is too long.");
+    if (memchr(json_string_value(subject), 0, subject_len) ||
+        memchr(json_string_value(body), 0, body_len))
+        return sync_command_fail(error, "mail_invalid",
+                                 "The mail has characters that cannot be sent.");
+    memcpy(command->mail.subject, json_string_value(subject), subject_len);
+    memcpy(command->chat, json_string_value(body), body_len);
+    command->chat_len = body_len;
+    return true;
+}
+
+static bool read_mail_numbers(const json_t *payload, struct sync_command *command,
+                              struct sync_command_error *error)
+{
+    const json_t *mails = json_object_get(payload, "mails");
+    size_t count = json_is_array(mails) ? json_array_size(mails) : 0;
+    bool sound = count >= 1 && count <= SYNC_MAILS_MAX;
+    for (size_t i = 0; sound && i < count; i++) {
+        int64_t number = 0;
+        sound = read_integer(json_array_get(mails, i), 1, JSON_INTEGER_MAX, &number);
+        command->mail.numbers[i] = (uint64_t)number;
+    }
+    command->mail.count = sound ? (uint32_t)count : 0;
+    return sound || sync_command_invalid(error, "mails", "a list of 1 to 50 mails' ids");
+}
+
+static bool read_mail_list(const json_t *payload, struct sync_command *command,
+                           struct sync_command_error *error)
+{
+    int64_t before = 0, limit = 20;
+    const json_t *before_value = json_object_get(payload, "before");
+    const json_t *limit_value = json_object_get(payload, "limit");
+    if (before_value && !read_integer(before_value, 1, JSON_INTEGER_MAX, &before))
+        return sync_command_invalid(error, "before", "a mail's id");
+    if (limit_value && !read_integer(limit_value, 1, SYNC_MAILS_MAX, &limit))
+        return sync_command_invalid(error, "limit", "a whole number from 1 to 50");
+    command->mail.number = (uint64_t)before;
+    command->mail.limit = (uint32_t)limit;
+    return true;
+}
+
+static bool read_mail(const json_t *payload, struct sync_command *command,
+                      struct sync_command_error *error)
+{
+    static const char *const actions[SYNC_MAIL_ACTIONS] = {"send", "send_group", "list", "read",
+                                                           "delete"};
+    uint32_t action = 0;
+    int64_t number = 0;
+    if (!read_word(payload, "action", actions, SYNC_MAIL_ACTIONS, &action, error))
+        return false;
+    command->mail.action = (enum sync_mail_action)action;
+    switch (command->mail.action) {
+    case SYNC_MAIL_SEND: {
+        bool by_name = json_object_get(payload, "to_name");
+        if (by_name && json_object_get(payload, "to"))
+            return sync_command_invalid(error, "to", "missing where there is 'to_name'");
+        return (by_name ? read_name(payload, "to_name", command->mail.to_name,
+                                    sizeof command->mail.to_name, error)
+                        : read_player(payload, "to", &command->player, error)) &&
+               read_mail_texts(payload, command, error);
+    }
+    case SYNC_MAIL_SEND_GROUP:
+        return read_id_field(payload, "group", "group_", &command->target, error) &&
+               read_mail_texts(payload, command, error);
+    case SYNC_MAIL_LIST:
+        return read_mail_list(payload, command, error);
+    case SYNC_MAIL_READ:
+        if (!read_integer(json_object_get(payload, "mail"), 1, JSON_INTEGER_MAX, &number))
+            return sync_command_invalid(error, "mail", "a mail's id");
+        command->mail.number = (uint64_t)number;
+        return true;
+    default:
+        return read_mail_numbers(payload, command, error);
     }
 }
 
@@ -295,6 +383,7 @@ static bool read_command(const json_t *payload, struct sync_command *command,
         {"repair", SYNC_COMMAND_REPAIR}, {"cancel_build", SYNC_COMMAND_CANCEL_BUILD},
         {"patrol", SYNC_COMMAND_PATROL}, {"wander", SYNC_COMMAND_WANDER},
         {"rally", SYNC_COMMAND_RALLY},   {"group", SYNC_COMMAND_GROUP},
+        {"mail", SYNC_COMMAND_MAIL},
     };
     int64_t seq = 0;
     if (!json_is_object(payload))
@@ -316,6 +405,8 @@ static bool read_command(const json_t *payload, struct sync_command *command,
         return read_train(payload, command, error);
     if (command->type == SYNC_COMMAND_GROUP)
         return read_group(payload, command, error);
+    if (command->type == SYNC_COMMAND_MAIL)
+        return read_mail(payload, command, error);
     if (command->type == SYNC_COMMAND_CANCEL) {
         command->refund = true;
         return read_id_field(payload, "job", "job_", &command->target, error) &&
@@ -353,8 +444,12 @@ static bool read_chat(const json_t *payload, struct sync_command *command,
     memcpy(command->chat, json_string_value(value), len);
     command->chat[len] = '\0';
     command->chat_len = len;
-    return !json_object_get(payload, "group") ||
-           read_id_field(payload, "group", "group_", &command->target, error);
+    bool to_group = json_object_get(payload, "group"), to_player = json_object_get(payload, "to");
+    if (to_group && to_player)
+        return sync_command_invalid(error, "to", "missing where there is 'group'");
+    if (to_player)
+        return read_player(payload, "to", &command->player, error);
+    return !to_group || read_id_field(payload, "group", "group_", &command->target, error);
 }
 
 static bool read_message(const json_t *root, struct sync_command *command,

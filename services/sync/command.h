@@ -12,6 +12,9 @@
 #define SYNC_COMMAND_UNITS_MAX   100
 #define SYNC_COMMAND_NAME_MAX    64
 #define SYNC_CHAT_BYTES_MAX      2000 // 500 characters of 4 bytes; social counts the characters
+#define SYNC_MAIL_SUBJECT_BYTES  321  // likewise 80
+#define SYNC_MAIL_BYTES_MAX      4000 // likewise, and as much as fits into a message
+#define SYNC_MAILS_MAX           50   // listed, or deleted at once
 #define SYNC_COMMAND_CYCLES_MAX  1000000
 #define SYNC_COMMAND_POINTS_MAX  8
 #define SYNC_COMMAND_RADIUS_MAX  32
@@ -38,6 +41,7 @@ enum sync_command_type {
     SYNC_COMMAND_TRAIN,
     SYNC_COMMAND_CANCEL,
     SYNC_COMMAND_GROUP,
+    SYNC_COMMAND_MAIL,
     SYNC_COMMAND_TYPES,
 };
 
@@ -54,6 +58,15 @@ enum sync_group_action {
     SYNC_GROUP_DISBAND,
     SYNC_GROUP_POLICY,
     SYNC_GROUP_ACTIONS,
+};
+
+enum sync_mail_action {
+    SYNC_MAIL_SEND,
+    SYNC_MAIL_SEND_GROUP,
+    SYNC_MAIL_LIST,
+    SYNC_MAIL_READ,
+    SYNC_MAIL_DELETE,
+    SYNC_MAIL_ACTIONS,
 };
 
 struct sync_command {
@@ -81,7 +94,17 @@ struct sync_command {
         char name[SYNC_GROUP_NAME_BYTES];
         char tag[SYNC_GROUP_TAG_BYTES];
     } group;
-    char chat[SYNC_CHAT_BYTES_MAX + 1];
+    struct {
+        enum sync_mail_action action;
+        char to_name[SYNC_GROUP_NAME_BYTES]; // or `player`
+        char subject[SYNC_MAIL_SUBJECT_BYTES];
+        uint64_t number; // read; or of list: only those before it, 0 for all
+        uint32_t limit;
+        uint32_t count; // delete
+        uint64_t numbers[SYNC_MAILS_MAX];
+    } mail;
+    uint64_t player;                    // whom a mail or a private message is for; 0: nobody
+    char chat[SYNC_MAIL_BYTES_MAX + 1]; // what is said, or written in a mail
     size_t chat_len;
 };
 

@@ -18,37 +18,10 @@ static const char *job_word(Mmorts__Production__JobReason reason)
     return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
 }
 
-// One call on its way for one command.
-struct errand {
-    struct sync_app *app;
-    uint64_t connection;
-    uint64_t seq;
-    uint64_t received_ns;
-};
-
-static struct errand *errand_new(struct sync_client *client, uint64_t seq)
-{
-    struct errand *errand = mm_calloc(1, sizeof *errand);
-    if (errand)
-        *errand = (struct errand){client->app, client->connection, seq,
-                                  mm_loop_now_ns(client->app->loop)};
-    return errand;
-}
-
-static void answer_job(struct errand *errand, const struct mm_rpc_result *result,
+static void answer_job(struct sync_errand *errand, const struct mm_rpc_result *result,
                        Mmorts__Production__JobReason reason, const char *message, uint64_t job)
 {
-    struct sync_app *app = errand->app;
-    const char *word = result->code != MM_OK ? sync_failure_word(result->code) : job_word(reason);
-    sync_answered(app, errand->received_ns, word == NULL);
-    struct sync_client *client = sync_answer_to(app, errand->connection);
-    if (client && word)
-        sync_client_error(client, word,
-                          result->code != MM_OK ? sync_failure_message(result->code) : message,
-                          errand->seq, 0);
-    else if (client)
-        sync_send_ack(client, errand->seq, app->core.mirror.tick, job);
-    mm_free(errand);
+    (void)sync_errand_end(errand, result->code, job_word(reason), message, 0, job);
 }
 
 static void on_started(void *arg, const struct mm_rpc_result *result)
@@ -72,7 +45,7 @@ static void on_cancelled(void *arg, const struct mm_rpc_result *result)
 void sync_route_job(struct sync_client *client, struct sync_command *command)
 {
     struct sync_app *app = client->app;
-    struct errand *errand = errand_new(client, command->seq);
+    struct sync_errand *errand = sync_errand_new(client, command->seq);
     if (!errand) {
         sync_refuse_command(client, "queue_full", "Too many commands are waiting.", command->seq);
         return;
@@ -122,7 +95,7 @@ static const char *chat_word(Mmorts__Social__ChatReason reason)
 
 static void on_chat(void *arg, const struct mm_rpc_result *result)
 {
-    struct errand *errand = arg;
+    struct sync_errand *errand = arg;
     struct sync_client *client = sync_answer_to(errand->app, errand->connection);
     const Mmorts__Social__SendChatReply *reply = (const void *)result->reply;
     if (client && result->code != MM_OK)
@@ -137,7 +110,7 @@ static void on_chat(void *arg, const struct mm_rpc_result *result)
 void sync_route_chat(struct sync_client *client, struct sync_command *command)
 {
     struct sync_app *app = client->app;
-    struct errand *errand = errand_new(client, 0);
+    struct sync_errand *errand = sync_errand_new(client, 0);
     Mmorts__Social__Member from = MMORTS__SOCIAL__MEMBER__INIT;
     from.player_id = client->player_id;
     from.username = client->username;
@@ -145,9 +118,11 @@ void sync_route_chat(struct sync_client *client, struct sync_command *command)
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
     request.from = &from;
-    request.scope = command->target ? MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP
-                                    : MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
+    request.scope = command->target   ? MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP
+                    : command->player ? MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE
+                                      : MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL;
     request.to_group = command->target;
+    request.to_player = command->player;
     request.message = command->chat;
     struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms};
     enum mm_err err = errand

@@ -29,32 +29,15 @@ static const char *reason_word(Mmorts__Social__GroupReason reason)
     return (unsigned)reason < sizeof words / sizeof *words ? words[reason] : "internal";
 }
 
-// One action, or one list, on its way.
-struct group_errand {
-    struct sync_app *app;
-    uint64_t connection;
-    uint64_t seq;
-    uint64_t received_ns;
-};
-
-static void answer(struct group_errand *errand, enum mm_err err, const char *word,
+static void answer(struct sync_errand *errand, enum mm_err err, const char *word,
                    const char *message)
 {
     struct sync_app *app = errand->app;
-    if (err != MM_OK) {
-        word = sync_failure_word(err);
-        message = sync_failure_message(err);
-    }
-    sync_answered(app, errand->received_ns, word == NULL);
-    struct sync_client *client = sync_answer_to(app, errand->connection);
-    if (client && word) {
-        sync_client_error(client, word, message, errand->seq, 0);
-    } else if (client) {
-        // The event brings the same to all whom it concerns; this one has its answer at once.
+    bool done = err == MM_OK && !word;
+    struct sync_client *client = sync_errand_end(errand, err, word, message, 0, 0);
+    // The event brings the same to all whom it concerns; this one has its answer at once.
+    if (client && done)
         client->groups_wanted = true;
-        sync_send_ack(client, errand->seq, app->core.mirror.tick, 0);
-    }
-    mm_free(errand);
     sync_groups_ask(app);
 }
 
@@ -71,7 +54,7 @@ static void write_group(struct mm_buf *out, const Mmorts__Social__Group *group);
 
 static void on_list(void *arg, const struct mm_rpc_result *result)
 {
-    struct group_errand *errand = arg;
+    struct sync_errand *errand = arg;
     const Mmorts__Social__ListGroupsReply *reply = (const void *)result->reply;
     struct sync_client *client = sync_client_find(errand->app, errand->connection);
     if (result->code == MM_OK && client) {
@@ -99,7 +82,7 @@ static void fill_member(Mmorts__Social__Member *member, struct sync_client *clie
 
 static enum mm_err call_create(struct sync_client *client, struct sync_command *command,
                                const struct mm_rpc_call_options *options,
-                               struct group_errand *errand)
+                               struct sync_errand *errand)
 {
     Mmorts__Social__Member actor;
     fill_member(&actor, client);
@@ -115,7 +98,7 @@ static enum mm_err call_create(struct sync_client *client, struct sync_command *
 }
 
 static enum mm_err call_list(struct sync_client *client, struct sync_command *command,
-                             const struct mm_rpc_call_options *options, struct group_errand *errand)
+                             const struct mm_rpc_call_options *options, struct sync_errand *errand)
 {
     Mmorts__Social__ListGroupsRequest request = MMORTS__SOCIAL__LIST_GROUPS_REQUEST__INIT;
     request.session = (char *)(uintptr_t)client->app->session;
@@ -127,7 +110,7 @@ static enum mm_err call_list(struct sync_client *client, struct sync_command *co
 }
 
 static enum mm_err call_act(struct sync_client *client, struct sync_command *command,
-                            const struct mm_rpc_call_options *options, struct group_errand *errand)
+                            const struct mm_rpc_call_options *options, struct sync_errand *errand)
 {
     static const Mmorts__Social__GroupAction actions[] = {
         [SYNC_GROUP_INVITE] = MMORTS__SOCIAL__GROUP_ACTION__GROUP_INVITE,
@@ -166,13 +149,11 @@ void sync_route_group(struct sync_client *client, struct sync_command *command)
         sync_refuse_command(client, "unknown_target", "That player is not online.", command->seq);
         return;
     }
-    struct group_errand *errand = mm_calloc(1, sizeof *errand);
+    struct sync_errand *errand = sync_errand_new(client, command->seq);
     if (!errand) {
         sync_refuse_command(client, "queue_full", "Too many commands are waiting.", command->seq);
         return;
     }
-    *errand =
-        (struct group_errand){app, client->connection, command->seq, mm_loop_now_ns(app->loop)};
     struct mm_rpc_call_options options = {.deadline_ms = (uint32_t)app->settings.command_ms,
                                           .idempotent = true};
     enum mm_err err =

@@ -367,6 +367,7 @@ void sync_join_play(struct sync_client *client)
                        (mm_loop_now_ns(app->loop) - client->opened_ns) / 1000);
     send_welcome(client);
     send_roster(client);
-    client->groups_wanted = true;
+    client->groups_wanted = client->mail.wanted = true;
     sync_groups_ask(app);
+    sync_mail_ask(app);
 }

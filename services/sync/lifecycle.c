@@ -228,6 +228,7 @@ static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void
     (void)timer;
     sync_talk_heartbeat(arg);
     sync_groups_ask(arg);
+    sync_mail_ask(arg);
 }
 
 // --- start

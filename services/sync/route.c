@@ -396,6 +396,9 @@ static void route(struct sync_client *client, struct sync_command *command, uint
     case SYNC_COMMAND_GROUP:
         route_limited(client, &client->trains, now_ms, command, sync_route_group);
         break;
+    case SYNC_COMMAND_MAIL:
+        route_limited(client, &client->trains, now_ms, command, sync_route_mail);
+        break;
     case SYNC_COMMAND_TRAIN:
     case SYNC_COMMAND_CANCEL:
         route_limited(client, &client->trains, now_ms, command, sync_route_job);

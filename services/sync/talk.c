@@ -18,7 +18,7 @@
 // be away; the game goes on without, and what was missed is asked for afterwards.
 
 #define CALL_MS         3000
-#define EVENT_BYTES_MAX 16384
+#define EVENT_BYTES_MAX 65536 // a mail to a thousand members of a group
 #define CHANNEL_BYTES   64
 
 // --- to everybody --------------------------------------------------------------------------------
@@ -166,6 +166,9 @@ static void tell_chat(struct sync_app *app, const Mmorts__Social__Chat *chat)
         MM_BUF_LIT(out, ",\"group\":");
         sync_encode_id(out, "group_", chat->to_group);
     }
+    if (chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_PRIVATE) {
+        mm_buf_printf(out, ",\"to\":\"%" PRIu64 "\"", chat->to_player);
+    }
     mm_buf_printf(out, ",\"timestamp\":%" PRId64 "}}", chat->timestamp_ms);
     if (chat->scope == MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GLOBAL) {
         sync_talk_broadcast(app, out);
@@ -211,6 +214,12 @@ static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
     case MMORTS__SOCIAL__EVENT__EVENT_ANNOUNCEMENT:
         sync_talk_announce(app, event->announcement->message, event->announcement->timestamp_ms);
         break;
+    case MMORTS__SOCIAL__EVENT__EVENT_MAIL:
+        sync_mail_event(app, event->mail);
+        break;
+    case MMORTS__SOCIAL__EVENT__EVENT_MAILBOX:
+        sync_mail_box_event(app, event->mailbox);
+        break;
     default:
         break;
     }
@@ -223,8 +232,9 @@ static void on_social(enum mm_redis_event kind, const struct mm_redis_message *m
         app->roster_wanted = true;
         sync_talk_roster_ask(app);
         for (size_t i = 0; i < app->clients.count; i++)
-            app->clients.items[i]->groups_wanted = true;
+            app->clients.items[i]->groups_wanted = app->clients.items[i]->mail.wanted = true;
         sync_groups_ask(app);
+        sync_mail_ask(app);
     }
     if (kind != MM_REDIS_MESSAGE)
         return;

@@ -35,6 +35,16 @@ static size_t spell(const uint8_t *data, size_t size, uint8_t *out, size_t out_b
         ",\"cycles\":3",
         ",\"job\":\"job_0123456789abc\"",
         ",\"refund\":false",
+        "\"mail\",\"action\":",
+        "\"send\",\"subject\":\"s\",\"body\":",
+        "\"send_group\",\"subject\":\"s\",\"body\":",
+        ",\"to\":\"8\"",
+        ",\"to_name\":",
+        ",\"group\":\"group_0123456789abc\"",
+        "\"list\",\"before\":",
+        ",\"limit\":",
+        "\"read\",\"mail\":",
+        "\"delete\",\"mails\":[",
         "]",
         "}}",
         "\"text\"",
@@ -75,7 +85,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MM_CHECK(command.type < SYNC_COMMAND_TYPES);
     MM_CHECK(command.unit_count <= SYNC_COMMAND_UNITS_MAX);
     MM_CHECK(hex_in_bounds((struct hex_axial){command.q, command.r}));
-    MM_CHECK(command.chat_len <= SYNC_CHAT_BYTES_MAX && strlen(command.chat) == command.chat_len);
+    size_t text_max = command.type == SYNC_COMMAND_MAIL ? SYNC_MAIL_BYTES_MAX : SYNC_CHAT_BYTES_MAX;
+    MM_CHECK(command.chat_len <= text_max && strlen(command.chat) == command.chat_len);
+    MM_CHECK(memchr(command.mail.subject, 0, sizeof command.mail.subject));
+    MM_CHECK(memchr(command.mail.to_name, 0, sizeof command.mail.to_name));
+    MM_CHECK(command.mail.count <= SYNC_MAILS_MAX && command.mail.limit <= SYNC_MAILS_MAX);
+    MM_CHECK(command.player == 0 || command.target == 0);
     MM_CHECK(memchr(command.recipe, 0, sizeof command.recipe));
     if (command.type >= SYNC_COMMAND_MOVE)
         MM_CHECK(command.has_seq && command.seq > 0);

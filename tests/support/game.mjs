@@ -1,10 +1,10 @@
 // The whole game for end-to-end tests: started by the launcher in a directory of its own, and
 // players that speak the client protocol (docs/client-protocol.md) through npm `ws`.
 
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
-import { freePort, query, startProgram, tempDir, waitFor } from './servers.mjs';
+import { ROOT, freePort, query, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 120000; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
@@ -110,9 +110,35 @@ export class Game {
         return performance.now() - began;
     }
 
+    #secret(name) {
+        return readFileSync(join(this.directory, 'play/secrets'), 'utf8').match(new RegExp(`^${name}=(.*)$`, 'm'))[1];
+    }
+
+    // One more instance of sync beside the launcher's, for the same game, with these changes to its settings: { program,
+    // socketUrl }. The caller stops the program.
+    async startSync(change = (yaml) => yaml) {
+        const directory = tempDir();
+        const env = {
+            MMORTS_REDIS_HOST: '127.0.0.1', MMORTS_REDIS_PORT: String(this.process('redis').port),
+            MMORTS_REDIS_PASSWORD: this.#secret('MMORTS_REDIS_PASSWORD'), MMORTS_LOGIN_URL: this.status().login_url,
+            MMORTS_SYNC_RPC: `ipc://${directory}/sync.rpc`, MMORTS_SYNC_HTTP: `127.0.0.1:${await freePort()}`,
+            MMORTS_SYNC_LISTEN: `127.0.0.1:${await freePort()}`,
+        };
+        for (const name of ['auth', 'world', 'vision', 'production', 'social']) {
+            env[`MMORTS_${name.toUpperCase()}_RPC`] = this.process(name).rpc;
+            env[`MMORTS_${name.toUpperCase()}_STREAM`] = this.process(name).rpc.replace(/rpc$/, 'stream');
+        }
+        const config = join(directory, 'sync.yaml');
+        const usual = readFileSync(join(ROOT, 'services/sync/sync.yaml'), 'utf8');
+        writeFileSync(config, change(usual.replace(/^  web: web .*$/m, '  web: ""')));
+        const program = startProgram('mmorts-sync', ['--config', config], { env });
+        await program.waitReady(`http://${env.MMORTS_SYNC_HTTP}/readyz`, START_TIMEOUT_MS);
+        return { program, socketUrl: `ws://${env.MMORTS_SYNC_LISTEN}/ws` };
+    }
+
     // Rows of a query in the database of a service.
     query(service, sql) {
-        const password = readFileSync(join(this.directory, 'play/secrets'), 'utf8').match(/^MMORTS_DB_PASSWORD=(.*)$/m)[1];
+        const password = this.#secret('MMORTS_DB_PASSWORD');
         const { port } = this.process('mariadb');
         return query({ host: '127.0.0.1', port, user: 'mmorts', password }, sql, `mmorts_${service}`);
     }

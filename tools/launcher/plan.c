@@ -63,8 +63,9 @@ extern char **environ;
 // passes through, and so do those that say how the game is played and how much is logged.
 static bool passes(const char *variable)
 {
-    static const char *const kept[] = {"MMORTS_LOG_LEVEL=", "MMORTS_WORLD_GUARD=",
-                                       "MMORTS_WORLD_FOG_OF_WAR=", "MMORTS_WORLD_TERRAIN_BLOCKS="};
+    static const char *const kept[] = {
+        "MMORTS_LOG_LEVEL=", "MMORTS_WORLD_GUARD=", "MMORTS_WORLD_FOG_OF_WAR=",
+        "MMORTS_WORLD_TERRAIN_BLOCKS=", "MMORTS_SOCIAL_MAIL_"};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
             return true;

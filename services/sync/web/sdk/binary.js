@@ -508,7 +508,7 @@ function writeMessage(writer, { type, payload = {} }) {
       writer.u8(0x01).zigzag(payload.timestamp);
       return true;
     case 'chat':
-      if (typeof payload.message !== 'string' || payload.group !== undefined) return false;
+      if (typeof payload.message !== 'string' || payload.group !== undefined || payload.to !== undefined) return false;
       writer.u8(0x02).raw(new TextEncoder().encode(payload.message));
       return true;
     case 'join': writer.u8(0x03); return true;

@@ -6,7 +6,10 @@ import { GameStateManager } from './state.js';
 /** Messages that are passed on as events of their type, with the payload. */
 const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'groups',
   'group_created', 'group_joined', 'group_left', 'group_kicked', 'group_role', 'group_disbanded', 'group_invited', 'group_applied',
-  'group_declined', 'group_policy']);
+  'group_declined', 'group_policy', 'mail', 'mailbox']);
+
+/** The server takes no longer message; what a mail's own words leave of it is for the rest of the command. */
+const MAIL_BYTES_MAX = 3900;
 
 /**
  * A player: a connection, the state it keeps up to date, and the commands.
@@ -14,7 +17,7 @@ const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player
  * Emits what its connection does ('state', 'retry', 'latency', 'refused'), 'ready' (a full state is there: after
  * every connect), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
  * ('chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'groups', 'group_joined' and what else
- * happens to groups), 'welcome', and 'error' (GameError that
+ * happens to groups, 'mail' when one comes in, 'mailbox' when the counts change), 'welcome', and 'error' (GameError that
  * answers no command, such as chat_rate_limited).
  */
 export class GameClient extends Emitter {
@@ -26,6 +29,7 @@ export class GameClient extends Emitter {
     this.players = new Map();  // player id -> name, of who is online
     this.groups = [];          // of which the player is a member, with all members
     this.invited = [];         // which it was invited to, or has applied to
+    this.mailbox = { unread: 0, total: 0 };
     this.playerId = null;
     this.username = null;
     this.session = null;       // the last session status
@@ -75,6 +79,8 @@ export class GameClient extends Emitter {
         break;
       case 'roster': this.players = new Map(payload.players.map(p => [p.player_id, p.username])); break;
       case 'groups': Object.assign(this, { groups: payload.groups, invited: payload.invited }); break;
+      case 'mail':
+      case 'mailbox': this.mailbox = { unread: payload.unread, total: payload.total }; break;
       case 'player_joined': this.players.set(payload.player_id, payload.username); break;
       case 'player_left': this.players.delete(payload.player_id); break;
       case 'session_status': this.session = payload; break;
@@ -165,6 +171,11 @@ export class GameClient extends Emitter {
     return this.connection.send({ type: 'chat', payload: { message: text, group } });
   }
 
+  /** Says something to one player (an id) who is online, and to nobody else. Refused like chat, also as `not_online`. */
+  whisper(player, text) {
+    return this.connection.send({ type: 'chat', payload: { message: text, to: player } });
+  }
+
   /**
    * Anything about groups (alliances): 'create' {name, tag, policy}, 'invite' {group, player}, 'join' {group}, 'decline',
    * 'refuse' {group, player}, 'leave', 'kick' {group, player}, 'role' {group, player, role}, 'disband', 'policy' {group, policy}.
@@ -174,15 +185,56 @@ export class GameClient extends Emitter {
     return this.command('group', { action, ...fields });
   }
 
-  /** Groups that there are, without their members; `after`: the id of the last one known. */
-  async listGroups(after) {
-    const lists = new Map(); // by the number of the command, which is known when it is answered
-    const off = this.connection.on('message', ({ type, payload }) => { if (type === 'group_list') lists.set(payload.seq, payload.groups); });
+  /** A command that is answered with a message of this type before it is acknowledged: that message's payload. */
+  async #ask(type, name, fields) {
+    const answers = new Map(); // by the number of the command, which is known when it is acknowledged
+    const off = this.connection.on('message', message => { if (message.type === type) answers.set(message.payload.seq, message.payload); });
     try {
-      const { seq } = await this.command('group', { action: 'list', after });
-      return lists.get(seq) ?? [];
+      const { seq } = await this.command(name, fields);
+      return answers.get(seq) ?? {};
     } finally {
       off();
     }
+  }
+
+  /** Groups that there are, without their members; `after`: the id of the last one known. */
+  async listGroups(after) {
+    return (await this.#ask('group_list', 'group', { action: 'list', after })).groups ?? [];
+  }
+
+  // --- mail ----------------------------------------------------------------------------------------
+
+  /**
+   * Sends mail, once, whatever becomes of the connection. To {player: id} or {name} of anybody who was ever here, or {group: id},
+   * to all its other members. Resolves with how many it was delivered to, and how many of a group had no room for it.
+   */
+  async sendMail({ player, name, group }, { subject, body }) {
+    if (new TextEncoder().encode(JSON.stringify({ subject, body })).length > MAIL_BYTES_MAX)
+      throw new GameError('mail_too_long', 'The subject or the text is too long.');
+    const to = group ? { action: 'send_group', group } : { action: 'send', to: player, to_name: player ? undefined : name };
+    const { delivered = 1, full = 0 } = await this.#ask('mail_sent', 'mail', { ...to, subject, body });
+    return { delivered, full };
+  }
+
+  /** One's mail, the newest first, without the texts; `before`: the id of the last one known. */
+  async inbox({ before, limit } = {}) {
+    const { mails = [], more = false, unread, total } = await this.#ask('mail_list', 'mail', { action: 'list', before, limit });
+    if (total !== undefined) this.mailbox = { unread, total };
+    return { mails, more };
+  }
+
+  /** A mail (its id) with its `body`; it counts as read. */
+  async readMail(id) {
+    return (await this.#ask('mail_text', 'mail', { action: 'read', mail: id })).mail;
+  }
+
+  /** @param {number[]} ids at most 50; what is gone already is no error */
+  deleteMail(ids) {
+    return this.command('mail', { action: 'delete', mails: ids });
+  }
+
+  /** Calls the listener with every mail that comes in. @returns what takes it off again */
+  onMail(listener) {
+    return this.on('mail', ({ mail }) => listener(mail));
   }
 }

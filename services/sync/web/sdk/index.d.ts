@@ -281,12 +281,35 @@ export interface GroupHappening {
   policy?: GroupPolicy;
 }
 
+export interface Mailbox {
+  unread: number;
+  total: number;
+}
+
+export interface MailHead {
+  /** counts this player's mail: greater is newer */
+  id: number;
+  from: Player;
+  /** it was sent to all of a group */
+  group?: { id: string; name: string };
+  subject: string;
+  timestamp: number;
+  read: boolean;
+}
+
+export interface Mail extends MailHead {
+  body: string;
+}
+
 export interface ClientEvents extends ConnectionEvents {
   welcome: Welcome;
   ready: GameStateManager;
   update: { tick: number; full?: boolean; deferred?: number; [field: string]: any };
   change: Change;
-  chat: Player & { message: string; timestamp: number; group?: string };
+  /** `to`: only for that player (an id) and its sender */
+  chat: Player & { message: string; timestamp: number; group?: string; to?: string };
+  mail: Mailbox & { mail: MailHead };
+  mailbox: Mailbox;
   announcement: { message: string; timestamp: number };
   player_joined: Player;
   player_left: Player;
@@ -314,6 +337,7 @@ export class GameClient extends Emitter<ClientEvents> {
   players: Map<string, string>;
   groups: Group[];
   invited: Group[];
+  mailbox: Mailbox;
   playerId: string | null;
   username: string | null;
   session: SessionStatus | null;
@@ -334,8 +358,14 @@ export class GameClient extends Emitter<ClientEvents> {
   train(building: string, recipe: string, cycles?: number): Promise<Ack>;
   cancel(job: string): Promise<Ack>;
   chat(text: string, group?: string): boolean;
+  whisper(player: string, text: string): boolean;
   group(action: GroupAction, fields?: object): Promise<Ack>;
   listGroups(after?: string): Promise<Group[]>;
+  sendMail(to: { player: string } | { name: string } | { group: string }, mail: { subject: string; body: string }): Promise<{ delivered: number; full: number }>;
+  inbox(page?: { before?: number; limit?: number }): Promise<{ mails: MailHead[]; more: boolean }>;
+  readMail(id: number): Promise<Mail>;
+  deleteMail(ids: number[]): Promise<Ack>;
+  onMail(listener: (mail: MailHead) => void): () => void;
 }
 
 export namespace hex {

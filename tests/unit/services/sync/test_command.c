@@ -233,3 +233,70 @@ Test(sync_command, bounds)
     memset(deep, '[', 4096);
     refused(deep, "malformed", "JSON");
 }
+
+#define MAIL(rest) "{\"type\":\"command\",\"payload\":{\"seq\":1,\"command\":\"mail\"" rest "}}"
+#define TEXTS      ",\"subject\":\"s\",\"body\":\"b\\nb\""
+
+Test(sync_command, mail)
+{
+    cr_assert(parse(MAIL(",\"action\":\"send\",\"to\":\"18446744073709551615\"" TEXTS)));
+    cr_expect(command.type == SYNC_COMMAND_MAIL && command.mail.action == SYNC_MAIL_SEND);
+    cr_expect_eq(command.player, UINT64_MAX);
+    cr_expect_str_eq(command.mail.subject, "s");
+    cr_expect_str_eq(command.chat, "b\nb");
+    cr_assert(parse(MAIL(",\"action\":\"send\",\"to_name\":\"ada\"" TEXTS)));
+    cr_expect(command.player == 0 && strcmp(command.mail.to_name, "ada") == 0);
+    cr_assert(parse(MAIL(",\"action\":\"send_group\",\"group\":" GROUP TEXTS)));
+    cr_expect(command.mail.action == SYNC_MAIL_SEND_GROUP && command.target == 5);
+    cr_assert(parse(MAIL(",\"action\":\"list\"")));
+    cr_expect(command.mail.number == 0 && command.mail.limit == 20);
+    cr_assert(parse(MAIL(",\"action\":\"list\",\"before\":7,\"limit\":50")));
+    cr_expect(command.mail.number == 7 && command.mail.limit == 50);
+    cr_assert(parse(MAIL(",\"action\":\"read\",\"mail\":9")));
+    cr_expect_eq(command.mail.number, 9);
+    cr_assert(parse(MAIL(",\"action\":\"delete\",\"mails\":[3,2]")));
+    cr_expect(command.mail.count == 2 && command.mail.numbers[1] == 2);
+    refused(MAIL(""), "invalid", "'action'");
+    refused(MAIL(",\"action\":\"send\"" TEXTS), "invalid", "'to'");
+    refused(MAIL(",\"action\":\"send\",\"to\":\"18446744073709551616\"" TEXTS), "invalid", "'to'");
+    refused(MAIL(",\"action\":\"send\",\"to\":\"1\",\"to_name\":\"a\"" TEXTS), "invalid", "'to'");
+    refused(MAIL(",\"action\":\"send\",\"to_name\":\"a\\u0000\"" TEXTS), "invalid", "'to_name'");
+    refused(MAIL(",\"action\":\"send\",\"to\":\"1\",\"body\":\"b\""), "invalid", "'subject'");
+    refused(MAIL(",\"action\":\"send\",\"to\":\"1\",\"subject\":\"s\""), "invalid", "'body'");
+    refused(MAIL(",\"action\":\"send\",\"to\":\"1\",\"subject\":\"s\",\"body\":\"\\u0000\""),
+            "mail_invalid", "characters");
+    refused(MAIL(",\"action\":\"send_group\"" TEXTS), "invalid", "'group'");
+    refused(MAIL(",\"action\":\"list\",\"limit\":0"), "invalid", "'limit'");
+    refused(MAIL(",\"action\":\"list\",\"before\":0"), "invalid", "'before'");
+    refused(MAIL(",\"action\":\"read\""), "invalid", "'mail'");
+    refused(MAIL(",\"action\":\"delete\",\"mails\":[]"), "invalid", "'mails'");
+    refused(MAIL(",\"action\":\"delete\",\"mails\":[0]"), "invalid", "'mails'");
+}
+
+Test(sync_command, mail_as_long_as_a_message_can_be)
+{
+    static char text[4200], body[4001];
+    memset(body, 'b', 4000);
+    (void)snprintf(text, sizeof text,
+                   MAIL(",\"action\":\"send\",\"to\":\"1\",\"subject\":\"s\",\"body\":\"%s\""),
+                   body);
+    cr_assert(parse(text));
+    cr_expect_eq(command.chat_len, 4000);
+    memset(text, 'b', sizeof text);
+    (void)snprintf(text, sizeof text,
+                   MAIL(",\"action\":\"send\",\"to\":\"1\",\"subject\":\"s\",\"body\":\"%sb\""),
+                   body);
+    refused(text, "mail_too_long", "long");
+}
+
+Test(sync_command, private_chat)
+{
+    cr_assert(parse("{\"type\":\"chat\",\"payload\":{\"message\":\"psst\",\"to\":\"8\"}}"));
+    cr_expect(command.player == 8 && command.target == 0);
+    cr_assert(parse("{\"type\":\"chat\",\"payload\":{\"message\":\"psst\",\"group\":" GROUP "}}"));
+    cr_expect(command.player == 0 && command.target == 5);
+    refused("{\"type\":\"chat\",\"payload\":{\"message\":\"psst\",\"to\":8}}", "invalid", "'to'");
+    refused("{\"type\":\"chat\",\"payload\":{\"message\":\"psst\",\"to\":\"8\",\"group\":" GROUP
+            "}}",
+            "invalid", "'to'");
+}

@@ -1,0 +1,30 @@
+#ifndef SYNC_CORE_ONCE_H
+#define SYNC_CORE_ONCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Numbered things that may arrive twice and out of order, but hardly ever far out of order: each is
+// taken once. (The window of RFC 4303, section 3.4.3.) All zero: nothing was taken yet.
+struct sync_once {
+    uint64_t top;   // the greatest number that was taken
+    uint64_t taken; // bit n: top - n was taken
+};
+
+// Numbers begin at 1. False: it was taken before, or is too old to know.
+static inline bool sync_once_take(struct sync_once *once, uint64_t number)
+{
+    if (number > once->top) {
+        uint64_t up = number - once->top;
+        once->taken = up < 64 ? once->taken << up | 1 : 1;
+        once->top = number;
+        return true;
+    }
+    uint64_t back = once->top - number;
+    if (back >= 64 || once->taken >> back & 1)
+        return false;
+    once->taken |= UINT64_C(1) << back;
+    return true;
+}
+
+#endif
