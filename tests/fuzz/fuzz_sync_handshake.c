@@ -53,7 +53,7 @@ static const char *const words[] = {
 // ------------
 
 static struct sync_app app;
-static struct mm_counter refused, kills;
+static struct mm_counter counter; // all there are
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -75,8 +75,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     };
     app.session = "main";
     app.draining = true;
-    app.metrics.refused = &refused;
-    app.metrics.kills = &kills;
+    struct sync_metrics *metrics = &app.metrics;
+    metrics->refused = metrics->kills = metrics->messages_in = metrics->bytes_in = &counter;
+    metrics->rate_limited = metrics->joins = metrics->replaced = &counter;
     mm_vec_init(&app.clients, CLIENTS);
     mm_vec_init(&app.dead, 2 * CLIENTS);
     mm_vec_init(&app.rooms, 1);
