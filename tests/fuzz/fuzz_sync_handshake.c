@@ -83,11 +83,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     mm_vec_init(&app.rooms, 1);
     mm_buf_init(&app.scratch, 65536);
     app.client_of_connection = mm_idmap_new(CLIENTS);
-    app.client_of_player = mm_idmap_new(CLIENTS);
+    app.seat_of_player = mm_idmap_new(CLIENTS);
     app.address_counts = mm_idmap_new(CLIENTS);
     app.read_buf = mm_malloc(SYNC_READ_BYTES);
     app.deflate = sync_deflate_new();
-    MM_CHECK(app.client_of_connection && app.client_of_player && app.address_counts);
+    MM_CHECK(app.client_of_connection && app.seat_of_player && app.address_counts);
     MM_CHECK(app.read_buf && app.deflate);
     enum mm_err err = mm_loop_create(NULL, &app.loop);
     MM_CHECK(err == MM_OK);
