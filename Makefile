@@ -82,9 +82,12 @@ play: ## start the whole game on this machine and print its URL (PLAY="--bots 20
 	@$(MAKE) --no-print-directory -s $(PARALLEL) all
 	@exec $(B)/bin/mmorts-launcher $(PLAY)
 
+# The fuzzers take a compiler of their own: not where only other tests were asked for.
+TEST_FUZZ = $(if $(SANITIZE),,$(if $(TEST),$(findstring fuzz,$(TEST)),fuzz))
+
 test: ## build and run every test (TEST="unit" or TEST=path-part chooses)
 	@tools/install-packages.sh test
-	@$(MAKE) --no-print-directory -s $(PARALLEL) all tests
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all tests $(TEST_FUZZ)
 	@B=$(B) SANITIZE=$(SANITIZE) tests/run.sh $(TEST)
 
 check: ## formatting, warnings, static analysis, include floors, banned functions

@@ -2,7 +2,7 @@
 # Runs the tests that are built, one line each, and ends with the sum: "N passed, N failed".
 #
 #   tests/run.sh                     everything (with CI=true also `make check`, as one test)
-#   tests/run.sh unit plain          these kinds: check unit plain sim integration e2e chaos
+#   tests/run.sh unit plain          these kinds: check unit plain fuzz sim integration e2e chaos
 #   tests/run.sh base/test_log       what has this in its path
 #
 # B is the build directory; SANITIZE, what it was built with; TEST_JOBS, how many unit tests at once.
@@ -22,7 +22,7 @@ export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
 # --- which tests ---------------------------------------------------------------------------------
 
-all_kinds=(check unit plain sim integration e2e chaos)
+all_kinds=(check unit plain fuzz sim integration e2e chaos)
 
 kind_of() {
     case $1 in
@@ -41,6 +41,8 @@ list_tests() {
     [ -z "${CI:-}" ] || echo tests/check/run.sh
     find tests -path tests/node_modules -prune -o \
         \( -name 'test_*.c' -o -name 'plain_*.c' -o -name '*.test.mjs' \) -print | sort
+    # The fuzzers are built in a way of their own, with sanitizers.
+    [ -n "$SANITIZE" ] || find tests/fuzz -name 'fuzz_*.c' -print | sort
 }
 
 is_chosen() { # PATH KIND ARGUMENT...
@@ -111,7 +113,7 @@ has_sanitizer_report() { # PATH LOG
 judge() { # PATH STATUS LOG
     local path=$1 status=$2 log=$3 count
     passed=0 failed=0 why=
-    if [ "$path" = tests/check/run.sh ]; then
+    if [[ $path = tests/check/run.sh || $path = tests/fuzz/* ]]; then
         if [ "$status" -eq 0 ]; then passed=1; else failed=1; fi
         return
     fi
@@ -137,6 +139,9 @@ run_one() { # PATH
     log=$TMPDIR/log/${path//\//+}
     case $path in
     *.test.mjs) program=(node --test --test-reporter=tap "$path") ;;
+    # A moment each: that they still build, run and find nothing at once.
+    tests/fuzz/*) program=("$B/fuzz/$(basename "$path" .c)" -max_total_time=3 -rss_limit_mb=4096
+        -artifact_prefix="$TMPDIR/log/") ;;
     *.c) program=("$B/${path%.c}") ;;
     *) program=("$path") ;;
     esac
@@ -242,7 +247,7 @@ for kind in "${all_kinds[@]}"; do
         ;;
     esac
     at_once=1
-    [ "$kind" != unit ] || at_once=$jobs
+    [[ $kind != unit && $kind != fuzz ]] || at_once=$jobs
     printf '%s' "${of_kind[$kind]}" | xargs -d '\n' -n 1 -P "$at_once" bash -c 'run_one "$1"' run_one
 done
 
