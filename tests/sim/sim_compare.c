@@ -50,6 +50,8 @@ static void compare_entity(const struct comparison *c, const struct sim_known *k
         DIFFER(c, "%s %u: health %d activity %u progress %d amount %d, not %d %u %d %d", name,
                e->slot, k->health, k->activity, k->progress, k->amount, e->health, e->activity,
                e->progress, e->amount);
+    if (k->rank != e->rank)
+        DIFFER(c, "%s %u is shown with rank %d, not %d", name, e->slot, k->rank, e->rank);
     if (e->owner != c->player->empire) {
         if (k->carried || k->has_target)
             DIFFER(c, "%s %u: its owner's secrets are known", name, e->slot);

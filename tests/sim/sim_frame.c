@@ -142,7 +142,9 @@ static void take_entity(const struct sim_world *world, const struct world_entity
     };
     const struct world_amount *amount = WORLD_GET(ecs, WORLD_AMOUNT, world_amount, view->slot);
     const struct world_route *route = WORLD_GET(ecs, WORLD_ROUTE, world_route, view->slot);
+    const struct world_veteran *veteran = WORLD_GET(ecs, WORLD_VETERAN, world_veteran, view->slot);
     out->amount = amount ? amount->value : 0;
+    out->rank = veteran ? veteran->rank : 0;
     out->target_q = route ? route->goal_q : 0;
     out->target_r = route ? route->goal_r : 0;
 }

@@ -32,7 +32,7 @@ enum {
 struct sim_entity {
     uint64_t id;
     uint32_t slot, type, owner;
-    int32_t q, r, health, sight, amount, carried, progress, target_q, target_r;
+    int32_t q, r, health, sight, amount, carried, progress, rank, target_q, target_r;
     uint32_t activity;
     bool sight_enabled, stealthed;
 };
@@ -319,7 +319,7 @@ enum sim_client_state { SIM_OFFLINE, SIM_JOINING, SIM_LOOKING, SIM_PLAYING };
 struct sim_known {
     uint64_t id;
     uint32_t type, owner;
-    int32_t q, r, health, amount, carried, progress, target_q, target_r;
+    int32_t q, r, health, amount, carried, progress, rank, target_q, target_r;
     bool has_target;
     uint32_t activity;
     uint64_t last_seen, expires_at; // of memories

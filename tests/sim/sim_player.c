@@ -146,6 +146,7 @@ static void read_data(struct reading *r, uint32_t data, struct sim_known *known)
             known->activity = i;
     known->progress = read_int(r, data, "progress", known->progress);
     known->amount = read_int(r, data, "amount", known->amount);
+    known->rank = read_int(r, data, "rank", known->rank);
     uint32_t carried = sim_json_get(&json, data, "carried");
     uint32_t target = sim_json_get(&json, data, "target");
     if ((carried || target) && known->owner != r->player->empire)

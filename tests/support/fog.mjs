@@ -45,6 +45,7 @@ const FIELDS = {
     ATTRIBUTE_PROGRESS: 'progress',
     ATTRIBUTE_AMOUNT: 'amount',
     ATTRIBUTE_CARRIED: 'carried',
+    ATTRIBUTE_RANK: 'rank',
     ATTRIBUTE_TARGET_Q: 'targetQ',
     ATTRIBUTE_TARGET_R: 'targetR',
 };
@@ -130,6 +131,7 @@ export class Truth {
                 progress: 1000,
                 amount: 0,
                 carried: 0,
+                rank: 0,
                 targetQ: 0,
                 targetR: 0,
                 stealthed: (type.flags & FLAG.STEALTH) !== 0,

@@ -13,7 +13,7 @@ const ACTIVITIES = ['idle', 'moving', 'attacking', 'gathering', 'building', 'rep
 const KEYS = {
     entity: ['id', 'type', 'kind', 'pos', 'owner', 'health', 'data'],
     remembered: ['id', 'type', 'kind', 'pos', 'owner', 'data', 'is_stale', 'cache_mode', 'last_seen', 'expires_at'],
-    data: ['activity', 'progress', 'amount', 'carried', 'target', 'health'],
+    data: ['activity', 'progress', 'amount', 'rank', 'carried', 'target', 'health'],
     own: ['carried', 'target'],
     update: ['type', 'tick', 'full', 'appeared', 'changed', 'disappeared', 'vision', 'resources', 'jobs', 'events', 'empires'],
     message: {
@@ -218,6 +218,7 @@ export class LeakCheck {
         is('activity', told.data.activity, ACTIVITIES[truth.activity]);
         is('progress', told.data.progress, truth.progress);
         is('amount', told.data.amount, truth.amount);
+        is('rank', told.data.rank, truth.rank);
         for (const key of KEYS.own) {
             if (told.data[key] !== undefined && truth.owner !== this.empire) this.wrong('private', `${told.id}: ${key}`);
         }

@@ -432,6 +432,8 @@ static void compare_entity(struct sync_player *p, const json_t *known,
         fault(p, "%s has the wrong progress", id);
     if (!number_is(data, "amount", 0, e->amount))
         fault(p, "%s has the wrong amount", id);
+    if (!number_is(data, "rank", 0, e->rank))
+        fault(p, "%s has the wrong rank", id);
     if (e->owner != p->empire)
         return;
     if (!number_is(data, "carried", 0, e->carried))

@@ -116,7 +116,11 @@ static void add_event(struct sync_world *world, uint32_t kind, uint32_t entity, 
 static void change(struct sync_world *world, uint32_t slot)
 {
     struct sync_world_entity *e = &world->now.entities[slot];
-    switch (below(world, 12)) {
+    switch (below(world, 13)) {
+    case 12:
+        if (e->type != GOLD)
+            e->rank = below(world, 3);
+        break;
     case 0:
         e->health = (int32_t)below(world, 100);
         break;
@@ -320,6 +324,8 @@ static int32_t attribute_of(const struct sync_world_entity *e, uint32_t attribut
         return e->amount;
     case 9:
         return e->carried;
+    case 14:
+        return (int32_t)e->rank;
     case 10:
         return e->target_q;
     default:
@@ -327,8 +333,8 @@ static int32_t attribute_of(const struct sync_world_entity *e, uint32_t attribut
     }
 }
 
-static const uint32_t attributes[] = {1, 2, 3, 7, 8, 9, 10, 11};
-enum { ATTRIBUTES = 8 };
+static const uint32_t attributes[] = {1, 2, 3, 7, 8, 9, 10, 11, 14};
+enum { ATTRIBUTES = 9 };
 
 struct columns {
     Mmorts__Frame__SpawnColumns spawned;
@@ -369,6 +375,7 @@ static void add_entity(struct columns *c, uint32_t slot, const struct sync_world
         initial.health = (int32_t)healths[is->type];
         initial.activity = 0;
         initial.progress = 1000;
+        initial.rank = 0;
         initial.amount = initial.carried = initial.target_q = initial.target_r = 0;
         add_spawn(c, slot, is);
         was = &initial;

@@ -26,7 +26,7 @@ struct sync_world_entity {
     uint64_t id;
     uint32_t type, owner;
     int32_t q, r, health, amount, carried, target_q, target_r;
-    uint32_t progress, activity;
+    uint32_t progress, activity, rank;
 };
 
 struct sync_world_memory {

@@ -418,7 +418,7 @@ static void take_appeared(struct input *in)
         e->type = (uint32_t)bounded(in, UINT32_MAX, "a type");
         e->id = u64(in);
         unsigned flags = u8(in);
-        if (flags & 0xc0)
+        if (flags & 0x80)
             fault(in, "an entity's flags are 0x%02x", flags);
         e->activity = flags & 0x01 ? activity(in) : 0;
         e->has_health = flags & 0x02;
@@ -428,6 +428,9 @@ static void take_appeared(struct input *in)
         e->carried = flags & 0x10 ? zigzag(in) : 0;
         if (flags & 0x20)
             read_target(in, e, false);
+        e->rank = flags & 0x40 ? u8(in) : 0;
+        if (flags & 0x40 && e->rank == 0)
+            fault(in, "no rank");
         e->in_sight = true;
         in->decoder->in_sight++;
         if (!failed(in))
@@ -563,14 +566,16 @@ static void read_place(struct input *in, struct wire_entity *e)
 static unsigned read_fields(struct input *in, struct wire_entity *e)
 {
     unsigned fields = u8(in);
-    if (fields & WIRE_OWNER)
-        fault(in, "the fields 0x%02x", fields);
+    if (fields & WIRE_OWNER) // stands in front, so that its bit has another meaning here
+        fields = (fields & ~(unsigned)WIRE_OWNER) | WIRE_RANK;
     if (fields & WIRE_PLACE)
         read_place(in, e);
     if (fields & WIRE_HEALTH) {
         e->has_health = true;
         e->health = zigzag(in);
     }
+    if (fields & WIRE_RANK)
+        e->rank = u8(in);
     if (fields & WIRE_ACTIVITY)
         e->activity = activity(in);
     if (fields & WIRE_PROGRESS)

@@ -21,6 +21,7 @@ enum wire_field {
     WIRE_AMOUNT = 0x20,
     WIRE_CARRIED = 0x40,
     WIRE_TARGET = 0x80,
+    WIRE_RANK = 0x100,
 };
 
 struct wire_entity {
@@ -32,7 +33,7 @@ struct wire_entity {
     int32_t q, r;
     bool has_health; // else the type's full health, as long as nothing else is told
     int64_t health, progress, amount, carried;
-    uint32_t activity;
+    uint32_t activity, rank;
     bool has_target;
     int64_t target_q, target_r;
 };

@@ -195,6 +195,8 @@ static void appeared(void *arg, const struct wire_entity *e)
         json_object_set_new(data, "progress", json_integer(e->progress));
     if (e->amount != 0 || is_resource)
         json_object_set_new(data, "amount", json_integer(e->amount));
+    if (e->rank != 0)
+        json_object_set_new(data, "rank", json_integer(e->rank));
     if (e->carried != 0)
         json_object_set_new(data, "carried", json_integer(e->carried));
     if (e->has_target)
@@ -272,6 +274,8 @@ static void changed(void *arg, const struct wire_entity *e, unsigned fields)
         json_object_set_new(data, "progress", json_integer(e->progress));
     if (fields & WIRE_AMOUNT)
         json_object_set_new(data, "amount", json_integer(e->amount));
+    if (fields & WIRE_RANK)
+        json_object_set_new(data, "rank", json_integer(e->rank));
     if (fields & WIRE_CARRIED)
         json_object_set_new(data, "carried", json_integer(e->carried));
     if (fields & WIRE_TARGET)

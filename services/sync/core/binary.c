@@ -13,6 +13,7 @@
 #define RUN_SHORT_MAX  21u  // hexes
 #define RUN_LONG       252u // a first byte that is not a short run's
 #define ACTIVITY_KNOWN 6u
+#define FIELD_RANK     0x04u // of a change
 
 void sync_binary_text(struct mm_buf *buf, const char *text)
 {
@@ -71,6 +72,7 @@ void sync_binary_appeared_body(struct mm_buf *buf, const struct sync_mirror *mir
     flags |= e->amount != 0 ? 0x08u : 0;
     flags |= own && e->carried != 0 ? 0x10u : 0;
     flags |= own && sync_entity_has_target(e) ? 0x20u : 0;
+    flags |= e->rank != 0 && sync_entity_has_rank(mirror, e) ? 0x40u : 0;
     mm_buf_varint(buf, e->type);
     mm_buf_u64le(buf, e->id);
     mm_buf_byte(buf, (uint8_t)flags);
@@ -86,6 +88,8 @@ void sync_binary_appeared_body(struct mm_buf *buf, const struct sync_mirror *mir
         mm_buf_zigzag(buf, e->carried);
     if (flags & 0x20)
         put_near(buf, (int64_t)e->target_q - e->q, (int64_t)e->target_r - e->r);
+    if (flags & 0x40)
+        mm_buf_byte(buf, e->rank);
 }
 
 unsigned sync_binary_step(const struct sync_mirror *mirror, uint32_t slot, unsigned mask)
@@ -134,12 +138,17 @@ void sync_binary_changed_body(struct mm_buf *buf, const struct sync_mirror *mirr
         mask &= SYNC_DIRTY_PUBLIC;
     else if (mask & SYNC_DIRTY_ACTIVITY)
         mask |= SYNC_DIRTY_TARGET; // shown while moving only, so that it comes and goes with that
-    mask &= ~(unsigned)SYNC_DIRTY_OWNER; // in front of the body: clients number empires differently
-    mm_buf_byte(buf, (uint8_t)mask);
+    // The owner stands in front of the body: clients number empires differently. Here its bit says
+    // that there is a rank.
+    mask &= ~(unsigned)SYNC_DIRTY_OWNER;
+    unsigned rank = (mask & SYNC_DIRTY_AMOUNT) && sync_entity_has_rank(mirror, e) ? FIELD_RANK : 0;
+    mm_buf_byte(buf, (uint8_t)(mask | rank));
     if (mask & SYNC_DIRTY_PLACE)
         put_place(buf, mirror, slot, followed);
     if (mask & SYNC_DIRTY_HEALTH)
         mm_buf_zigzag(buf, e->health);
+    if (rank)
+        mm_buf_byte(buf, e->rank);
     if (mask & SYNC_DIRTY_ACTIVITY)
         mm_buf_byte(buf, activity_of(e));
     if (mask & SYNC_DIRTY_PROGRESS)

@@ -94,6 +94,10 @@ void sync_encode_appeared(struct mm_buf *buf, const struct sync_mirror *mirror,
         member(buf, &first, "amount");
         mm_buf_dec_i64(buf, e->amount);
     }
+    if (e->rank != 0 && sync_entity_has_rank(mirror, e)) {
+        member(buf, &first, "rank");
+        mm_buf_dec_u64(buf, e->rank);
+    }
     if (audience == SYNC_OWNER && e->carried != 0) {
         member(buf, &first, "carried");
         mm_buf_dec_i64(buf, e->carried);
@@ -108,7 +112,8 @@ void sync_encode_appeared(struct mm_buf *buf, const struct sync_mirror *mirror,
 #define IN_DATA                                                                                    \
     (SYNC_DIRTY_ACTIVITY | SYNC_DIRTY_PROGRESS | SYNC_DIRTY_AMOUNT | SYNC_DIRTY_OWNER_ONLY)
 
-static void put_changed_data(struct mm_buf *buf, const struct sync_entity *e, unsigned mask,
+static void put_changed_data(struct mm_buf *buf, const struct sync_mirror *mirror,
+                             const struct sync_entity *e, unsigned mask,
                              enum sync_audience audience)
 {
     bool first = true;
@@ -126,6 +131,10 @@ static void put_changed_data(struct mm_buf *buf, const struct sync_entity *e, un
     if (mask & SYNC_DIRTY_AMOUNT) {
         member(buf, &first, "amount");
         mm_buf_dec_i64(buf, e->amount);
+    }
+    if ((mask & SYNC_DIRTY_AMOUNT) && sync_entity_has_rank(mirror, e)) {
+        member(buf, &first, "rank");
+        mm_buf_dec_u64(buf, e->rank);
     }
     if (audience == SYNC_OWNER && (mask & SYNC_DIRTY_CARRIED)) {
         member(buf, &first, "carried");
@@ -159,7 +168,7 @@ void sync_encode_changed(struct mm_buf *buf, const struct sync_mirror *mirror,
         mm_buf_dec_i64(buf, e->health);
     }
     if (mask & IN_DATA)
-        put_changed_data(buf, e, mask, audience);
+        put_changed_data(buf, mirror, e, mask, audience);
     mm_buf_byte(buf, '}');
 }
 

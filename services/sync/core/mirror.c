@@ -58,6 +58,11 @@ bool sync_entity_has_target(const struct sync_entity *e)
     return e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING || (e->rallies && elsewhere);
 }
 
+bool sync_entity_has_rank(const struct sync_mirror *mirror, const struct sync_entity *e)
+{
+    return mirror->catalogue.types[e->type].kind != MMORTS__FRAME__KIND__KIND_RESOURCE;
+}
+
 uint8_t sync_entity_diff(const struct sync_entity *told, const struct sync_entity *now)
 {
     unsigned mask = 0;
@@ -71,7 +76,7 @@ uint8_t sync_entity_diff(const struct sync_entity *told, const struct sync_entit
         mask |= SYNC_DIRTY_ACTIVITY;
     if (told->progress != now->progress)
         mask |= SYNC_DIRTY_PROGRESS;
-    if (told->amount != now->amount)
+    if (told->amount != now->amount || told->rank != now->rank)
         mask |= SYNC_DIRTY_AMOUNT;
     if (told->carried != now->carried)
         mask |= SYNC_DIRTY_CARRIED;
@@ -289,6 +294,9 @@ static unsigned set_attribute(struct sync_entity *e, Mmorts__Frame__Attribute at
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_AMOUNT:
         e->amount = value;
+        break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RANK:
+        e->rank = value >= 0 && value <= UINT8_MAX ? (uint8_t)value : 0;
         break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED:
         e->carried = value;

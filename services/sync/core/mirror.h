@@ -26,7 +26,7 @@ enum sync_dirty {
     SYNC_DIRTY_OWNER = 1 << 2,
     SYNC_DIRTY_ACTIVITY = 1 << 3,
     SYNC_DIRTY_PROGRESS = 1 << 4,
-    SYNC_DIRTY_AMOUNT = 1 << 5,
+    SYNC_DIRTY_AMOUNT = 1 << 5,  // or the rank: what holds an amount has none
     SYNC_DIRTY_CARRIED = 1 << 6, // owner only
     SYNC_DIRTY_TARGET = 1 << 7,  // owner only
 };
@@ -46,6 +46,7 @@ struct sync_entity {
     bool rallies;               // it has one
     uint16_t progress;          // permille
     uint8_t activity;
+    uint8_t rank; // what its kills have made of it
     bool alive;
 };
 
@@ -111,6 +112,9 @@ const struct sync_empire *sync_mirror_empire(const struct sync_mirror *mirror, u
 
 // Whether it has a target to be shown: where it is going, or sends those trained there.
 bool sync_entity_has_target(const struct sync_entity *e);
+
+// Whether its rank is told where its amount is.
+bool sync_entity_has_rank(const struct sync_mirror *mirror, const struct sync_entity *e);
 
 // What of an entity that is alive differs from what is remembered of it as `told`, as a mask of
 // enum sync_dirty.

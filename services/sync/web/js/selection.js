@@ -26,7 +26,7 @@ export class SelectionPanel {
       this.#shown = '';
       return;
     }
-    const signature = JSON.stringify(entities.map(e => [e.id, e.health, e.stale, e.data.activity, e.data.amount, e.data.carried, e.data.progress]));
+    const signature = JSON.stringify(entities.map(e => [e.id, e.health, e.stale, e.data.activity, e.data.amount, e.data.carried, e.data.progress, e.data.rank]));
     if (signature !== this.#shown) {
       this.#shown = signature;
       const groups = this.#groups(entities);
@@ -134,6 +134,7 @@ export class SelectionPanel {
       nodes.push(element('div', { className: 'fact' },
         element('progress', { className: 'health', max: full, value: entity.health }), element('small', {}, `${entity.health} / ${full}`)));
     if (entity.data.amount) nodes.push(element('small', { className: 'fact' }, `${entity.data.amount.toLocaleString('en')} left to gather`));
+    if (entity.data.rank) nodes.push(element('small', { className: 'fact' }, `veteran of rank ${entity.data.rank}`));
     if (entity.data.carried) nodes.push(element('small', { className: 'fact' }, `carries ${entity.data.carried}`));
     return nodes;
   }

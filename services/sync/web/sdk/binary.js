@@ -278,6 +278,7 @@ export class BinaryDecoder {
     else if (type.kind === 'resource') data.amount = 0;
     if (flags & 0x10) data.carried = reader.zigzag();
     if (flags & 0x20) data.target = reader.nearHex(pos);
+    if (flags & 0x40) data.rank = reader.u8();
     if (this.#entities[number] && !this.#was.has(number)) this.#was.set(number, this.#entities[number]);
     this.#entities[number] = { id, pos };
     const entity = { id, type: type.name, kind: type.kind, pos, health, data };
@@ -365,7 +366,6 @@ export class BinaryDecoder {
 
   #fields(reader, entity, change) {
     const fields = reader.u8(), data = {};
-    if (fields & 0x04) throw new RangeError('no such field');
     if (fields & 0x01) {
       const near = reader.u8();
       reader.at--;
@@ -374,6 +374,7 @@ export class BinaryDecoder {
       change.pos = entity.pos;
     }
     if (fields & 0x02) change.health = reader.zigzag();
+    if (fields & 0x04) data.rank = reader.u8();
     if (fields & 0x08) data.activity = among(ACTIVITIES, reader.u8(), 'activity');
     if (fields & 0x10) data.progress = reader.varint();
     if (fields & 0x20) data.amount = reader.zigzag();
@@ -382,7 +383,7 @@ export class BinaryDecoder {
       const near = reader.near();
       data.target = near && [entity.pos[0] + near[0], entity.pos[1] + near[1]];
     }
-    if (fields & 0xf8) change.data = data;
+    if (fields & 0xfc) change.data = data;
   }
 }
 

@@ -36,6 +36,8 @@ export interface EntityData {
   activity?: Activity;
   /** permille */
   progress?: number;
+  /** What its kills have made of it; none if missing. */
+  rank?: number;
   amount?: number;
   carried?: number;
   /** Where it is going; of an own building, where those trained there go (its rally point). */
