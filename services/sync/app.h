@@ -19,7 +19,9 @@
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
 #include "services/sync/command.h"
+#include "services/sync/core/backlog.h"
 #include "services/sync/core/bucket.h"
+#include "services/sync/core/budget.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/once.h"
 #include "services/sync/core/update.h"
@@ -74,6 +76,9 @@ struct sync_settings {
     int64_t chats_per_second;
     int64_t send_waiting_bytes; // behind a full socket, before the client skips updates
     int64_t send_buffer_bytes;  // the kernel's
+    int64_t bytes_per_second;   // to one client; 0: as many as there are
+    int64_t bytes_carried;      // of those it did not use, kept for later
+    int64_t band_critical, band_high, band_normal;
     int64_t behind_ms;
     int64_t login_ms;
     int64_t ping_ms;
@@ -112,6 +117,10 @@ struct sync_client {
     uint64_t waiting_ns;        // since when the outbox is not empty; 0: it is
     uint64_t map_version;
     uint64_t updated_tick, updated_ns;
+    struct sync_budget budget;
+    struct sync_backlog *backlog; // what it is owed beyond its budget; NULL: nothing
+    bool parted;                  // of this tick it gets what its budget allows
+    bool overflowed;              // its full state is instead of a backlog without end
 
     uint64_t connection; // unique in this process, never used twice
     size_t at;           // position in app->clients
@@ -186,6 +195,7 @@ struct sync_batch {
 struct sync_metrics {
     struct mm_counter *joins, *refused, *kills, *messages_in, *bytes_in, *rate_limited;
     struct mm_counter *fulls, *behinds, *commands_ok, *commands_failed, *replaced;
+    struct mm_counter *throttled, *deferred, *overflows;
     struct mm_metrics_histogram *join_latency, *command_latency, *update_interval;
     struct mm_metrics_histogram *step_time, *deliver_time, *update_bytes;
 };
@@ -218,6 +228,11 @@ struct sync_app {
     struct {
         MM_VEC(struct sync_client *);
     } dead;
+    struct {
+        MM_VEC(struct sync_client *);
+    } owing;                                                // those with a backlog
+    struct sync_priorities priorities;                      // who of what is owed comes first
+    struct sync_delta part;                                 // what one of them is told
     struct mm_idmap *client_of_connection, *seat_of_player; // values are pointers
     struct mm_idmap *address_counts;                        // hash of the address -> clients
     uint64_t next_connection;
@@ -373,6 +388,25 @@ void sync_deliver(struct mm_loop *loop, void *app);
 void sync_deliver_status(struct sync_app *app);
 // Appends {"state":…} as in welcome.session_status.
 void sync_write_status(struct sync_app *app, struct mm_buf *out);
+
+// --- owing.c: clients that may not be sent all there is
+// --------------------------------------------
+
+// Whether the client's budget allows all of it, nothing being owed from before.
+bool sync_owing_takes_all(struct sync_client *client, const struct sync_delta *delta);
+// Encodes what of the live view's delta, and of what is owed, the client is told in this step.
+// False: it needs a full state.
+bool sync_owing_encode(struct sync_client *client, struct sync_view *view);
+// How many entities and hexes there is news of that it was not told.
+size_t sync_owing_left(const struct sync_client *client);
+// It is owed nothing: it will be told everything, or is gone.
+void sync_owing_forget(struct sync_client *client);
+// Touches the views of those who are owed something.
+void sync_owing_touch(struct sync_app *app);
+// Whether a full state may begin now. When it is told, the budget begins anew: what a client is
+// told first is not counted, but for what stands for a backlog that grew too long.
+bool sync_owing_may_begin(struct sync_client *client);
+void sync_owing_begin(struct sync_client *client);
 
 // --- route.c: commands out, answers back ---------------------------------------------------------
 

@@ -92,6 +92,7 @@ static void detach(struct sync_client *client)
     if (client->rechecking)
         app->rechecks--;
     client->rechecking = false;
+    sync_owing_forget(client);
     sync_join_leave(client);
 }
 
@@ -539,4 +540,6 @@ void sync_clients_free(struct sync_app *app)
         mm_loop_defer_cancel(app->loop, &app->bury_task);
     mm_vec_free(&app->clients);
     mm_vec_free(&app->dead);
+    mm_vec_free(&app->owing);
+    sync_delta_free(&app->part);
 }

@@ -137,6 +137,7 @@ static void send_messages(struct sync_client *client)
         return;
     if (sent == SYNC_FULL) {
         client->behind = true;
+        sync_owing_forget(client);
         mm_counter_add(app->metrics.behinds, 1);
     } else {
         size_t bytes = 0;
@@ -155,9 +156,10 @@ static bool follows(const struct sync_client *client)
     return client->state == SYNC_CLIENT_PLAYING && !client->behind && !client->full.active;
 }
 
+// And takes all of this one.
 static bool follows_in(const struct sync_client *client, enum sync_encoding encoding)
 {
-    return follows(client) && client->encoding == encoding;
+    return follows(client) && client->encoding == encoding && !client->parted;
 }
 
 // Binary updates count ticks from the one before. Of several clients who are not at the same tick,
@@ -205,16 +207,31 @@ static bool deliver_shared(struct sync_app *app, struct sync_view *view, struct 
     return true;
 }
 
+// What the client's budget allows. False: it needs a full state.
+static bool deliver_part(struct sync_client *client, struct sync_view *view)
+{
+    bool ok = sync_owing_encode(client, view);
+    if (ok)
+        send_messages(client);
+    else
+        client->full = (struct sync_full){.active = true};
+    return ok;
+}
+
 static void deliver_to_several(struct sync_app *app, struct sync_view *view,
                                struct sync_client *first)
 {
+    for (struct sync_client *c = first; c; c = c->beside)
+        c->parted = follows(c) && !sync_owing_takes_all(c, &view->delta);
     bool ok = deliver_shared(app, view, first, SYNC_BINARY) &&
               deliver_shared(app, view, first, SYNC_JSON);
     bool any = false;
     for (struct sync_client *c = first; c; c = c->beside) {
-        any |= follows(c);
         if (!ok)
             c->full = (struct sync_full){.active = true};
+        else if (c->parted && follows(c))
+            (void)deliver_part(c, view);
+        any |= follows(c);
     }
     if (ok && any)
         sync_encode_told(&app->core, view);
@@ -232,10 +249,15 @@ static void deliver_view(struct sync_app *app, struct sync_view *view)
     }
     if (!follows(client))
         return;
-    if (sync_encode_view(&app->encoder, &app->core, view, client->encoding, client->updated_tick))
+    if (!sync_owing_takes_all(client, &view->delta)) {
+        if (deliver_part(client, view) && follows(client))
+            sync_encode_told(&app->core, view);
+    } else if (sync_encode_view(&app->encoder, &app->core, view, client->encoding,
+                                client->updated_tick)) {
         send_messages(client);
-    else
+    } else {
         client->full = (struct sync_full){.active = true};
+    }
 }
 
 static void touch_dirty_holdings(struct sync_app *app)
@@ -263,7 +285,8 @@ static void deliver_idle(struct sync_app *app)
         if (!follows(client) || tick < client->updated_tick + SYNC_IDLE_TICKS ||
             client->seat->view->state != SYNC_VIEW_LIVE)
             continue;
-        if (sync_encode_idle(&app->encoder, &app->core, 0, client->encoding, client->updated_tick))
+        if (sync_encode_idle(&app->encoder, &app->core, sync_owing_left(client), client->encoding,
+                             client->updated_tick))
             send_messages(client);
     }
     flush_burst(app);
@@ -291,6 +314,7 @@ static void ask_ahead(const struct sync_app *app, size_t i)
 static void deliver_touched(struct sync_app *app)
 {
     touch_dirty_holdings(app);
+    sync_owing_touch(app);
     // Backwards: a client that dies takes its view out of the list, and the last one moves up.
     for (size_t i = app->core.touched.count; i-- > 0;) {
         if (i >= app->core.touched.count)
@@ -325,6 +349,7 @@ static size_t deliver_full(struct sync_client *client)
     struct sync_app *app = client->app;
     if (!client->full.begun)
         mm_counter_add(app->metrics.fulls, 1);
+    sync_owing_forget(client);
     client->full.beside = false;
     for (const struct sync_client *c = client->seat->clients; c; c = c->beside)
         client->full.beside |= follows(c);
@@ -342,6 +367,7 @@ static size_t deliver_full(struct sync_client *client)
     if (sync_client_sent(client, sent)) {
         if (!client->full.active) {
             client->updated_ns = 0; // a full state begins a new series of intervals
+            sync_owing_begin(client);
             updated(client);
         }
         sync_client_watch(client);
@@ -366,7 +392,7 @@ static void deliver_fulls(struct sync_app *app)
         if (map_is_old(client))
             send_map(client);
         if (client->state != SYNC_CLIENT_PLAYING || !client->full.active ||
-            sync_outbox_waiting(&client->outbox) > 0)
+            sync_outbox_waiting(&client->outbox) > 0 || !sync_owing_may_begin(client))
             continue;
         if (bytes < SYNC_FULL_BYTES_PER_TURN)
             bytes += deliver_full(client);

@@ -128,6 +128,47 @@ const struct mm_config_field sync_fields[] = {
      .max = 16 << 20,
      .unit = "bytes",
      .help = "the kernel's buffer of a client's socket"},
+    {.path = "limits.bytes_per_second",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(bytes_per_second),
+     .fallback = "50000",
+     .min = 0,
+     .max = 1000000000,
+     .unit = "bytes",
+     .help = "of updates to one client; what is beyond waits, what matters most is told first. "
+             "0: any number"},
+    {.path = "limits.bytes_carried",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(bytes_carried),
+     .fallback = "100000",
+     .min = 1000,
+     .max = 1000000000,
+     .unit = "bytes",
+     .help = "of those that a client did not use are kept for later, at most"},
+    {.path = "priorities.critical",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(band_critical),
+     .fallback = "5",
+     .min = 0,
+     .max = 100000,
+     .unit = "hexes",
+     .help = "so near to what is one's own, others' entities are as important as that"},
+    {.path = "priorities.high",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(band_high),
+     .fallback = "15",
+     .min = 0,
+     .max = 100000,
+     .unit = "hexes",
+     .help = "up to here half as important"},
+    {.path = "priorities.normal",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(band_normal),
+     .fallback = "40",
+     .min = 0,
+     .max = 100000,
+     .unit = "hexes",
+     .help = "up to here a quarter, beyond an eighth"},
     {.path = "timeouts.behind",
      .type = MM_CONFIG_DURATION,
      .offset = SETTING(behind_ms),
@@ -194,6 +235,10 @@ void sync_check(struct mm_config *config, void *state)
         mm_config_fail(config, "timeouts.idle", "must be longer than timeouts.ping");
     if ((app->settings.tls_certificate[0] == '\0') != (app->settings.tls_key[0] == '\0'))
         mm_config_fail(config, "players.tls.certificate", "and players.tls.key go together");
+    if (app->settings.band_critical > app->settings.band_high)
+        mm_config_fail(config, "priorities.critical", "must not be beyond priorities.high");
+    if (app->settings.band_high > app->settings.band_normal)
+        mm_config_fail(config, "priorities.high", "must not be beyond priorities.normal");
     const char *error = mm_address_listen_error(app->settings.listen);
     if (error)
         mm_config_fail(config, "players.listen", "%s, found \"%s\"", error, app->settings.listen);
@@ -239,6 +284,11 @@ static enum mm_err init_state(struct sync_app *app)
     size_t clients_max = (size_t)app->settings.clients_max + SYNC_REFUSED_CLIENTS_MAX;
     mm_vec_init(&app->clients, clients_max);
     mm_vec_init(&app->dead, 2 * clients_max);
+    mm_vec_init(&app->owing, clients_max);
+    sync_delta_init(&app->part);
+    app->priorities = (struct sync_priorities){{(uint32_t)app->settings.band_critical,
+                                                (uint32_t)app->settings.band_high,
+                                                (uint32_t)app->settings.band_normal}};
     mm_vec_init(&app->waiting, SYNC_COMMANDS_WAITING_MAX);
     mm_vec_init(&app->roster, SYNC_ROSTER_MAX);
     mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);

@@ -28,6 +28,32 @@ static double behind(void *arg)
     return (double)count;
 }
 
+static double clients_owed(void *arg)
+{
+    size_t count = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        count += app->owing.count;
+    return (double)count;
+}
+
+static double owed(void *arg)
+{
+    size_t count = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        for (size_t i = 0; i < app->owing.count; i++)
+            count += sync_backlog_left(app->owing.items[i]->backlog);
+    return (double)count;
+}
+
+static double owed_bytes(void *arg)
+{
+    size_t bytes = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        for (size_t i = 0; i < app->owing.count; i++)
+            bytes += sync_backlog_bytes(app->owing.items[i]->backlog);
+    return (double)bytes;
+}
+
 static double waiting_bytes(void *arg)
 {
     size_t bytes = 0, cursor = 0;
@@ -124,6 +150,13 @@ static void add_computed(struct sync_app *app, struct mm_metrics *m)
     mm_metrics_gauge_fn(m, "mmorts_sync_clients_behind",
                         "Clients whose socket is full and who will get a full state.", NULL, behind,
                         app);
+    mm_metrics_gauge_fn(m, "mmorts_sync_clients_owed",
+                        "Clients whose bytes are used up and who are told the rest later.", NULL,
+                        clients_owed, app);
+    mm_metrics_gauge_fn(m, "mmorts_sync_owed", "Entities and hexes they are still to be told of.",
+                        NULL, owed, app);
+    mm_metrics_gauge_fn(m, "mmorts_sync_owed_bytes", "Memory of what they are owed.", NULL,
+                        owed_bytes, app);
     mm_metrics_gauge_fn(m, "mmorts_sync_waiting_bytes", "Bytes behind full sockets.", NULL,
                         waiting_bytes, app);
     mm_metrics_gauge_fn(m, "mmorts_sync_tick", "The tick clients are at.", NULL, tick, app);
@@ -170,6 +203,13 @@ void sync_metrics_open(struct sync_app *app)
     own->fulls = mm_metrics_counter(m, "mmorts_sync_full_states_total", "Full states begun.", NULL);
     own->behinds =
         mm_metrics_counter(m, "mmorts_sync_behind_total", "How often a client fell behind.", NULL);
+    own->throttled = mm_metrics_counter(m, "mmorts_sync_throttled_total",
+                                        "How often a client's bytes were used up.", NULL);
+    own->deferred =
+        mm_metrics_counter(m, "mmorts_sync_deferred_total",
+                           "News of entities and hexes that were not told in their tick.", NULL);
+    own->overflows = mm_metrics_counter(m, "mmorts_sync_backlog_overflows_total",
+                                        "Full states for clients that were owed too much.", NULL);
     const char *commands = "mmorts_sync_commands_total", *help = "Commands answered.";
     own->commands_ok = mm_metrics_counter(m, commands, help, MM_LABELS("result", "ok"));
     own->commands_failed = mm_metrics_counter(m, commands, help, MM_LABELS("result", "error"));

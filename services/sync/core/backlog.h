@@ -28,7 +28,11 @@
 #define SYNC_BACKLOG_ENTITIES_MAX 8192
 #define SYNC_BACKLOG_TILES_MAX    1024 // of SYNC_TILE_CELLS hexes
 #define SYNC_BACKLOG_EVENTS_MAX   256  // of a tick; further ones are not shown
-#define SYNC_WEIGHTS              16   // the greatest weight, over the smallest
+#define SYNC_PART_BYTES_MOST      260  // of an update, for one of its entities, hexes, events
+#define SYNC_HEAD_BYTES_MOST      56   // and for the rest of it
+#define SYNC_HEAD_BYTES_BINARY    8
+#define SYNC_TAKE_HEADS           4 // bytes for so many heads are waited for, or all would go there
+#define SYNC_WEIGHTS              16 // the greatest weight, over the smallest
 
 // How what is near comes before what is far.
 struct sync_priorities {
@@ -74,14 +78,24 @@ bool MM_MUST_USE sync_backlog_add_hex(struct sync_backlog *backlog, int32_t q, i
 
 // --- and out -------------------------------------------------------------------------------------
 
+// About how many bytes it takes to tell a delta, and surely no more than the second says, which is
+// found without looking at its parts.
+int64_t sync_delta_bytes(const struct sync_delta *delta, enum sync_encoding encoding);
+static inline int64_t sync_delta_bytes_most(const struct sync_delta *delta)
+{
+    size_t parts = delta->appeared.count + delta->changed.count + delta->gone.count +
+                   delta->hexes.count + delta->events.count + delta->cached.count;
+    return (int64_t)parts * SYNC_PART_BYTES_MOST + SYNC_HEAD_BYTES_MOST;
+}
+
 struct sync_take {
     enum sync_encoding encoding; // in which it will be told
-    int64_t bytes;               // that this may take, about; nothing is told if it is 0 or less
+    int64_t bytes;               // that this may take, about
     const struct sync_priorities *priorities;
 };
 
-// Moves what comes first into *out (emptied before), as much as fits, but at least one thing if
-// there are bytes for more than the update's head. The view is live. out->full: memory ran out.
+// Moves what comes first into *out (emptied before), as much as fits; something if there are bytes
+// for SYNC_TAKE_HEADS updates' heads, else nothing. The view is live. out->full: memory ran out.
 void sync_backlog_take(struct sync_backlog *backlog, const struct sync_core *core,
                        const struct sync_view *view, const struct sync_take *take,
                        struct sync_delta *out);

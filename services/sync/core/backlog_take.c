@@ -13,7 +13,7 @@
 
 static int64_t head_bytes(enum sync_encoding encoding)
 {
-    return encoding == SYNC_JSON ? 56 : 8;
+    return encoding == SYNC_JSON ? SYNC_HEAD_BYTES_MOST : SYNC_HEAD_BYTES_BINARY;
 }
 
 static int64_t event_bytes(enum sync_encoding encoding)
@@ -28,7 +28,7 @@ static int64_t appeared_bytes(enum sync_encoding encoding)
 
 static int64_t memory_bytes(enum sync_encoding encoding)
 {
-    return encoding == SYNC_JSON ? 260 : 30;
+    return encoding == SYNC_JSON ? SYNC_PART_BYTES_MOST : 30;
 }
 
 static int64_t gone_bytes(enum sync_encoding encoding)
@@ -55,6 +55,21 @@ static int64_t changed_bytes(enum sync_encoding encoding, unsigned mask, bool fo
         if (mask & 1u << bit)
             bytes += encoding == SYNC_JSON ? json[bit] : binary[bit];
     }
+    return bytes;
+}
+
+int64_t sync_delta_bytes(const struct sync_delta *delta, enum sync_encoding encoding)
+{
+    int64_t bytes = head_bytes(encoding);
+    bytes += (int64_t)delta->appeared.count * appeared_bytes(encoding);
+    bytes += (int64_t)delta->gone.count * gone_bytes(encoding);
+    bytes += (int64_t)delta->cached.count * memory_bytes(encoding);
+    bytes += (int64_t)delta->events.count * event_bytes(encoding);
+    for (size_t i = 0; i < delta->changed.count; i++)
+        bytes +=
+            changed_bytes(encoding, delta->changed.items[i].mask, delta->changed.items[i].followed);
+    for (size_t i = 0; i < delta->hexes.count; i++)
+        bytes += hex_bytes(encoding, delta->hexes.items[i].terrain != 0);
     return bytes;
 }
 
@@ -362,7 +377,7 @@ void sync_backlog_take(struct sync_backlog *backlog, const struct sync_core *cor
     if (backlog->step != core->step)
         mm_vec_clear(&backlog->events);
     int64_t bytes = take->bytes - head_bytes(take->encoding);
-    if (bytes <= 0)
+    if (take->bytes < SYNC_TAKE_HEADS * head_bytes(take->encoding))
         return;
     find_anchors(backlog, core, view);
     if (!make_order(backlog, core, view, take)) {
