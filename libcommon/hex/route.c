@@ -11,7 +11,8 @@ static bool begin_start(struct hex_route *route, struct hex_route_end from)
     if (route->start_visit == ROUTE_NO_VISIT)
         return false;
     struct route_visit *visit = &route->visits[route->start_visit];
-    route_build(route, visit->slot);
+    if (!route_build(route, visit->slot))
+        return false;
     for (uint32_t node = 0; node < route->shape.node_count; node++) {
         int32_t cost = hex_overlay_distance(&route->shape, visit->overlay, from.cell, node);
         route->from_start[node] = cost < 0 ? ROUTE_UNKNOWN : cost;
@@ -27,7 +28,8 @@ static bool begin_goal(struct hex_route *route, struct hex_route_end to)
         return false;
     const struct route_visit *visit = &route->visits[route->goal_visit];
     const struct hex_overlay *overlay = visit->overlay;
-    route_build(route, visit->slot);
+    if (!route_build(route, visit->slot))
+        return false;
     for (uint32_t node = 0; node < route->shape.node_count; node++) {
         // The same way back: it leaves the node instead of the goal, and enters the goal instead.
         int32_t cost = overlay->open >> node & 1
@@ -58,7 +60,9 @@ void route_begin(struct hex_route *route, const struct hex_route_map *map,
     route->margin = 0;
     route->field = NULL;
     route->work = 0;
-    route->out_of_room = false;
+    route->out_of_room = route->out_of_charts = false;
+    route->charted = request->charted;
+    route->charts_max = request->charts_max;
 }
 
 bool route_begin_ends(struct hex_route *route, const struct hex_route_request *request)
@@ -99,10 +103,11 @@ enum mm_err hex_route_find(struct hex_route *route, const struct hex_route_map *
         return MM_INVALID_ARGUMENT;
     if (!route_reserve_chunks(route, map->chunk_count))
         return MM_RESOURCE_EXHAUSTED;
+    route->uncharted_count = 0;
     route_begin(route, map, request);
     result->last = route->start;
     if (!route_begin_ends(route, request))
-        return MM_RESOURCE_EXHAUSTED;
+        return route->out_of_charts ? MM_UNAVAILABLE : MM_RESOURCE_EXHAUSTED;
     if (route->visits[route->goal_visit].overlay->cell_cost[request->to.cell] == 0)
         return MM_INVALID_ARGUMENT;
     if (route_is_enclosed(route)) {
@@ -114,6 +119,8 @@ enum mm_err hex_route_find(struct hex_route *route, const struct hex_route_map *
     route_pass_start(route);
     bool spent = route_run(route, request->work_max);
     result->work = route->work;
+    if (route->out_of_charts)
+        return MM_UNAVAILABLE;
     uint32_t visit = ROUTE_NO_VISIT, node = ROUTE_NO_VISIT;
     // Cut short, a way may be known, but not that it is good enough: it is as good as any.
     if (route->best == ROUTE_UNKNOWN) {
@@ -125,4 +132,10 @@ enum mm_err hex_route_find(struct hex_route *route, const struct hex_route_map *
     }
     enum mm_err err = route_trace(route, visit, node, steps, steps_max, result);
     return err == MM_OK && visit != ROUTE_NO_VISIT ? MM_RESOURCE_EXHAUSTED : err;
+}
+
+const uint32_t *hex_route_uncharted(const struct hex_route *route, uint32_t *count_out)
+{
+    *count_out = route->uncharted_count;
+    return route->uncharted;
 }

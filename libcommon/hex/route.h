@@ -11,7 +11,9 @@
 //
 // Overlays are built when a search first comes to a chunk, and anew when the chunk's version has
 // changed. They are derived from costs alone, and a search's outcome from request and costs: what
-// is in the cache never shows, but in time.
+// is in the cache never shows, but in time. Who has to account for that time all the same keeps a
+// book of his own of the chunks that are charted, which is to say paid for: a search tells which
+// others it needed, and comes to so many of them at most.
 
 #define HEX_ROUTE_NO_CHUNK UINT32_MAX
 
@@ -43,6 +45,8 @@ struct hex_route_request {
     uint32_t slack_permille;             // the way may cost so much more than a cheapest one
     uint32_t work_max;                   // the search gives up then; see result.work
     const struct hex_route_field *field; // or NULL; of the same map, and nothing changed since
+    const uint64_t *charted;             // bit by chunk index; NULL: all are
+    uint32_t charts_max;                 // of those that are not, so many may be needed; at least 2
 };
 
 struct hex_route_result {
@@ -71,10 +75,15 @@ size_t hex_route_memory_bytes(const struct hex_route *route);
 // over the map if either end is enclosed in a few chunks. MM_RESOURCE_EXHAUSTED: work_max or
 // overlays_max was spent (then the steps lead to the border cell nearest to the goal that was
 // reached), or out of memory (no steps). MM_INVALID_ARGUMENT: the ends are in one chunk, or the
-// goal is impassable.
+// goal is impassable. MM_UNAVAILABLE: charts_max was spent; once those are charted the search,
+// begun anew, comes farther.
 enum mm_err MM_MUST_USE hex_route_find(struct hex_route *route, const struct hex_route_map *map,
                                        const struct hex_route_request *request, uint8_t *steps,
                                        size_t steps_max, struct hex_route_result *result);
+
+// The chunks that the last search, or the last field, needed and that were not charted, some of
+// them perhaps twice. Valid until the next one.
+const uint32_t *hex_route_uncharted(const struct hex_route *route, uint32_t *count_out);
 
 // --- groups --------------------------------------------------------------------------------------
 
@@ -85,8 +94,8 @@ void hex_route_field_free(struct hex_route_field *field);
 // one search and a little. Good for requests whose ends are near those, and of no use, but no harm
 // either, to others: what is found with a field is within the slack, but need not be the same way
 // as without. Where units of a group start in different chunks or end in different hexes does not
-// matter. MM_NOT_FOUND, MM_RESOURCE_EXHAUSTED and MM_INVALID_ARGUMENT as hex_route_find; then the
-// field is empty and of no use.
+// matter. MM_NOT_FOUND, MM_RESOURCE_EXHAUSTED, MM_INVALID_ARGUMENT and MM_UNAVAILABLE as
+// hex_route_find; then the field is empty and of no use.
 enum mm_err MM_MUST_USE hex_route_field_build(struct hex_route *route,
                                               const struct hex_route_map *map,
                                               const struct hex_route_request *request,

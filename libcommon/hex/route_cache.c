@@ -22,9 +22,10 @@ struct hex_route *hex_route_new(const struct hex_tiling *tiling, uint32_t overla
         route->blocks = mm_calloc(overlays_max / ROUTE_BLOCK + 1, sizeof *route->blocks);
         route->visits = mm_calloc(overlays_max, sizeof *route->visits);
         route->heap = mm_calloc(overlays_max, sizeof *route->heap);
+        route->uncharted = mm_calloc(overlays_max, sizeof *route->uncharted);
     }
     if (!sound || !route->scratch || !route->slots || !route->overlays || !route->blocks ||
-        !route->visits || !route->heap) {
+        !route->visits || !route->heap || !route->uncharted) {
         hex_route_free(route);
         return NULL;
     }
@@ -39,6 +40,7 @@ void hex_route_free(struct hex_route *route)
     for (uint32_t i = 0; i < route->block_count; i++)
         mm_free(route->blocks[i]);
     mm_vec_free(&route->trail);
+    mm_free(route->uncharted);
     mm_free(route->heap);
     mm_free(route->visits);
     mm_free(route->blocks);
@@ -59,7 +61,7 @@ void hex_route_clear(struct hex_route *route)
 size_t hex_route_memory_bytes(const struct hex_route *route)
 {
     size_t each = sizeof *route->slots + sizeof *route->overlays + sizeof *route->visits +
-                  sizeof *route->heap;
+                  sizeof *route->heap + sizeof *route->uncharted;
     return sizeof *route + hex_overlay_scratch_bytes(&route->shape) +
            (size_t)route->shape.tiling.cells * route->shape.lanes * sizeof(int16_t) +
            route->overlays_max * each +
@@ -143,10 +145,28 @@ struct hex_overlay *route_overlay(struct hex_route *route, uint32_t chunk, uint3
     return overlay;
 }
 
-void route_build(struct hex_route *route, uint32_t slot)
+// Whether the present search may need a chunk's rows and hops: no matter whether they are built.
+static bool may_need(struct hex_route *route, struct route_slot *slot)
 {
-    if (route->slots[slot].built)
-        return;
-    hex_overlay_build(&route->shape, route->scratch, &route->overlays[slot]);
+    if (slot->needed == route->search || !route->charted ||
+        (route->charted[slot->chunk / 64] >> slot->chunk % 64 & 1))
+        return true;
+    if (route->uncharted_count >= route->charts_max ||
+        route->uncharted_count >= route->overlays_max) {
+        route->out_of_charts = true;
+        return false;
+    }
+    route->uncharted[route->uncharted_count++] = slot->chunk;
+    slot->needed = route->search;
+    return true;
+}
+
+bool route_build(struct hex_route *route, uint32_t slot)
+{
+    if (!may_need(route, &route->slots[slot]))
+        return false;
+    if (!route->slots[slot].built)
+        hex_overlay_build(&route->shape, route->scratch, &route->overlays[slot]);
     route->slots[slot].built = true;
+    return true;
 }

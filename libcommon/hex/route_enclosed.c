@@ -16,10 +16,12 @@ struct flood {
     bool full; // there is more than PARTS_MAX
 };
 
+// 0: it cannot be told.
 static uint64_t part_of(struct hex_route *route, uint32_t visit, uint32_t node)
 {
     const struct hex_overlay *overlay = route->visits[visit].overlay;
-    route_build(route, route->visits[visit].slot);
+    if (!route_build(route, route->visits[visit].slot))
+        return 0;
     const int16_t *row = hex_overlay_row(&route->shape, overlay, node);
     uint64_t nodes = 0;
     for (uint32_t i = 0; i < route->shape.node_count; i++)
@@ -55,6 +57,10 @@ static void flood_across(struct hex_route *route, struct flood *flood, struct pa
             return;
         }
         uint64_t nodes = part_of(route, visit, (uint32_t)__builtin_ctzll(touched));
+        if (nodes == 0) {
+            flood->full = true;
+            return;
+        }
         flood->parts[flood->count++] = (struct part){visit, nodes};
         touched &= ~nodes;
     }

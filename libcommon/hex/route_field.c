@@ -167,13 +167,15 @@ static enum mm_err build_towards(struct hex_route *route, const struct hex_route
 {
     route_begin(route, map, back);
     if (!route_begin_ends(route, back))
-        return MM_RESOURCE_EXHAUSTED;
+        return route->out_of_charts ? MM_UNAVAILABLE : MM_RESOURCE_EXHAUSTED;
     if (route->visits[route->start_visit].overlay->cell_cost[back->from.cell] == 0)
         return MM_INVALID_ARGUMENT;
     route->margin = 2 * MARGIN_STEPS * (int32_t)route->cost_min;
     route_pass_start(route);
     bool spent = route_run(route, back->work_max);
     *work_out += route->work;
+    if (route->out_of_charts)
+        return MM_UNAVAILABLE;
     // Cut short, labels need not be final.
     if (spent || !reserve(field, route->visit_count, map->chunk_count))
         return MM_RESOURCE_EXHAUSTED;
@@ -188,6 +190,7 @@ enum mm_err hex_route_field_build(struct hex_route *route, const struct hex_rout
                                   struct hex_route_field *field, uint32_t *work_out)
 {
     *work_out = 0;
+    route->uncharted_count = 0;
     clear(field);
     if (request->from.chunk == request->to.chunk)
         return MM_INVALID_ARGUMENT;

@@ -16,7 +16,8 @@ struct route_slot {
     uint32_t chunk;
     uint32_t version;
     uint64_t search; // last one that used it
-    bool built;      // rows and hops too, not only costs
+    uint64_t needed; // last search that needed rows and hops
+    bool built;      // those too, not only costs
 };
 
 // What a search knows of a chunk.
@@ -82,6 +83,11 @@ struct hex_route {
     uint32_t cost_min; // in units
     uint32_t work;
     bool out_of_room;
+    const uint64_t *charted;
+    uint32_t charts_max;
+    uint32_t *uncharted; // overlays_max
+    uint32_t uncharted_count;
+    bool out_of_charts;
     struct {
         MM_VEC(struct route_waypoint);
     } trail;
@@ -96,8 +102,9 @@ bool route_reserve_chunks(struct hex_route *route, uint32_t chunk_count);
 // The chunk's overlay, its costs up to date; *slot_out for route_build. NULL when out of memory, or
 // if all are used by the present search.
 struct hex_overlay *route_overlay(struct hex_route *route, uint32_t chunk, uint32_t *slot_out);
-// Its rows and hops too.
-void route_build(struct hex_route *route, uint32_t slot);
+// Its rows and hops too. False: the chunk is not charted, and no more of those may be needed;
+// route->out_of_charts is set.
+bool route_build(struct hex_route *route, uint32_t slot);
 
 // --- route_enclosed.c ----------------------------------------------------------------------------
 
@@ -109,7 +116,7 @@ bool route_is_enclosed(struct hex_route *route);
 
 void route_begin(struct hex_route *route, const struct hex_route_map *map,
                  const struct hex_route_request *request);
-// Visits both ends. False: no room.
+// Visits both ends. False: no room, or out_of_charts.
 bool route_begin_ends(struct hex_route *route, const struct hex_route_request *request);
 
 // --- route_search.c ------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ bool route_begin_ends(struct hex_route *route, const struct hex_route_request *r
 uint32_t route_visit_of(struct hex_route *route, uint32_t chunk);
 // Passes on what is known of the start's chunk.
 void route_pass_start(struct hex_route *route);
-// Until nothing is left to do; true: until work_max or the room was spent.
+// Until nothing is left to do; true: until work_max, the room or the charts were spent.
 bool route_run(struct hex_route *route, uint32_t work_max);
 
 // --- route_field.c -------------------------------------------------------------------------------

@@ -343,7 +343,8 @@ static void go_through(struct hex_route *route, uint32_t index)
     uint32_t count = entries_sorted(visit, entries);
     if (!any_of_use(route, visit, entries, count))
         return;
-    route_build(route, visit->slot);
+    if (!route_build(route, visit->slot))
+        return;
     route->work++;
     ask_for_neighbors(route, visit);
     int32_t base = (int32_t)(entries[0] >> 8);
@@ -393,7 +394,7 @@ bool route_run(struct hex_route *route, uint32_t work_max)
     bool spent = route->out_of_room;
     while (!spent && route->heap_count > 0) {
         go_through(route, heap_pop(route));
-        spent = route->work >= work_max || route->out_of_room;
+        spent = route->work >= work_max || route->out_of_room || route->out_of_charts;
     }
     return spent;
 }

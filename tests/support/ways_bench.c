@@ -104,7 +104,7 @@ static void overlaid(struct hex_route *route, const struct hex_route_map *map,
                      const struct pair *pair, struct hex_route_result *result)
 {
     struct hex_route_request request = {end_of(pair->from), end_of(pair->to), SLACK_PERMILLE,
-                                        UINT32_MAX, NULL};
+                                        UINT32_MAX, .field = NULL};
     MM_CHECK(hex_route_find(route, map, &request, steps, STEPS_MAX, result) == MM_OK);
     MM_CHECK(result->complete && hex_equal(result->last, pair->to));
 }
@@ -220,7 +220,7 @@ static void groups(struct bench *bench, struct hex_path_workspace *workspace,
         for (int i = 0; i < MEMBERS; i++)
             members[g][i] = (struct hex_route_request){end_of(near(&rng, pairs[g].from, 8)),
                                                        end_of(near(&rng, pairs[g].to, 6)),
-                                                       SLACK_PERMILLE, UINT32_MAX, NULL};
+                                                       SLACK_PERMILLE, UINT32_MAX, .field = NULL};
     double runs[2][RUNS], costs[2] = {0};
     for (int run = 0; run < RUNS; run++)
         for (int shared = 0; shared < 2; shared++) {

@@ -59,6 +59,9 @@ static void compare_map(struct comparison *c)
         else if (memcmp(a->terrain + (size_t)i * cells, b->terrain + (size_t)i * cells, cells) != 0)
             differ(c, "terrain of chunk %u at (%d, %d)", i, a->chunks[i].a, a->chunks[i].b);
     }
+    for (uint32_t i = 0; i < chunks; i++)
+        if (mm_bitset_get(c->a->grid.charted, i) != mm_bitset_get(c->b->grid.charted, i))
+            differ(c, "chunk %u is charted in one only", i);
 }
 
 static void compare_players(struct comparison *c)

@@ -27,7 +27,7 @@ struct world_cut {
     size_t lane, at; // lanes before it are copied, and so many elements of it
     bool whole;
     struct room rows[WORLD_COMPONENTS], slot_of_row[WORLD_COMPONENTS];
-    struct room alive, generations, players, empires, spawn_keys, terrain, chunks, bills;
+    struct room alive, generations, players, empires, spawn_keys, terrain, chunks, bills, charted;
 };
 
 struct world_cut *world_cut_new(void)
@@ -51,6 +51,7 @@ void world_cut_free(struct world_cut *cut)
     mm_free(cut->terrain.memory);
     mm_free(cut->chunks.memory);
     mm_free(cut->bills.memory);
+    mm_free(cut->charted.memory);
     mm_free(cut);
 }
 
@@ -109,7 +110,8 @@ static bool fit_all(struct world_cut *cut, const struct world *world)
         fit(&cut->spawn_keys, world->spawn_keys.capacity * sizeof *world->spawn_keys.items) &&
         fit(&cut->terrain, (size_t)map->chunk_capacity * map->tiling.cells) &&
         fit(&cut->chunks, map->chunk_capacity * sizeof *map->chunks) &&
-        fit(&cut->bills, world->bills.capacity * sizeof *world->bills.items);
+        fit(&cut->bills, world->bills.capacity * sizeof *world->bills.items) &&
+        fit(&cut->charted, MM_BITSET_WORDS(map->chunk_capacity) * 8);
     still->ecs.alive = cut->alive.memory;
     still->ecs.generations = cut->generations.memory;
     still->players.items = cut->players.memory;
@@ -118,6 +120,7 @@ static bool fit_all(struct world_cut *cut, const struct world *world)
     still->map.terrain = cut->terrain.memory;
     still->map.chunks = cut->chunks.memory;
     still->bills.items = cut->bills.memory;
+    still->grid.charted = cut->charted.memory;
     return fits;
 }
 
@@ -310,6 +313,7 @@ static void finish(struct world_cut *cut, const struct world *world)
     copy_piece(still->map.terrain, map->terrain, map->tiling.cells, map->chunk_count, &at,
                SIZE_MAX);
     memcpy(still->map.chunks, map->chunks, map->chunk_count * sizeof *map->chunks);
+    memcpy(still->grid.charted, world->grid.charted, MM_BITSET_WORDS(map->chunk_count) * 8);
     cut->state_hash = world_state_hash(world);
     cut->whole = true;
 }

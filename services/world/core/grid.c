@@ -1,6 +1,7 @@
 #include "services/world/core/grid.h"
 
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/bitset.h"
 #include "libcommon/base/check.h"
 #include <string.h>
 
@@ -15,6 +16,7 @@ void world_grid_free(struct world_grid *grid)
     mm_free(grid->next);
     mm_free(grid->in_chunk);
     mm_free(grid->barred_version);
+    mm_free(grid->charted);
     memset(grid, 0, sizeof *grid);
 }
 
@@ -37,7 +39,8 @@ enum mm_err world_grid_reserve(struct world_grid *grid, const struct world_map *
         if (!grow((void **)&grid->cells, old_cells * sizeof *grid->cells,
                   cells * sizeof *grid->cells) ||
             !grow((void **)&grid->in_chunk, old * 4, chunks * 4) ||
-            !grow((void **)&grid->barred_version, old * 4, chunks * 4))
+            !grow((void **)&grid->barred_version, old * 4, chunks * 4) ||
+            !grow((void **)&grid->charted, MM_BITSET_WORDS(old) * 8, MM_BITSET_WORDS(chunks) * 8))
             return MM_RESOURCE_EXHAUSTED;
         grid->chunk_capacity = (uint32_t)chunks;
         grid->cell_capacity = (uint32_t)cells;
@@ -49,6 +52,13 @@ enum mm_err world_grid_reserve(struct world_grid *grid, const struct world_map *
         grid->slot_capacity = (uint32_t)slots;
     }
     return MM_OK;
+}
+
+// Who lets nobody pass has come or gone.
+static void bar_changed(struct world_grid *grid, uint32_t chunk)
+{
+    grid->barred_version[chunk]++;
+    mm_bitset_clear(grid->charted, chunk);
 }
 
 void world_grid_insert(struct world_grid *grid, const struct world_map *map, uint32_t cell,
@@ -63,7 +73,7 @@ void world_grid_insert(struct world_grid *grid, const struct world_map *map, uin
         grid->cells[cell].units++;
     if (counts_as & WORLD_ON_BLOCKER) {
         grid->cells[cell].blockers++;
-        grid->barred_version[cell / map->tiling.cells]++;
+        bar_changed(grid, cell / map->tiling.cells);
     }
     grid->in_chunk[cell / map->tiling.cells]++;
 }
@@ -82,7 +92,7 @@ void world_grid_remove(struct world_grid *grid, const struct world_map *map, uin
         grid->cells[cell].units--;
     if (counts_as & WORLD_ON_BLOCKER) {
         grid->cells[cell].blockers--;
-        grid->barred_version[cell / map->tiling.cells]++;
+        bar_changed(grid, cell / map->tiling.cells);
     }
     grid->in_chunk[cell / map->tiling.cells]--;
 }

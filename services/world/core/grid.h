@@ -28,6 +28,9 @@ struct world_grid {
     uint32_t *next;                // by slot
     uint32_t *in_chunk;            // by chunk: how many entities
     uint32_t *barred_version;      // by chunk: counts up when who lets nobody pass comes or goes
+    // Bit by chunk: what far ways need to know of it as it is now has been worked out, and was
+    // taken from a tick's budget. Part of the state, unlike what was worked out (ways.c).
+    uint64_t *charted;
 };
 
 void world_grid_init(struct world_grid *grid);

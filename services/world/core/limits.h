@@ -17,6 +17,7 @@ enum {
     WORLD_COOLDOWN_MAX = 12000,     // ticks between two commands of a kind: ten minutes
     WORLD_ROUTE_STEPS_MAX = 128,    // steps a unit remembers; a longer way is planned in pieces
     WORLD_PATH_WINDOW_BITS = 8,     // 256 x 256 hexes for a search hex by hex
+    WORLD_CHART_WORK = 500,         // what charting a chunk takes of a tick's budget, see ways.c
     WORLD_WAY_GROUPS_MAX = 8,       // groups that share ways in one tick; then the oldest ends
     WORLD_SEARCH_STEPS_MAX = 4096,  // steps of one search; a longer way leads to its first part
     WORLD_RESULTS_KEPT = 64,        // last results per player; older ones: COMMAND_REPEATED

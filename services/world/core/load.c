@@ -47,13 +47,17 @@ uint32_t world_read_count(struct world_reader *reader, size_t bytes_each, uint32
 
 // --- map -----------------------------------------------------------------------------------------
 
-static enum mm_err load_map(struct world *world, struct world_reader *reader)
+// *charted is set where its words lie: what is placed on the map changes it.
+static enum mm_err load_map(struct world *world, struct world_reader *reader,
+                            struct world_reader *charted)
 {
     size_t cells = world->map.tiling.cells;
     uint32_t count = world_read_count(reader, 8 + cells, WORLD_CHUNKS_MAX);
     const uint8_t *a = world_read_bytes(reader, (size_t)count * 4);
     const uint8_t *b = world_read_bytes(reader, (size_t)count * 4);
     const uint8_t *terrain = world_read_bytes(reader, count * cells);
+    size_t words = MM_BITSET_WORDS(count);
+    *charted = (struct world_reader){world_read_bytes(reader, words * 8), words * 8, 0, false};
     if (reader->failed || count == 0)
         return MM_DATA_LOSS;
     for (size_t i = 0; i < count * cells; i++)
@@ -71,6 +75,15 @@ static enum mm_err load_map(struct world *world, struct world_reader *reader)
             return err;
     }
     return MM_OK;
+}
+
+static enum mm_err load_charted(struct world *world, struct world_reader *charted)
+{
+    uint32_t count = world->map.chunk_count;
+    for (size_t i = 0; i < MM_BITSET_WORDS(count); i++)
+        world->grid.charted[i] = world_read_u64(charted);
+    bool beyond = count % 64 != 0 && world->grid.charted[count / 64] >> count % 64 != 0;
+    return charted->failed || beyond ? MM_DATA_LOSS : MM_OK;
 }
 
 // --- entities ------------------------------------------------------------------------------------
@@ -221,7 +234,8 @@ static enum mm_err rebuild_queue(struct world *world)
 
 static enum mm_err load_body(struct world *world, struct world_reader *reader)
 {
-    enum mm_err err = load_map(world, reader);
+    struct world_reader charted;
+    enum mm_err err = load_map(world, reader, &charted);
     if (err == MM_OK)
         err = load_entities(world, reader);
     if (err == MM_OK)
@@ -239,6 +253,8 @@ static enum mm_err load_body(struct world *world, struct world_reader *reader)
     for (uint32_t slot = world_ecs_next(&world->ecs, 0); err == MM_OK && slot != WORLD_SLOT_NONE;
          slot = world_ecs_next(&world->ecs, slot))
         err = place_entity(world, slot);
+    if (err == MM_OK)
+        err = load_charted(world, &charted);
     if (err == MM_OK)
         err = rebuild_queue(world);
     return err;

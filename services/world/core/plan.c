@@ -83,27 +83,32 @@ static bool find_way(struct world *world, const struct world_mover *mover,
     return found;
 }
 
-// Returns what it cost, in hexes looked at.
-static uint32_t plan(struct world *world, uint32_t slot)
+// *work_out: what it cost, in hexes looked at. False: nothing is planned yet, see world_way.later.
+static bool plan(struct world *world, uint32_t slot, uint32_t *work_out)
 {
-    struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);
+    const struct world_mover *before = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
-    struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, slot);
-    struct hex_axial from = {place->q, place->r}, goal = {route->goal_q, route->goal_r};
+    const struct world_route *old = WORLD_GET(&world->ecs, WORLD_ROUTE, world_route, slot);
+    struct hex_axial from = {place->q, place->r}, goal = {old->goal_q, old->goal_r};
     int32_t distance = hex_distance(from, goal);
     // Every plan must bring it nearer than it ever was, or is one of a few: so it ends.
-    if (distance < mover->best) {
-        mover->best = (uint16_t)(distance < UINT16_MAX ? distance : UINT16_MAX - 1);
-        mover->replans = 0;
-    } else {
-        mover->replans++;
-    }
+    bool nearer = distance < before->best;
+    uint32_t replans = nearer ? 0 : before->replans + 1U;
     struct world_way way = {0};
-    if (distance == 0 || mover->replans > world->rules.movement.replans_max ||
-        !find_way(world, mover, place, route, &way)) {
+    bool found = distance != 0 && replans <= world->rules.movement.replans_max &&
+                 find_way(world, before, place, old, &way);
+    *work_out = way.work + 1;
+    if (way.later)
+        return false;
+    struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);
+    struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, slot);
+    if (nearer)
+        mover->best = (uint16_t)(distance < UINT16_MAX ? distance : UINT16_MAX - 1);
+    mover->replans = (uint8_t)replans;
+    if (!found) {
         mover->phase = WORLD_MOVE_ARRIVED;
         mover->due = 0;
-        return way.work + 1;
+        return true;
     }
     uint32_t steps = way.steps < WORLD_ROUTE_STEPS_MAX ? way.steps : WORLD_ROUTE_STEPS_MAX;
     route_set(route, world->search_steps, steps);
@@ -115,22 +120,34 @@ static uint32_t plan(struct world *world, uint32_t slot)
     MM_CHECK(cell != WORLD_CELL_NONE);
     // Possibly now: who was on its way gets new orders in the middle of a step and keeps its pace.
     mover->due = mover->since + world_step_ticks(world, slot, cell);
-    return way.work + 1;
+    return true;
 }
 
-// First come, first served, as far as this tick's budget goes.
+// Whether somebody still waits for what was asked.
+static bool is_wanted(const struct world *world, const struct world_path_request *request)
+{
+    const struct world_mover *mover =
+        world_ecs_alive(&world->ecs, request->slot)
+            ? WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, request->slot)
+            : NULL;
+    return mover && mover->phase == WORLD_MOVE_WAITING_FOR_PATH && mover->due == request->ticket;
+}
+
+// First come, first served, as far as this tick's budget goes: nothing is begun when it is spent.
+// Who has to wait for chunks to be charted is asked again at once, and all behind wait with it.
 void world_system_plan(struct world *world)
 {
-    uint32_t budget = world->rules.movement.path_nodes_per_tick, spent = 0;
+    uint32_t budget = world->rules.movement.path_nodes_per_tick, work;
+    world->plan_work = 0;
     world_ways_begin(world);
-    while (world->queue_head < world->queue.count && spent < budget) {
-        struct world_path_request request = world->queue.items[world->queue_head++];
-        const struct world_mover *mover =
-            world_ecs_alive(&world->ecs, request.slot)
-                ? WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, request.slot)
-                : NULL;
-        if (mover && mover->phase == WORLD_MOVE_WAITING_FOR_PATH && mover->due == request.ticket)
-            spent += plan(world, request.slot);
+    while (world->queue_head < world->queue.count && world->plan_work < budget) {
+        const struct world_path_request *request = &world->queue.items[world->queue_head];
+        bool planned = true;
+        if (is_wanted(world, request)) {
+            planned = plan(world, request->slot, &work);
+            world->plan_work += work;
+        }
+        world->queue_head += planned;
     }
     if (world->queue_head == world->queue.count) {
         mm_vec_clear(&world->queue);

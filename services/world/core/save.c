@@ -1,10 +1,20 @@
 #include "services/world/core/state.h"
 
+#include "libcommon/base/bitset.h"
 #include "libcommon/base/hash.h"
 #include "services/world/core/save.h"
 #include <string.h>
 
 // --- hashes --------------------------------------------------------------------------------------
+
+// A bit per chunk; by the numbers and not by the bytes, to be the same on every machine.
+static uint64_t charted_hash(const struct world *world)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < MM_BITSET_WORDS(world->map.chunk_count); i++)
+        hash = mm_mix64(hash ^ world->grid.charted[i]) + i;
+    return hash;
+}
 
 uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t entities,
                             uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills)
@@ -24,6 +34,7 @@ uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t en
         empires,
         keys,
         bills,
+        charted_hash(world),
     };
     uint64_t hash = mm_hash64(world->secret, sizeof world->secret, 0);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -55,14 +66,17 @@ uint64_t world_state_hash_full(const struct world *world)
 
 // --- saving --------------------------------------------------------------------------------------
 
-static void save_map(const struct world_map *map, struct mm_buf *out)
+static void save_map(const struct world *world, struct mm_buf *out)
 {
+    const struct world_map *map = &world->map;
     mm_buf_u32le(out, map->chunk_count);
     for (uint32_t i = 0; i < map->chunk_count; i++)
         mm_buf_u32le(out, (uint32_t)map->chunks[i].a);
     for (uint32_t i = 0; i < map->chunk_count; i++)
         mm_buf_u32le(out, (uint32_t)map->chunks[i].b);
     mm_buf_append(out, map->terrain, world_map_cell_count(map));
+    for (size_t i = 0; i < MM_BITSET_WORDS(map->chunk_count); i++)
+        mm_buf_u64le(out, world->grid.charted[i]);
 }
 
 // One integer of a field, little-endian whatever the machine.
@@ -217,7 +231,7 @@ void world_save(const struct world *world, struct mm_buf *out)
     mm_buf_u64le(out, world->bill_next);
     mm_buf_u64le(out, world_state_hash(world));
     world_rules_encode(&world->rules, out);
-    save_map(&world->map, out);
+    save_map(world, out);
     save_entities(&world->ecs, out);
     save_players(world, out);
     save_spawn_keys(world, out);

@@ -6,6 +6,7 @@
 //   magic u32 | version u32 | seed u64 | secret 16 bytes | tick, paused, serial_next, ticket_next,
 //   spawns_total, bill_next, state hash: u64 each | rules (world_rules_encode)
 //   chunk count u32 | a of every chunk | b of every chunk | terrains, chunk after chunk
+//   charted, a bit per chunk, in words u64
 //   slot_end u32 | generation u32 of slots 1.. | alive, a bit per slot, in words u64
 //   per component: if sparse its row count and its slots; then column after column
 //   empires | players | spawn keys | bills, each with its count u32
@@ -14,6 +15,6 @@
 // The version changes with the layout and with any change of the rules of simulation: a state of
 // another version is not understood, and a journal recorded by one must not be replayed by another.
 #define WORLD_SAVE_MAGIC   UINT32_C(0x57534d4d) // "MMSW"
-#define WORLD_SAVE_VERSION UINT32_C(10)
+#define WORLD_SAVE_VERSION UINT32_C(11)
 
 #endif

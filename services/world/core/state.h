@@ -196,6 +196,7 @@ struct world {
         MM_VEC(struct world_alarm);
     } alarms[WORLD_PARTS_MAX]; // of the present tick's watch, by part
     uint32_t alarm_parts;
+    uint32_t plan_work; // what planning ways has taken of movement.path_nodes_per_tick
 
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
@@ -334,6 +335,7 @@ struct world_way {
     uint32_t steps; // in world->search_steps; a far way's first ones
     uint32_t work;  // in hexes looked at
     bool complete;  // they lead to the goal
+    bool later;     // no answer: chunks were charted first; asked again, it comes farther
 };
 
 // RESOURCE_EXHAUSTED: out of memory. The map's tiling is known.
@@ -341,13 +343,13 @@ enum mm_err MM_MUST_USE world_ways_init(struct world *world);
 void world_ways_free(struct world *world);
 // Before each tick's planning.
 void world_ways_begin(struct world *world);
-// The costs of terrains changed.
+// The costs of terrains changed: no chunk is charted any more.
 void world_ways_forget(struct world *world);
 // Around the units that bar a route whose step `next` is to be taken, and on along it. False: that
 // is not to be had cheaply.
 bool world_way_around(struct world *world, const struct world_place *place,
                       const struct world_route *route, uint32_t next, struct world_way *way);
-// False: no step leads nearer.
+// False: no step leads nearer, or later.
 bool world_way_find(struct world *world, const struct world_way_request *request,
                     struct world_way *way);
 // --- stats.c -------------------------------------------------------------------------------------

@@ -1,11 +1,19 @@
 #include "services/world/core/state.h"
 
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/bitset.h"
 #include "libcommon/hex/overlay.h"
+#include <string.h>
 
 // Ways for units: near ones hex by hex, with everything that stands in the way at this moment; far
 // ones over the borders of chunks, around terrain and whatever bars a hex, but through units, which
 // will have moved by then.
+//
+// What far ways need to know of a chunk takes as long to work out as ten searches. It is kept, but
+// what is kept is not part of the state, so a world that was loaded has to work it out again. That
+// must not change the pace at which it plans: a chunk is paid for once, when a search first needs
+// it as it is, which the state knows (grid.h, charted), and no matter whether it is kept. A search
+// that needs too many chunks that are not charted charts those, and is begun anew.
 
 // From this distance on a way is a far one.
 #define FAR_HEXES 32
@@ -60,6 +68,7 @@ void world_ways_begin(struct world *world)
 
 void world_ways_forget(struct world *world)
 {
+    memset(world->grid.charted, 0, MM_BITSET_WORDS(world->map.chunk_count) * 8);
     if (world->routes)
         hex_route_clear(world->routes);
 }
@@ -119,6 +128,23 @@ static void chunk_costs(void *ctx, uint32_t chunk, uint16_t *cell_cost_out)
                                : world->move_cost_percent[world->map.terrain[first + i]];
 }
 
+// How many chunks one search may chart: in work, as much as it may do itself.
+static uint32_t charts_max(const struct world *world)
+{
+    uint32_t charts = world->rules.movement.path_nodes_per_search / WORLD_CHART_WORK;
+    return charts > 2 ? charts : 2;
+}
+
+// Pays for what the last search needed.
+static void chart(struct world *world, struct world_way *way)
+{
+    uint32_t count;
+    const uint32_t *chunks = hex_route_uncharted(world->routes, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (mm_bitset_add(world->grid.charted, chunks[i]))
+            way->work += WORLD_CHART_WORK;
+}
+
 // The group that a far way belongs to, a new one if there is none; in turn over the oldest.
 static struct world_way_group *group_of(struct world *world, uint32_t from, uint32_t to)
 {
@@ -143,14 +169,16 @@ static struct world_way_group *group_of(struct world *world, uint32_t from, uint
 static const struct hex_route_field *group_field(struct world *world,
                                                  const struct hex_route_map *map,
                                                  const struct hex_route_request *request,
+                                                 struct world_way_group *group,
                                                  struct world_way *way)
 {
-    struct world_way_group *group = group_of(world, request->from.chunk, request->to.chunk);
-    if (group->members++ == 1) {
+    if (group->members == 1) {
         uint32_t work;
-        group->learned =
-            hex_route_field_build(world->routes, map, request, group->field, &work) == MM_OK;
+        enum mm_err err = hex_route_field_build(world->routes, map, request, group->field, &work);
         way->work += work;
+        chart(world, way);
+        way->later = err == MM_UNAVAILABLE;
+        group->learned = err == MM_OK;
     }
     return group->learned ? group->field : NULL;
 }
@@ -174,12 +202,20 @@ static enum mm_err route(struct world *world, uint32_t from, uint32_t to, uint32
         .to = {to / cells, to % cells},
         .slack_permille = SLACK_PERMILLE,
         .work_max = work_max,
+        .charted = world->grid.charted,
+        .charts_max = charts_max(world),
     };
-    request.field = group_field(world, &map, &request, way);
+    struct world_way_group *group = group_of(world, request.from.chunk, request.to.chunk);
+    request.field = group_field(world, &map, &request, group, way);
+    if (way->later)
+        return MM_UNAVAILABLE;
     struct hex_route_result result;
     enum mm_err err = hex_route_find(world->routes, &map, &request, world->search_steps,
                                      WORLD_ROUTE_STEPS_MAX, &result);
     way->work += result.work;
+    chart(world, way);
+    way->later = err == MM_UNAVAILABLE;
+    group->members += !way->later;
     way->steps = (uint32_t)result.steps;
     way->complete = result.complete;
     return err;
@@ -221,7 +257,8 @@ bool world_way_find(struct world *world, const struct world_way_request *request
     *way = (struct world_way){0};
     bool far = world->routes && !request->avoid && request->partial &&
                hex_distance(request->from, request->to) >= FAR_HEXES;
-    return (far && find_far(world, request, way)) || find_near(world, request, way);
+    return (far && find_far(world, request, way)) ||
+           (!way->later && find_near(world, request, way));
 }
 
 // --- around --------------------------------------------------------------------------------------

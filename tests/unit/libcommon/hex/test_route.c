@@ -1,4 +1,5 @@
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/bitset.h"
 #include "libcommon/base/rng.h"
 #include "libcommon/hex/overlay.h"
 #include "libcommon/hex/path.h"
@@ -158,7 +159,8 @@ static void compare(struct land *land, struct hex_route *route, struct hex_path_
                     struct mm_rng *rng, uint32_t slack, struct tally *tally)
 {
     struct hex_route_request request = {random_end(land, rng, mm_rng_chance(rng, 9, 10)),
-                                        random_end(land, rng, true), slack, UINT32_MAX, NULL};
+                                        random_end(land, rng, true), slack, UINT32_MAX,
+                                        .field = NULL};
     if (request.from.chunk == request.to.chunk)
         return;
     struct hex_axial from = hex_of(land, request.from), to = hex_of(land, request.to);
@@ -264,7 +266,7 @@ static void same_as_fresh(struct land *land, struct hex_route *used, struct mm_r
 {
     struct hex_route_request request = {random_end(land, rng, true), random_end(land, rng, true),
                                         (uint32_t)mm_rng_below(rng, 10),
-                                        mm_rng_chance(rng, 1, 2) ? UINT32_MAX : 300, NULL};
+                                        mm_rng_chance(rng, 1, 2) ? UINT32_MAX : 300, .field = NULL};
     struct hex_route *fresh = hex_route_new(&land->tiling, 200);
     struct hex_route_map map = map_of(land);
     struct hex_route_result a, b;
@@ -299,6 +301,59 @@ Test(route, same_request_same_way_whatever_came_before)
     free(land);
 }
 
+// A search that may need few chunks that are not charted stops there, and comes farther each time:
+// in the end to what it finds where all are. What it needed does not depend on what is kept.
+Test(route, chunks_are_charted_a_few_at_a_time)
+{
+    enum { CHARTS_MAX = 5 };
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 14);
+    struct land *land = land_new(9, 5);
+    struct hex_route *used = hex_route_new(&land->tiling, CHUNKS_MAX);
+    struct hex_route_map map = map_of(land);
+    land_fill(land, &rng, 20, 3);
+    unsigned stopped = 0;
+    for (int i = 0; i < 40; i++) {
+        struct hex_route *fresh = hex_route_new(&land->tiling, CHUNKS_MAX);
+        uint64_t charted[MM_BITSET_WORDS(CHUNKS_MAX)] = {0};
+        struct hex_route_request request = {.from = random_end(land, &rng, true),
+                                            .to = random_end(land, &rng, true),
+                                            .slack_permille = 4,
+                                            .work_max = UINT32_MAX};
+        struct hex_route_result wanted, result;
+        enum mm_err err = hex_route_find(used, &map, &request, other_steps, STEPS_MAX, &wanted),
+                    now;
+        request.charted = charted;
+        request.charts_max = CHARTS_MAX;
+        for (;;) {
+            uint32_t count, other_count;
+            now = hex_route_find(used, &map, &request, steps, STEPS_MAX, &result);
+            const uint32_t *needed = hex_route_uncharted(used, &count);
+            cr_assert_leq(count, CHARTS_MAX);
+            struct hex_route_result other;
+            cr_assert_eq(hex_route_find(fresh, &map, &request, steps, STEPS_MAX, &other), now);
+            cr_assert_eq(other.work, result.work);
+            cr_assert_arr_eq(hex_route_uncharted(fresh, &other_count), needed,
+                             count * sizeof *needed);
+            cr_assert_eq(other_count, count);
+            for (uint32_t k = 0; k < count; k++)
+                cr_assert(mm_bitset_add(charted, needed[k]), "it was charted before");
+            if (now != MM_UNAVAILABLE)
+                break;
+            cr_assert_eq(count, CHARTS_MAX);
+            stopped++;
+        }
+        cr_assert_eq(now, err);
+        cr_assert(result.steps == wanted.steps && result.cost == wanted.cost &&
+                  result.work == wanted.work);
+        cr_assert_arr_eq(steps, other_steps, wanted.steps);
+        hex_route_free(fresh);
+    }
+    cr_assert_gt(stopped, 40);
+    hex_route_free(used);
+    free(land);
+}
+
 Test(route, overlays_are_kept_until_their_version_changes)
 {
     struct mm_rng rng;
@@ -307,7 +362,7 @@ Test(route, overlays_are_kept_until_their_version_changes)
     land_fill(land, &rng, 10, 1);
     struct hex_route *route = hex_route_new(&land->tiling, CHUNKS_MAX);
     struct hex_route_map map = map_of(land);
-    struct hex_route_request request = {{30, 135}, {50, 135}, 0, UINT32_MAX, NULL};
+    struct hex_route_request request = {{30, 135}, {50, 135}, 0, UINT32_MAX, .field = NULL};
     land->costs[30][135] = land->costs[50][135] = 1;
     struct hex_route_result result;
     cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result), MM_OK);
@@ -362,7 +417,7 @@ Test(route, a_group_shares_what_its_first_one_learned)
         }
         struct hex_route_request first = {random_end(land, &rng, true),
                                           random_end(land, &rng, true), round % 2 ? 5 : 0,
-                                          UINT32_MAX, NULL};
+                                          UINT32_MAX, .field = NULL};
         if (hex_distance(hex_of(land, first.from), hex_of(land, first.to)) < 90)
             continue;
         uint32_t work;
@@ -423,7 +478,7 @@ Test(route, a_walled_in_goal_is_known_without_a_search)
         size_t count = hex_ring(middle, radius, ring);
         for (size_t i = 0; i < count; i++)
             *land_cost(land, ring[i]) = 0;
-        struct hex_route_request request = {{0, 0}, {60, 135}, 0, UINT32_MAX, NULL};
+        struct hex_route_request request = {{0, 0}, {60, 135}, 0, UINT32_MAX, .field = NULL};
         struct hex_route_result result;
         land->asked = 0;
         cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result),
@@ -431,7 +486,7 @@ Test(route, a_walled_in_goal_is_known_without_a_search)
         cr_assert_eq(result.work, 0);
         cr_assert_leq(land->asked, 20, "%u chunks were looked at", land->asked);
         // And the other way round: who is walled in does not search the land either.
-        request = (struct hex_route_request){{60, 135}, {0, 0}, 0, UINT32_MAX, NULL};
+        request = (struct hex_route_request){{60, 135}, {0, 0}, 0, UINT32_MAX, .field = NULL};
         cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &result),
                      MM_NOT_FOUND);
         cr_assert_leq(result.work, 200);
@@ -455,7 +510,7 @@ Test(route, bounds_are_reported)
     struct hex_route *route = hex_route_new(&land->tiling, CHUNKS_MAX);
     struct hex_route_map map = map_of(land);
     land->costs[170][100] = land->costs[200][100] = 1;
-    struct hex_route_request request = {{170, 100}, {200, 100}, 0, UINT32_MAX, NULL};
+    struct hex_route_request request = {{170, 100}, {200, 100}, 0, UINT32_MAX, .field = NULL};
     struct hex_axial from = hex_of(land, request.from), to = hex_of(land, request.to);
     struct hex_route_result whole, result;
     cr_assert_eq(hex_route_find(route, &map, &request, steps, STEPS_MAX, &whole), MM_OK);
@@ -504,7 +559,7 @@ Test(route, survives_failing_allocations)
     land_fill(land, &rng, 10, 2);
     land->costs[20][135] = land->costs[30][135] = 1;
     struct hex_route_map map = map_of(land);
-    struct hex_route_request request = {{20, 135}, {30, 135}, 0, UINT32_MAX, NULL};
+    struct hex_route_request request = {{20, 135}, {30, 135}, 0, UINT32_MAX, .field = NULL};
     struct hex_route_result result;
     enum mm_err err = MM_RESOURCE_EXHAUSTED;
     unsigned made = 0, refused = 0;

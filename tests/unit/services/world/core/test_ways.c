@@ -1,5 +1,6 @@
 // Far ways: over generated land, around what bars them, and the same whatever is in the caches.
 
+#include "libcommon/base/bitset.h"
 #include "libcommon/hex/overlay.h"
 #include "services/world/core/state.h"
 #include "tests/support/world_fixture.h"
@@ -87,7 +88,11 @@ static struct world_way way_of(struct world *world, struct hex_axial from, struc
 {
     struct world_way_request request = {from, to, 65536, false, true};
     struct world_way way;
-    cr_assert(world_way_find(world, &request, &way));
+    bool found;
+    do
+        found = world_way_find(world, &request, &way);
+    while (way.later);
+    cr_assert(found);
     return way;
 }
 
@@ -281,8 +286,10 @@ Test(ways, a_group_shares_the_work_of_one_tick)
     uint32_t work[2] = {0};
     for (int i = 0; i < MEMBERS; i++)
         from[i] = reachable(s.world, 4 + i % 6, i / 6);
-    way_of(s.world, from[0], goal); // what is known of the chunks is not what it is about
-    for (int together = 0; together < 2; together++) {
+    // The first time all the chunks are charted, which is not what it is about.
+    for (int round = 0; round < 4; round++) {
+        int together = round % 2;
+        work[together] = 0;
         world_ways_begin(s.world);
         for (int i = 0; i < MEMBERS; i++) {
             struct world_way way = way_of(s.world, from[i], goal);
@@ -320,21 +327,109 @@ Test(ways, ten_thousand_far_orders_at_once_spread_over_ticks)
     }
     cr_assert_eq(made, 10000);
     world_ecs_settle(&s.world->ecs);
-    uint32_t waiting = world_paths_waiting(s.world), ticks = 0;
+    // No chunk is charted. What a search may do, and chart, beyond what is left of the budget is
+    // bounded, and no tick begins anything after that: so no tick stalls.
+    const struct world_movement_rules *movement = &rules->movement;
+    uint32_t most = movement->path_nodes_per_tick + 2 * movement->path_nodes_per_search;
+    uint32_t waiting = world_paths_waiting(s.world), ticks = 0, charts = 0;
     cr_assert_eq(waiting, 10000);
-    // No search takes more than its bound over what a tick may spend; so no tick stalls.
     for (; world_paths_waiting(s.world) > 0; ticks++) {
         cr_assert_lt(ticks, 10000);
         world_system_plan(s.world);
         uint32_t left = world_paths_waiting(s.world);
-        cr_assert_lt(left, waiting);
-        cr_assert_leq(waiting - left, 20000 / 20, "too many were planned in one tick");
+        cr_assert_leq(s.world->plan_work, most, "tick %u", ticks);
+        cr_assert(left == 0 || s.world->plan_work >= movement->path_nodes_per_tick,
+                  "tick %u has not spent its budget", ticks);
+        cr_assert_leq(left, waiting);
         waiting = left;
+        uint32_t now = (uint32_t)mm_bitset_count(s.world->grid.charted, s.world->map.chunk_count);
+        cr_assert_geq(s.world->plan_work, (now - charts) * WORLD_CHART_WORK,
+                      "tick %u: what it charted did not count", ticks);
+        charts = now;
     }
     cr_assert_gt(ticks, 20);
+    cr_assert_gt(charts, s.world->map.chunk_count / 2);
     free(rules);
     fixture_inputs_free(&s.inputs);
     world_free(s.world);
+}
+
+// What was charted counts once, and again when what bars the chunk has changed.
+Test(ways, a_chunk_is_paid_for_once_for_each_change_of_it)
+{
+    struct world_rules *rules = fixture_open_rules();
+    rules->movement.path_nodes_per_search = 65536; // enough to chart all of the way at once
+    struct scene s;
+    scene_open(&s, rules, 1, 5);
+    free(rules);
+    struct world_way_request request = {{5, 0}, {69, 0}, 65536, false, true};
+    struct world_way first, again, changed;
+    cr_assert(world_way_find(s.world, &request, &first));
+    uint32_t chunk =
+        world_map_cell(&s.world->map, (struct hex_axial){38, 2}) / s.world->map.tiling.cells;
+    cr_assert(mm_bitset_get(s.world->grid.charted, chunk));
+    world_ways_begin(s.world);
+    cr_assert(world_way_find(s.world, &request, &again));
+    cr_assert_gt(first.work, again.work + 3 * WORLD_CHART_WORK);
+    cr_assert_eq((first.work - again.work) % WORLD_CHART_WORK, 0);
+    uint64_t tower = spawn(&s, "tower", 38, 2);
+    cr_assert_not(mm_bitset_get(s.world->grid.charted, chunk));
+    world_ways_begin(s.world);
+    cr_assert(world_way_find(s.world, &request, &changed));
+    cr_assert_geq(changed.work, again.work + WORLD_CHART_WORK);
+    fixture_inputs_clear(&s.inputs);
+    fixture_despawn(&s.inputs, tower);
+    fixture_step(s.world, &s.inputs);
+    cr_assert_not(mm_bitset_get(s.world->grid.charted, chunk));
+    scene_close(&s);
+}
+
+// In the midst of charting, and after the rules of terrains have changed.
+Test(ways, a_world_loaded_while_it_charts_plans_at_the_same_pace)
+{
+    struct world_rules *rules = fixture_rules();
+    fixture_peace(rules);
+    rules->movement.path_nodes_per_search = 1400; // two chunks at a time
+    rules->movement.path_nodes_per_tick = 3000;
+    struct scene s, t;
+    scene_open(&s, rules, 5, 9);
+    uint64_t units[12];
+    for (int i = 0; i < 12; i++)
+        units[i] = spawn(&s, "scout", 4 + i % 4, i / 4 - 1);
+    t.world = reload(s.world);
+    t.seq = s.seq;
+    fixture_inputs_init(&t.inputs, 64);
+    struct hex_axial goal = reachable(s.world, 110, 30);
+    cr_assert_eq(march(&s, units, 12, goal.q, goal.r), OK);
+    cr_assert_eq(march(&t, units, 12, goal.q, goal.r), OK);
+    uint32_t later = 0;
+    for (int tick = 0; tick < 120; tick++) {
+        uint32_t waiting = world_paths_waiting(s.world);
+        fixture_run(s.world, 1);
+        fixture_run(t.world, 1);
+        later += waiting > 0 && world_paths_waiting(s.world) == waiting;
+        cr_assert_eq(world_state_hash(t.world), world_state_hash(s.world), "tick %d", tick);
+        if (tick % 3 == 0) {
+            struct world *loaded = reload(t.world);
+            world_free(t.world);
+            t.world = loaded;
+        }
+        if (tick != 60)
+            continue;
+        char problem[128];
+        rules->terrains[1].move_cost_percent = 130;
+        cr_assert_eq(world_change_rules(s.world, rules, problem, sizeof problem), MM_OK);
+        cr_assert_eq(world_change_rules(t.world, rules, problem, sizeof problem), MM_OK);
+        cr_assert_eq(mm_bitset_next(s.world->grid.charted, s.world->map.chunk_count, 0),
+                     s.world->map.chunk_count, "nothing is charted under other costs");
+        cr_assert_eq(march(&s, units, 12, -goal.q / 2, goal.r), OK);
+        cr_assert_eq(march(&t, units, 12, -goal.q / 2, goal.r), OK);
+    }
+    cr_assert_gt(later, 3, "nobody had to wait for chunks to be charted");
+    cr_assert_eq(world_paths_waiting(s.world), 0);
+    scene_close(&t);
+    free(rules);
+    scene_close(&s);
 }
 
 Test(ways, chunks_too_large_for_overlays_are_searched_hex_by_hex)
