@@ -34,8 +34,7 @@ static enum lent lends(const struct sim *sim, uint32_t from, uint32_t to, uint64
 static bool is_lent(enum lent lent, const struct sim_entity *entity)
 {
     return lent == LENT_ALL ||
-           (lent == LENT_BEACONS &&
-            sim_types[entity->type].sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
+           (lent == LENT_BEACONS && entity->sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
 }
 
 bool sim_fog_lends(const struct sim *sim, const struct sim_moment *now,
@@ -129,7 +128,7 @@ static void look(const struct sim *sim, const struct sim_moment *now, uint32_t e
             entity->sight <= 0)
             continue;
         add_disc(sim, now, out->visible, entity->q, entity->r, entity->sight);
-        if (sim_types[entity->type].sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
+        if (entity->sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
             add_disc(sim, now, out->detected, entity->q, entity->r, entity->sight);
     }
     for (size_t row = 0; row < SIM_SIDE; row++) {

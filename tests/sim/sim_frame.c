@@ -11,9 +11,6 @@
 static const Mmorts__Frame__Attribute numbers[SIM_ATTRIBUTES] = {
     [SIM_HEALTH] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH,
     [SIM_OWNER] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER,
-    [SIM_SIGHT] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES,
-    [SIM_SIGHT_ENABLED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED,
-    [SIM_STEALTHED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED,
     [SIM_PROGRESS] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS,
     [SIM_CARRIED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED,
 };
@@ -119,6 +116,19 @@ struct sim_bytes *sim_frame_pack(const struct sim_world *world, const struct sim
 
 // --- the truth -----------------------------------------------------------------------------------
 
+// From the state's row itself, not by the functions that world and its frames go by.
+static void take_sight(const struct world_ecs *ecs, const struct sim_type *type,
+                       struct sim_entity *out)
+{
+    static const struct world_sight none;
+    const struct world_sight *row = WORLD_GET(ecs, WORLD_SIGHT, world_sight, out->slot);
+    const struct world_sight *own = row ? row : &none;
+    out->sight_enabled = own->off == 0;
+    out->sight = own->own & 1 ? own->hexes : (int32_t)type->sight;
+    out->sense = own->own & 2 ? own->type : type->sense;
+    out->stealthed = own->own & 4 ? own->stealthed != 0 : (type->flags & 8) != 0;
+}
+
 static void take_entity(const struct sim_world *world, const struct world_entity_view *view,
                         struct sim_entity *out)
 {
@@ -134,12 +144,10 @@ static void take_entity(const struct sim_world *world, const struct world_entity
         .activity = view->activity,
         .owner = (uint32_t)sim_overlay_get(overlay, view->id, SIM_OWNER, (int32_t)view->owner),
         .health = sim_overlay_get(overlay, view->id, SIM_HEALTH, view->health),
-        .sight = sim_overlay_get(overlay, view->id, SIM_SIGHT, (int32_t)type->sight),
-        .sight_enabled = sim_overlay_get(overlay, view->id, SIM_SIGHT_ENABLED, 1),
-        .stealthed = sim_overlay_get(overlay, view->id, SIM_STEALTHED, (type->flags & 8) != 0),
         .progress = sim_overlay_get(overlay, view->id, SIM_PROGRESS, 1000),
         .carried = sim_overlay_get(overlay, view->id, SIM_CARRIED, 0),
     };
+    take_sight(ecs, type, out);
     const struct world_amount *amount = WORLD_GET(ecs, WORLD_AMOUNT, world_amount, view->slot);
     const struct world_route *route = WORLD_GET(ecs, WORLD_ROUTE, world_route, view->slot);
     const struct world_veteran *veteran = WORLD_GET(ecs, WORLD_VETERAN, world_veteran, view->slot);

@@ -34,6 +34,7 @@ struct sim_entity {
     uint32_t slot, type, owner;
     int32_t q, r, health, sight, amount, carried, progress, rank, target_q, target_r;
     uint32_t activity;
+    uint32_t sense; // mmorts.frame.SightType
     bool sight_enabled, stealthed;
 };
 
@@ -152,9 +153,6 @@ enum sim_reader_name {
 enum sim_attribute {
     SIM_HEALTH,
     SIM_OWNER,
-    SIM_SIGHT,
-    SIM_SIGHT_ENABLED,
-    SIM_STEALTHED,
     SIM_PROGRESS,
     SIM_CARRIED,
     SIM_ATTRIBUTES,
@@ -225,7 +223,7 @@ struct sim_world {
         MM_VEC(struct sim_message);
     } inbox;
     struct fixture_inputs inputs;
-    uint64_t spawns;
+    uint64_t spawns, changes; // server commands so far
     struct sim_world_store store;
     // The uninterrupted run: never saved, never loaded, never crashed.
     struct world *shadow;

@@ -1,6 +1,7 @@
 #include "tests/sim/sim_internal.h"
 
 #include "libcommon/io/pb.h"
+#include "tests/support/world_orders.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,7 +245,6 @@ static void commit_round(struct sim *sim)
 
 static void random_ops(struct sim *sim, struct sim_row *row)
 {
-    static const enum sim_attribute rare[] = {SIM_OWNER, SIM_STEALTHED, SIM_SIGHT_ENABLED};
     struct sim_world *world = &sim->world;
     while (row->op_count < SIM_OPS && sim_chance(sim, sim->weather.change)) {
         struct world_entity_view view;
@@ -252,21 +252,56 @@ static void random_ops(struct sim *sim, struct sim_row *row)
         if (!world_entity_at_slot(world->core, slot, &view))
             continue;
         enum sim_attribute what = (enum sim_attribute)sim_below(sim, SIM_ATTRIBUTES);
-        if (sim_chance(sim, 3000))
-            what = rare[sim_below(sim, 3)];
+        if (sim_chance(sim, 2000))
+            what = SIM_OWNER;
         int32_t value = 0;
         if (what == SIM_OWNER) {
             if (view.type == 0 || view.type == 9 || !sim_chance(sim, 3000))
                 continue;
             value = (int32_t)sim_below(sim, world_empire_count(world->core) + 1);
-        } else if (what == SIM_SIGHT) {
-            value = (int32_t)sim_below(sim, 7);
-        } else if (what == SIM_SIGHT_ENABLED || what == SIM_STEALTHED) {
-            value = (int32_t)sim_below(sim, 2);
         } else {
             value = (int32_t)sim_below(sim, what == SIM_PROGRESS ? 1001 : 100);
         }
         row->ops[row->op_count++] = (struct sim_op){view.id, what, value};
+    }
+}
+
+// Eyes change by server commands.
+static void random_sight(struct sim *sim)
+{
+    struct sim_world *world = &sim->world;
+    while (world->inputs.count < INPUTS_MAX - 4 && sim_chance(sim, sim->weather.change)) {
+        struct world_entity_view view;
+        uint32_t slot = (uint32_t)sim_below(sim, 2 * world_entity_count(world->core) + 4);
+        if (!world_entity_at_slot(world->core, slot, &view) || view.type == 9)
+            continue;
+        char key[32];
+        snprintf(key, sizeof key, "eyes %llu", (unsigned long long)++world->changes);
+        Mmorts__World__SetEntityRequest *set = fixture_set_entity(&world->inputs, key, view.id, 1);
+        Mmorts__World__EntityChange *change = set->changes[0];
+        switch (sim_below(sim, 6)) {
+        case 0:
+            change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES;
+            change->sight_hexes = (uint32_t)sim_below(sim, 7);
+            break;
+        case 1:
+            change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED;
+            change->sight_enabled = (protobuf_c_boolean)sim_below(sim, 2);
+            break;
+        case 2:
+        case 3:
+            change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_STEALTHED;
+            change->stealthed = (protobuf_c_boolean)sim_below(sim, 2);
+            break;
+        case 4:
+            change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_TYPE;
+            change->sight_type = (Mmorts__Frame__SightType)sim_below(sim, 3);
+            break;
+        default:
+            change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_AS_TYPE;
+            change->sight_as_type = 1;
+            break;
+        }
     }
 }
 
@@ -357,6 +392,7 @@ static void make_tick(struct sim *sim)
 {
     struct sim_world *world = &sim->world;
     take_inbox(sim);
+    random_sight(sim);
     fixture_step(world->core, &world->inputs);
     world->pending_count++;
     struct sim_pending *pending = pending_at(world, world->pending_count - 1);

@@ -35,12 +35,15 @@ export function disc(radius) {
 // mmorts.frame.TypeFlag, a set of bits.
 const FLAG = { HERO: 1, ENDGAME: 2, SETTLEMENT: 4, STEALTH: 8 };
 
+const SIGHT_DETECTOR = 2; // mmorts.frame.SightType
+
 const FIELDS = {
     ATTRIBUTE_HEALTH: 'health',
     ATTRIBUTE_OWNER: 'owner',
     ATTRIBUTE_SIGHT_HEXES: 'sight',
     ATTRIBUTE_SIGHT_ENABLED: 'enabled',
     ATTRIBUTE_STEALTHED: 'stealthed',
+    ATTRIBUTE_SIGHT_TYPE: 'sense',
     ATTRIBUTE_ACTIVITY: 'activity',
     ATTRIBUTE_PROGRESS: 'progress',
     ATTRIBUTE_AMOUNT: 'amount',
@@ -134,6 +137,7 @@ export class Truth {
                 rank: 0,
                 targetQ: 0,
                 targetR: 0,
+                detects: type.detects,
                 stealthed: (type.flags & FLAG.STEALTH) !== 0,
             });
         });
@@ -144,7 +148,9 @@ export class Truth {
         if (!field) return;
         const flag = field === 'enabled' || field === 'stealthed';
         entity.forEach((slot, i) => {
-            this.entities.get(slot)[field] = flag ? value[i] !== 0 : value[i];
+            const entity = this.entities.get(slot);
+            entity[field] = flag ? value[i] !== 0 : value[i];
+            if (field === 'sense') entity.detects = value[i] === SIGHT_DETECTOR;
         });
     }
 
@@ -157,7 +163,7 @@ export class Truth {
                 const hex = `${entity.q + dq},${entity.r + dr}`;
                 if (!this.terrain.has(hex)) continue;
                 hexes.add(hex);
-                if (entity.type.detects) detected.add(hex);
+                if (entity.detects) detected.add(hex);
             }
         }
         const entities = new Map();

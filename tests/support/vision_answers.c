@@ -15,8 +15,7 @@ static size_t count_observers(const struct vision_world *world, uint32_t empire,
     *own_out = 0;
     for (uint32_t slot = 1; slot < SLOTS; slot++) {
         const struct truth_entity *observer = &world->now[slot];
-        bool detects =
-            vision_world_types[observer->type].sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR;
+        bool detects = observer->looks_sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR;
         if (!vision_truth_reaches(world, observer, q, r) ||
             !vision_truth_lends(world, observer, empire) || (detectors_only && !detects))
             continue;

@@ -16,6 +16,7 @@ enum vision_fault {
     FAULT_ONE_SIDED_LINES,         // a line along a border is looked at on one side only
     FAULT_LINES_KEEP_OLD_MAP,      // terrain that appears shortens nobody's sight
     FAULT_STALE_SHARE,             // what was lent stays when sharing ends
+    FAULT_SIGHT_TYPE_KEPT,         // who becomes a detector, or no longer is one, sees as before
     FAULT_STEALTH_IGNORED,         // stealthed entities are seen by everybody
     FAULT_MEMORY_KNOWS_TOO_MUCH,   // remembered as it is, not as it was seen
     FAULT_MEMORY_OUTLIVES_REVEAL,  // its place is seen again without it, the memory stays

@@ -14,8 +14,8 @@ bool vision_truth_lends(const struct vision_world *world, const struct truth_ent
     bool allied = false;
     for (int a = 0; a < ALLIANCES; a++)
         allied |= world->allied[a][from] && world->allied[a][to];
-    return allied && (!world->options.beacons_only || vision_world_types[entity->type].sense ==
-                                                          MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
+    return allied && (!world->options.beacons_only ||
+                      entity->looks_sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED);
 }
 
 // The hex whose centre is nearest to a point (x, y) in units of 1 / scale hexes.
@@ -84,8 +84,7 @@ static void look(const struct vision_world *world, uint32_t empire, bool *visibl
                 if (!vision_truth_reaches(world, entity, q, r))
                     continue;
                 visible[hex] = true;
-                if (vision_world_types[entity->type].sense ==
-                    MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
+                if (entity->looks_sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
                     detected[hex] = true;
             }
         }

@@ -71,6 +71,7 @@ static void spawn_one(struct vision_world *world)
         .sight = (int32_t)vision_world_types[type].sight,
         .enabled = true,
         .stealthed = vision_world_types[type].flags & 8,
+        .sense = vision_world_types[type].sense,
     };
     random_place(world, &entity->q, &entity->r);
     // Near the others, so that they meet.
@@ -105,13 +106,14 @@ static void move_one(struct vision_world *world, uint32_t slot)
     world->moved.r[n] = r;
 }
 
-static const Mmorts__Frame__Attribute attributes[6] = {
+static const Mmorts__Frame__Attribute attributes[ATTRIBUTES] = {
     MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH,
     MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER,
     MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_ACTIVITY,
     MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES,
     MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED,
     MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED,
+    MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE,
 };
 
 static void add_attribute(struct vision_world *world, unsigned which, uint32_t slot, int32_t value)
@@ -126,7 +128,7 @@ static void add_attribute(struct vision_world *world, unsigned which, uint32_t s
 static void change_attribute(struct vision_world *world, uint32_t slot)
 {
     struct truth_entity *entity = &world->now[slot];
-    unsigned which = below(world, 6);
+    unsigned which = below(world, ATTRIBUTES);
     int32_t value = 0;
     switch (which) {
     case 0:
@@ -148,9 +150,13 @@ static void change_attribute(struct vision_world *world, uint32_t slot)
         entity->enabled = chance(world, 60);
         value = entity->enabled;
         break;
-    default:
+    case 5:
         entity->stealthed = chance(world, 40);
         value = entity->stealthed;
+        break;
+    default:
+        entity->sense = below(world, 3);
+        value = (int32_t)entity->sense;
         break;
     }
     add_attribute(world, which, slot, value);
@@ -268,10 +274,10 @@ static void clear_frame(struct vision_world *world)
     mmorts__frame__chunk_columns__init(&world->chunk_columns);
     world->chunk_columns.q = world->i32[4];
     world->chunk_columns.r = world->i32[5];
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < ATTRIBUTES; i++) {
         mmorts__frame__attribute_column__init(&world->columns[i]);
         world->columns[i].attribute = attributes[i];
-        world->columns[i].entity = world->u32[5 + i];
+        world->columns[i].entity = world->u32[21 + i];
         world->columns[i].value = world->i32[6 + i];
         world->column_list[i] = &world->columns[i];
     }
@@ -279,7 +285,7 @@ static void clear_frame(struct vision_world *world)
     world->frame.moved = &world->moved;
     world->frame.chunks = &world->chunk_columns;
     world->frame.columns = world->column_list;
-    world->frame.n_columns = 6;
+    world->frame.n_columns = ATTRIBUTES;
 }
 
 static void fill_catalogue(struct vision_world *world)
@@ -329,8 +335,8 @@ static void fill_catalogue(struct vision_world *world)
     e->id = world->u64[1];
     e->player_id = world->u64[2];
     e->name = world->names;
-    e->home_q = world->i32[12];
-    e->home_r = world->i32[13];
+    e->home_q = world->i32[14];
+    e->home_r = world->i32[15];
     for (uint32_t i = 0; i < world->options.empires; i++)
         e->empire[i] = i + 1;
     world->frame.empires = e;
@@ -354,6 +360,7 @@ static void fill_snapshot(struct vision_world *world)
         add_attribute(world, 3, slot, entity->sight);
         add_attribute(world, 4, slot, entity->enabled);
         add_attribute(world, 5, slot, entity->stealthed);
+        add_attribute(world, 6, slot, (int32_t)entity->sense);
     }
 }
 
@@ -417,6 +424,7 @@ static void look_around(struct vision_world *world, bool snapshot)
         entity->looks_q = entity->q;
         entity->looks_r = entity->r;
         entity->looks_sight = entity->sight;
+        entity->looks_sense = entity->sense;
     }
 }
 

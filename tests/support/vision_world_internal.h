@@ -21,6 +21,7 @@ enum {
     FRAME_ROWS = 4 * SLOTS,
     ORDERS = 16,
     ALLIANCES = 4, // numbered from 1
+    ATTRIBUTES = 7,
 };
 
 struct truth_type {
@@ -42,10 +43,12 @@ struct truth_entity {
     int q, r;
     int32_t health, sight;
     bool enabled, stealthed;
-    uint64_t died; // tick in which the slot was given up
+    uint32_t sense; // Mmorts__Frame__SightType
+    uint64_t died;  // tick in which the slot was given up
     // As an observer: from where, how far and for whom it looks; sight 0: not at all.
     uint64_t looks_id;
     int looks_q, looks_r, looks_sight;
+    uint32_t looks_sense;
     uint32_t looks_for;
 };
 
@@ -108,8 +111,8 @@ struct vision_world {
     Mmorts__Frame__ChunkColumns chunk_columns;
     Mmorts__Frame__SpawnColumns spawned;
     Mmorts__Frame__PositionColumns moved;
-    Mmorts__Frame__AttributeColumn columns[6];
-    Mmorts__Frame__AttributeColumn *column_list[6];
+    Mmorts__Frame__AttributeColumn columns[ATTRIBUTES];
+    Mmorts__Frame__AttributeColumn *column_list[ATTRIBUTES];
     char *names[TYPES + EMPIRES];
     uint32_t u32[40][FRAME_ROWS];
     int32_t i32[20][FRAME_ROWS];

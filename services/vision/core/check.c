@@ -194,6 +194,10 @@ static enum mm_err check_column(struct vision *vision, const struct entity_check
             (value < 0 || value > VISION_SIGHT_HEXES_MAX))
             return refuse(vision, "entity %" PRIu32 " with a sight of %d hexes", column->entity[i],
                           value);
+        if (column->attribute == MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE &&
+            (value < 0 || value > MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR))
+            return refuse(vision, "entity %" PRIu32 " with a sight of type %d", column->entity[i],
+                          value);
     }
     return MM_OK;
 }

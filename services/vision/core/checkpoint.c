@@ -7,7 +7,14 @@
 // explored and remembered since the last save comes about again.
 
 // Attributes that can differ from what a spawn says.
-enum { COLUMN_HEALTH, COLUMN_SIGHT, COLUMN_ENABLED, COLUMN_STEALTHED, COLUMN_COUNT };
+enum {
+    COLUMN_HEALTH,
+    COLUMN_SIGHT,
+    COLUMN_ENABLED,
+    COLUMN_STEALTHED,
+    COLUMN_SIGHT_TYPE,
+    COLUMN_COUNT
+};
 
 struct checkpoint {
     Mmorts__Frame__TickFrame frame;
@@ -76,6 +83,7 @@ static bool allocate_entities(const struct vision *vision, struct checkpoint *ch
         MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES,
         MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED,
         MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED,
+        MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE,
     };
     size_t n = vision->entity_count;
     Mmorts__Frame__SpawnColumns *spawned = &checkpoint->spawned;
@@ -130,6 +138,11 @@ static void fill_entities(const struct vision *vision, struct checkpoint *checkp
         bool stealthed = (type->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0;
         if (entity->stealthed != stealthed)
             add_value(checkpoint, COLUMN_STEALTHED, slot, entity->stealthed);
+        if (entity->detects != type->detects || entity->beacon != type->beacon)
+            add_value(checkpoint, COLUMN_SIGHT_TYPE, slot,
+                      entity->detects  ? MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR
+                      : entity->beacon ? MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED
+                                       : MMORTS__FRAME__SIGHT_TYPE__SIGHT_NORMAL);
     }
 }
 

@@ -180,6 +180,8 @@ struct vision_entity {
     uint16_t type;
     uint8_t sight_hexes;
     bool sight_enabled : 1;
+    bool detects : 1;
+    bool beacon : 1;    // SIGHT_SHARED
     bool postponed : 1; // in vision->postponed
     struct vision_seat seat;
     uint64_t *first_seen; // of each viewer, as much room as for them; NULL: not kept

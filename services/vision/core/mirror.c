@@ -238,6 +238,8 @@ static void spawn(struct vision *vision, const Mmorts__Frame__SpawnColumns *spaw
         .sight_hexes = (uint8_t)type->sight_hexes,
         .alive = true,
         .sight_enabled = true,
+        .detects = type->detects,
+        .beacon = type->beacon,
         .stealthed = (type->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0,
         .lasts = vision_memory_lasts(vision, spawned->type[i], &ticks),
         .viewers_log2 = before.viewers_log2,
@@ -303,6 +305,10 @@ static void set_attribute(struct vision *vision, Mmorts__Frame__Attribute attrib
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED:
         entity->sight_enabled = value != 0;
         break;
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE:
+        entity->detects = value == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR;
+        entity->beacon = value == MMORTS__FRAME__SIGHT_TYPE__SIGHT_SHARED;
+        break;
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED:
         entity->stealthed = value != 0;
         change->resight = true;
@@ -320,6 +326,7 @@ static bool attribute_matters(Mmorts__Frame__Attribute attribute)
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER:
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES:
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED:
+    case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE:
     case MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED:
         return true;
     default:

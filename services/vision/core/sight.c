@@ -120,7 +120,6 @@ static struct vision_active *seat_active(struct vision *vision, const struct vis
 
 static void seat_take(struct vision *vision, struct vision_entity *entity)
 {
-    const struct vision_type *type = &vision->types[entity->type];
     struct vision_active *active =
         footprint_ready(vision, entity->sight_hexes) ? seat_active(vision, entity) : NULL;
     if (!active)
@@ -128,8 +127,8 @@ static void seat_take(struct vision *vision, struct vision_entity *entity)
     entity->seat = (struct vision_seat){.active = active,
                                         .cell = (uint16_t)entity->cell,
                                         .radius = entity->sight_hexes,
-                                        .detects = type->detects,
-                                        .beacon = type->beacon,
+                                        .detects = entity->detects,
+                                        .beacon = entity->beacon,
                                         .at = entity->at};
     entity->seat.by_lines = needs_lines(vision, &entity->seat);
     count_seat(vision, &entity->seat, true);
@@ -218,7 +217,9 @@ void vision_seat_update(struct vision *vision, struct vision_entity *entity)
         postpone(vision, entity);
         return;
     }
-    if (stays && old.radius == entity->sight_hexes) {
+    bool alike = (old.detects == entity->detects && old.beacon == entity->beacon) ||
+                 VISION_FAULT(SIGHT_TYPE_KEPT);
+    if (stays && old.radius == entity->sight_hexes && alike) {
         int32_t distance = hex_distance(old.at, entity->at);
         if (distance == 0)
             return;

@@ -101,11 +101,13 @@ bool world_walk_beside(struct world *world, uint32_t slot, struct hex_axial targ
 }
 
 // How far off a fighter takes notice of enemies by itself.
-static int32_t alert_radius(const struct world_stats *stats)
+static int32_t alert_radius(const struct world *world, uint32_t slot,
+                            const struct world_stats *stats)
 {
-    uint32_t radius = stats->ticks_per_hex > 0 ? stats->sight_hexes : stats->attack_range_hexes;
-    if (radius > stats->sight_hexes)
-        radius = stats->sight_hexes;
+    uint32_t sight = world_sight_hexes(world, slot);
+    uint32_t radius = stats->ticks_per_hex > 0 ? sight : stats->attack_range_hexes;
+    if (radius > sight)
+        radius = sight;
     return (int32_t)(radius < WORLD_ALERT_HEXES_MAX ? radius : WORLD_ALERT_HEXES_MAX);
 }
 
@@ -131,7 +133,8 @@ static uint32_t nearest_enemy(const struct world *world, uint32_t slot)
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
     struct world_walk walk = {{place->q, place->r}, place->cell};
     uint32_t enemy = enemy_on(world, slot, stats, &walk);
-    for (int32_t radius = 1; radius <= alert_radius(stats) && enemy == WORLD_SLOT_NONE; radius++) {
+    int32_t far = alert_radius(world, slot, stats);
+    for (int32_t radius = 1; radius <= far && enemy == WORLD_SLOT_NONE; radius++) {
         world_walk_step(&world->map, &walk, 0);
         for (unsigned side = 0; side < HEX_DIRECTIONS; side++)
             for (int32_t i = 0; i < radius && enemy == WORLD_SLOT_NONE; i++) {
@@ -234,7 +237,7 @@ static uint32_t chunks_watched(const struct world *world)
 
 uint32_t world_divide_watch(struct world *world)
 {
-    uint32_t chunks = world->alert_max > 0 ? chunks_watched(world) : 0;
+    uint32_t chunks = world_alert_max(world) > 0 ? chunks_watched(world) : 0;
     uint32_t parts = world_parts(world, chunks, WATCH_CHUNKS_PER_PART);
     world->alarm_parts = chunks > 0 ? parts : 0;
     return world->alarm_parts;
@@ -245,6 +248,7 @@ uint32_t world_divide_watch(struct world *world)
 void world_watch_part(struct world *world, uint32_t part)
 {
     struct world_alarms *alarms = &world->alarms[part];
+    int32_t alert_max = world_alert_max(world);
     const uint64_t *idle = world_ecs_query(&world->ecs, WORLD_QUERY_IDLE);
     const uint64_t *ordered = world_ecs_query(&world->ecs, WORLD_QUERY_ORDERED);
     uint32_t cells = world->map.tiling.cells, watched = chunks_watched(world);
@@ -253,7 +257,7 @@ void world_watch_part(struct world *world, uint32_t part)
     mm_vec_clear(alarms);
     for (uint32_t i = part * each; i < end; i++) {
         uint32_t chunk = (uint32_t)(world->tick % WATCH_PERIOD) + i * WATCH_PERIOD;
-        if (!world_sides_meet(&world->sides, &world->map, chunk, world->alert_max))
+        if (!world_sides_meet(&world->sides, &world->map, chunk, alert_max))
             continue;
         for (uint32_t cell = chunk * cells; cell < (chunk + 1) * cells; cell++)
             for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;

@@ -80,7 +80,10 @@ static const struct world_field work_fields[] = {
     FIELD(world_work, phase),
     FIELD(world_work, tries),
 };
-static const struct world_field sight_fields[] = {FIELD(world_sight, off)};
+static const struct world_field sight_fields[] = {
+    FIELD(world_sight, off),  FIELD(world_sight, own),       FIELD(world_sight, hexes),
+    FIELD(world_sight, type), FIELD(world_sight, stealthed),
+};
 static const struct world_field rally_fields[] = {
     FIELD(world_rally, node),
     FIELD(world_rally, q),

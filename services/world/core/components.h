@@ -24,7 +24,7 @@ enum world_component_id {
     WORLD_CARGO,    // workers that ever gathered: what they carry
     WORLD_SITE,     // buildings that were ever under construction: how far they are
     WORLD_WORK,     // workers on a building
-    WORLD_SIGHT,    // those whose sight was ever switched off
+    WORLD_SIGHT,    // those whose sight was ever switched off, or is not as their type's
     WORLD_RALLY,    // buildings that send those trained there somewhere
     WORLD_VETERAN,  // who ever killed somebody
     WORLD_CAMP,     // lairs: the creatures that guard them
@@ -181,8 +181,21 @@ struct world_work {
 
 enum { WORLD_BLIND_SITE = 1, WORLD_BLIND_ORDERED = 2 };
 
+// What of an entity's sight is its own; and whether any of it ever was.
+enum {
+    WORLD_OWN_HEXES = 1,
+    WORLD_OWN_TYPE = 2,
+    WORLD_OWN_STEALTH = 4,
+    WORLD_OWN_EVER = 8,
+};
+
 struct world_sight {
-    uint8_t off; // bits of WORLD_BLIND_*: while any is set it sees nothing
+    uint8_t off;       // bits of WORLD_BLIND_*: while any is set it sees nothing
+    uint8_t own;       // bits of WORLD_OWN_*: what of the following counts; the others are 0
+    uint8_t hexes;     // how far it sees
+    uint8_t type;      // Mmorts__Frame__SightType
+    uint8_t stealthed; // 0 or 1
+    uint8_t spare[3];
 };
 
 struct world_rally {

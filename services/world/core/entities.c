@@ -67,6 +67,7 @@ void world_entity_enter(struct world *world, uint32_t slot, uint32_t cell)
     if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         world_sides_add(&world->sides, cell / world->map.tiling.cells, identity->owner);
     world_stats_derive(world, slot);
+    world_sight_enter(world, slot);
     world_settlement_enter(world, slot);
 }
 
@@ -103,6 +104,7 @@ void world_entity_destroy(struct world *world, uint32_t slot)
     if (identity->kind != MMORTS__FRAME__KIND__KIND_RESOURCE)
         world_sides_remove(&world->sides, place->cell / world->map.tiling.cells, identity->owner);
     world_settlement_leave(world, slot);
+    world_sight_leave(world, slot);
     world_shared_clear(&world->stats, slot);
     mm_idmap_remove(world->slot_of_serial, identity->serial, NULL);
     world_ecs_despawn(&world->ecs, slot);

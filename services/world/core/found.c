@@ -61,7 +61,7 @@ enum mm_err world_grow(struct world *world, struct hex_chunk center, int32_t rad
 static int32_t explored_reach(const struct world *world)
 {
     int32_t radius = world->map.tiling.radius;
-    return (world->sight_max + radius) / (radius + 1);
+    return (world_sight_max(world) + radius) / (radius + 1);
 }
 
 void world_explore_chunk(struct world *world, uint32_t chunk)

@@ -55,6 +55,35 @@ static int32_t fallback_sight(const struct world *world, uint32_t slot)
     return 1;
 }
 
+static int32_t value_sight_hexes(const struct world *world, uint32_t slot)
+{
+    return (int32_t)world_sight_hexes(world, slot);
+}
+static int32_t value_sight_type(const struct world *world, uint32_t slot)
+{
+    return (int32_t)world_sight_type(world, slot);
+}
+static int32_t value_stealthed(const struct world *world, uint32_t slot)
+{
+    return world_is_stealthed(world, slot);
+}
+static const struct world_type *type_of(const struct world *world, uint32_t slot)
+{
+    return &world->rules.types[WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->type];
+}
+static int32_t fallback_sight_hexes(const struct world *world, uint32_t slot)
+{
+    return (int32_t)type_of(world, slot)->sight_hexes;
+}
+static int32_t fallback_sight_type(const struct world *world, uint32_t slot)
+{
+    return (int32_t)type_of(world, slot)->sight_type;
+}
+static int32_t fallback_stealthed(const struct world *world, uint32_t slot)
+{
+    return (type_of(world, slot)->flags & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0;
+}
+
 static int32_t value_progress(const struct world *world, uint32_t slot)
 {
     const struct world_site *site = WORLD_GET(&world->ecs, WORLD_SITE, world_site, slot);
@@ -89,6 +118,12 @@ static const struct attribute attributes[] = {
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_AMOUNT, WORLD_AMOUNT, value_amount, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED, WORLD_CARGO, value_carried, NULL},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED, WORLD_SIGHT, value_sight, fallback_sight},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES, WORLD_SIGHT, value_sight_hexes,
+     fallback_sight_hexes},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE, WORLD_SIGHT, value_sight_type,
+     fallback_sight_type},
+    {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED, WORLD_SIGHT, value_stealthed,
+     fallback_stealthed},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS, WORLD_SITE, value_progress, fallback_progress},
     {MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_RANK, WORLD_VETERAN, value_rank, NULL},
     // A target has no default: where there is one it is told, be it 0.
@@ -105,6 +140,10 @@ static bool told(const struct world_frame_maker *maker, const struct attribute *
 {
     if (attribute->component == WORLD_ROUTE || attribute->component == WORLD_RALLY)
         return true;
+    // Most who have the component were only blind for a while.
+    if (attribute->component == WORLD_SIGHT && attribute->value != value_sight &&
+        WORLD_GET(&maker->world->ecs, WORLD_SIGHT, world_sight, slot)->own == 0)
+        return false;
     if (attribute->component == WORLD_VETERAN)
         return value != 0; // a rank is never lost while the session runs
     if (!maker->full && !mm_bitset_get(maker->world->ecs.spawned, slot))

@@ -8,6 +8,7 @@ enum {
     WORLD_USERNAME_BYTES = 64,      // longer names are cut at a character
     WORLD_TYPES_MAX = 512,          // more: the rules are refused
     WORLD_TERRAINS_MAX = 64,        // more: the rules are refused
+    WORLD_SIGHT_HEXES_MAX = 32,     // of a type or an entity; more: refused
     WORLD_START_KINDS_MAX = 16,     // lines of the starting units
     WORLD_BANDS_MAX = 32,           // lines of the map generator
     WORLD_NODE_RULES_MAX = 16,      // lines of scattered and of home resource nodes, each

@@ -33,6 +33,18 @@ static const struct world_type *type_of(const struct world *world, uint32_t slot
 
 // --- whether -------------------------------------------------------------------------------------
 
+static const char *sight_fault(const struct world_type *type,
+                               const Mmorts__World__EntityChange *change)
+{
+    if (type->kind == MMORTS__FRAME__KIND__KIND_RESOURCE)
+        return "a resource sees nothing";
+    if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES)
+        return change->sight_hexes <= WORLD_SIGHT_HEXES_MAX ? NULL : "sight is 0 to 32 hexes";
+    return (uint32_t)change->sight_type <= MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR
+               ? NULL
+               : "there is no such sight type";
+}
+
 static const char *change_fault(const struct world *world, uint32_t slot,
                                 const Mmorts__World__EntityChange *change)
 {
@@ -59,6 +71,13 @@ static const char *change_fault(const struct world *world, uint32_t slot,
     }
     case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED:
         return NULL;
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_STEALTHED:
+        return NULL;
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES:
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_TYPE:
+        return sight_fault(type, change);
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_AS_TYPE:
+        return change->sight_as_type ? NULL : "sight_as_type is true or not there";
     case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_AMOUNT:
         return type->kind == MMORTS__FRAME__KIND__KIND_RESOURCE && change->amount >= 1 &&
                        change->amount <= 1000000000
@@ -139,6 +158,18 @@ static void apply_change(struct world *world, uint32_t slot,
         break;
     case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED:
         world_sight_switch(world, slot, WORLD_BLIND_ORDERED, !change->sight_enabled);
+        break;
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES:
+        world_sight_set(world, slot, WORLD_OWN_HEXES, change->sight_hexes);
+        break;
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_STEALTHED:
+        world_sight_set(world, slot, WORLD_OWN_STEALTH, change->stealthed != 0);
+        break;
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_TYPE:
+        world_sight_set(world, slot, WORLD_OWN_TYPE, (uint32_t)change->sight_type);
+        break;
+    case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_AS_TYPE:
+        world_sight_as_type(world, slot);
         break;
     case MMORTS__WORLD__ENTITY_CHANGE__CHANGE_AMOUNT:
         WORLD_TOUCH(&world->ecs, WORLD_AMOUNT, world_amount, slot)->value = (int32_t)change->amount;

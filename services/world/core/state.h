@@ -156,6 +156,8 @@ struct world {
     bool terrain_hides; // sight has to be followed from hex to hex
     int32_t sight_max;  // of any type
     int32_t alert_max;  // how far off any type that fights takes notice of enemies; 0: none does
+    uint32_t
+        sight_own[WORLD_SIGHT_HEXES_MAX + 1]; // how many entities see so far by WORLD_OWN_HEXES
     uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash;
     struct world_grid grid;
     struct world_sides sides;
@@ -370,6 +372,19 @@ void world_system_promote(struct world *world);
 
 // --- sight.c -------------------------------------------------------------------------------------
 
+// How far an entity sees (or would see, while it sees nothing), in which way, and who sees it.
+uint32_t world_sight_hexes(const struct world *world, uint32_t slot);
+uint32_t world_sight_type(const struct world *world, uint32_t slot);
+bool world_is_stealthed(const struct world *world, uint32_t slot);
+// Makes one of them (WORLD_OWN_HEXES, _TYPE, _STEALTH) the entity's own; or all as its type's.
+void world_sight_set(struct world *world, uint32_t slot, uint8_t what, uint32_t value);
+void world_sight_as_type(struct world *world, uint32_t slot);
+// An entity came with its sight (from a saved state), or goes: what is known of all.
+void world_sight_enter(struct world *world, uint32_t slot);
+void world_sight_leave(struct world *world, uint32_t slot);
+// As struct world's sight_max and alert_max, of all entities.
+int32_t world_sight_max(const struct world *world);
+int32_t world_alert_max(const struct world *world);
 // Whether the one entity sees the other.
 bool world_sees(const struct world *world, uint32_t slot, uint32_t other);
 // Whether one of the empire's entities sees it now, by the rule with which vision shows things.

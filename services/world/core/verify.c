@@ -48,6 +48,17 @@ static void verify_gather(struct verifier *v, uint32_t slot, const struct world_
         fail(v, slot, "it gathers and is nobody's, or cannot move");
 }
 
+static bool sight_sound(const struct world_sight *sight)
+{
+    bool any = (sight->own & (WORLD_OWN_HEXES | WORLD_OWN_TYPE | WORLD_OWN_STEALTH)) != 0;
+    return sight->own <= (WORLD_OWN_EVER | 7) && (!any || (sight->own & WORLD_OWN_EVER) != 0) &&
+           sight->hexes <= ((sight->own & WORLD_OWN_HEXES) != 0 ? WORLD_SIGHT_HEXES_MAX : 0) &&
+           sight->type <= ((sight->own & WORLD_OWN_TYPE) != 0
+                               ? MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR
+                               : MMORTS__FRAME__SIGHT_TYPE__SIGHT_NORMAL) &&
+           sight->stealthed <= ((sight->own & WORLD_OWN_STEALTH) != 0);
+}
+
 static void verify_work(struct verifier *v, uint32_t slot, const struct world_orders *orders)
 {
     const struct world *world = v->world;
@@ -70,6 +81,8 @@ static void verify_work(struct verifier *v, uint32_t slot, const struct world_or
     else if ((sight && sight->off > (WORLD_BLIND_SITE | WORLD_BLIND_ORDERED)) ||
              world_site_open(site) != (sight && (sight->off & WORLD_BLIND_SITE) != 0))
         fail(v, slot, "it sees before it is complete, or does not see after that");
+    else if (sight && !sight_sound(sight))
+        fail(v, slot, "its sight is out of range");
     else if (rally && (!is_building || (rally->node != 0 && (!handle_sound(world, rally->node) ||
                                                              !yields(world, rally->type)))))
         fail(v, slot, "its rally point is none");
@@ -265,6 +278,20 @@ static void verify_grid(struct verifier *v)
         fail(v, 0, "the grid does not hold everybody");
 }
 
+static void verify_sights(struct verifier *v)
+{
+    const struct world *world = v->world;
+    uint32_t own[WORLD_SIGHT_HEXES_MAX + 1] = {0};
+    for (uint32_t slot = world_ecs_next(&world->ecs, 0); slot != WORLD_SLOT_NONE;
+         slot = world_ecs_next(&world->ecs, slot)) {
+        const struct world_sight *sight = WORLD_GET(&world->ecs, WORLD_SIGHT, world_sight, slot);
+        if (sight && (sight->own & WORLD_OWN_HEXES) != 0)
+            own[sight->hexes]++;
+    }
+    if (memcmp(own, world->sight_own, sizeof own) != 0)
+        fail(v, 0, "how far those see who do not see as their types is counted wrong");
+}
+
 enum mm_err world_verify(const struct world *world, char *problem, size_t problem_bytes)
 {
     struct verifier verifier = {world, problem, problem_bytes, false};
@@ -275,5 +302,7 @@ enum mm_err world_verify(const struct world *world, char *problem, size_t proble
         verify_grid(&verifier);
     if (!verifier.failed)
         verify_sides(&verifier);
+    if (!verifier.failed)
+        verify_sights(&verifier);
     return verifier.failed ? MM_DATA_LOSS : MM_OK;
 }

@@ -110,6 +110,11 @@ Test(vision_faults, lines_keep_old_map, .timeout = 60)
     must_be_found(FAULT_LINES_KEEP_OLD_MAP, "hex (");
 }
 
+Test(vision_faults, sight_type_kept, .timeout = 30)
+{
+    must_be_found(FAULT_SIGHT_TYPE_KEPT, "sight");
+}
+
 Test(vision_faults, stealth_ignored, .timeout = 30)
 {
     must_be_found(FAULT_STEALTH_IGNORED, "wrongly in sight");

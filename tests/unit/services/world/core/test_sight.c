@@ -91,6 +91,51 @@ static void random_inputs(struct pair *pair, unsigned tick)
                  below(pair, 60) - 30, false);
 }
 
+// Somebody's eyes become others: each in turn, or as its type's.
+static void change_eyes(Mmorts__World__EntityChange *change, uint64_t what, uint64_t value)
+{
+    switch (what) {
+    case 0:
+        change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES;
+        change->sight_hexes = (uint32_t)value % 15;
+        break;
+    case 1:
+        change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_STEALTHED;
+        change->stealthed = value % 2 != 0;
+        break;
+    case 2:
+        change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_TYPE;
+        change->sight_type = (Mmorts__Frame__SightType)(value % 3);
+        break;
+    case 3:
+        change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED;
+        change->sight_enabled = value % 2 != 0;
+        break;
+    default:
+        change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_AS_TYPE;
+        change->sight_as_type = 1;
+        break;
+    }
+}
+
+static void random_eyes(struct pair *pair, unsigned tick)
+{
+    for (int i = 0; i < 12; i++) {
+        char key[32];
+        struct world_entity_view view;
+        snprintf(key, sizeof key, "eyes %u %d", tick, i);
+        uint32_t slot = (uint32_t)below(pair, 2 * world_entity_count(pair->world));
+        if (world_entity_at_slot(pair->world, slot, &view) &&
+            world_rules_of(pair->world)->types[view.type].kind !=
+                MMORTS__FRAME__KIND__KIND_RESOURCE)
+            change_eyes(fixture_set_entity(&pair->inputs, key, view.id, 1)->changes[0],
+                        (uint64_t)below(pair, 5), (uint64_t)below(pair, 1000));
+        else if (world_entity_at_slot(pair->world, slot, &view))
+            change_eyes(fixture_set_entity(&pair->inputs, key, view.id, 1)->changes[0], 1,
+                        (uint64_t)below(pair, 2));
+    }
+}
+
 struct agreed {
     size_t seen, unseen, hexes_seen, hexes_unseen;
 };
@@ -120,7 +165,23 @@ static void compare(struct pair *pair, struct agreed *agreed)
     }
 }
 
-static struct agreed play(bool fog, bool terrain, uint64_t seed)
+// A state that is saved and loaded sees the same, and goes on the same.
+static void reload(struct pair *pair)
+{
+    char problem[128] = "";
+    struct mm_buf bytes;
+    struct world *loaded;
+    mm_buf_init(&bytes, 1 << 26);
+    world_save(pair->world, &bytes);
+    cr_assert_eq(world_load(bytes.data, bytes.len, &loaded), MM_OK);
+    cr_assert_eq(world_verify(pair->world, problem, sizeof problem), MM_OK, "%s", problem);
+    cr_assert_eq(world_state_hash(loaded), world_state_hash_full(pair->world));
+    mm_buf_free(&bytes);
+    world_free(pair->world);
+    pair->world = loaded;
+}
+
+static struct agreed play(bool fog, bool terrain, bool eyes, uint64_t seed)
 {
     struct world_rules *rules = rough_rules(fog, terrain);
     struct pair pair;
@@ -128,8 +189,12 @@ static struct agreed play(bool fog, bool terrain, uint64_t seed)
     begin(&pair, rules, seed);
     for (unsigned tick = 0; tick < TICKS; tick++) {
         random_inputs(&pair, tick);
+        if (eyes)
+            random_eyes(&pair, tick);
         fixture_step(pair.world, &pair.inputs);
         tell(&pair, tick % 20 == 19);
+        if (tick % 25 == 24)
+            reload(&pair);
         compare(&pair, &agreed);
     }
     end(&pair);
@@ -142,18 +207,154 @@ TestSuite(sight, .timeout = 120);
 Test(sight, world_and_vision_agree_about_everything)
 {
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct agreed open = play(true, false, seed), rough = play(true, true, seed);
+        struct agreed open = play(true, false, false, seed);
+        struct agreed rough = play(true, true, false, seed);
         cr_expect(rough.seen > 1000 && rough.unseen > 1000 && rough.hexes_seen > 1000);
         cr_expect_lt(rough.hexes_seen, open.hexes_seen * 9 / 10, "terrain hides a good deal");
     }
 }
 
+Test(sight, they_agree_when_eyes_change)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct agreed agreed = play(true, seed % 2 == 0, true, seed);
+        cr_expect(agreed.seen > 1000 && agreed.unseen > 1000 && agreed.hexes_seen > 1000);
+    }
+}
+
+// A field of two empires' units on open land, far from homes.
+struct field {
+    struct world *world;
+    struct fixture_inputs inputs;
+    uint64_t soldier, prey;
+    struct hex_axial at;
+    uint32_t changes;
+};
+
+static void set_up_field(struct field *f, const struct world_rules *rules, int32_t apart)
+{
+    struct world_empire_view empire;
+    *f = (struct field){.world = fixture_world(rules, 1)};
+    fixture_found(f->world, 2);
+    fixture_inputs_init(&f->inputs, 8);
+    cr_assert(world_empire(f->world, 1, &empire));
+    f->at = (struct hex_axial){empire.home.q + 18, empire.home.r};
+    fixture_spawn(&f->inputs, "soldier", "soldier", 1, 1, f->at.q, f->at.r);
+    fixture_spawn(&f->inputs, "prey", "scout", 2, 1, f->at.q + apart, f->at.r);
+    fixture_step(f->world, &f->inputs);
+    f->soldier = f->inputs.results[0].entities[0];
+    f->prey = f->inputs.results[1].entities[0];
+}
+
+static void tear_down_field(struct field *f)
+{
+    fixture_inputs_free(&f->inputs);
+    world_free(f->world);
+}
+
+static uint32_t attack(struct field *f)
+{
+    static uint64_t seq = 1000;
+    fixture_inputs_clear(&f->inputs);
+    fixture_attack(&f->inputs, 1, ++seq, &f->soldier, 1, f->prey, false);
+    fixture_step(f->world, &f->inputs);
+    return f->inputs.results[0].reason;
+}
+
+static struct world_result set_eyes(struct field *f, uint64_t entity, uint64_t what, uint32_t value)
+{
+    char key[32];
+    snprintf(key, sizeof key, "eyes %u", ++f->changes);
+    fixture_inputs_clear(&f->inputs);
+    Mmorts__World__EntityChange *change =
+        fixture_set_entity(&f->inputs, key, entity, 1)->changes[0];
+    change_eyes(change, what, value);
+    if (what == 0)
+        change->sight_hexes = value;
+    if (what == 2)
+        change->sight_type = (Mmorts__Frame__SightType)value;
+    fixture_step(f->world, &f->inputs);
+    return f->inputs.results[0];
+}
+
+enum { HEXES, STEALTH, TYPE, ENABLED, AS_TYPE };
+
+Test(sight, what_is_seen_follows_each_ones_own_eyes)
+{
+    struct field f;
+    struct world_rules *rules = fixture_open_rules();
+    rules->combat.guard = 0;
+    set_up_field(&f, rules, 9);
+    const uint32_t unseen = MMORTS__WORLD__COMMAND_REASON__COMMAND_UNKNOWN_TARGET, seen = 0;
+    cr_expect_eq(attack(&f), unseen, "9 hexes off, soldiers see 5");
+    cr_expect(set_eyes(&f, f.soldier, HEXES, 9).applied);
+    cr_expect_eq(attack(&f), seen);
+    cr_expect(set_eyes(&f, f.prey, STEALTH, 1).applied);
+    cr_expect_eq(attack(&f), unseen);
+    cr_expect(set_eyes(&f, f.soldier, TYPE, 2).applied);
+    cr_expect_eq(attack(&f), seen, "a detector now");
+    cr_expect(set_eyes(&f, f.soldier, ENABLED, 0).applied);
+    cr_expect_eq(attack(&f), unseen, "blind");
+    cr_expect(set_eyes(&f, f.soldier, ENABLED, 1).applied);
+    cr_expect_eq(attack(&f), seen);
+    cr_expect(set_eyes(&f, f.soldier, AS_TYPE, 0).applied);
+    cr_expect_eq(attack(&f), unseen, "as all soldiers");
+    tear_down_field(&f);
+    free(rules);
+}
+
+Test(sight, wrong_eyes_are_refused_and_change_nothing)
+{
+    struct field f;
+    set_up_field(&f, NULL, 9);
+    fixture_inputs_clear(&f.inputs);
+    fixture_spawn(&f.inputs, "mine", "gold_mine", 0, 1, f.at.q, f.at.r + 3);
+    fixture_step(f.world, &f.inputs);
+    uint64_t mine = f.inputs.results[0].entities[0];
+    const struct {
+        uint64_t entity, what;
+        uint32_t value;
+    } wrong[] = {{f.soldier, HEXES, 33}, {f.soldier, HEXES, UINT32_MAX},
+                 {f.soldier, TYPE, 3},   {f.soldier, TYPE, UINT32_MAX},
+                 {mine, HEXES, 3},       {mine, TYPE, 2}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct world_result result = set_eyes(&f, wrong[i].entity, wrong[i].what, wrong[i].value);
+        cr_expect_eq(result.err, MM_INVALID_ARGUMENT, "%zu", i);
+        cr_expect_not(result.applied);
+        cr_expect_eq(world_state_hash(f.world), world_state_hash_full(f.world));
+    }
+    cr_expect_eq(f.world->ecs.columns[WORLD_SIGHT].row_count, 0u, "nobody has a row for it");
+    cr_expect(set_eyes(&f, mine, STEALTH, 1).applied, "a node may be hidden");
+    tear_down_field(&f);
+}
+
+// Whoever is made to see farther than any type comes upon land, and its enemies upon it.
+Test(sight, far_eyes_reach_as_far_as_they_should)
+{
+    struct field f;
+    struct world_rules *rules = fixture_open_rules();
+    rules->map.explored_chunks_max = 1000;
+    set_up_field(&f, rules, 20);
+    uint32_t chunks = world_chunk_count(f.world);
+    cr_expect_eq(attack(&f), (uint32_t)MMORTS__WORLD__COMMAND_REASON__COMMAND_UNKNOWN_TARGET);
+    cr_expect(set_eyes(&f, f.soldier, HEXES, 32).applied);
+    cr_expect_gt(world_chunk_count(f.world), chunks, "land that it might see");
+    cr_expect_eq(world_sight_max(f.world), 32);
+    cr_expect_eq(attack(&f), 0u);
+    fixture_inputs_clear(&f.inputs);
+    fixture_despawn(&f.inputs, f.soldier);
+    fixture_step(f.world, &f.inputs);
+    cr_expect_eq(world_sight_max(f.world), f.world->sight_max, "with it that is over");
+    tear_down_field(&f);
+    free(rules);
+}
+
 Test(sight, they_agree_without_fog)
 {
-    struct agreed lifted = play(false, false, 1);
+    struct agreed lifted = play(false, false, false, 1);
     cr_expect(lifted.hexes_unseen > 0, "off the map");
     cr_expect(lifted.unseen > 100, "stealth hides still");
-    lifted = play(false, true, 2);
+    lifted = play(false, true, true, 2);
     cr_expect(lifted.unseen > 100);
 }
 
