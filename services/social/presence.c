@@ -18,13 +18,15 @@
 //   members  hash        player -> Member, packed
 //   left     hash        player -> the Event to publish when it goes, packed
 //   since    hash        player -> since when it is online (Unix ms)
+//   claims   hash        player -> the number of the last claim that ends its other connections
+//   claim    number      of the last claim of anybody
 // A player is online as long as count has it.
-#define KEYS_ALL 6
+#define KEYS_ALL 8
 
 static void add_presence_keys(struct social_args *args, const struct social_app *app)
 {
-    static const char *const names[KEYS_ALL] = {"leases",  "conns", "count",
-                                                "members", "left",  "since"};
+    static const char *const names[KEYS_ALL] = {"leases", "conns", "count",  "members",
+                                                "left",   "since", "claims", "claim"};
     for (size_t i = 0; i < KEYS_ALL; i++)
         social_args_key(args, app, names[i]);
 }
@@ -36,28 +38,65 @@ static void add_presence_keys(struct social_args *args, const struct social_app 
     "  redis.call('HDEL', KEYS[2], key)\n"                                                         \
     "  if redis.call('HINCRBY', KEYS[3], player, -1) > 0 then return 0 end\n"                      \
     "  local event = redis.call('HGET', KEYS[5], player)\n"                                        \
-    "  for k = 3, 6 do redis.call('HDEL', KEYS[k], player) end\n"                                  \
+    "  for k = 3, 7 do redis.call('HDEL', KEYS[k], player) end\n"                                  \
     "  if event then redis.call('PUBLISH', channel, event) end\n"                                  \
     "  return 1\n"                                                                                 \
     "end\n"
 
-// ARGV: channel, expiry, now, then groups of player, instance, connection, member, joined, left.
-// Connection "" keeps the one known. Returns {came online, online}.
+// ARGV: channel, expiry, now, then groups of player, instance, connection, member, joined, left,
+// claim. Connection "" keeps the one known.
+#define LUA_ADD                                                                                    \
+    "local function add(i)\n"                                                                      \
+    "  local player, key, came = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1], 0\n"                      \
+    "  if redis.call('ZADD', KEYS[1], ARGV[2], key) == 1 and\n"                                    \
+    "     redis.call('HINCRBY', KEYS[3], player, 1) == 1 then\n"                                   \
+    "    came = 1\n"                                                                               \
+    "    redis.call('HSET', KEYS[6], player, ARGV[3])\n"                                           \
+    "    redis.call('PUBLISH', ARGV[1], ARGV[i + 4])\n"                                            \
+    "  end\n"                                                                                      \
+    "  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[2], key, ARGV[i + 2]) end\n"              \
+    "  redis.call('HSET', KEYS[4], player, ARGV[i + 3])\n"                                         \
+    "  redis.call('HSET', KEYS[5], player, ARGV[i + 5])\n"                                         \
+    "  return came\n"                                                                              \
+    "end\n"
+
+// Returns {came online, online, players that were claimed later than their claim says ...}.
 static struct mm_redis_script online_script = {
-    .source = "local came = 0\n"
-              "for i = 4, #ARGV, 6 do\n"
-              "  local player, key = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1]\n"
-              "  if redis.call('ZADD', KEYS[1], ARGV[2], key) == 1 and\n"
-              "     redis.call('HINCRBY', KEYS[3], player, 1) == 1 then\n"
-              "    came = came + 1\n"
-              "    redis.call('HSET', KEYS[6], player, ARGV[3])\n"
-              "    redis.call('PUBLISH', ARGV[1], ARGV[i + 4])\n"
-              "  end\n"
-              "  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[2], key, ARGV[i + 2]) end\n"
-              "  redis.call('HSET', KEYS[4], player, ARGV[i + 3])\n"
-              "  redis.call('HSET', KEYS[5], player, ARGV[i + 5])\n"
-              "end\n"
-              "return {came, redis.call('HLEN', KEYS[3])}\n",
+    .source = LUA_ADD "local out = {0, 0}\n"
+                      "for i = 4, #ARGV, 7 do\n"
+                      "  local last = redis.call('HGET', KEYS[7], ARGV[i])\n"
+                      "  if ARGV[i + 6] ~= '0' and last and\n"
+                      "     tonumber(last) > tonumber(ARGV[i + 6]) then\n"
+                      "    out[#out + 1] = ARGV[i]\n"
+                      "  else\n"
+                      "    out[1] = out[1] + add(i)\n"
+                      "  end\n"
+                      "end\n"
+                      "out[2] = redis.call('HLEN', KEYS[3])\n"
+                      "return out\n",
+};
+
+// One group, then "newest" or "only", and the Claimed event to publish, of which the last 8 bytes
+// are the claim's number. Returns {came online, online, claim, refused}. Numbers follow the clock,
+// so that they grow even if Redis has lost everything.
+static struct mm_redis_script claim_script = {
+    .source = LUA_ADD
+    "local player, key = ARGV[4], ARGV[4] .. ':' .. ARGV[5]\n"
+    "if ARGV[11] == 'only' and not redis.call('ZSCORE', KEYS[1], key) and\n"
+    "   redis.call('HEXISTS', KEYS[3], player) == 1 then\n"
+    "  return {0, redis.call('HLEN', KEYS[3]), 0, 1}\n"
+    "end\n"
+    "local came, claim = add(4), 0\n"
+    "if ARGV[11] == 'newest' then\n"
+    "  claim = math.max(tonumber(redis.call('GET', KEYS[8]) or '0') + 1, tonumber(ARGV[3]))\n"
+    "  redis.call('SET', KEYS[8], claim)\n"
+    "  redis.call('HSET', KEYS[7], player, claim)\n"
+    "  if tonumber(redis.call('HGET', KEYS[3], player)) > 1 then\n"
+    "    redis.call('PUBLISH', ARGV[1],\n"
+    "               string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
+    "  end\n"
+    "end\n"
+    "return {came, redis.call('HLEN', KEYS[3]), claim, 0}\n",
 };
 
 // ARGV: channel, "player:instance", connection. Returns 1 if the player went offline.
@@ -175,13 +214,16 @@ static void online_done(enum mm_err err, const redisReply *reply, void *arg)
         mm_counter_add(self->app->joined, (uint64_t)reply_number(reply, 0));
         Mmorts__Social__SetOnlineReply answer = MMORTS__SOCIAL__SET_ONLINE_REPLY__INIT;
         answer.online = (uint32_t)reply_number(reply, 1);
+        answer.claim = (uint64_t)reply_number(reply, 2);
+        answer.refused = reply_number(reply, 3) == 1;
         mm_rpc_reply(self->call, &answer.base);
     }
     mm_free(self);
 }
 
 static void add_online_group(struct social_args *args, const char *player, const char *instance,
-                             const char *connection, const struct packed_member *packed)
+                             const char *connection, const struct packed_member *packed,
+                             const char *claim)
 {
     social_args_str(args, player);
     social_args_str(args, instance);
@@ -189,6 +231,21 @@ static void add_online_group(struct social_args *args, const char *player, const
     social_args_bytes(args, packed->member, packed->member_len);
     social_args_bytes(args, packed->joined, packed->joined_len);
     social_args_bytes(args, packed->left, packed->left_len);
+    social_args_str(args, claim);
+}
+
+// What other instances are told of a claim; the script fills in its number.
+static void pack_claimed(const Mmorts__Social__SetOnlineRequest *input, uint8_t **out,
+                         size_t *len_out)
+{
+    Mmorts__Social__Claimed claimed = MMORTS__SOCIAL__CLAIMED__INIT;
+    claimed.player_id = input->member->player_id;
+    claimed.instance = input->instance;
+    claimed.claim = 1; // a zero would be left out
+    Mmorts__Social__Event event = MMORTS__SOCIAL__EVENT__INIT;
+    event.event_case = MMORTS__SOCIAL__EVENT__EVENT_CLAIMED;
+    event.claimed = &claimed;
+    MM_CHECK(mm_pb_pack(&event.base, MM_RPC_REQUEST_BYTES_MAX, out, len_out) == MM_OK);
 }
 
 static void begin_online(struct social_args *args, const struct social_app *app,
@@ -217,9 +274,19 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
     snprintf(player, sizeof player, "%" PRIu64, input->member->player_id);
     snprintf(connection, sizeof connection, "%" PRIu64, input->connection);
     begin_online(&args, app, channel);
-    add_online_group(&args, player, input->instance, connection, &packed);
-    run(presence_call_new(app, call), &online_script, &args, online_done);
+    add_online_group(&args, player, input->instance, connection, &packed, "0");
+    bool claims = input->claim != MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
+    uint8_t *claimed = NULL;
+    size_t claimed_len = 0;
+    if (claims) {
+        pack_claimed(input, &claimed, &claimed_len);
+        social_args_str(&args,
+                        input->claim == MMORTS__SOCIAL__CLAIM__CLAIM_ONLY ? "only" : "newest");
+        social_args_bytes(&args, claimed, claimed_len);
+    }
+    run(presence_call_new(app, call), claims ? &claim_script : &online_script, &args, online_done);
     packed_member_free(&packed);
+    mm_free(claimed);
     social_players_see(app, &(Mmorts__Social__Member *){input->member}, 1);
 }
 
@@ -265,6 +332,8 @@ struct heartbeat {
     size_t scripts_left;
     uint32_t online;
     enum mm_err err;
+    size_t overtaken_count;
+    uint64_t overtaken[]; // as many as there are members
 };
 
 static void heartbeat_script_done(struct heartbeat *self)
@@ -277,6 +346,8 @@ static void heartbeat_script_done(struct heartbeat *self)
         Mmorts__Social__HeartbeatReply answer = MMORTS__SOCIAL__HEARTBEAT_REPLY__INIT;
         answer.online = self->online;
         answer.lease_ms = (uint32_t)self->app->settings.lease_ms;
+        answer.n_overtaken = self->overtaken_count;
+        answer.overtaken = self->overtaken;
         mm_rpc_reply(self->call, &answer.base);
     }
     mm_free(self);
@@ -290,24 +361,31 @@ static void heartbeat_reply(enum mm_err err, const redisReply *reply, void *arg)
     } else {
         mm_counter_add(self->app->joined, (uint64_t)reply_number(reply, 0));
         self->online = (uint32_t)reply_number(reply, 1);
+        for (size_t i = 2; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
+            if (reply->element[i]->type == REDIS_REPLY_STRING)
+                self->overtaken[self->overtaken_count++] =
+                    strtoull(reply->element[i]->str, NULL, 10);
     }
     heartbeat_script_done(self);
 }
 
 enum { HEARTBEAT_GROUP = 64 }; // members per script: 64 * 6 arguments fit social_args
 
+// claims: NULL: none.
 static void heartbeat_group(struct heartbeat *self, const char *instance,
-                            Mmorts__Social__Member **members, size_t count)
+                            Mmorts__Social__Member **members, const uint64_t *claims, size_t count)
 {
     struct social_args args;
     char channel[SOCIAL_KEY_BYTES];
     char players[HEARTBEAT_GROUP][SOCIAL_NUMBER_BYTES];
+    char numbers[HEARTBEAT_GROUP][SOCIAL_NUMBER_BYTES];
     struct packed_member packed[HEARTBEAT_GROUP];
     begin_online(&args, self->app, channel);
     for (size_t i = 0; i < count; i++) {
         MM_CHECK(pack_member(members[i], &packed[i]));
         snprintf(players[i], sizeof players[i], "%" PRIu64, members[i]->player_id);
-        add_online_group(&args, players[i], instance, "", &packed[i]);
+        snprintf(numbers[i], sizeof numbers[i], "%" PRIu64, claims ? claims[i] : 0);
+        add_online_group(&args, players[i], instance, "", &packed[i], numbers[i]);
     }
     enum mm_err err = mm_redis_eval(self->app->redis, &online_script, heartbeat_reply, self,
                                     args.key_count, args.count, args.items, args.sizes);
@@ -322,8 +400,9 @@ static void heartbeat_group(struct heartbeat *self, const char *instance,
 void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
                       const Mmorts__Social__HeartbeatRequest *input)
 {
-    bool is_sound =
-        instance_is_sound(input->instance) && input->n_members <= SOCIAL_HEARTBEAT_MEMBERS_MAX;
+    bool is_sound = instance_is_sound(input->instance) &&
+                    input->n_members <= SOCIAL_HEARTBEAT_MEMBERS_MAX &&
+                    (input->n_claims == 0 || input->n_claims == input->n_members);
     for (size_t i = 0; is_sound && i < input->n_members; i++)
         is_sound = social_member_is_sound(input->members[i]);
     if (!is_sound) {
@@ -332,13 +411,17 @@ void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
                     SOCIAL_HEARTBEAT_MEMBERS_MAX);
         return;
     }
-    struct heartbeat *self = mm_calloc(1, sizeof *self);
+    struct heartbeat *self =
+        mm_calloc(1, sizeof *self + input->n_members * sizeof self->overtaken[0]);
     MM_CHECK(self);
     size_t groups = (input->n_members + HEARTBEAT_GROUP - 1) / HEARTBEAT_GROUP;
-    *self = (struct heartbeat){.app = app, .call = call, .scripts_left = groups + 1};
+    self->app = app;
+    self->call = call;
+    self->scripts_left = groups + 1;
     for (size_t at = 0; at < input->n_members; at += HEARTBEAT_GROUP) {
         size_t left = input->n_members - at;
         heartbeat_group(self, input->instance, input->members + at,
+                        input->n_claims > 0 ? input->claims + at : NULL,
                         left < HEARTBEAT_GROUP ? left : HEARTBEAT_GROUP);
     }
     heartbeat_script_done(self); // the one more that kept `self` alive

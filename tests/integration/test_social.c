@@ -142,6 +142,89 @@ Test(social, who_is_not_renewed_goes_by_itself)
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 8, 5000);
 }
 
+static Mmorts__Social__SetOnlineReply claim(struct test_service *service, char *instance,
+                                            uint64_t connection, Mmorts__Social__Claim kind)
+{
+    Mmorts__Social__Member m = member(7, "ada");
+    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
+    request.session = "main";
+    request.instance = instance;
+    request.member = &m;
+    request.connection = connection;
+    request.claim = kind;
+    Mmorts__Social__SetOnlineReply *reply = NULL;
+    cr_assert(call(service, "SetOnline", &request, &reply) == MM_OK);
+    Mmorts__Social__SetOnlineReply copy = *reply;
+    mmorts__social__set_online_reply__free_unpacked(reply, NULL);
+    return copy;
+}
+
+static void expect_claimed(const char *instance, uint64_t number)
+{
+    Mmorts__Social__Event *event = test_listener_next(listener, 2000);
+    cr_assert(event != NULL, "nothing claimed");
+    cr_assert_eq(event->event_case, MMORTS__SOCIAL__EVENT__EVENT_CLAIMED);
+    cr_assert_eq(event->claimed->player_id, 7);
+    cr_assert_str_eq(event->claimed->instance, instance);
+    cr_assert_eq(event->claimed->claim, number);
+    mmorts__social__event__free_unpacked(event, NULL);
+}
+
+// Whether an instance that holds player 7 by that claim hears that another one does.
+static bool overtaken(struct test_service *service, char *instance, uint64_t number)
+{
+    Mmorts__Social__Member m = member(7, "ada"), *members[] = {&m};
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = "main";
+    request.instance = instance;
+    request.n_members = request.n_claims = 1;
+    request.members = members;
+    request.claims = &number;
+    Mmorts__Social__HeartbeatReply *reply = NULL;
+    cr_assert(call(service, "Heartbeat", &request, &reply) == MM_OK);
+    cr_assert_eq(reply->online, 1);
+    cr_assert(reply->n_overtaken == 0 || reply->overtaken[0] == 7);
+    bool told = reply->n_overtaken == 1;
+    mmorts__social__heartbeat_reply__free_unpacked(reply, NULL);
+    return told;
+}
+
+Test(social, the_newest_claim_holds_a_player)
+{
+    uint64_t one = claim(first, "sync-1", 1, MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST).claim;
+    cr_assert_gt(one, 0);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, 2000);
+    uint64_t again = claim(second, "sync-1", 2, MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST).claim;
+    cr_assert_gt(again, one);
+    expect_silence(); // its own connections are the instance's affair
+    uint64_t two = claim(second, "sync-2", 1, MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST).claim;
+    cr_assert_gt(two, again);
+    expect_claimed("sync-2", two);
+    // Who has missed the event hears of it with the next heartbeat, and is not renewed.
+    cr_assert(overtaken(first, "sync-1", again));
+    cr_assert(!overtaken(first, "sync-2", two));
+    cr_assert(!overtaken(first, "sync-1", 0), "without a claim there is nothing to compare");
+    offline(first, 7, "sync-1", 2);
+    expect_silence();
+    offline(first, 7, "sync-2", 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, 2000);
+    cr_assert(!overtaken(first, "sync-1", 1), "a player who has left is nobody's");
+}
+
+Test(social, an_only_claim_is_refused_while_another_instance_holds_the_player)
+{
+    cr_assert(!claim(first, "sync-1", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
+    cr_assert(!claim(first, "sync-1", 2, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused, "its own");
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, 2000);
+    cr_assert(claim(second, "sync-2", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
+    expect_silence();
+    // That instance dies without a word: the lease, of 2 s, is all that holds the player.
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, 5000);
+    cr_assert(!claim(second, "sync-2", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, 2000);
+    cr_assert(claim(first, "sync-1", 3, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
+}
+
 Test(social, the_roster_names_who_is_online)
 {
     online(first, 7, "sync-1", 1);
