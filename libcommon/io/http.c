@@ -375,10 +375,11 @@ static enum mm_err listen_at(const struct mm_http_options *options, int *fd_out)
         return MM_INVALID_ARGUMENT;
     int one = 1;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool is_listening = fd >= 0 &&
-                        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-                        bind(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-                        listen(fd, options->backlog ? (int)options->backlog : 511) == 0;
+    bool is_listening =
+        fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        (!options->reuse_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0) &&
+        bind(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+        listen(fd, options->backlog ? (int)options->backlog : 511) == 0;
     freeaddrinfo(found);
     if (!is_listening) {
         MM_LOG_ERROR("cannot listen", "address=%s error=%s", options->listen, strerror(errno));
@@ -491,9 +492,17 @@ enum mm_err mm_http_server_open(struct mm_loop *loop, const struct mm_http_optio
 
 void mm_http_server_drain(struct mm_http_server *server)
 {
+    if (server->is_draining)
+        return;
     server->is_draining = true;
-    if (server->tls)
+    if (server->tls) {
         mm_http_tls_drain(server->tls);
+        return;
+    }
+    // Among several who listen at one address, one that has gone deaf would swallow its share.
+    MHD_socket fd = MHD_quiesce_daemon(server->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
 }
 
 enum mm_err mm_http_server_reload(struct mm_http_server *server)

@@ -45,6 +45,7 @@ struct mm_http_options {
     uint32_t connections_per_address; // more are refused. 0 = no such limit
     size_t connection_bytes;          // memory for one connection's headers. 0 = default
     uint32_t backlog;                 // of the listening socket. 0 = 511
+    bool reuse_port; // several processes listen at the address (SO_REUSEPORT): each gets its share
     // PEM files, the chain from the server's own certificate on, and its key: then this is HTTPS
     // and nothing else, of TLS 1.2 or later. NULL or "": plain HTTP
     const char *tls_certificate, *tls_key;
@@ -64,7 +65,7 @@ void mm_http_server_close(struct mm_http_server *server);
 // stay. Does nothing without TLS.
 MM_MUST_USE enum mm_err mm_http_server_reload(struct mm_http_server *server);
 
-// Stops accepting connections; those there go on.
+// Stops listening: the address is free for others, who get the next connections. Those there go on.
 void mm_http_server_drain(struct mm_http_server *server);
 
 uint16_t mm_http_server_port(const struct mm_http_server *server);

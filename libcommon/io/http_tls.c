@@ -124,7 +124,7 @@ enum mm_err mm_http_tls_reload(struct mm_http_tls *tls)
 static void watch_listener(struct mm_http_tls *tls)
 {
     bool pause = tls->handshakes >= MM_HTTP_TLS_HANDSHAKES_MAX || tls->draining || !tls->daemon;
-    if (pause != tls->paused &&
+    if (tls->fd >= 0 && pause != tls->paused &&
         mm_loop_fd_set(tls->loop, tls->fd, pause ? 0 : MM_LOOP_READ) == MM_OK)
         tls->paused = pause;
 }
@@ -514,22 +514,29 @@ void mm_http_tls_serve(struct mm_http_tls *tls, struct MHD_Daemon *daemon, void 
     watch_listener(tls);
 }
 
-void mm_http_tls_drain(struct mm_http_tls *tls)
+static void stop_listening(struct mm_http_tls *tls)
 {
     tls->draining = true;
-    watch_listener(tls);
+    if (tls->fd < 0)
+        return;
+    mm_loop_fd_remove(tls->loop, tls->fd);
+    close(tls->fd);
+    tls->fd = -1;
+}
+
+void mm_http_tls_drain(struct mm_http_tls *tls)
+{
+    stop_listening(tls);
 }
 
 void mm_http_tls_close(struct mm_http_tls *tls)
 {
     if (!tls)
         return;
-    tls->draining = true;
+    stop_listening(tls);
     while (tls->tunnels)
         destroy(tls->tunnels);
     mm_loop_timer_stop(tls->loop, &tls->sweep);
-    mm_loop_fd_remove(tls->loop, tls->fd);
-    close(tls->fd);
     SSL_CTX_free(tls->context);
     mm_free(tls->certificate);
     mm_free(tls->key);

@@ -61,6 +61,7 @@ enum {
 
 struct sync_settings {
     const char *listen;
+    bool reuse_port;
     const char *web_dir;
     const char *login_url;
     struct mm_config_strings origins;
@@ -93,6 +94,7 @@ enum sync_client_state {
     SYNC_CLIENT_VERIFYING, // auth is asked whose token it is
     SYNC_CLIENT_FINDING,   // world's directory is asked where the session is
     SYNC_CLIENT_JOINING,   // world is asked for the empire
+    SYNC_CLIENT_CLAIMING,  // social is asked whether the player is elsewhere
     SYNC_CLIENT_LOOKING,   // waits for the empire's view
     SYNC_CLIENT_PLAYING,
     SYNC_CLIENT_CLOSING, // our close frame is on its way; the peer's is awaited
@@ -141,6 +143,13 @@ struct sync_client {
     bool recheck;    // the token is to be verified again
     bool rechecking; // `call` does so
 
+    // presence.c
+    mm_rpc_handle claim_call;
+    bool said_online;    // social was told of this connection
+    uint64_t claimed_ns; // when social had answered; 0: not yet
+    uint64_t claim;      // the claim's number; 0: none is needed, or it is not known
+    uint64_t overtaken;  // greatest number of another instance's claim on the player
+
     // Known from the token, then from world.
     uint64_t player_id, permissions;
     char username[SYNC_USERNAME_BYTES];
@@ -170,7 +179,8 @@ struct sync_seat {
     struct sync_app *app;
     struct sync_view *view;
     struct sync_client *clients;
-    mm_rpc_handle call; // GetView under way
+    uint64_t said_connection; // that social was told of last; 0: none
+    mm_rpc_handle call;       // GetView under way
     uint64_t retry_ns;
 };
 
@@ -275,6 +285,7 @@ struct sync_app {
     uint32_t session_state; // last told
     uint64_t stepped_ns;    // when clients' pictures last moved on
     struct mm_loop_task deliver_task, flush_task, bury_task;
+    uint64_t heartbeat_ns; // when the last one was sent
     struct mm_loop_timer sweep, heartbeat, drain, talk;
     bool holding;        // some client's outbox is held
     int feeds_condition; // -1: none
@@ -428,9 +439,6 @@ void sync_recipes_ask(struct sync_app *app);
 
 MM_MUST_USE enum mm_err sync_talk_open(struct sync_app *app);
 void sync_talk_close(struct sync_app *app);
-void sync_talk_online(struct sync_client *client);
-void sync_talk_offline(struct sync_client *client);
-void sync_talk_heartbeat(struct sync_app *app);
 void sync_talk_roster_ask(struct sync_app *app);
 // Appends {"type":"roster",…}.
 void sync_write_roster(struct sync_app *app, struct mm_buf *out);
@@ -441,6 +449,15 @@ void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestam
 
 // The name of a player who is online; NULL: none is known.
 const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id);
+
+// --- presence.c ------------------------------------------------------------------------------
+
+// World knows the player: it sits down, unless its other connections are in the way.
+void sync_presence_enter(struct sync_client *client);
+void sync_presence_leave(struct sync_client *client);
+// Another instance has claimed a player.
+void sync_presence_claimed(struct sync_app *app, const Mmorts__Social__Claimed *claimed);
+void sync_presence_heartbeat(struct sync_app *app);
 
 // --- groups.c --------------------------------------------------------------------------------
 

@@ -498,6 +498,7 @@ static void sweep(struct sync_client *client, uint64_t now_ns)
     case SYNC_CLIENT_VERIFYING:
     case SYNC_CLIENT_FINDING:
     case SYNC_CLIENT_JOINING:
+    case SYNC_CLIENT_CLAIMING:
     case SYNC_CLIENT_LOOKING:
         if (now_ns >= client->deadline_ns)
             sync_client_close(client, SYNC_WS_TRY_LATER, "unavailable",

@@ -202,40 +202,6 @@ static void find(struct sync_client *client)
          &request.base, on_found);
 }
 
-// --- other connections of the player -------------------------------------------------------------
-
-static void refuse_another(struct sync_client *client)
-{
-    mm_counter_add(client->app->metrics.refused, 1);
-    if (strcmp(client->app->settings.connections, "refuse") == 0)
-        sync_client_close(client, 4409, "already_connected", "You are connected elsewhere.");
-    else
-        sync_client_close(client, 4429, "too_many_connections",
-                          "You have as many connections as a player may have.");
-}
-
-static bool may_sit_down(const struct sync_client *client)
-{
-    const struct sync_settings *settings = &client->app->settings;
-    int64_t others = 0;
-    for (const struct sync_client *c = sync_clients_of_player(client->app, client->player_id); c;
-         c = c->beside)
-        others++;
-    return strcmp(settings->connections, "replace") == 0 || others == 0 ||
-           (strcmp(settings->connections, "allow") == 0 && others < settings->connections_max);
-}
-
-// The older ones go once the newer one has sat down: so the seat and its view are kept.
-static void replace_others(const struct sync_client *client)
-{
-    for (struct sync_client *c = client->seat->clients; c; c = c->beside) {
-        if (c == client)
-            continue;
-        mm_counter_add(client->app->metrics.replaced, 1);
-        sync_client_close(c, 4409, "replaced", "You connected again elsewhere.");
-    }
-}
-
 // --- world ---------------------------------------------------------------------------------------
 
 static void on_joined(void *arg, const struct mm_rpc_result *result)
@@ -265,21 +231,7 @@ static void on_joined(void *arg, const struct mm_rpc_result *result)
     client->home_q = reply->home_q;
     client->home_r = reply->home_r;
     client->next_seq = reply->next_client_seq;
-
-    if (!may_sit_down(client)) {
-        refuse_another(client);
-        return;
-    }
-    if (!sync_seat_take(client)) {
-        away(client);
-        return;
-    }
-    sync_talk_online(client);
-    client->state = SYNC_CLIENT_LOOKING;
-    if (strcmp(app->settings.connections, "replace") == 0)
-        replace_others(client);
-    sync_seats_ask(app);
-    sync_deliver_soon(app);
+    sync_presence_enter(client);
 }
 
 static void join(struct sync_client *client)
@@ -320,12 +272,7 @@ void sync_join_advance(struct sync_client *client)
 
 void sync_join_leave(struct sync_client *client)
 {
-    if (!client->seat)
-        return;
-    sync_seat_leave(client);
-    // Who plays on with another connection stays online.
-    if (!sync_clients_of_player(client->app, client->player_id))
-        sync_talk_offline(client);
+    sync_presence_leave(client);
 }
 
 // --- the game ------------------------------------------------------------------------------------

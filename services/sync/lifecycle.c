@@ -18,6 +18,11 @@ const struct mm_config_field sync_fields[] = {
      .offset = SETTING(listen),
      .fallback = "127.0.0.1:8080",
      .help = "where players connect"},
+    {.path = "players.reuse_port",
+     .type = MM_CONFIG_BOOL,
+     .offset = SETTING(reuse_port),
+     .fallback = "false",
+     .help = "other sync processes listen there too, each for its share of the players"},
     {.path = "players.web",
      .type = MM_CONFIG_STRING,
      .offset = SETTING(web_dir),
@@ -271,7 +276,7 @@ static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void
 {
     (void)loop;
     (void)timer;
-    sync_talk_heartbeat(arg);
+    sync_presence_heartbeat(arg);
     sync_groups_ask(arg);
     sync_mail_ask(arg);
 }

@@ -215,6 +215,7 @@ enum mm_err sync_listener_open(struct sync_app *app)
             (uint32_t)app->settings.clients_per_address + PLAIN_PER_ADDRESS_MAX,
         .connection_bytes = HEADER_BYTES,
         .backlog = 4096,
+        .reuse_port = app->settings.reuse_port,
         .tls_certificate = tls_file(app, app->settings.tls_certificate),
         .tls_key = tls_file(app, app->settings.tls_key),
     };

@@ -4,7 +4,6 @@
 
 #include "gen/auth.pb-c.h"
 #include "gen/social.pb-c.h"
-#include "libcommon/base/alloc.h"
 #include "libcommon/base/buf_json.h"
 #include "libcommon/base/id.h"
 #include "libcommon/base/log.h"
@@ -208,6 +207,9 @@ static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
     case MMORTS__SOCIAL__EVENT__EVENT_CHAT:
         tell_chat(app, event->chat);
         break;
+    case MMORTS__SOCIAL__EVENT__EVENT_CLAIMED:
+        sync_presence_claimed(app, event->claimed);
+        break;
     case MMORTS__SOCIAL__EVENT__EVENT_GROUP:
         sync_groups_event(app, event->group);
         break;
@@ -288,75 +290,7 @@ static void on_auth(enum mm_redis_event kind, const struct mm_redis_message *mes
     protobuf_c_message_free_unpacked(revoked, NULL);
 }
 
-// --- presence
-// --------------------------------------------------------------------------------------
-
-static void ignore(void *arg, const struct mm_rpc_result *result)
-{
-    (void)arg;
-    (void)result; // the next heartbeat says it again
-}
-
-void sync_talk_online(struct sync_client *client)
-{
-    struct sync_app *app = client->app;
-    Mmorts__Social__Member member = MMORTS__SOCIAL__MEMBER__INIT;
-    member.player_id = client->player_id;
-    member.username = client->username;
-    member.display_id = client->display_id;
-    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
-    request.session = (char *)(uintptr_t)app->session;
-    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
-    request.member = &member;
-    request.connection = client->connection;
-    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
-    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOnline", &request.base,
-                       &options, ignore, app, NULL);
-}
-
-void sync_talk_offline(struct sync_client *client)
-{
-    struct sync_app *app = client->app;
-    Mmorts__Social__SetOfflineRequest request = MMORTS__SOCIAL__SET_OFFLINE_REQUEST__INIT;
-    request.session = (char *)(uintptr_t)app->session;
-    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
-    request.player_id = client->player_id;
-    request.connection = client->connection;
-    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
-    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOffline",
-                       &request.base, &options, ignore, app, NULL);
-}
-
-void sync_talk_heartbeat(struct sync_app *app)
-{
-    size_t count = 0, clients = app->clients.count;
-    Mmorts__Social__Member *members = mm_calloc(clients + 1, sizeof *members);
-    Mmorts__Social__Member **pointers = mm_calloc(clients + 1, sizeof *pointers);
-    for (size_t i = 0; members && pointers && i < clients; i++) {
-        struct sync_client *client = app->clients.items[i];
-        // Each player once, by its newest connection.
-        if (!client->seat || client->seat->clients != client)
-            continue;
-        Mmorts__Social__Member *member = &members[count];
-        mmorts__social__member__init(member);
-        member->player_id = client->player_id;
-        member->username = client->username;
-        member->display_id = client->display_id;
-        pointers[count++] = member;
-    }
-    if (count > 0) {
-        Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
-        request.session = (char *)(uintptr_t)app->session;
-        request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
-        request.n_members = count;
-        request.members = pointers;
-        struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
-        (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat",
-                           &request.base, &options, ignore, app, NULL);
-    }
-    mm_free(members);
-    mm_free(pointers);
-}
+// --- open and close ------------------------------------------------------------------------------
 
 enum mm_err sync_talk_open(struct sync_app *app)
 {

@@ -1,27 +1,11 @@
 // Several connections of one player: what becomes of them is the operators' choice.
 
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { Game, Player } from '../support/game.mjs';
-import { pause, tempDir } from '../support/servers.mjs';
+import { Game, Player, settings } from '../support/game.mjs';
+import { pause } from '../support/servers.mjs';
 
-const SERVICES = new URL('../../services', import.meta.url).pathname;
-
-// A copy of the services' settings in which sync's are others.
-function settings(change) {
-    const directory = join(tempDir(), 'services');
-    cpSync(SERVICES, directory, { recursive: true, filter: (path) => !/\.[ch]$/.test(path) });
-    const file = join(directory, 'sync/sync.yaml');
-    const before = readFileSync(file, 'utf8');
-    const text = change(before);
-    assert.notEqual(text, before, 'the setting is another');
-    writeFileSync(file, text);
-    return directory;
-}
-
-const policy = (word) => settings((text) => text.replace(/connections: replace/, `connections: ${word}`));
+const policy = (word) => settings({ sync: (text) => text.replace('MMORTS_SYNC_CONNECTIONS:-replace', `MMORTS_SYNC_CONNECTIONS:-${word}`) });
 
 async function connect(game, name, options) {
     return new Player(game.socketUrl, await game.token(name), options);

@@ -1,7 +1,7 @@
 // The whole game for end-to-end tests: started by the launcher in a directory of its own, and
 // players that speak the client protocol (docs/client-protocol.md) through npm `ws`.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { ROOT, freePort, query, startProgram, tempDir, waitFor } from './servers.mjs';
@@ -10,18 +10,35 @@ const START_TIMEOUT_MS = 120000; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
 const PORTS = 60;
 
+// A copy of the services' settings, for Game.start: `changes` has by service a function that gives another text of its file.
+export function settings(changes) {
+    const directory = join(tempDir(), 'services');
+    const source = new URL('../../services', import.meta.url).pathname;
+    cpSync(source, directory, { recursive: true, filter: (path) => !/\.[ch]$/.test(path) });
+    for (const [service, change] of Object.entries(changes)) {
+        const file = join(directory, service, `${service}.yaml`);
+        const before = readFileSync(file, 'utf8');
+        const text = change(before);
+        if (text === before) throw new Error(`the setting to be changed in ${service}.yaml is not there`);
+        writeFileSync(file, text);
+    }
+    return directory;
+}
+
 export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
 
 export class Game {
     // Starts everything and waits until it is ready. `directory`: the state of an earlier game;
-    // `services`: other settings than the usual ones; `test`: the login server's knobs are open.
-    static async start({ bots = 0, env = {}, test = false, directory = tempDir(), services } = {}) {
+    // `services`: other settings than the usual ones; `test`: the login server's knobs are open; `syncs`: so many processes
+    // of sync share the players.
+    static async start({ bots = 0, env = {}, test = false, directory = tempDir(), services, syncs = 1 } = {}) {
         const game = new Game();
         game.directory = directory;
         game.statusFile = join(directory, 'status.json');
         const more = [];
         if (bots) more.push('--bots', String(bots));
         if (test) more.push('--test');
+        if (syncs > 1) more.push('--sync', String(syncs));
         if (services) more.push('--services', services);
         for (let i = 1; ; i++) {
             rmSync(game.statusFile, { force: true }); // of the game before

@@ -1,6 +1,7 @@
 #include "tools/launcher/options.h"
 
 #include "libcommon/base/str.h"
+#include "tools/launcher/plan.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@ enum {
     PORT_MAX = 32767,
     PORTS_USED = 60,
     BOTS_MAX = 10000,
+    SYNCS_MAX = PLAN_SYNCS_MAX,
 };
 
 static const char help[] =
@@ -22,6 +24,7 @@ static const char help[] =
     "\n"
     "  --data DIR           where all state is kept (default .play)\n"
     "  --bots N             adds N computer players\n"
+    "  --sync N             runs N sync processes, which share the players (default 1)\n"
     "  --base-port PORT     first port of the private servers (default 7100)\n"
     "  --players-port PORT  where players connect (default 8080)\n"
     "  --services DIR       the services' settings, DIR/X/X.yaml (default: found next to the\n"
@@ -51,6 +54,7 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
     static const struct option options[] = {
         {"data", required_argument, NULL, 'd'},
         {"bots", required_argument, NULL, 'b'},
+        {"sync", required_argument, NULL, 'y'},
         {"base-port", required_argument, NULL, 'p'},
         {"players-port", required_argument, NULL, 'P'},
         {"services", required_argument, NULL, 's'},
@@ -60,7 +64,8 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    uint64_t base_port = BASE_PORT_DEFAULT, players_port = PLAYERS_PORT_DEFAULT, bots = 0;
+    uint64_t base_port = BASE_PORT_DEFAULT, players_port = PLAYERS_PORT_DEFAULT, bots = 0,
+             syncs = 1;
     *out = (struct launcher_options){.data = ".play", .operators = "admin"};
     *exit_status = 2;
     int option;
@@ -72,6 +77,9 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
             break;
         case 'b':
             good = number("bots", optarg, 0, BOTS_MAX, &bots);
+            break;
+        case 'y':
+            good = number("sync", optarg, 1, SYNCS_MAX, &syncs);
             break;
         case 'p':
             good = number("base-port", optarg, PORT_MIN, PORT_MAX - PORTS_USED, &base_port);
@@ -115,5 +123,6 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
     out->base_port = (uint16_t)base_port;
     out->players_port = (uint16_t)players_port;
     out->bots = (uint32_t)bots;
+    out->syncs = (uint32_t)syncs;
     return true;
 }

@@ -11,6 +11,7 @@ struct launcher_options {
     uint16_t base_port;      // first port of the private servers and operations endpoints
     uint16_t players_port;
     uint32_t bots;
+    uint32_t syncs;        // sync processes, which share the players' port
     const char *operators; // names whose tokens carry all permissions, comma separated
     bool test;             // the login server's knobs for tests are open
 };

@@ -33,6 +33,9 @@ static const struct {
     {"social", "SOCIAL", 1, false},
 };
 
+static const char *const sync_names[PLAN_SYNCS_MAX] = {"sync",   "sync-2", "sync-3", "sync-4",
+                                                       "sync-5", "sync-6", "sync-7"};
+
 enum {
     SERVICE_COUNT = sizeof services / sizeof services[0],
     STAGE_SERVERS = 0,
@@ -88,6 +91,7 @@ static void make_env(struct plan *plan, const struct launcher_options *options)
             env_set(plan, name, "ipc://%s/%s.stream", plan->run, services[i].name);
     }
     env_set(plan, "MMORTS_SYNC_LISTEN", "127.0.0.1:%u", plan->players_port);
+    env_set(plan, "MMORTS_SYNC_REUSE_PORT", "%s", options->syncs > 1 ? "true" : "false");
     env_set(plan, "MMORTS_DB_HOST", "127.0.0.1");
     env_set(plan, "MMORTS_DB_PORT", "%u", plan->mariadb_port);
     env_set(plan, "MMORTS_DB_USER", "mmorts");
@@ -182,6 +186,39 @@ static void add_services(struct plan *plan, const struct launcher_options *optio
         add_arg(child, "%s/%s/%s.yaml", plan->services, name, name);
         if (access(child->argv[2], R_OK) != 0)
             launcher_die("cannot read %s: %s", child->argv[2], strerror(errno));
+    }
+}
+
+static bool is_env(const char *entry, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
+// Further sync processes share everything with the first but where they are called.
+static void add_syncs(struct plan *plan, const struct launcher_options *options)
+{
+    const struct child *first = plan->children;
+    while (strcmp(first->name, "sync") != 0)
+        first++;
+    for (unsigned n = 1; n < options->syncs; n++) {
+        char **env = calloc(plan->env_count + 1, sizeof *env);
+        MM_CHECK(env);
+        plan->sync_env[n] = env;
+        uint16_t port = (uint16_t)(first->target.port + n);
+        char *rpc = launcher_text("ipc://%s/sync-%u.rpc", plan->run, n + 1);
+        for (unsigned i = 0; i < plan->env_count; i++)
+            env[i] = is_env(plan->env[i], "MMORTS_SYNC_RPC")
+                         ? launcher_text("MMORTS_SYNC_RPC=%s", rpc)
+                     : is_env(plan->env[i], "MMORTS_SYNC_HTTP")
+                         ? launcher_text("MMORTS_SYNC_HTTP=127.0.0.1:%u", port)
+                         : launcher_text("%s", plan->env[i]);
+        struct child *child = add_child(plan, sync_names[n], first->stage);
+        child->env = env;
+        child->target = (struct probe_target){PROBE_HTTP, port, "/readyz"};
+        child->rpc = rpc;
+        for (unsigned i = 0; i < first->argc; i++)
+            add_arg(child, "%s", first->argv[i]);
     }
 }
 
@@ -411,6 +448,7 @@ void plan_make(struct plan *plan, const struct launcher_options *options)
     make_env(plan, options);
     add_servers(plan, options);
     add_services(plan, options);
+    add_syncs(plan, options);
     add_bots(plan, options->bots);
     for (unsigned i = 0; i < plan->child_count; i++)
         child_trim_log(&plan->children[i]);
@@ -425,6 +463,11 @@ void plan_free(struct plan *plan)
         free_child(&plan->children[i]);
     for (unsigned i = 0; i < plan->env_count; i++)
         free(plan->env[i]);
+    for (unsigned n = 0; n < PLAN_SYNCS_MAX; n++) {
+        for (char **at = plan->sync_env[n]; at && *at; at++)
+            free(*at);
+        free(plan->sync_env[n]);
+    }
     free(plan->data);
     free(plan->run);
     free(plan->binaries);

@@ -10,7 +10,8 @@
 enum {
     PLAN_SESSIONS_MAX = 7, // besides `main`
     PLAN_SESSION_CHILDREN = 4,
-    PLAN_CHILDREN_MAX = 10 + PLAN_SESSIONS_MAX * PLAN_SESSION_CHILDREN,
+    PLAN_SYNCS_MAX = 7, // their operations endpoints are at the ports behind the first one's
+    PLAN_CHILDREN_MAX = 9 + PLAN_SYNCS_MAX + PLAN_SESSIONS_MAX * PLAN_SESSION_CHILDREN,
     PLAN_ENV_MAX = 256,
     PLAN_STAGES = 7,
     PLAN_SESSION_BYTES = 33,
@@ -34,6 +35,7 @@ struct plan {
     struct launcher_secrets secrets;
     char *env[PLAN_ENV_MAX + 1];
     unsigned env_count;
+    char **sync_env[PLAN_SYNCS_MAX]; // of those beside the first; its own, as is the array
     struct child children[PLAN_CHILDREN_MAX];
     unsigned child_count;
     uint16_t sessions_port; // from here on ports are looked for

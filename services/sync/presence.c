@@ -1,0 +1,253 @@
+#include <string.h>
+
+#include "gen/social.pb-c.h"
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/str.h"
+#include "services/sync/app.h"
+
+// Who is here, told to social, and what becomes of a player's other connections: those on this
+// instance are in one list (seats.c); of those on others social decides, which sees them all. A
+// claim has a number, and the greatest one holds the player: an event tells the others at once, and
+// who missed it hears of it with the next heartbeat. While social is away nobody is kept out; what
+// it would have said is asked for again with every heartbeat.
+
+#define CALL_MS          3000
+#define CLAIMS_AGAIN_MAX 256 // with one heartbeat
+
+static bool is_policy(const struct sync_app *app, const char *word)
+{
+    return strcmp(app->settings.connections, word) == 0;
+}
+
+// --- ends ----------------------------------------------------------------------------------------
+
+static void refuse_another(struct sync_client *client)
+{
+    mm_counter_add(client->app->metrics.refused, 1);
+    if (is_policy(client->app, "refuse"))
+        sync_client_close(client, 4409, "already_connected", "You are connected elsewhere.");
+    else
+        sync_client_close(client, 4429, "too_many_connections",
+                          "You have as many connections as a player may have.");
+}
+
+static void replace(struct sync_client *client)
+{
+    mm_counter_add(client->app->metrics.replaced, 1);
+    sync_client_close(client, 4409, "replaced", "You connected again elsewhere.");
+}
+
+// --- sitting down --------------------------------------------------------------------------------
+
+static bool may_sit_down(const struct sync_client *client)
+{
+    int64_t others = 0;
+    for (const struct sync_client *c = sync_clients_of_player(client->app, client->player_id); c;
+         c = c->beside)
+        others++;
+    return others == 0 || is_policy(client->app, "replace") ||
+           (is_policy(client->app, "allow") && others < client->app->settings.connections_max);
+}
+
+// False: it was refused.
+static bool sit_down(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (!may_sit_down(client)) {
+        refuse_another(client);
+        return false;
+    }
+    if (!sync_seat_take(client)) {
+        sync_client_close(client, SYNC_WS_TRY_LATER, "unavailable", "There is no room; try again.");
+        return false;
+    }
+    client->state = SYNC_CLIENT_LOOKING;
+    // The older ones go once the newer one sits: so the seat and its view are kept.
+    if (is_policy(app, "replace")) {
+        for (struct sync_client *c = client->seat->clients; c; c = c->beside)
+            if (c != client)
+                replace(c);
+    }
+    sync_seats_ask(app);
+    sync_deliver_soon(app);
+    return true;
+}
+
+// --- claims --------------------------------------------------------------------------------------
+
+static void on_claimed(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_client *client = arg;
+    client->claim_call = 0;
+    const Mmorts__Social__SetOnlineReply *reply = (const void *)result->reply;
+    if (result->code == MM_OK && reply->refused) {
+        client->said_online = false;
+        refuse_another(client);
+        return;
+    }
+    if (result->code == MM_OK) {
+        client->claimed_ns = mm_loop_now_ns(client->app->loop);
+        client->claim = reply->claim;
+        if (client->claim != 0 && client->claim < client->overtaken) {
+            replace(client);
+            return;
+        }
+    }
+    if (client->state == SYNC_CLIENT_CLAIMING)
+        (void)sit_down(client);
+}
+
+// False: social cannot be asked now.
+static bool claim(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    Mmorts__Social__Member member = MMORTS__SOCIAL__MEMBER__INIT;
+    member.player_id = client->player_id;
+    member.username = client->username;
+    member.display_id = client->display_id;
+    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+    request.member = &member;
+    request.connection = client->connection;
+    request.claim = is_policy(app, "replace")  ? MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST
+                    : is_policy(app, "refuse") ? MMORTS__SOCIAL__CLAIM__CLAIM_ONLY
+                                               : MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+    if (mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOnline", &request.base,
+                    &options, on_claimed, client, &client->claim_call) != MM_OK) {
+        client->claim_call = 0;
+        return false;
+    }
+    client->said_online = true;
+    if (client->seat)
+        client->seat->said_connection = client->connection;
+    return true;
+}
+
+void sync_presence_enter(struct sync_client *client)
+{
+    if (!is_policy(client->app, "refuse")) {
+        if (sit_down(client))
+            (void)claim(client);
+        return;
+    }
+    // Only social knows whether the player is on another instance.
+    client->state = SYNC_CLIENT_CLAIMING;
+    if (!may_sit_down(client))
+        refuse_another(client);
+    else if (!claim(client))
+        (void)sit_down(client);
+}
+
+void sync_presence_claimed(struct sync_app *app, const Mmorts__Social__Claimed *claimed)
+{
+    if (!is_policy(app, "replace") ||
+        mm_str_equal(claimed->instance, mm_service_instance(app->service)))
+        return;
+    for (struct sync_client *c = sync_clients_of_player(app, claimed->player_id); c;
+         c = c->beside) {
+        // Whether a claim that is not answered yet is the later one, its number will tell.
+        if (c->claim == 0 && c->overtaken < claimed->claim)
+            c->overtaken = claimed->claim;
+        if (c->claim != 0 && c->claim < claimed->claim)
+            replace(c);
+    }
+}
+
+// --- leaving -------------------------------------------------------------------------------------
+
+static void ignore(void *arg, const struct mm_rpc_result *result)
+{
+    (void)arg;
+    (void)result; // the lease ends by itself
+}
+
+static void say_offline(struct sync_app *app, uint64_t player_id, uint64_t connection)
+{
+    Mmorts__Social__SetOfflineRequest request = MMORTS__SOCIAL__SET_OFFLINE_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+    request.player_id = player_id;
+    request.connection = connection;
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOffline",
+                       &request.base, &options, ignore, app, NULL);
+}
+
+void sync_presence_leave(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    if (client->claim_call)
+        mm_rpc_cancel(app->social, client->claim_call);
+    client->claim_call = 0;
+    uint64_t said = client->connection;
+    if (client->seat && client->seat->said_connection)
+        said = client->seat->said_connection;
+    bool seated = client->seat != NULL;
+    sync_seat_leave(client);
+    struct sync_client *other = sync_clients_of_player(app, client->player_id);
+    if (!other && (seated || client->said_online))
+        say_offline(app, client->player_id, said);
+    else if (other && !seated && client->said_online && !other->claim_call)
+        (void)claim(other); // whose name for the instance's hold this one had taken over
+    client->said_online = false;
+}
+
+// --- heartbeats ----------------------------------------------------------------------------------
+
+static void on_heartbeat(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_app *app = arg;
+    const Mmorts__Social__HeartbeatReply *reply = (const void *)result->reply;
+    if (result->code != MM_OK)
+        return; // the next one says it again
+    for (size_t i = 0; i < reply->n_overtaken; i++) {
+        for (struct sync_client *c = sync_clients_of_player(app, reply->overtaken[i]); c;
+             c = c->beside)
+            // One that has claimed since was not meant.
+            if (c->claim != 0 && c->claimed_ns < app->heartbeat_ns)
+                replace(c);
+    }
+}
+
+void sync_presence_heartbeat(struct sync_app *app)
+{
+    size_t count = 0, again = 0, clients = app->clients.count;
+    Mmorts__Social__Member *members = mm_calloc(clients + 1, sizeof *members);
+    Mmorts__Social__Member **pointers = mm_calloc(clients + 1, sizeof *pointers);
+    uint64_t *claims = mm_calloc(clients + 1, sizeof *claims);
+    for (size_t i = 0; members && pointers && claims && i < clients; i++) {
+        struct sync_client *client = app->clients.items[i];
+        // Each player once, by its newest connection.
+        if (!client->seat || client->seat->clients != client)
+            continue;
+        if (client->claimed_ns == 0) {
+            if (!client->claim_call && again < CLAIMS_AGAIN_MAX)
+                again += claim(client);
+            continue;
+        }
+        Mmorts__Social__Member *member = &members[count];
+        mmorts__social__member__init(member);
+        member->player_id = client->player_id;
+        member->username = client->username;
+        member->display_id = client->display_id;
+        claims[count] = client->claim;
+        pointers[count++] = member;
+    }
+    if (count > 0) {
+        Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+        request.session = (char *)(uintptr_t)app->session;
+        request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+        request.n_members = request.n_claims = count;
+        request.members = pointers;
+        request.claims = claims;
+        app->heartbeat_ns = mm_loop_now_ns(app->loop);
+        struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+        (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat",
+                           &request.base, &options, on_heartbeat, app, NULL);
+    }
+    mm_free(members);
+    mm_free(pointers);
+    mm_free(claims);
+}

@@ -1,0 +1,232 @@
+// Several processes of sync at one address, as a machine with several cores runs them: what is said
+// reaches the right connections once, whichever process they are at, and a player is where the
+// operators' policy says, also when a process is drained or killed.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Game, Player, settings } from '../support/game.mjs';
+import { pause, waitFor } from '../support/servers.mjs';
+import { Watched } from '../support/watched.mjs';
+
+const SYNCS = ['sync', 'sync-2'];
+const LEASE_MS = 3000;
+
+const policy = (word) => settings({
+    sync: (text) => text.replace('MMORTS_SYNC_CONNECTIONS:-replace', `MMORTS_SYNC_CONNECTIONS:-${word}`)
+        .replace('heartbeat: 5s', 'heartbeat: 1s'),
+    social: (text) => text.replace('MMORTS_SOCIAL_LEASE:-15s', `MMORTS_SOCIAL_LEASE:-${LEASE_MS / 1000}s`),
+});
+
+const withGame = (word) => async (body) => {
+    const game = await Game.start({ services: policy(word), syncs: SYNCS.length, test: true });
+    try {
+        await body(game);
+    } finally {
+        await game.stop();
+    }
+};
+
+// The kernel decides which process a connection gets; its welcome is looked for in their figures.
+const joinsAt = (game, sync) => game.metric(sync, 'mmorts_sync_joins_total');
+
+async function connectAt(game, sync, name) {
+    const token = await game.token(name);
+    for (let tries = 0; tries < 100; tries++) {
+        const before = await joinsAt(game, sync);
+        const player = new Player(game.socketUrl, token);
+        const full = await player.waitFor('update', (m) => m.full).catch(() => null);
+        if (full && await joinsAt(game, sync) > before) return player;
+        if (full) {
+            player.close();
+            await player.waitClosed();
+        } else {
+            await pause(50); // refused: it may have been the other process
+        }
+    }
+    throw new Error(`${name} never came to ${sync}`);
+}
+
+const count = (player, type, find) => player.messages.filter((m) => m.type === type && find(m)).length;
+const presence = (player, name) => player.messages.filter((m) => /^player_/.test(m.type) && m.payload.username === name).map((m) => m.type);
+
+test('what is said reaches the right connections once, wherever they are', { timeout: 120000 }, () => withGame('replace')(async (game) => {
+    const operator = await game.token('operator', { permissions: 512 | 256 });
+    const ada = await connectAt(game, 'sync', 'ada');
+    const bob = await connectAt(game, 'sync-2', 'bob');
+    const eve = await connectAt(game, 'sync-2', 'eve');
+    const dan = await connectAt(game, 'sync', 'dan');
+    const all = [ada, bob, eve, dan];
+    const lines = (player) => player.messages.filter((m) => m.type === 'chat').map((m) => m.payload.message);
+
+    // Chat of all: in every order the same, and nobody hears a line twice.
+    for (let i = 0; i < 3; i++) for (const player of [ada, bob]) player.chat(`${player.welcome.username} ${i}`);
+    await Promise.all(all.map((p) => p.until('all lines', () => lines(p).length >= 6)));
+    for (const player of all) assert.deepEqual(lines(player), lines(ada));
+    assert.equal(new Set(lines(ada)).size, 6);
+
+    // A group, its events, its chat, and what its members see.
+    const made = await ada.command('group', { action: 'create', name: 'The Lot', tag: 'LOT', policy: 'open' });
+    assert.equal(made.type, 'ack', JSON.stringify(made));
+    const { id: group } = (await ada.waitFor('groups', (m) => m.payload.groups.length === 1)).payload.groups[0];
+    assert.equal((await bob.command('group', { action: 'join', group })).type, 'ack');
+    const joined = (player) => player.waitFor('group_joined', (m) => m.payload.player.username === 'bob');
+    await Promise.all([joined(ada), joined(bob)]);
+    bob.send({ type: 'chat', payload: { message: 'to the lot', group } });
+    await Promise.all([ada, bob].map((p) => p.until('the line', () => lines(p).includes('to the lot'))));
+    const own = new Set(ada.mine().map((e) => e.id));
+    await bob.until('sight of the ally', () => [...own].every((id) => bob.entities.has(id)));
+    await ada.until('sight of the ally', () => bob.mine().every((e) => ada.entities.has(e.id)));
+
+    // Production is the owner's alone.
+    const [settlement] = bob.mine('settlement');
+    const recipe = bob.recipes.find((r) => r.buildings.includes('settlement'));
+    const trained = await bob.command('train', { building: settlement.id, recipe: recipe.name, cycles: 1 });
+    assert.equal(trained.type, 'ack', JSON.stringify(trained));
+    await bob.until('its job', () => bob.jobs.has(trained.payload.job));
+
+    // The operators' words, to all; and one who is banned, at the other process.
+    await game.call('social', 'Announce', { session: 'main', message: 'tea at five' }, operator);
+    await Promise.all(all.map((p) => p.waitFor('announcement')));
+    const banned = await game.call('auth', 'Ban', { player_id: eve.welcome.player_id, until_ms: String(Date.now() + 60000), reason: 'e2e' }, operator);
+    assert.equal(banned.status, 200, JSON.stringify(banned.body));
+    assert.deepEqual(await eve.waitClosed(), { code: 4403, reason: 'banned' });
+    await Promise.all([ada, bob, dan].map((p) => p.until('her leave', () => presence(p, 'eve').at(-1) === 'player_left')));
+
+    for (const player of [ada, bob, dan]) {
+        assert.equal(count(player, 'announcement', () => true), 1);
+        assert.equal(player.closed, null);
+        const mine = player !== dan ? 1 : 0;
+        assert.equal(count(player, 'group_joined', () => true), mine);
+        assert.equal(lines(player).filter((l) => l === 'to the lot').length, mine);
+        assert.equal(player.jobs.size, player === bob ? 1 : 0);
+    }
+    for (const id of own) assert.ok(!dan.entities.has(id), 'who is no ally sees nothing of it');
+}));
+
+test('the newest connection holds the player, across processes', { timeout: 120000 }, () => withGame('replace')(async (game) => {
+    const witness = await connectAt(game, 'sync', 'witness');
+    const older = await connectAt(game, 'sync', 'ada');
+    const from = witness.messages.length;
+    const newer = await connectAt(game, 'sync-2', 'ada');
+    assert.deepEqual(await older.waitClosed(), { code: 4409, reason: 'replaced' });
+    const [scout] = newer.mine('scout');
+    const moved = await newer.command('move', { units: [scout.id], target: [scout.pos[0] + 2, scout.pos[1]] });
+    assert.equal(moved.type, 'ack', JSON.stringify(moved));
+    newer.close();
+
+    // Many at once: one is left, wherever it is, and it is not sent away afterwards.
+    const token = await game.token('ada');
+    for (let round = 0; round < 5; round++) {
+        const rivals = Array.from({ length: 6 }, () => new Player(game.socketUrl, token));
+        await waitFor('one winner', 10000, () => rivals.filter((p) => !p.closed).length === 1);
+        const [winner] = rivals.filter((p) => !p.closed);
+        await winner.waitFor('update', (m) => m.full);
+        const { tick } = winner;
+        await winner.until('its game to go on', () => winner.tick > tick + 25);
+        for (const loser of rivals) if (loser !== winner) assert.deepEqual(loser.closed, { code: 4409, reason: 'replaced' });
+        await waitFor('one connection each', 5000, async () =>
+            await game.metric('sync', 'mmorts_sync_clients') + await game.metric('sync-2', 'mmorts_sync_clients') === 2);
+        winner.close();
+        await winner.waitClosed();
+    }
+    const told = presence({ messages: witness.messages.slice(from) }, 'ada');
+    for (let i = 0; i < told.length; i++)
+        assert.notEqual(told[i], told[i - 1], `in turns: ${told}`);
+}));
+
+test('one connection at a time, across processes, and through the death of one', { timeout: 120000 }, () => withGame('refuse')(async (game) => {
+    const token = await game.token('ada');
+    for (let round = 0; round < 5; round++) {
+        const rivals = Array.from({ length: 6 }, () => new Player(game.socketUrl, token));
+        await waitFor('one winner', 10000, () => rivals.filter((p) => p.closed).length === 5);
+        const [winner] = rivals.filter((p) => !p.closed);
+        await winner.waitFor('update', (m) => m.full);
+        for (const loser of rivals) if (loser !== winner) assert.deepEqual(loser.closed, { code: 4409, reason: 'already_connected' });
+        winner.close();
+        await winner.waitClosed();
+        await pause(100); // social hears of it
+    }
+    const ada = await connectAt(game, 'sync-2', 'ada');
+    process.kill(game.process('sync-2').pid, 'SIGKILL');
+    const killed = performance.now();
+    await ada.waitClosed();
+    // What the dead process said of the player holds until its lease has ended, and no longer.
+    let refusals = 0;
+    for (;;) {
+        const again = new Player(game.socketUrl, token);
+        const full = await again.waitFor('update', (m) => m.full).catch(() => null);
+        if (full) break;
+        refusals += again.closed?.reason === 'already_connected';
+        assert.ok(performance.now() - killed < LEASE_MS + 5000, 'the lease never ends');
+        await pause(100);
+    }
+    assert.ok(refusals > 0, 'it was held');
+}));
+
+test('several connections, at several processes', { timeout: 120000 }, () => withGame('allow')(async (game) => {
+    const bob = await connectAt(game, 'sync', 'bob');
+    const from = bob.messages.length;
+    const first = await connectAt(game, 'sync', 'ada');
+    const second = await connectAt(game, 'sync-2', 'ada');
+    const [scout] = first.mine('scout');
+    const orders = [];
+    for (let i = 0; i < 30; i++) {
+        const player = i % 2 ? first : second;
+        orders.push(player.command('move', { units: [scout.id], target: [scout.pos[0] + i % 3, scout.pos[1]] }));
+        if (i % 8 === 7) await pause(250);
+    }
+    for (const order of orders) assert.equal((await order).type, 'ack', JSON.stringify(await order));
+    bob.chat('to both');
+    await Promise.all([first, second].map((p) => p.waitFor('chat')));
+    const told = () => presence({ messages: bob.messages.slice(from) }, 'ada');
+    first.close();
+    await first.waitClosed();
+    await pause(500);
+    assert.ok(!told().slice(told().lastIndexOf('player_joined')).includes('player_left'), `${told()}`);
+    second.close();
+    await bob.until('its leave', () => told().at(-1) === 'player_left');
+}));
+
+test('a process is drained, and killed: its players go on at the other', { timeout: 180000 }, () => withGame('replace')(async (game) => {
+    let phase = 'calm';
+    const players = [];
+    for (let i = 0; i < 6; i++) players.push(await Watched.join(game, `player${i}`, () => phase));
+    let acks = 0, ended = false;
+    const plays = players.map(async (player) => {
+        while (!ended) {
+            const scout = player.player.mine('scout')[0];
+            if (!scout) { await pause(20); continue; }
+            const answer = await player.move(scout.id, [player.home[0] + Math.floor(Math.random() * 5), player.home[1]]);
+            acks += answer === 'ack';
+            await pause(150);
+        }
+    });
+    const clientsOf = (sync) => game.metric(sync, 'mmorts_sync_clients');
+    for (const [signal, code] of [['SIGTERM', 1012], ['SIGKILL', 1006]]) {
+        for (const [victim, other] of [SYNCS, [...SYNCS].reverse()]) {
+            phase = `${signal} of ${victim}`;
+            const there = await clientsOf(victim);
+            const before = acks, { pid } = game.process(victim);
+            const closes = players.reduce((n, p) => n + p.closes.length, 0);
+            process.kill(pid, signal);
+            await waitFor(`all at ${other}, ${phase}`, 20000, () => players.every((p) => p.connected)
+                && players.reduce((n, p) => n + p.closes.length, 0) === closes + there);
+            await waitFor('orders to go on', 10000, () => acks > before + 12);
+            await waitFor(`${victim}'s return`, 30000, () => game.process(victim).pid !== pid && game.process(victim).state === 'ready');
+            for (const player of players)
+                for (const close of player.closes) if (close.phase === phase) assert.equal(close.code, code, JSON.stringify(close));
+            // It takes its share again: half of them come anew.
+            phase = 'moving';
+            for (const player of players.slice(0, 3)) await player.reconnect();
+        }
+    }
+    ended = true;
+    await Promise.all(plays);
+    for (const player of players) {
+        assert.deepEqual(player.faults, []);
+        const away = player.awayMs.filter((ms) => ms > 3000);
+        assert.deepEqual(away, [], 'nobody is away for long');
+        assert.deepEqual([...player.errors.keys()].filter((code) => !['unavailable', 'timeout', 'rate_limited', 'cooldown', 'unreachable', 'unknown_unit'].includes(code)), []);
+        player.stop();
+    }
+}));
