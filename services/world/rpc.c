@@ -82,21 +82,27 @@ static void get_chunks(Mmorts__World__World_Service *service,
         mm_rpc_fail(data, MM_INVALID_ARGUMENT, "more than %d chunks", WORLD_CHUNKS_PER_CALL);
         return;
     }
-    Mmorts__World__GetChunksReply reply = MMORTS__WORLD__GET_CHUNKS_REPLY__INIT;
-    if (input->known_version == world_map_version(shell->world)) {
-        reply.unchanged = true;
-        closure(&reply, data);
+    if (input->n_known != 0 && input->n_known != input->n_chunks) {
+        mm_rpc_fail(data, MM_INVALID_ARGUMENT, "known must be as many as chunks, or none");
         return;
     }
     // Chunks are a function of the seed: telling of one before its tick is durable betrays nothing
     // that could be taken back.
-    struct hex_axial hexes[WORLD_CHUNKS_PER_CALL];
+    Mmorts__World__GetChunksReply reply = MMORTS__WORLD__GET_CHUNKS_REPLY__INIT;
+    struct world_chunk_wish wishes[WORLD_CHUNKS_PER_CALL];
+    uint32_t unchanged[WORLD_CHUNKS_PER_CALL];
     for (size_t i = 0; i < input->n_chunks; i++)
-        hexes[i] = (struct hex_axial){input->chunks[i]->q, input->chunks[i]->r};
+        wishes[i] = (struct world_chunk_wish){{input->chunks[i]->q, input->chunks[i]->r},
+                                              input->n_known != 0 ? input->known[i] : 0};
     mm_arena_reset(shell->tick_arena);
-    reply.chunks = world_chunk_columns(shell->world, hexes, input->n_chunks, shell->tick_arena);
-    reply.catalogue = world_catalogue(shell->world, shell->tick_arena);
-    if (reply.chunks && reply.catalogue)
+    reply.unchanged = unchanged;
+    reply.chunks = world_chunk_columns(shell->world, wishes, input->n_chunks, shell->tick_arena,
+                                       unchanged, &reply.n_unchanged);
+    reply.catalogue_version = world_catalogue_version(shell->world);
+    bool wants_catalogue = input->known_catalogue != reply.catalogue_version;
+    if (wants_catalogue)
+        reply.catalogue = world_catalogue(shell->world, shell->tick_arena);
+    if (reply.chunks && (reply.catalogue || !wants_catalogue))
         closure(&reply, data);
     else
         mm_rpc_fail(data, MM_RESOURCE_EXHAUSTED, "out of memory");

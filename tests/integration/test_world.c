@@ -112,19 +112,33 @@ Test(world, calls_are_checked, .timeout = 60)
     const Mmorts__World__GetChunksReply *map = (const void *)reply;
     cr_assert_eq(map->chunks->n_q, 1);
     cr_assert_eq(map->chunks->cells.len, 271);
-    chunks.known_version = map->chunks->version;
+    cr_assert(map->chunks->n_version == 1 && map->n_unchanged == 0 && map->catalogue);
+    uint64_t known[2] = {map->chunks->version[0], 0};
+    chunks.known_catalogue = map->catalogue_version;
     rig_free_reply(reply);
-    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
-    cr_assert(((const Mmorts__World__GetChunksReply *)(const void *)reply)->unchanged);
-    rig_free_reply(reply);
-    // The map grew: what is known is not the present one any more. What is nowhere is left out.
+    // What the asker has as it is, is not sent again: not even when the map grew elsewhere. What is
+    // nowhere is left out.
     rig_join_seen(&rig, 6, &home);
-    hexes[1] = &(Mmorts__World__Hex){.base = hex.base, .q = 20000, .r = 0};
+    Mmorts__World__Hex beside = {.base = hex.base, .q = 19, .r = -9};
+    Mmorts__World__Hex nowhere = {.base = hex.base, .q = 20000, .r = 0};
+    Mmorts__World__Hex *three[] = {&hex, &nowhere, &beside};
+    chunks.chunks = three;
+    chunks.n_chunks = chunks.n_known = 3;
+    chunks.known = (uint64_t[]){known[0], 7, 7};
     cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
     map = (const void *)reply;
-    cr_assert_not(map->unchanged);
-    cr_assert_gt(map->chunks->version, chunks.known_version);
-    cr_assert_eq(map->chunks->n_q, 1);
+    cr_assert(map->n_unchanged == 1 && map->unchanged[0] == 0);
+    cr_assert(map->chunks->n_q == 1 && map->chunks->q[0] == 19 && map->chunks->r[0] == -9);
+    cr_assert(map->chunks->version[0] != known[0] && map->chunks->version[0] != 7);
+    cr_assert(!map->catalogue && map->catalogue_version == chunks.known_catalogue);
+    rig_free_reply(reply);
+    chunks.known_catalogue++;
+    chunks.n_known = 2;
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_INVALID_ARGUMENT);
+    chunks.n_known = 0;
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
+    map = (const void *)reply;
+    cr_assert(map->n_unchanged == 0 && map->chunks->n_q == 2 && map->catalogue);
     rig_free_reply(reply);
     Mmorts__World__Hex *many[257];
     for (size_t i = 0; i < 257; i++)

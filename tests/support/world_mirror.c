@@ -102,6 +102,9 @@ static void apply_chunks(struct mirror *mirror, tick_frame *frame)
         return;
     MUST(c->n_q == c->n_r && c->cells.len == c->n_q * mirror->cells_per_chunk,
          "columns of chunks differ in length");
+    MUST(c->n_version == c->n_q, "columns of chunks differ in length");
+    for (size_t i = 0; i < c->n_version; i++)
+        MUST(c->version[i] != 0, "a chunk has no version");
     size_t end = mirror->chunk_count;
     mirror->chunks =
         enlarge(mirror->chunks, &end, mirror->chunk_count + c->n_q, sizeof *mirror->chunks);
@@ -113,7 +116,6 @@ static void apply_chunks(struct mirror *mirror, tick_frame *frame)
             c->q[i], c->r[i],
             mm_hash64(c->cells.data + i * mirror->cells_per_chunk, mirror->cells_per_chunk, 0)};
     }
-    MUST(c->version >= mirror->chunk_count, "the version of the map is too low");
 }
 
 static struct mirror_entity *known(struct mirror *mirror, tick_frame *frame, uint32_t index)

@@ -128,38 +128,54 @@ Mmorts__Frame__ChunkColumns *world_frame_chunks(struct world_frame_maker *maker,
     size_t cells = map->tiling.cells;
     WORLD_FRAME_TAKE(maker, columns->q, count);
     WORLD_FRAME_TAKE(maker, columns->r, count);
+    WORLD_FRAME_TAKE(maker, columns->version, count);
     WORLD_FRAME_TAKE(maker, columns->cells.data, count * cells);
     if (maker->failed)
         return NULL;
     columns->n_q = columns->n_r = count;
     columns->cells.len = count * cells;
-    columns->version = map->version;
+    columns->n_version = count;
     for (size_t i = 0; i < count; i++) {
         struct hex_axial center = hex_chunk_center(&map->tiling, map->chunks[chunks[i]]);
         columns->q[i] = center.q;
         columns->r[i] = center.r;
+        columns->version[i] = world_map_version(map, chunks[i]);
         memcpy(columns->cells.data + i * cells, map->terrain + chunks[i] * cells, cells);
     }
     return columns;
 }
 
+static bool is_among(const uint32_t *chunks, size_t count, uint32_t chunk)
+{
+    for (size_t i = 0; i < count; i++)
+        if (chunks[i] == chunk)
+            return true;
+    return false;
+}
+
 Mmorts__Frame__ChunkColumns *world_chunk_columns(const struct world *world,
-                                                 const struct hex_axial *hexes, size_t count,
-                                                 struct mm_arena *arena)
+                                                 const struct world_chunk_wish *wishes,
+                                                 size_t count, struct mm_arena *arena,
+                                                 uint32_t *unchanged, size_t *unchanged_count)
 {
     struct world_frame_maker maker = {.world = world, .arena = arena};
-    uint32_t *chunks;
-    WORLD_FRAME_TAKE(&maker, chunks, count);
-    size_t found = 0;
+    const struct world_map *map = &world->map;
+    uint32_t *asked, *changed;
+    size_t asked_count = 0, changed_count = 0;
+    *unchanged_count = 0;
+    WORLD_FRAME_TAKE(&maker, asked, count);
+    WORLD_FRAME_TAKE(&maker, changed, count);
     for (size_t i = 0; !maker.failed && i < count; i++) {
-        if (!hex_in_bounds(hexes[i]))
+        if (!hex_in_bounds(wishes[i].at))
             continue;
-        uint32_t chunk = world_map_chunk(&world->map, hex_chunk_of(&world->map.tiling, hexes[i]));
-        bool known = chunk == WORLD_CHUNK_NONE;
-        for (size_t j = 0; j < found; j++)
-            known |= chunks[j] == chunk;
-        if (!known)
-            chunks[found++] = chunk;
+        uint32_t chunk = world_map_chunk(map, hex_chunk_of(&map->tiling, wishes[i].at));
+        if (chunk == WORLD_CHUNK_NONE || is_among(asked, asked_count, chunk))
+            continue;
+        asked[asked_count++] = chunk;
+        if (wishes[i].known != 0 && wishes[i].known == world_map_version(map, chunk))
+            unchanged[(*unchanged_count)++] = (uint32_t)i;
+        else
+            changed[changed_count++] = chunk;
     }
-    return maker.failed ? NULL : world_frame_chunks(&maker, chunks, found);
+    return maker.failed ? NULL : world_frame_chunks(&maker, changed, changed_count);
 }

@@ -45,9 +45,9 @@ uint32_t world_paths_waiting(const struct world *world)
     return (uint32_t)(world->queue.count - world->queue_head);
 }
 
-uint64_t world_map_version(const struct world *world)
+uint64_t world_catalogue_version(const struct world *world)
 {
-    return world->map.version;
+    return world->rules_hash != 0 ? world->rules_hash : 1;
 }
 
 bool world_entity_at_slot(const struct world *world, uint32_t slot, struct world_entity_view *out)

@@ -201,6 +201,13 @@ static uint64_t chunk_hash(const struct world_map *map, uint32_t chunk)
     return mm_hash64(map->terrain + (size_t)chunk * map->tiling.cells, map->tiling.cells, seed);
 }
 
+uint64_t world_map_version(const struct world_map *map, uint32_t chunk)
+{
+    uint64_t version = mm_hash64(map->terrain + (size_t)chunk * map->tiling.cells,
+                                 map->tiling.cells, hex_chunk_pack(map->chunks[chunk]));
+    return version != 0 ? version : 1;
+}
+
 uint64_t world_map_hash_full(const struct world_map *map)
 {
     uint64_t sum = 0;
@@ -233,6 +240,5 @@ enum mm_err world_map_add(struct world_map *map, struct hex_chunk chunk, const u
         map->region[cell] = cell;
     region_join_chunk(map, index);
     map->hash_sum += chunk_hash(map, index);
-    map->version++;
     return MM_OK;
 }

@@ -22,7 +22,6 @@ struct world_map {
     uint8_t *terrain;                 // by cell
     uint32_t *region;                 // by cell: parent in a union-find over passable cells
     uint64_t hash_sum;                // sum over chunks of the hash of place and terrains
-    uint64_t version;                 // counts up with every chunk
     const uint8_t *move_cost_percent; // by terrain; the owner's
 
     // Chunk coordinates -> chunk index, dense over the rectangle [a0, a0+width) x [b0, b0+height).
@@ -97,6 +96,9 @@ static inline bool world_map_passable(const struct world_map *map, uint32_t cell
 // Two passable cells have the same region exactly if the terrain lets a unit walk from one to the
 // other. The number itself has no meaning.
 uint32_t world_map_region(const struct world_map *map, uint32_t cell);
+
+// Of what a chunk holds, and where: other places or terrains, another version; never 0.
+uint64_t world_map_version(const struct world_map *map, uint32_t chunk);
 
 // What hash_sum should be.
 uint64_t world_map_hash_full(const struct world_map *map);

@@ -154,13 +154,20 @@ Mmorts__Frame__TickFrame *world_frame(const struct world *world, struct mm_arena
 // Everything there is after the last step.
 Mmorts__Frame__TickFrame *world_snapshot_frame(const struct world *world, struct mm_arena *arena);
 
-// The chunks that hold the given hexes, each once and only those generated; NULL when the arena
-// is full.
+struct world_chunk_wish {
+    struct hex_axial at; // in the chunk
+    uint64_t known;      // the version that the asker has; 0: none
+};
+// The chunks that hold the given hexes, each once and only those generated that are another than
+// the asker knows; unchanged[*unchanged_count] (room for `count`) are the places of those that are
+// not. NULL when the arena is full.
 Mmorts__Frame__ChunkColumns *world_chunk_columns(const struct world *world,
-                                                 const struct hex_axial *hexes, size_t count,
-                                                 struct mm_arena *arena);
+                                                 const struct world_chunk_wish *wishes,
+                                                 size_t count, struct mm_arena *arena,
+                                                 uint32_t *unchanged, size_t *unchanged_count);
 Mmorts__Frame__Catalogue *world_catalogue(const struct world *world, struct mm_arena *arena);
-uint64_t world_map_version(const struct world *world);
+// Another one whenever the rules are others; never 0.
+uint64_t world_catalogue_version(const struct world *world);
 
 // --- hashes and saved states ---------------------------------------------------------------------
 
