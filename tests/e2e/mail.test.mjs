@@ -6,12 +6,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
+import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
 const PATIENCE_MS = 15000;
 const clients = [];
-let game, other, ada, bob, bobToo, eve;
+let game, other, browser, ada, bob, bobToo, eve;
 
 // On the launcher's sync (0) or the one beside it (1).
 async function enter(username, instance, encoding = 'binary') {
@@ -45,6 +46,7 @@ before(async () => {
 after(async () => {
     for (const client of clients) client.close();
     eve?.close();
+    await browser?.close();
     await other?.program.stop();
     await game?.stop();
 });
@@ -196,4 +198,69 @@ test('a full mailbox refuses, until something was read', { timeout: 60000 }, asy
     await ada.sendMail({ player: bob.playerId }, { subject: 'one more', body: 'more' });
     await settles('the one', () => bob.mails.at(-1).subject === 'one more');
     assert.deepEqual([bob.mailbox.total, bob.mailbox.unread], [15, 15]);
+});
+
+test('in the browser: written, heard of, read, answered and deleted; said to one alone', { timeout: 90000 }, async () => {
+    browser = await launchBrowser();
+    const faults = [];
+    const open = async (name) => {
+        const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();
+        page.on('pageerror', (error) => faults.push(error.message));
+        page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+        await page.goto(game.url);
+        await page.fill('#login-name', name);
+        await page.click('#login-button');
+        await page.waitForFunction(() => window.mmorts.state.entities.size > 0);
+        return page;
+    };
+    const shows = (page, selector, text) => page.waitForFunction(([s, t]) => document.querySelector(s)?.textContent.includes(t), [selector, text]);
+    const hal = await open('hal'), ida = await open('ida');
+    await hal.waitForFunction(() => [...window.mmorts.game.players.values()].includes('ida'));
+    await hal.click('#mail-toggle');
+    await shows(hal, '#mail', 'No mail.');
+    await hal.click('#mail h2 button.primary');
+    await hal.fill('#mail [name=to]', 'nobody at all');
+    await hal.fill('#mail [name=subject]', '<b>Truce?</b>');
+    await hal.fill('#mail textarea', 'wasd: the map must stand still\nsecond <i>line</i>');
+    await hal.click('#mail [name=send]');
+    await shows(hal, '#toasts', 'nobody of that name');
+    await hal.fill('#mail [name=to]', 'Ida');
+    await hal.click('#mail [name=send]');
+    await shows(hal, '#toasts', 'Sent.');
+    await shows(ida, '#mail-unread', '1');
+    await shows(ida, '#toasts', 'Mail from hal: <b>Truce?</b>');
+    await ida.keyboard.press('m');
+    await ida.click('#mail .head.unread');
+    await shows(ida, '#mail .text', 'second <i>line</i>');
+    await ida.waitForFunction(() => document.querySelector('#mail-unread').hidden);
+    await ida.click('#mail .foot button.primary');
+    assert.deepEqual(await ida.evaluate(() => ['to', 'subject'].map((name) => document.querySelector(`#mail [name=${name}]`).value)), ['hal', 'Re: <b>Truce?</b>']);
+    await ida.fill('#mail textarea', 'Until noon.');
+    await ida.click('#mail [name=send]');
+    await shows(hal, '#mail .head.unread', 'Re: ');
+    await ida.click('#mail .head');
+    await ida.click('#mail .foot button.danger');
+    await shows(ida, '#mail', 'No mail.');
+    // Opened, the alliance's panel takes the place.
+    await ida.click('#alliance-toggle');
+    assert.ok(await ida.evaluate(() => document.querySelector('#mail').hidden));
+
+    await hal.fill('#chat-input', '/w IDA psst, ida');
+    await hal.press('#chat-input', 'Enter');
+    await shows(ida, '#chat-log .whisper', 'from hal: psst, ida');
+    await shows(hal, '#chat-log .own.whisper', 'to ida: psst, ida');
+    await ida.fill('#chat-input', '/r psst, hal');
+    await ida.press('#chat-input', 'Enter');
+    await shows(hal, '#chat-log li.whisper:not(.own)', 'from ida: psst, hal');
+    await hal.fill('#chat-input', '/w nobody words');
+    await hal.press('#chat-input', 'Enter');
+    await shows(hal, '#toasts', 'Nobody of that name is online.');
+    assert.equal(await hal.inputValue('#chat-input'), '/w nobody words', 'what was not said is kept');
+    await hal.click('#chat-log li.whisper:not(.own) b');
+    assert.equal(await hal.inputValue('#chat-input'), '/w ida ');
+    await hal.hover('#roster li:has-text("ida")');
+    await hal.click('#roster li:has-text("ida") .round[title^=Write]');
+    assert.equal(await hal.inputValue('#mail [name=to]'), 'ida');
+    assert.deepEqual(secrets(eve, 'psst, '), []);
+    assert.deepEqual(faults, []);
 });

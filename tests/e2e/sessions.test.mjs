@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player } from '../support/game.mjs';
 import { waitFor } from '../support/servers.mjs';
 
@@ -153,6 +154,57 @@ test('an ended session', { timeout: 60000 }, async () => {
     ada.close();
     assert.equal((await create('garden')).status, 200);
     await listed('garden', 'RUNNING');
+});
+
+test('in the browser: another session is chosen from the list, or by its name', { timeout: 120000 }, async () => {
+    await listed('garden', 'RUNNING');
+    const browser = await launchBrowser();
+    try {
+        const faults = [];
+        const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();
+        page.on('pageerror', (error) => faults.push(error.message));
+        const plays = (session) => page.waitForFunction((name) => window.mmorts?.state.entities.size > 0 &&
+            document.querySelector('#session-name').textContent === name && document.querySelector('#login').hidden, session);
+        const login = async () => {
+            await page.fill('#login-name', 'gus');
+            await page.click('#login-button');
+        };
+        await page.goto(game.url);
+        await login();
+        await plays('main');
+        const home = await page.evaluate(() => window.mmorts.state.empireId);
+        const choose = async (session) => {
+            await page.click('#session-toggle');
+            await page.click(`#session-list button:has(b:text-is("${session}"))`);
+            await plays(session);
+        };
+        // The list is some seconds old at most: the page shows what there is when it is looked at.
+        await waitFor('garden in the list', 20000, async () => {
+            await page.click('#session-toggle');
+            await page.waitForSelector('#session-list button');
+            const running = await page.evaluate(() => [...document.querySelectorAll('#session-list button')].some((b) => b.textContent.includes('garden') && !b.disabled));
+            await page.click('#session-close');
+            return running;
+        });
+        await choose('garden');
+        assert.match(page.url(), /[?&]session=garden/);
+        assert.notEqual(await page.evaluate(() => window.mmorts.state.empireId), home, 'another world, another empire');
+        await choose('main');
+        assert.equal(await page.evaluate(() => window.mmorts.state.empireId), home);
+        await page.click('#session-toggle');
+        await page.fill('#session-id', 'No Such!');
+        await page.click('#session-form button');
+        await page.waitForFunction(() => document.querySelector('#session-error').textContent.includes('small letters'));
+        await page.fill('#session-id', 'nowhere');
+        await page.click('#session-form button');
+        await page.waitForFunction(() => document.querySelector('#login-error')?.textContent.includes('no such session'));
+        await page.click('#login-session');
+        await page.click('#session-list button:has(b:text-is("main"))');
+        await plays('main'); // without logging in again
+        assert.deepEqual(faults, []);
+    } finally {
+        await browser.close();
+    }
 });
 
 test('a session whose world cannot be kept running is given up; the game is not', { timeout: 120000 }, async () => {

@@ -221,8 +221,19 @@ test('slow down when told to, and stop after the given time', async () => {
     assert.deepEqual(game.logins, ['zoe-000']);
 });
 
+test('play in the session that they are told, and come back to it', async () => {
+    await start(1, '--session', 'the-arena-2');
+    await waitFor('a command', 30000, () => game.commands().length >= 1);
+    assert.equal(game.connections[0].url, '/ws?session=the-arena-2');
+    game.connections[0].socket.terminate();
+    await waitFor('its return', 20000, () => game.connections.length === 2);
+    assert.match(game.connections[1].url, /^\/ws\?session=the-arena-2&last_tick=\d+$/);
+    assert.equal((await stop()).code, 0);
+});
+
 test('refuse bad usage', async () => {
-    for (const args of [['--url', 'http://x'], ['--login', 'ftp://x'], ['-n', '0'], ['--seconds', '-1'], ['--nonsense'], ['extra']]) {
+    for (const args of [['--url', 'http://x'], ['--login', 'ftp://x'], ['-n', '0'], ['--seconds', '-1'], ['--nonsense'], ['extra'],
+        ['--session', ''], ['--session', 'Main'], ['--session', 'a&b'], ['--session', 'a'.repeat(33)]]) {
         const program = startProgram('mmorts-bots', args);
         assert.equal((await program.wait()).code, 2, args.join(' '));
     }

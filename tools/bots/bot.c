@@ -61,9 +61,13 @@ static void come_in(struct bot *bot)
         login_start(&bot->login, &bot->world->login_server, bot->name, on_login, bot);
         return;
     }
-    char query[64] = "";
+    char query[96] = "";
+    size_t len = 0;
+    if (bot->world->session)
+        len = (size_t)snprintf(query, sizeof query, "session=%s", bot->world->session);
     if (bot->has_played)
-        snprintf(query, sizeof query, "last_tick=%" PRIu64, bot->game.tick);
+        snprintf(query + len, sizeof query - len, "%slast_tick=%" PRIu64, len ? "&" : "",
+                 bot->game.tick);
     ws_open(&bot->ws, &bot->world->game_server, query, bot->token);
 }
 

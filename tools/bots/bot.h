@@ -23,6 +23,7 @@ struct bot_world {
     struct mm_loop *loop;
     struct address login_server;
     struct address game_server;
+    const char *session; // NULL: the server's own
     struct stats *stats;
 };
 

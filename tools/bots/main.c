@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SESSION_NAME_MAX = 32 };
 enum { BOTS_MAX = 10000, PRINT_EVERY_MS = 5000, LEAVE_WITHIN_MS = 1500, ARRIVALS_PER_SECOND = 100 };
 
 static const char help[] =
@@ -21,6 +22,7 @@ static const char help[] =
     "\n"
     "  --url URL        the game, ws://host:port/path (default ws://127.0.0.1:8080/ws)\n"
     "  --login URL      the login server, http://host:port (default http://127.0.0.1:7108)\n"
+    "  --session NAME   the session to play in (default: the server's own)\n"
     "  -n, --bots N     how many (default 10)\n"
     "  --seconds S      plays so long, then leaves (default: until it is told to stop)\n"
     "  --prefix NAME    names are NAME-000, NAME-001, ... (default bot)\n"
@@ -33,7 +35,7 @@ static const char help[] =
     "usage.\n";
 
 struct settings {
-    const char *url, *login, *prefix, *report;
+    const char *url, *login, *session, *prefix, *report;
     uint64_t bots, seconds;
 };
 
@@ -56,14 +58,30 @@ static bool number(const char *name, const char *text, uint64_t min, uint64_t ma
     return false;
 }
 
+// A session's name needs no escapes in a query: it has small letters, digits and - only.
+static bool session_name(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    if (len >= 1 && len <= SESSION_NAME_MAX && text[len] == '\0')
+        return true;
+    fprintf(stderr, "mmorts-bots: --session is a name of 1 to %d of a-z, 0-9 and -, not '%s'\n",
+            SESSION_NAME_MAX, text);
+    return false;
+}
+
 // False when the program is to exit with *exit_status.
 static bool parse(int argc, char **argv, struct settings *out, int *exit_status)
 {
     static const struct option options[] = {
-        {"url", required_argument, NULL, 'u'},    {"login", required_argument, NULL, 'l'},
-        {"bots", required_argument, NULL, 'n'},   {"seconds", required_argument, NULL, 's'},
-        {"prefix", required_argument, NULL, 'p'}, {"report", required_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"url", required_argument, NULL, 'u'},
+        {"login", required_argument, NULL, 'l'},
+        {"bots", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'},
+        {"prefix", required_argument, NULL, 'p'},
+        {"report", required_argument, NULL, 'r'},
+        {"session", required_argument, NULL, 'S'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     *out = (struct settings){.url = "ws://127.0.0.1:8080/ws",
                              .login = "http://127.0.0.1:7108",
@@ -85,6 +103,10 @@ static bool parse(int argc, char **argv, struct settings *out, int *exit_status)
             break;
         case 's':
             good = number("seconds", optarg, 1, 1000000, &out->seconds);
+            break;
+        case 'S':
+            out->session = optarg;
+            good = session_name(optarg);
             break;
         case 'p':
             out->prefix = optarg;
@@ -175,7 +197,7 @@ int main(int argc, char **argv)
         return exit_status;
     }
     struct crowd crowd = {.count = (uint32_t)settings.bots};
-    struct bot_world world = {.stats = &crowd.stats};
+    struct bot_world world = {.session = settings.session, .stats = &crowd.stats};
     if (!address_parse(settings.url, "ws", &world.game_server) ||
         !address_parse(settings.login, "http", &world.login_server))
         return 2;

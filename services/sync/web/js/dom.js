@@ -14,3 +14,11 @@ export function words(name) {
 }
 
 export const plural = (count, name) => count === 1 ? words(name) : `${count} ${words(name).toLowerCase()}s`;
+
+/** A time of the past for people: of today the time of day, else the date. */
+export function when(ms, now = new Date()) {
+  const date = new Date(ms);
+  return date.toDateString() === now.toDateString()
+    ? date.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })
+    : date.toLocaleDateString('en', { day: 'numeric', month: 'short' });
+}

@@ -107,7 +107,7 @@ export class Input {
   }
 
   #key(e, isDown) {
-    if (e.target instanceof HTMLInputElement) {
+    if (e.target.matches?.('input, textarea, select')) {
       if (isDown && e.key === 'Escape') e.target.blur();
       return;
     }

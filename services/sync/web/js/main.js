@@ -6,16 +6,20 @@ import { Minimap } from './minimap.js';
 import { SelectionPanel } from './selection.js';
 import { Panels } from './ui.js';
 import { AlliancePanel } from './alliance.js';
+import { MailPanel } from './mail.js';
+import { SessionPicker, chosenSession } from './sessions.js';
 import { MapView } from './view.js';
 
 const TOKEN_KEY = 'mmorts.token';
+// Refusals that have to do with the session, or with where else one plays: the token is as good as before.
+const KEEP_TOKEN = new Set(['replaced', 'already_connected', 'too_many_connections', 'unknown_session', 'session_full', 'server_full']);
 const GROUP_RADIUS = 20;      // hexes: a double click selects a kind so far around
 const PANELS_MS = 200;        // between two looks at what the panels show
 
 const socketUrl = new URL('ws', location.href);
 socketUrl.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
 const encoding = new URLSearchParams(location.search).get('encoding') === 'json' ? 'json' : 'binary';
-const game = new GameClient({ url: socketUrl.href, encoding, token: () => localStorage.getItem(TOKEN_KEY) ?? '' });
+const game = new GameClient({ url: socketUrl.href, encoding, session: chosenSession() || undefined, token: () => localStorage.getItem(TOKEN_KEY) ?? '' });
 const { state } = game;
 const view = new MapView($('map'), state);
 const minimap = new Minimap($('minimap'), view);
@@ -148,6 +152,7 @@ function nextIdle() {
 const actions = {
   select,
   chat: text => game.chat(text),
+  writeTo: (player, name) => mail.write({ player, name }),
   train: (building, recipe) => attempt(game.train(building, recipe)),
   cancel: job => attempt(game.cancel(job)),
   build(type) {
@@ -187,9 +192,9 @@ const actions = {
     if (units.length) select(units);
   },
   key(name, event) {
-    if (!hasPlayed || $('help').open) return;
+    if (!hasPlayed || $('help').open || $('sessions').open) return;
     const keys = {
-      escape: () => mode ? setMode(null) : select([]),
+      escape: () => mode ? setMode(null) : mail.isOpen ? mail.toggle(false) : select([]),
       b: () => actions.build(nextBuilding()),
       p: actions.patrol,
       r: () => selectedUnits().length ? actions.repair() : actions.rally(),
@@ -199,6 +204,7 @@ const actions = {
       '.': nextIdle,
       '?': () => $('help').showModal(),
       f: () => select(state.mine().filter(e => e.kind === 'unit' && e.type !== 'worker' && e.type !== 'scout')),
+      m: () => mail.toggle(),
       enter: () => panels.openChat(true),
     };
     if (!keys[name]) return;
@@ -209,6 +215,11 @@ const actions = {
 
 const panels = new Panels(game, actions);
 const alliance = new AlliancePanel(game, promise => promise.catch(error => { panels.toast(error.message); }));
+const mail = new MailPanel(game, promise => promise.catch(error => { panels.toast(error.message); }), (text, kind) => panels.toast(text, kind), () => {
+  if (alliance.isOpen) alliance.toggle();
+  $('toasts').replaceChildren();
+});
+$('alliance-toggle').addEventListener('click', () => { if (alliance.isOpen) mail.toggle(false); });
 const selection = new SelectionPanel(state, actions);
 const input = new Input(view, actions);
 
@@ -225,6 +236,8 @@ game.on('player_joined', player => panels.joined(player));
 game.on('player_left', player => panels.left(player));
 game.on('chat', line => panels.chat(line));
 game.on('groups', () => alliance.show());
+game.on('mailbox', () => mail.count());
+game.onMail(one => mail.arrived(one));
 const HAPPENED = {
   group_joined: 'has joined', group_left: 'has left', group_kicked: 'was sent away from', group_disbanded: 'has disbanded',
   group_invited: 'is invited to', group_applied: 'asks to join',
@@ -252,7 +265,7 @@ game.on('welcome', ({ home }) => {
   showStatus();
 });
 game.on('refused', error => {
-  if (error.code !== 'replaced') localStorage.removeItem(TOKEN_KEY);
+  if (!KEEP_TOKEN.has(error.code)) localStorage.removeItem(TOKEN_KEY);
   showLogin(error.code === 'replaced' ? 'You are playing in another window.' : error.message);
 });
 window.addEventListener('online', () => game.connection.retryNow());
@@ -284,6 +297,7 @@ const enter = () => void game.connect().catch(() => {});
 
 async function start() {
   const config = await (await fetch('config.json')).json();
+  new SessionPicker(config.session);
   $('login-form').addEventListener('submit', async event => {
     event.preventDefault();
     $('login-button').disabled = true;

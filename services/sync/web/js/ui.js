@@ -10,6 +10,7 @@ const PEEK_LINES = 2;
 /** Everything around the map but the selection. */
 export class Panels {
   #unread = 0;
+  #lastWhisper = null;  // who said something to this player alone: an id
   #peekTimer = null;
 
   constructor(game, actions) {
@@ -19,8 +20,9 @@ export class Panels {
     $('chat-form').addEventListener('submit', event => {
       event.preventDefault();
       const text = $('chat-input').value.trim();
-      if (text && actions.chat(text)) $('chat-input').value = '';
-      else if (text) this.toast('Not connected: not sent.');
+      const problem = text && this.#say(text);
+      if (problem) this.toast(problem);
+      else $('chat-input').value = '';
       if (!this.#isNarrow()) $('map').focus();
     });
     $('help-toggle').addEventListener('click', () => $('help').showModal());
@@ -133,6 +135,8 @@ export class Panels {
       swatch.style.background = ownerColor(empire, this.state.empireId);
       const row = element('li', { title: empire ? name : `${name} (not met yet)` }, swatch, element('span', {}, name));
       if (id === playerId) row.append(element('small', {}, 'you'));
+      else row.append(this.#roundButton('…', `Say something to ${name} alone`, () => this.whisperTo(name)),
+        this.#roundButton('✉', `Write to ${name}`, () => this.actions.writeTo(id, name)));
       if (empire) {
         row.className = 'met';
         row.addEventListener('click', () => this.actions.visit(empire));
@@ -141,7 +145,50 @@ export class Panels {
     }));
   }
 
+  #roundButton(text, title, action) {
+    const button = element('button', { type: 'button', className: 'round', title }, text);
+    button.setAttribute('aria-label', title);
+    button.addEventListener('click', event => {
+      event.stopPropagation();
+      action();
+    });
+    return button;
+  }
+
   // --- chat ----------------------------------------------------------------------------------------
+
+  /** Who is online and is meant by the beginning of a text: [id, the rest]. Names may have spaces: the longest fits best. */
+  #addressee(text) {
+    const lower = text.toLowerCase();
+    const fits = [...this.game.players].filter(([, name]) => lower === name.toLowerCase() || lower.startsWith(`${name.toLowerCase()} `));
+    const [best] = fits.sort(([, a], [, b]) => b.length - a.length || text.startsWith(b) - text.startsWith(a));
+    return best ? [best[0], text.slice(best[1].length).trim()] : [null, ''];
+  }
+
+  /** Says what was typed, or what is wrong with it. */
+  #say(text) {
+    const [, command, rest] = text.match(/^\/(\S+)\s*([^]*)$/) ?? [];
+    const offline = 'Not connected: not sent.';
+    if (!command) return this.actions.chat(text) ? '' : offline;
+    if (command === 'w' || command === 'r') {
+      const [player, words] = command === 'w' ? this.#addressee(rest) : [this.#lastWhisper, rest];
+      if (!player) return command === 'w' ? 'Nobody of that name is online. Write a mail instead?' : 'Nobody has said anything to you alone.';
+      if (!words) return 'Say something: /w name words.';
+      return this.game.whisper(player, words) ? '' : offline;
+    }
+    if (command === 'a') {
+      const [group] = this.game.groups;
+      if (!group) return 'You are in no alliance.';
+      return this.game.chat(rest, group.id) ? '' : offline;
+    }
+    return `There is no /${command}.`;
+  }
+
+  /** Begins to say something to one player. */
+  whisperTo(name) {
+    this.openChat(true);
+    $('chat-input').value = `/w ${name} `;
+  }
 
   openChat(open) {
     $('chat').classList.toggle('open', open);
@@ -162,8 +209,13 @@ export class Panels {
     this.#line('system', text);
   }
 
-  chat({ username, message, player_id: id, group }) {
-    this.#line(`${id === this.game.playerId ? 'own' : ''}${group ? ' group' : ''}`.trim(), message, username);
+  chat({ username, message, player_id: id, group, to }) {
+    const own = id === this.game.playerId;
+    const kind = group ? 'group' : to ? 'whisper' : '';
+    if (to && !own) this.#lastWhisper = id;
+    // Of one's own whisper, whom it was for.
+    const name = to && own ? this.game.players.get(to) ?? 'somebody' : username;
+    this.#line(`${own ? 'own' : ''} ${kind}`.trim(), message, name, to ? own ? 'to ' : 'from ' : '');
     if (id === this.game.playerId || !this.#isNarrow() || $('chat').classList.contains('open')) return;
     this.#countUnread(this.#unread + 1);
     const peek = $('chat-peek');
@@ -179,11 +231,15 @@ export class Panels {
     $('chat-unread').hidden = count === 0;
   }
 
-  #line(className, text, username) {
+  #line(className, text, username, before = '') {
     const log = $('chat-log');
     const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
     const line = element('li', { className });
-    if (username) line.append(element('b', {}, `${username}: `));
+    if (username) {
+      const name = element('b', { title: `Say something to ${username} alone` }, username);
+      name.addEventListener('click', () => this.whisperTo(username));
+      line.append(before, name, ': ');
+    }
     line.append(text);
     log.append(line);
     while (log.children.length > CHAT_LINES_MAX) log.firstChild.remove();
