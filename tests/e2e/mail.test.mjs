@@ -34,7 +34,7 @@ const secrets = (player, word) => player.messages.filter((m) => JSON.stringify(m
 
 before(async () => {
     game = await Game.start({ env: { MMORTS_SOCIAL_MAIL_MESSAGES: '1000', MMORTS_SOCIAL_MAIL_BOX: '15' } });
-    other = await game.startSync((yaml) => yaml.replace(/connections: replace/, 'connections: allow'));
+    other = await game.startSync({ MMORTS_SYNC_CONNECTIONS: 'allow' });
     ada = await enter('ada', 0, 'json');
     bob = await enter('bob', 1);
     bobToo = await enter('bob', 1, 'json');

@@ -131,24 +131,21 @@ export class Game {
         return readFileSync(join(this.directory, 'play/secrets'), 'utf8').match(new RegExp(`^${name}=(.*)$`, 'm'))[1];
     }
 
-    // One more instance of sync beside the launcher's, for the same game, with these changes to its settings: { program,
-    // socketUrl }. The caller stops the program.
-    async startSync(change = (yaml) => yaml) {
+    // One more instance of sync beside the launcher's, for the same game but at a port of its own: { program, socketUrl }.
+    // The caller stops the program.
+    async startSync(more = {}) {
         const directory = tempDir();
         const env = {
             MMORTS_REDIS_HOST: '127.0.0.1', MMORTS_REDIS_PORT: String(this.process('redis').port),
             MMORTS_REDIS_PASSWORD: this.#secret('MMORTS_REDIS_PASSWORD'), MMORTS_LOGIN_URL: this.status().login_url,
             MMORTS_SYNC_RPC: `ipc://${directory}/sync.rpc`, MMORTS_SYNC_HTTP: `127.0.0.1:${await freePort()}`,
-            MMORTS_SYNC_LISTEN: `127.0.0.1:${await freePort()}`,
+            MMORTS_SYNC_LISTEN: `127.0.0.1:${await freePort()}`, ...more,
         };
         for (const name of ['auth', 'world', 'vision', 'production', 'social']) {
             env[`MMORTS_${name.toUpperCase()}_RPC`] = this.process(name).rpc;
             env[`MMORTS_${name.toUpperCase()}_STREAM`] = this.process(name).rpc.replace(/rpc$/, 'stream');
         }
-        const config = join(directory, 'sync.yaml');
-        const usual = readFileSync(join(ROOT, 'services/sync/sync.yaml'), 'utf8');
-        writeFileSync(config, change(usual.replace(/^  web: web .*$/m, '  web: ""')));
-        const program = startProgram('mmorts-sync', ['--config', config], { env });
+        const program = startProgram('mmorts-sync', ['--config', join(ROOT, 'services/sync/sync.yaml')], { env });
         await program.waitReady(`http://${env.MMORTS_SYNC_HTTP}/readyz`, START_TIMEOUT_MS);
         return { program, socketUrl: `ws://${env.MMORTS_SYNC_LISTEN}/ws` };
     }
