@@ -62,6 +62,7 @@ static void load_stored(struct vision_app *app, const Mmorts__Frame__Catalogue *
         row.cells = stored->bits.items + i * stored->words;
         dropped += vision_load_explored(app->core, &row) != MM_OK;
     }
+    vision_loaded_as_of(app->core, stored->tick, stored->all);
     for (size_t i = 0; i < stored->memories.count; i++) {
         struct vision_stored_memory *memory = &stored->memories.items[i];
         if (!type_number(catalogue->types, memory->type, &memory->row.type) ||

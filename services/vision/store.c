@@ -22,7 +22,8 @@ struct vision_write {
     uint32_t chunk_radius;
     uint64_t started_ns;
     struct mm_stream_position position;
-    uint64_t tick;
+    uint64_t tick;                             // that the rows, and the checkpoint, are of
+    bool all;                                  // no row was left
     const Mmorts__Frame__Catalogue *catalogue; // stays until this is done
     bool checkpoint_tried;
     Mmorts__Frame__TickFrame *checkpoint; // NULL: none in this write
@@ -96,6 +97,8 @@ static enum mm_err write_rows(struct mm_db_conn *conn, void *arg)
         .session = write->app->session,
         .chunk_radius = write->chunk_radius,
         .save = &write->save,
+        .tick = write->tick,
+        .all = write->all,
         .type_names = write->catalogue->types->name,
         .type_count = write->catalogue->types->n_name,
     };
@@ -167,13 +170,13 @@ static void add_checkpoint(struct vision_app *app, struct vision_write *write)
     }
     write->checkpoint->catalogue = app->catalogue;
     write->position = mm_stream_reader_position(app->reader);
-    write->tick = vision_tick(app->core);
     app->replay_ns = 0;
 }
 
 static void start_write(struct vision_app *app)
 {
-    if (app->write || app->is_fenced || !app->core || !app->catalogue || !vision_is_live(app->core))
+    if (app->write || app->is_fenced || !app->core || !app->catalogue ||
+        !vision_is_live(app->core) || vision_is_replaying(app->core))
         return;
     bool checkpoint = app->final_checkpoint || mm_clock_ns() >= app->checkpoint_at_ns;
     if (vision_save_pending(app->core) == 0 && !checkpoint)
@@ -189,8 +192,10 @@ static void start_write(struct vision_app *app)
     write->catalogue = app->catalogue;
     write->chunk_radius = app->catalogue->chunk_radius;
     write->started_ns = started_ns;
+    write->tick = vision_tick(app->core);
+    write->all = vision_save_pending(app->core) == 0;
     // Only with the last batch: a checkpoint must not be ahead of the rows.
-    write->checkpoint_tried = checkpoint && vision_save_pending(app->core) == 0;
+    write->checkpoint_tried = checkpoint && write->all;
     if (write->checkpoint_tried)
         add_checkpoint(app, write);
     struct mm_db_job job = {.work = write_work,

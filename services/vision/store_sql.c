@@ -17,13 +17,16 @@ static enum mm_err load_session(struct mm_db_conn *conn, const char *session,
                                 struct vision_stored *out)
 {
     struct mm_db_rows *rows;
-    enum mm_err err = mm_db_query_one(conn, "SELECT chunk_radius FROM sessions WHERE session = ?",
-                                      MM_DB_ARGS(mm_db_str(session)), &rows);
+    enum mm_err err = mm_db_query_one(
+        conn, "SELECT chunk_radius, saved_tick, saved_all FROM sessions WHERE session = ?",
+        MM_DB_ARGS(mm_db_str(session)), &rows);
     if (err == MM_NOT_FOUND)
         return MM_OK;
     if (err != MM_OK)
         return err;
     out->chunk_radius = mm_db_get_u32(rows, 0);
+    out->tick = mm_db_get_u64(rows, 1);
+    out->all = mm_db_get_u64(rows, 2) != 0;
     err = mm_db_end(rows);
     if (err == MM_OK && (out->chunk_radius == 0 || out->chunk_radius > HEX_CHUNK_RADIUS_MAX))
         err = MM_DATA_LOSS;
@@ -295,9 +298,12 @@ enum mm_err vision_sql_write(struct mm_db_conn *conn, const struct vision_sql_wr
 {
     enum mm_err err =
         mm_db_exec(conn,
-                   "INSERT IGNORE INTO sessions (session, chunk_radius) "
-                   "VALUES (?, ?)",
-                   MM_DB_ARGS(mm_db_str(write->session), mm_db_u64(write->chunk_radius)), NULL);
+                   "INSERT INTO sessions (session, chunk_radius, saved_tick, saved_all) "
+                   "VALUES (?, ?, ?, ?) ON DUPLICATE KEY UPDATE "
+                   "saved_tick = VALUES(saved_tick), saved_all = VALUES(saved_all)",
+                   MM_DB_ARGS(mm_db_str(write->session), mm_db_u64(write->chunk_radius),
+                              mm_db_u64(write->tick), mm_db_u64(write->all)),
+                   NULL);
     if (err == MM_OK)
         err = write_forgotten(conn, write);
     if (err == MM_OK && write->save->memory_count > 0)

@@ -216,10 +216,9 @@ static bool yields(const struct sim_memory *x, const struct sim_memory *y)
     return x->last_seen != y->last_seen ? x->last_seen < y->last_seen : x->id < y->id;
 }
 
-static void limit_memories(struct sim *sim, struct sim_fog *fog, uint64_t tick)
+static void limit_memories(const struct sim *sim, struct sim_fog *fog)
 {
     while (fog->memory_count > sim->memories_max) {
-        sim->evicted_tick = tick;
         uint32_t first = 0;
         for (uint32_t i = 1; i < fog->memory_count; i++)
             if (yields(&fog->memories[i], &fog->memories[first]))
@@ -248,7 +247,7 @@ static void step_empire(struct sim *sim, uint32_t empire, const struct sim_momen
     }
     old_memories(was, now, fog);
     new_memories(empire, before, now, fog, previous_tick);
-    limit_memories(sim, fog, now->tick);
+    limit_memories(sim, fog);
 }
 
 void sim_fog_step(struct sim *sim, const struct sim_moment *before, struct sim_moment *now,

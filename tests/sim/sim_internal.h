@@ -257,7 +257,6 @@ struct sim_vision {
     Mmorts__Frame__Catalogue *catalogue;
     uint64_t epochs;
 
-    bool rows_ahead; // it was resumed from a checkpoint older than the rows
     bool writing;
     uint64_t write_at, write_tick;
     struct vision_save save;
@@ -395,7 +394,6 @@ struct sim {
     uint32_t memories_max;      // vision's limit per empire
     bool terrain_blocks;        // terrain shortens sight
     bool beacons_only;          // allies lend only what their beacons see
-    uint64_t evicted_tick;      // in which the limit was last enforced
     uint32_t lineage;
     struct {
         MM_VEC(uint32_t);

@@ -29,9 +29,7 @@ static void check_adopted(struct sim *sim, uint32_t empire, const struct sim_mem
 }
 
 // Where a restart cannot come back to exactly what was known, the core's own answer is taken over:
-// after a jump from rows that were newer than the checkpoint, and (memories) after a replay from
-// such rows if the limit was reached: which memories gave way depends on what there was beside
-// them.
+// after a jump from rows that were newer than the checkpoint.
 static void adopt(struct sim *sim, struct sim_moment *now)
 {
     for (uint32_t empire = 1; empire <= SIM_EMPIRES; empire++) {
@@ -57,20 +55,6 @@ static void adopt(struct sim *sim, struct sim_moment *now)
         }
         vision_view_free(view);
     }
-}
-
-static void adopt_replayed(struct sim *sim)
-{
-    struct sim_vision *vision = &sim->vision;
-    struct vision_stats stats;
-    vision_stats(vision->core, &stats);
-    struct sim_moment *now = sim_moment(sim, vision_tick(vision->core));
-    bool limited = stats.evicted > 0 || sim->evicted_tick > vision->store.checkpoint_tick;
-    if (!vision->rows_ahead || !limited || now->lineage != sim->lineage)
-        return;
-    now->lineage = ++sim->lineage;
-    sim->fog_tick = now->tick;
-    adopt(sim, now);
 }
 
 // --- the stream ----------------------------------------------------------------------------------
@@ -99,8 +83,6 @@ void sim_vision_live(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     if (vision->up && vision->core && vision_is_live(vision->core) &&
         sim->publishers[SIM_VISIONS].epoch == 0) {
-        adopt_replayed(sim);
-        vision->rows_ahead = false;
         publish_restart(sim);
     }
 }

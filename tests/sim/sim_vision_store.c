@@ -197,6 +197,7 @@ void sim_vision_make(struct sim *sim)
     for (size_t i = 0; i < store->memories.count; i++)
         if (vision_load_memory(vision->core, &store->memories.items[i]) != MM_OK)
             sim_fail(sim, "vision refused a memory that it had saved");
+    vision_loaded_as_of(vision->core, store->rows_tick, true);
     load_shares(sim);
 }
 
@@ -205,7 +206,6 @@ void sim_vision_start(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     const struct sim_vision_store *store = &vision->store;
     vision->up = true;
-    vision->rows_ahead = false;
     if (!store->checkpoint) {
         sim_tell(sim, "vision begins without a checkpoint");
         sim_reader_open(sim, SIM_VISION_TICKS, 0, 0);
@@ -222,7 +222,6 @@ void sim_vision_start(struct sim *sim)
                  (unsigned long long)store->checkpoint_tick, mm_err_name(err),
                  vision_refusal(vision->core));
     sim->report->resumes++;
-    vision->rows_ahead = store->rows_tick > store->checkpoint_tick;
     sim_tell(sim, "vision resumes from tick %llu", (unsigned long long)store->checkpoint_tick);
     sim_reader_open(sim, SIM_VISION_TICKS, store->epoch, store->seq);
 }

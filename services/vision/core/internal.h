@@ -225,7 +225,9 @@ struct vision_memory_slot {
     bool unsaved;
     bool told;          // to the empire, in a frame
     bool was_in_sight;  // its place, before the snapshot that is being applied
+    bool has_row;       // among those loaded
     uint64_t stored_at; // tick
+    uint32_t yield_place;
     uint32_t cell;
     struct vision_view *view;
     uint32_t next_in_view, previous_in_view;
@@ -233,6 +235,13 @@ struct vision_memory_slot {
     uint32_t next_unsaved, previous_unsaved;
     uint32_t next_free;
     mm_heap_handle expiry; // MM_HEAP_NONE: permanent
+};
+
+// A memory that was loaded.
+struct vision_loaded_row {
+    uint32_t empire;
+    uint64_t id;
+    uint64_t first_seen;
 };
 
 // What an empire lends to one other: everything (it wants to, or allies do), or what its beacons
@@ -271,6 +280,10 @@ struct vision_empire {
     struct mm_idmap *memories;          // public id -> slot; NULL until the first
     uint32_t first_memory, last_memory; // in the order of storing
     uint32_t memory_count;
+    bool keeps_yielding; // it has come to its limit of memories
+    struct {
+        MM_VEC(uint32_t);
+    } yielding;      // then: all of them, a heap of slots
     uint32_t output; // 1 + place among this tick's empires; 0: nothing to tell
 };
 
@@ -485,6 +498,14 @@ struct vision {
     struct {
         MM_VEC(struct vision_forgotten);
     } unsaved_forgotten;
+    struct {
+        bool holds;    // rows were loaded, and their tick is still to come
+        uint64_t tick; // that they are of
+        bool all;      // they are all that there was then
+        struct {
+            MM_VEC(struct vision_loaded_row);
+        } rows;
+    } loaded;
 
     struct vision_output output;
     struct vision_stats stats;
@@ -736,6 +757,19 @@ uint32_t vision_memory_store(struct vision *vision, const struct vision_memory *
 bool vision_memory_lasts(const struct vision *vision, uint32_t type, uint64_t *ticks_out);
 void vision_memory_queue_save(struct vision *vision, uint32_t slot);
 void vision_memory_unqueue_save(struct vision *vision, uint32_t slot);
+void vision_memory_forget(struct vision *vision, uint32_t slot);
+
+// evict.c
+//
+// Down to the limit. At the end of a tick, so that it makes no difference in which order the tick's
+// memories were stored.
+void vision_memory_evict(struct vision *vision, struct vision_empire *empire);
+// A memory of the empire's is stored, or dropped.
+void vision_yield_add(struct vision *vision, struct vision_empire *empire, uint32_t slot);
+void vision_yield_remove(struct vision *vision, struct vision_empire *empire, uint32_t slot);
+bool vision_loaded_add(struct vision *vision, const struct vision_memory *row);
+// The tick that the rows are of has been, or is not to come.
+void vision_loaded_end(struct vision *vision);
 
 // output.c
 void vision_output_init(struct vision_output *output);

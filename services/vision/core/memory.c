@@ -168,46 +168,19 @@ static void drop(struct vision *vision, uint32_t slot)
         mm_heap_remove(vision->expiries, memory->expiry);
     vision_memory_unqueue_save(vision, slot);
     unlink_slot(vision, empire, slot);
+    vision_yield_remove(vision, empire, slot);
     memory->used = false;
     memory->next_free = vision->memory_free;
     vision->memory_free = slot;
 }
 
-static void forget(struct vision *vision, uint32_t slot)
+void vision_memory_forget(struct vision *vision, uint32_t slot)
 {
     const struct vision_memory_slot *memory = &vision->memories[slot];
     // A reader that was not told of it yet need not be told of its end.
     if (memory->stored_at != vision->tick)
         vision_output_forgotten(vision, memory->row.empire, memory->row.id);
     drop(vision, slot);
-}
-
-// Whether x gives way before y: timed before permanent, the sooner to expire first; then what was
-// seen longer ago; then the lower id.
-static bool yields_before(const struct vision_memory *x, const struct vision_memory *y)
-{
-    if ((x->expires_at != 0) != (y->expires_at != 0))
-        return x->expires_at != 0;
-    if (x->expires_at != y->expires_at)
-        return x->expires_at < y->expires_at;
-    if (x->last_seen != y->last_seen)
-        return x->last_seen < y->last_seen;
-    return x->id < y->id;
-}
-
-// Down to the limit. At the end of a tick, so that it makes no difference in which order the
-// tick's memories were stored.
-static void evict(struct vision *vision, struct vision_empire *empire)
-{
-    while (empire->memory_count > vision->options.memory.per_empire_max) {
-        uint32_t choice = empire->first_memory;
-        for (uint32_t slot = choice; slot != 0; slot = vision->memories[slot].next_in_empire) {
-            if (yields_before(&vision->memories[slot].row, &vision->memories[choice].row))
-                choice = slot;
-        }
-        vision->stats.evicted++;
-        forget(vision, choice);
-    }
 }
 
 uint32_t vision_memory_store(struct vision *vision, const struct vision_memory *row)
@@ -241,6 +214,7 @@ uint32_t vision_memory_store(struct vision *vision, const struct vision_memory *
          mm_heap_push(vision->expiries, row->expires_at, slot, &memory->expiry) != MM_OK))
         vision->exhausted = true;
     link_slot(vision, empire, slot);
+    vision_yield_add(vision, empire, slot);
     return slot;
 }
 
@@ -318,7 +292,7 @@ static void reveal(struct vision *vision, const struct vision_flip *flip)
     while (slot != 0) {
         uint32_t next = vision->memories[slot].next_in_view;
         if (vision->memories[slot].cell == flip->cell && !vision->memories[slot].was_in_sight)
-            forget(vision, slot);
+            vision_memory_forget(vision, slot);
         slot = next;
     }
 }
@@ -356,13 +330,15 @@ void vision_memory_end_tick(struct vision *vision, bool snapshot)
     }
     struct mm_heap_entry due;
     while (mm_heap_peek(vision->expiries, &due) && due.key <= vision->tick)
-        forget(vision, (uint32_t)due.value);
+        vision_memory_forget(vision, (uint32_t)due.value);
     if (snapshot)
         compare_partings(vision);
     for (size_t i = 0; i < vision->partings.count && !vision->exhausted; i++)
         store_parting(vision, &vision->partings.items[i]);
     for (size_t i = 0; i < vision->partings.count; i++)
-        evict(vision, vision->empires[vision->partings.items[i].row.empire]);
+        vision_memory_evict(vision, vision->empires[vision->partings.items[i].row.empire]);
+    if (vision->tick >= vision->loaded.tick)
+        vision_loaded_end(vision);
     mm_vec_clear(&vision->partings);
     for (uint32_t slot = 1; snapshot && slot < vision->memory_next; slot++)
         vision->memories[slot].was_in_sight = false;
@@ -372,11 +348,9 @@ enum mm_err vision_load_memory(struct vision *vision, const struct vision_memory
 {
     if (row->empire == 0 || row->empire > vision->options.empires_max || !hex_in_bounds(row->at))
         return MM_INVALID_ARGUMENT;
-    uint32_t slot = vision_memory_store(vision, row);
-    if (slot == 0)
+    if (vision_memory_store(vision, row) == 0)
         return MM_RESOURCE_EXHAUSTED;
-    evict(vision, vision->empires[row->empire]);
-    return MM_OK;
+    return vision_loaded_add(vision, row) ? MM_OK : MM_RESOURCE_EXHAUSTED;
 }
 
 // --- across a snapshot -----------------------------------------------------------------------

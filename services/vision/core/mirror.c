@@ -71,6 +71,7 @@ struct vision_empire *vision_empire_get(struct vision *vision, uint32_t number)
     empire->number = number;
     mm_vec_init(&empire->actives, vision->options.chunks_max);
     mm_vec_init(&empire->borrowers, vision->options.empires_max);
+    mm_vec_init(&empire->yielding, UINT32_MAX);
     vision->empires[number] = empire;
     vision->empire_count++;
     return empire;

@@ -39,6 +39,7 @@ static void init_vectors(struct vision *vision)
     mm_vec_init(&vision->share_orders, TABLE_ENTRIES_MAX);
     mm_vec_init(&vision->sightings, (size_t)vision->options.empires_max + 1);
     mm_vec_init(&vision->unsaved_forgotten, TABLE_ENTRIES_MAX);
+    mm_vec_init(&vision->loaded.rows, TABLE_ENTRIES_MAX);
     vision_output_init(&vision->output);
 }
 
@@ -93,6 +94,7 @@ static void free_tables(struct vision *vision)
         mm_vec_free(&empire->actives);
         mm_vec_free(&empire->borrowers);
         mm_idmap_free(empire->memories);
+        mm_vec_free(&empire->yielding);
         mm_free(empire);
     }
     mm_free(vision->empires);
@@ -130,6 +132,7 @@ void vision_free(struct vision *vision)
     mm_vec_free(&vision->share_orders);
     mm_vec_free(&vision->sightings);
     mm_vec_free(&vision->unsaved_forgotten);
+    mm_vec_free(&vision->loaded.rows);
     mm_pool_free(vision->view_pool);
     mm_pool_free(vision->active_pool);
     mm_pool_free(vision->plane_pool);
@@ -178,6 +181,8 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     vision->quiet = frame->snapshot;
     if (frame->snapshot) {
         mm_vec_clear(&vision->partings);
+        if (!resume)
+            vision_loaded_end(vision);
         // As of its last tick: what is noted was in sight then.
         vision->previous_tick = vision->tick;
         vision_memory_note_all(vision, resume);

@@ -279,6 +279,12 @@ size_t vision_save_pending(const struct vision *vision);
 enum mm_err MM_MUST_USE vision_load_explored(struct vision *vision,
                                              const struct vision_explored *row);
 enum mm_err MM_MUST_USE vision_load_memory(struct vision *vision, const struct vision_memory *row);
+// What is loaded was saved at this tick, or later than anything before it; `all`: and nothing more
+// was to be saved then. Until the core has come to that tick (or to a snapshot) no memory gives
+// way; then the same have that gave way the first time.
+void vision_loaded_as_of(struct vision *vision, uint64_t tick, bool all);
+// Whether that tick is still to come. Until then nothing is to be saved.
+bool vision_is_replaying(const struct vision *vision);
 
 // World's state as the core knows it: a snapshot frame that vision_resume() takes, but for the
 // catalogue, which the caller adds (and takes out again) as world gave it. Names of empires and

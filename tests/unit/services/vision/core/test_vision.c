@@ -172,7 +172,7 @@ Test(vision_save, restart_knows_what_was_saved, .timeout = 60)
 }
 
 // Memory by memory, what an empire remembers; y knows it from a restart on.
-static void same_memories(const struct vision *x, const struct vision *y)
+static void same_memories(const struct vision *x, const struct vision *y, bool as_old)
 {
     for (uint32_t empire = 1; empire <= 5; empire++) {
         struct vision_page_place start = {.memories = true};
@@ -187,7 +187,8 @@ static void same_memories(const struct vision *x, const struct vision *y)
                           p->last_seen == q->last_seen && p->expires_at == q->expires_at,
                       "empire %d, memory %d", (int)empire, (int)i);
             // When what is in sight was first seen is in no checkpoint: then it is its tick.
-            cr_expect(p->first_seen <= q->first_seen, "empire %d, memory %d", (int)empire, (int)i);
+            cr_expect(!as_old || p->first_seen <= q->first_seen, "empire %d, memory %d",
+                      (int)empire, (int)i);
         }
         vision_page_free(&a);
         vision_page_free(&b);
@@ -195,8 +196,9 @@ static void same_memories(const struct vision *x, const struct vision *y)
 }
 
 // A checkpoint and the ticks behind it lead to the same place as never having stopped: also to the
-// same memories, where the limit makes some give way.
-static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max)
+// same memories, where the limit makes some give way, and where the rows are so many ticks newer
+// than the checkpoint.
+static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max, int rows_ahead)
 {
     enum { TICKS = 60 };
     struct vision_world *world = make_limited_world(seed, memories_max);
@@ -212,8 +214,7 @@ static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max)
     Mmorts__Frame__TickFrame *checkpoint;
     cr_assert_eq(vision_checkpoint(core, &checkpoint), MM_OK);
 
-    struct vision *again = load(world, db);
-    copy_shares(core, again);
+    uint64_t rows_tick = vision_tick(core);
     const Mmorts__Frame__VisionFrame *out;
     static uint8_t *frames[TICKS];
     static size_t sizes[TICKS];
@@ -222,7 +223,14 @@ static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max)
         cr_assert_eq(mm_pb_pack(&frame->base, 1 << 24, &frames[i], &sizes[i]), MM_OK);
         cr_assert_eq(vision_apply(core, frame, &out), MM_OK);
         cr_assert_eq(vision_world_compare(world, core, out), 0);
+        if (i + 1 != rows_ahead)
+            continue;
+        save_batch(core, db, ROWS_MAX, false);
+        rows_tick = vision_tick(core);
     }
+    struct vision *again = load(world, db);
+    vision_loaded_as_of(again, rows_tick, true);
+    copy_shares(core, again);
     checkpoint->catalogue = vision_world_catalogue(world);
     cr_assert_eq(vision_resume(again, checkpoint), MM_OK, "%s", vision_refusal(again));
     checkpoint->catalogue = NULL;
@@ -245,7 +253,7 @@ static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max)
     cr_expect_eq(before.sight_pairs, after.sight_pairs);
     cr_expect_eq(before.memories, after.memories);
     cr_expect((before.evicted > 0) == (memories_max < 1000));
-    same_memories(core, again);
+    same_memories(core, again, rows_ahead == 0);
     vision_free(again);
     vision_free(core);
     free(db);
@@ -254,9 +262,17 @@ static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max)
 
 Test(vision_save, checkpoint_and_replay, .timeout = 60)
 {
-    checkpoint_and_replay(9, 1000);
+    checkpoint_and_replay(9, 1000, 0);
     for (uint64_t seed = 10; seed < 14; seed++)
-        checkpoint_and_replay(seed, 2 + (uint32_t)seed % 3);
+        checkpoint_and_replay(seed, 2 + (uint32_t)seed % 3, 0);
+}
+
+Test(vision_save, replay_up_to_newer_rows_gives_up_the_same_memories, .timeout = 60)
+{
+    checkpoint_and_replay(9, 1000, 40);
+    // What gives way in the replay itself makes a difference in some of them, as in seed 34.
+    for (uint64_t seed = 30; seed < 50; seed++)
+        checkpoint_and_replay(seed, 1 + (uint32_t)seed % 4, 50);
 }
 
 // Rows beyond the limit (it was lowered): the same ones give way, in whatever order they come.
@@ -282,7 +298,7 @@ Test(vision_save, limits_do_not_depend_on_the_order_of_rows, .timeout = 60)
     checkpoint->catalogue = vision_world_catalogue(world);
     cr_assert_eq(vision_resume(forward, checkpoint), MM_OK);
     cr_assert_eq(vision_resume(backward, checkpoint), MM_OK);
-    same_memories(forward, backward);
+    same_memories(forward, backward, true);
     checkpoint->catalogue = NULL;
     vision_checkpoint_free(checkpoint);
     struct vision_stats stats;
