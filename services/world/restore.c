@@ -5,6 +5,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/io/db_conn.h"
 #include "libcommon/io/trace.h"
+#include "services/world/core/save.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,6 +77,66 @@ static enum mm_err load_snapshot(struct mm_db_conn *conn, const char *session,
     return err;
 }
 
+// Ticks of the journal behind a snapshot, and reserved behind it: what its version played on.
+static enum mm_err played_behind(struct mm_db_conn *conn, const struct restore *restore,
+                                 uint64_t tick, bool *played)
+{
+    struct mm_db_rows *rows;
+    *played = restore->out->tick_reserved > tick;
+    enum mm_err err =
+        mm_db_query_one(conn, "SELECT COUNT(*) FROM journal WHERE session = ? AND tick > ?",
+                        MM_DB_ARGS(mm_db_str(restore->session), mm_db_u64(tick)), &rows);
+    if (err != MM_OK)
+        return err;
+    *played = *played || mm_db_get_u64(rows, 0) > 0;
+    return mm_db_end(rows);
+}
+
+// A snapshot of another version of the simulation. It is taken over if it is of a version that can
+// be read and nothing was played behind it: no version can replay what another one recorded.
+// FAILED_PRECONDITION: it cannot; the problem tells the operator what can be done.
+static enum mm_err load_other_version(struct mm_db_conn *conn, struct restore *restore,
+                                      const struct world_stored_snapshot *stored)
+{
+    uint8_t *data;
+    uint32_t version;
+    bool played = true;
+    enum mm_err err = world_store_snapshot_bytes(conn, restore->session, stored, &data);
+    if (err != MM_OK)
+        return err;
+    err =
+        world_stored_load_older(stored, data, stored->stored_bytes, &restore->out->world, &version);
+    mm_free(data);
+    const char *advice = version > WORLD_SAVE_VERSION
+                             ? "start the newer program that wrote it"
+                             : "start an older program that still reads it, and end it with "
+                               "SIGTERM before this one is started";
+    if (err == MM_OK)
+        err = played_behind(conn, restore, stored->tick, &played);
+    if (err == MM_OK && !played) {
+        MM_LOG_INFO("a state of an older version is taken over",
+                    "session=%s tick=%" PRIu64 " version=%" PRIu32, restore->session, stored->tick,
+                    version);
+        restore->out->upgraded_from = version;
+        return MM_OK;
+    }
+    if (err == MM_OK) {
+        advice = "its session was not ended cleanly: start the program of that version once more "
+                 "and end it with SIGTERM, then start this one";
+        err = MM_UNIMPLEMENTED;
+    }
+    world_free(restore->out->world);
+    restore->out->world = NULL;
+    if (err != MM_UNIMPLEMENTED)
+        return err;
+    snprintf(restore->problem, restore->problem_bytes,
+             "the state of tick %" PRIu64 " was written by version %" PRIu32
+             " of the simulation, this program is version %" PRIu32 " and reads %" PRIu32
+             " and later: %s",
+             stored->tick, version, WORLD_SAVE_VERSION, WORLD_SAVE_OLDEST, advice);
+    return MM_FAILED_PRECONDITION;
+}
+
 // The newest sound snapshot. NOT_FOUND if there is none at all.
 static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restore)
 {
@@ -86,11 +147,14 @@ static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restor
         return err;
     for (size_t i = 0; i < count; i++) {
         err = load_snapshot(conn, restore->session, &list[i], &restore->out->world);
+        // One before it would not do instead: the journal leads on in the other version.
+        if (err == MM_UNIMPLEMENTED)
+            err = load_other_version(conn, restore, &list[i]);
         if (err == MM_OK) {
             restore->out->snapshot_tick = list[i].tick;
             return MM_OK;
         }
-        if (err != MM_DATA_LOSS && err != MM_UNIMPLEMENTED)
+        if (err != MM_DATA_LOSS)
             return err;
         MM_LOG_ERROR("a snapshot is not sound; trying the one before", "tick=%" PRIu64 " err=%s",
                      list[i].tick, mm_err_name(err));
@@ -248,6 +312,8 @@ static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore,
     uint64_t began = mm_clock_ns();
     if (err == MM_NOT_FOUND)
         err = create(conn, restore, seed);
+    else if (err == MM_OK && restore->out->upgraded_from != 0)
+        err = save_now(conn, restore); // from here on the journal is of this version
     else if (err == MM_OK)
         err = replay(conn, restore);
     if (err != MM_OK)

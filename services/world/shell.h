@@ -177,7 +177,7 @@ struct world_shell {
 
     // Restoring.
     struct world_restored restored;
-    char problem[256];
+    char problem[384];
     struct mm_loop_timer restore_timer;
     uint64_t restore_began_ns;
 };

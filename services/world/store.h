@@ -57,8 +57,9 @@ struct world_restored {
     uint32_t snapshots_refused; // newer ones that were not sound
     uint64_t rows_replayed;
     uint64_t ticks_forwarded;
-    uint64_t replay_ns; // the ticks behind the snapshot took so long to make again
-    bool rules_changed; // they were others than the session's
+    uint64_t replay_ns;     // the ticks behind the snapshot took so long to make again
+    bool rules_changed;     // they were others than the session's
+    uint32_t upgraded_from; // the version of the simulation that wrote the snapshot; 0: this one
 };
 
 // Takes the session over and brings its state back: newest sound snapshot, journal checked by

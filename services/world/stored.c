@@ -7,28 +7,63 @@
 
 enum { INPUTS_PER_TICK_MAX = 1 << 20 };
 
+// What was written, before compression: *raw is mm_malloc'ed, of snapshot->raw_bytes.
+static enum mm_err inflate(const struct world_stored_snapshot *snapshot, const uint8_t *data,
+                           size_t len, uint8_t **raw)
+{
+    *raw = NULL;
+    if (len != snapshot->stored_bytes || snapshot->raw_bytes > WORLD_SAVE_BYTES_MAX ||
+        mm_hash64(data, len, snapshot->tick) != snapshot->checksum)
+        return MM_DATA_LOSS;
+    *raw = mm_malloc(snapshot->raw_bytes + 1);
+    if (!*raw)
+        return MM_RESOURCE_EXHAUSTED;
+    size_t size = ZSTD_decompress(*raw, snapshot->raw_bytes, data, len);
+    if (!ZSTD_isError(size) && size == snapshot->raw_bytes)
+        return MM_OK;
+    mm_free(*raw);
+    *raw = NULL;
+    return MM_DATA_LOSS;
+}
+
+// The state is the one that the row names.
+static enum mm_err compare(const struct world_stored_snapshot *snapshot, uint64_t state_hash,
+                           struct world **world)
+{
+    if (world_tick(*world) == snapshot->tick && state_hash == snapshot->state_hash)
+        return MM_OK;
+    world_free(*world);
+    *world = NULL;
+    return MM_DATA_LOSS;
+}
+
 enum mm_err world_stored_load(const struct world_stored_snapshot *snapshot, const uint8_t *data,
                               size_t len, struct world **out)
 {
     *out = NULL;
-    if (len != snapshot->stored_bytes || snapshot->raw_bytes > WORLD_SAVE_BYTES_MAX ||
-        mm_hash64(data, len, snapshot->tick) != snapshot->checksum)
-        return MM_DATA_LOSS;
-    uint8_t *raw = mm_malloc(snapshot->raw_bytes + 1);
-    if (!raw)
-        return MM_RESOURCE_EXHAUSTED;
-    size_t size = ZSTD_decompress(raw, snapshot->raw_bytes, data, len);
-    enum mm_err err = !ZSTD_isError(size) && size == snapshot->raw_bytes
-                          ? world_load(raw, size, out)
-                          : MM_DATA_LOSS;
+    uint8_t *raw;
+    enum mm_err err = inflate(snapshot, data, len, &raw);
+    if (err == MM_OK)
+        err = world_load(raw, snapshot->raw_bytes, out);
     mm_free(raw);
-    if (err == MM_OK &&
-        (world_tick(*out) != snapshot->tick || world_state_hash(*out) != snapshot->state_hash)) {
-        world_free(*out);
-        *out = NULL;
-        err = MM_DATA_LOSS;
+    return err == MM_OK ? compare(snapshot, world_state_hash(*out), out) : err;
+}
+
+enum mm_err world_stored_load_older(const struct world_stored_snapshot *snapshot,
+                                    const uint8_t *data, size_t len, struct world **out,
+                                    uint32_t *version)
+{
+    *out = NULL;
+    *version = 0;
+    uint8_t *raw;
+    uint64_t saved_hash = 0;
+    enum mm_err err = inflate(snapshot, data, len, &raw);
+    if (err == MM_OK) {
+        *version = world_saved_version(raw, snapshot->raw_bytes);
+        err = world_load_older(raw, snapshot->raw_bytes, out, &saved_hash);
     }
-    return err;
+    mm_free(raw);
+    return err == MM_OK ? compare(snapshot, saved_hash, out) : err;
 }
 
 enum mm_err world_stored_inputs(const void *data, size_t len, struct mm_arena *arena,

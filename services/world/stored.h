@@ -24,6 +24,12 @@ struct world_stored_snapshot {
 enum mm_err MM_MUST_USE world_stored_load(const struct world_stored_snapshot *snapshot,
                                           const uint8_t *data, size_t len, struct world **out);
 
+// The same of a state that a version before this one wrote. Whatever version it is goes to *version
+// (0: they hold none). UNIMPLEMENTED: of this version, or of one that cannot be read.
+enum mm_err MM_MUST_USE world_stored_load_older(const struct world_stored_snapshot *snapshot,
+                                                const uint8_t *data, size_t len, struct world **out,
+                                                uint32_t *version);
+
 // The inputs of a journal row, in the arena. DATA_LOSS: not such a row, or larger than any tick.
 enum mm_err MM_MUST_USE world_stored_inputs(const void *data, size_t len, struct mm_arena *arena,
                                             const Mmorts__World__JournalEntry **out);

@@ -221,6 +221,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t state_hash;
     (void)!world_load(bytes, len, &world);
     world_free(world);
+    (void)!world_load_older(bytes, len, &world, &state_hash);
+    world_free(world);
     if (world_load_unchecked(bytes, len, &world, &state_hash) == MM_OK) {
         play_on(world);
         world_free(world);

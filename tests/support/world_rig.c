@@ -5,8 +5,10 @@
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/stream_reader.h"
+#include "services/world/core/save.h"
 #include "services/world/core/world.h"
 #include "services/world/store.h"
+#include "tests/support/world_older.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -475,11 +477,14 @@ uint64_t rig_count_sql(const struct world_rig *rig, const char *sql)
     return count;
 }
 
-size_t rig_store(const struct world_rig *rig, const struct world *world)
+size_t rig_store_older(const struct world_rig *rig, const struct world *world, uint32_t version)
 {
     struct mm_buf bytes;
     mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
-    world_save(world, &bytes);
+    if (version == WORLD_SAVE_VERSION)
+        world_save(world, &bytes);
+    else
+        older_save(world, version, &bytes);
     must(bytes.err, "saving");
     uint64_t epoch = rig_count_sql(rig, "SELECT epoch FROM sessions");
     struct mm_db_conn *conn = connect_to(rig);
@@ -490,6 +495,11 @@ size_t rig_store(const struct world_rig *rig, const struct world *world)
     size_t len = bytes.len;
     mm_buf_free(&bytes);
     return len;
+}
+
+size_t rig_store(const struct world_rig *rig, const struct world *world)
+{
+    return rig_store_older(rig, world, WORLD_SAVE_VERSION);
 }
 
 double rig_play_behind(struct world_rig *rig, double seconds, uint64_t ticks_max)

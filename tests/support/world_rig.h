@@ -55,6 +55,8 @@ void rig_refused(const struct world_rig *rig, int status);
 // Puts a world in the place of what the session has stored; the process must not run. Returns the
 // bytes of its state.
 size_t rig_store(const struct world_rig *rig, const struct world *world);
+// The same, as a version of the simulation before this one would have stored it (world_older.h).
+size_t rig_store_older(const struct world_rig *rig, const struct world *world, uint32_t version);
 // Joins players (so there are journal rows) until a restart would have to replay for `seconds`, or
 // so many ticks have passed. What it would have to, in seconds.
 double rig_play_behind(struct world_rig *rig, double seconds, uint64_t ticks_max);

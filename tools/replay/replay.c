@@ -86,6 +86,20 @@ static void diverge(struct replay *replay, const char *what, uint64_t recorded)
         replay->end = replay->source->snapshots[replay->next_snapshot].tick;
 }
 
+// Tells of a snapshot that cannot be taken up. One of another version of the simulation is no
+// fault: a session goes on from it if it was ended cleanly.
+static void pass_over(struct replay *replay, const struct world_stored_snapshot *snapshot,
+                      enum mm_err err)
+{
+    fprintf(replay->out, "snapshot of tick %" PRIu64 ", epoch %" PRIu64 " is ", snapshot->tick,
+            snapshot->epoch);
+    if (err == MM_UNIMPLEMENTED)
+        fprintf(replay->out, "of another version of the simulation\n");
+    else
+        fprintf(replay->out, "not sound: %s\n", mm_err_name(err));
+    replay->outcome->snapshots_unsound += err != MM_UNIMPLEMENTED;
+}
+
 // --- snapshots on the way -----------------------------------------------------------------------
 
 static enum mm_err meet_snapshot(struct replay *replay, size_t index)
@@ -94,9 +108,7 @@ static enum mm_err meet_snapshot(struct replay *replay, size_t index)
     struct world *other;
     enum mm_err err = replay_source_load(replay->source, index, &other);
     if (err == MM_DATA_LOSS || err == MM_UNIMPLEMENTED) {
-        fprintf(replay->out, "snapshot of tick %" PRIu64 ", epoch %" PRIu64 " is not sound: %s\n",
-                snapshot->tick, snapshot->epoch, mm_err_name(err));
-        replay->outcome->snapshots_unsound++;
+        pass_over(replay, snapshot, err);
         return MM_OK;
     }
     if (err != MM_OK)
@@ -223,9 +235,7 @@ static enum mm_err begin(struct replay *replay)
         }
         if (err != MM_DATA_LOSS && err != MM_UNIMPLEMENTED)
             return err;
-        fprintf(replay->out, "snapshot of tick %" PRIu64 ", epoch %" PRIu64 " is not sound: %s\n",
-                source->snapshots[index].tick, source->snapshots[index].epoch, mm_err_name(err));
-        replay->outcome->snapshots_unsound++;
+        pass_over(replay, &source->snapshots[index], err);
     }
     snprintf(source->problem, sizeof source->problem, "no sound snapshot to begin with");
     return MM_DATA_LOSS;
@@ -295,6 +305,8 @@ enum mm_err replay_list(struct replay_source *source, bool with_inputs, FILE *ou
         if (err == MM_OK)
             fprintf(out, " sound: %u entities, %u empires, %u chunks\n", world_entity_count(world),
                     world_empire_count(world), world_chunk_count(world));
+        else if (err == MM_UNIMPLEMENTED)
+            fprintf(out, " of another version of the simulation\n");
         else
             fprintf(out, " not sound: %s\n", mm_err_name(err));
         world_free(world);

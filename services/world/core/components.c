@@ -7,16 +7,22 @@
 
 #define FIELD(type, member)                                                                        \
     {                                                                                              \
-#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), 0, 1, 0        \
+#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), 0, 1, 0, 0     \
+    }
+// One that states before this version have not.
+#define FIELD_SINCE(version, type, member)                                                         \
+    {                                                                                              \
+#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), 0, 1, 0,       \
+            version                                                                                \
     }
 #define RAW(type, member)                                                                          \
     {                                                                                              \
-#member, offsetof(struct type, member), 0, sizeof(((struct type *)0)->member), 1, 0        \
+#member, offsetof(struct type, member), 0, sizeof(((struct type *)0)->member), 1, 0, 0     \
     }
 #define EACH(type, list, member, element, n)                                                       \
     {                                                                                              \
 #list "." #member, offsetof(struct type, list) + offsetof(struct element, member),         \
-            sizeof(((struct element *)0)->member), 0, n, sizeof(struct element)                    \
+            sizeof(((struct element *)0)->member), 0, n, sizeof(struct element), 0                 \
     }
 
 static const struct world_field identity_fields[] = {
@@ -72,7 +78,7 @@ static const struct world_field veteran_fields[] = {
 static const struct world_field site_fields[] = {
     FIELD(world_site, work),
     FIELD(world_site, needed),
-    {"paid", offsetof(struct world_site, paid), 4, 0, WORLD_ITEMS_MAX, 4},
+    {"paid", offsetof(struct world_site, paid), 4, 0, WORLD_ITEMS_MAX, 4, 0},
 };
 static const struct world_field work_fields[] = {
     FIELD(world_work, target),
@@ -81,8 +87,11 @@ static const struct world_field work_fields[] = {
     FIELD(world_work, tries),
 };
 static const struct world_field sight_fields[] = {
-    FIELD(world_sight, off),  FIELD(world_sight, own),       FIELD(world_sight, hexes),
-    FIELD(world_sight, type), FIELD(world_sight, stealthed),
+    FIELD(world_sight, off),
+    FIELD_SINCE(12, world_sight, own),
+    FIELD_SINCE(12, world_sight, hexes),
+    FIELD_SINCE(12, world_sight, type),
+    FIELD_SINCE(12, world_sight, stealthed),
 };
 static const struct world_field rally_fields[] = {
     FIELD(world_rally, node),
@@ -92,9 +101,9 @@ static const struct world_field rally_fields[] = {
 };
 
 static const struct world_field camp_fields[] = {
-    {"guard", offsetof(struct world_camp, guard), 8, 0, WORLD_CAMP_GUARDS_MAX, 8},
-    {"due", offsetof(struct world_camp, due), 8, 0, WORLD_CAMP_GUARDS_MAX, 8},
-    {"type", offsetof(struct world_camp, type), 2, 0, WORLD_CAMP_GUARDS_MAX, 2},
+    {"guard", offsetof(struct world_camp, guard), 8, 0, WORLD_CAMP_GUARDS_MAX, 8, 0},
+    {"due", offsetof(struct world_camp, due), 8, 0, WORLD_CAMP_GUARDS_MAX, 8, 0},
+    {"type", offsetof(struct world_camp, type), 2, 0, WORLD_CAMP_GUARDS_MAX, 2, 0},
     FIELD(world_camp, respawn_ticks),
     FIELD(world_camp, guard_count),
     FIELD(world_camp, roam_hexes),

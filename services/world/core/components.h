@@ -236,6 +236,7 @@ struct world_field {
     uint8_t raw;   // this many raw bytes instead of one integer
     uint8_t count; // array elements, at least 1
     uint8_t stride;
+    uint8_t since; // states of a version before have it not, and it is 0 (save.h)
 };
 
 enum world_storage {

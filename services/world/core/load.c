@@ -56,15 +56,16 @@ static enum mm_err load_map(struct world *world, struct world_reader *reader,
     const uint8_t *a = world_read_bytes(reader, (size_t)count * 4);
     const uint8_t *b = world_read_bytes(reader, (size_t)count * 4);
     const uint8_t *terrain = world_read_bytes(reader, count * cells);
-    size_t words = MM_BITSET_WORDS(count);
-    *charted = (struct world_reader){world_read_bytes(reader, words * 8), words * 8, 0, false};
+    size_t words = reader->version >= 11 ? MM_BITSET_WORDS(count) : 0;
+    *charted = (struct world_reader){
+        .data = world_read_bytes(reader, words * 8), .len = words * 8, .version = reader->version};
     if (reader->failed || count == 0)
         return MM_DATA_LOSS;
     for (size_t i = 0; i < count * cells; i++)
         if (terrain[i] >= world->rules.terrain_count)
             return MM_DATA_LOSS;
-    struct world_reader as = {a, (size_t)count * 4, 0, false},
-                        bs = {b, (size_t)count * 4, 0, false};
+    struct world_reader as = {.data = a, .len = (size_t)count * 4}, bs = as;
+    bs.data = b;
     for (uint32_t i = 0; i < count; i++) {
         struct hex_chunk chunk = {(int32_t)world_read_u32(&as), (int32_t)world_read_u32(&bs)};
         if (!world_map_can_hold(chunk, 0) ||
@@ -81,7 +82,7 @@ static enum mm_err load_charted(struct world *world, struct world_reader *charte
 {
     uint32_t count = world->map.chunk_count;
     for (size_t i = 0; i < MM_BITSET_WORDS(count); i++)
-        world->grid.charted[i] = world_read_u64(charted);
+        world->grid.charted[i] = charted->version >= 11 ? world_read_u64(charted) : 0;
     bool beyond = count % 64 != 0 && world->grid.charted[count / 64] >> count % 64 != 0;
     return charted->failed || beyond ? MM_DATA_LOSS : MM_OK;
 }
@@ -147,7 +148,8 @@ static enum mm_err load_component(struct world_ecs *ecs, enum world_component_id
         }
     }
     for (unsigned f = 0; f < component->field_count; f++)
-        load_field(ecs, id, &component->fields[f], reader);
+        if (component->fields[f].since <= reader->version)
+            load_field(ecs, id, &component->fields[f], reader);
     return reader->failed ? MM_DATA_LOSS : MM_OK;
 }
 
@@ -161,7 +163,7 @@ static enum mm_err load_entities(struct world *world, struct world_reader *reade
     if (err != MM_OK)
         return err;
     size_t words = MM_BITSET_WORDS(end);
-    struct world_reader generations = {reader->data, 0, 0, false}, alive = generations;
+    struct world_reader generations = {.data = reader->data}, alive = generations;
     generations.data = world_read_bytes(reader, (size_t)(end - 1) * 4);
     generations.len = (size_t)(end - 1) * 4;
     alive.data = world_read_bytes(reader, words * 8);
@@ -287,8 +289,8 @@ static enum mm_err load_head(struct world_reader *reader, struct head *head, str
     if (!rules)
         return MM_RESOURCE_EXHAUSTED;
     size_t used = 0;
-    enum mm_err err =
-        world_rules_decode(rules, reader->data + reader->at, reader->len - reader->at, &used);
+    enum mm_err err = world_rules_decode_older(rules, reader->version, reader->data + reader->at,
+                                               reader->len - reader->at, &used);
     reader->at += used;
     *out = err == MM_OK ? world_alloc(rules) : NULL;
     mm_free(rules);
@@ -307,11 +309,13 @@ static enum mm_err load_head(struct world_reader *reader, struct head *head, str
     return MM_OK;
 }
 
-enum mm_err world_load_unchecked(const uint8_t *data, size_t len, struct world **out,
-                                 uint64_t *state_hash)
+// A state of that version, without a look at its head, its checksum and the state hash it names.
+static enum mm_err load_unchecked(const uint8_t *data, size_t len, uint32_t version,
+                                  struct world **out, uint64_t *state_hash)
 {
     *out = NULL;
-    struct world_reader reader = {data, len, 8, len < 8};
+    struct world_reader reader = {
+        .data = data, .len = len, .at = 8, .failed = len < 8, .version = version};
     struct head head;
     enum mm_err err = load_head(&reader, &head, out);
     if (err == MM_OK)
@@ -333,19 +337,34 @@ enum mm_err world_load_unchecked(const uint8_t *data, size_t len, struct world *
     return MM_OK;
 }
 
+enum mm_err world_load_unchecked(const uint8_t *data, size_t len, struct world **out,
+                                 uint64_t *state_hash)
+{
+    return load_unchecked(data, len, WORLD_SAVE_VERSION, out, state_hash);
+}
+
+uint32_t world_saved_version(const uint8_t *data, size_t len)
+{
+    struct world_reader reader = {.data = data, .len = len};
+    uint32_t magic = world_read_u32(&reader), version = world_read_u32(&reader);
+    return reader.failed || magic != WORLD_SAVE_MAGIC ? 0 : version;
+}
+
+static bool checksum_sound(const uint8_t *data, size_t len)
+{
+    struct world_reader tail = {.data = data, .len = len, .at = len - 8};
+    return world_read_u64(&tail) == mm_hash64(data, len - 8, WORLD_SAVE_MAGIC);
+}
+
 enum mm_err world_load(const uint8_t *data, size_t len, struct world **out)
 {
     *out = NULL;
-    struct world_reader reader = {data, len, 0, false};
-    uint32_t magic = world_read_u32(&reader), version = world_read_u32(&reader);
-    if (reader.failed || magic != WORLD_SAVE_MAGIC)
+    uint32_t version = world_saved_version(data, len);
+    if (version == 0)
         return MM_DATA_LOSS;
     if (version != WORLD_SAVE_VERSION)
         return MM_UNIMPLEMENTED;
-    if (len < 16)
-        return MM_DATA_LOSS;
-    struct world_reader tail = {data, len, len - 8, false};
-    if (world_read_u64(&tail) != mm_hash64(data, len - 8, WORLD_SAVE_MAGIC))
+    if (len < 16 || !checksum_sound(data, len))
         return MM_DATA_LOSS;
     uint64_t state_hash;
     enum mm_err err = world_load_unchecked(data, len - 8, out, &state_hash);
@@ -355,4 +374,18 @@ enum mm_err world_load(const uint8_t *data, size_t len, struct world **out)
         err = MM_DATA_LOSS;
     }
     return err;
+}
+
+enum mm_err world_load_older(const uint8_t *data, size_t len, struct world **out,
+                             uint64_t *saved_hash)
+{
+    *out = NULL;
+    uint32_t version = world_saved_version(data, len);
+    if (version == 0)
+        return MM_DATA_LOSS;
+    if (version < WORLD_SAVE_OLDEST || version >= WORLD_SAVE_VERSION)
+        return MM_UNIMPLEMENTED;
+    if (len < 16 || !checksum_sound(data, len))
+        return MM_DATA_LOSS;
+    return load_unchecked(data, len - 8, version, out, saved_hash);
 }

@@ -13,6 +13,7 @@ struct world_reader {
     const uint8_t *data;
     size_t len, at;
     bool failed;
+    uint32_t version; // of the state
 };
 
 // NULL when so many are not there.

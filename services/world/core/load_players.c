@@ -65,8 +65,9 @@ static bool player_sound(const struct world *world, const struct world_player *p
 
 enum mm_err world_load_players(struct world *world, struct world_reader *reader)
 {
-    uint32_t count = world_read_count(
-        reader, 100 + WORLD_COMMAND_KINDS * 8 + WORLD_RESULTS_KEPT * 20, WORLD_EMPIRES_MAX);
+    uint32_t kinds = reader->version >= 9 ? WORLD_COMMAND_KINDS : 0;
+    uint32_t count =
+        world_read_count(reader, 100 + kinds * 8 + WORLD_RESULTS_KEPT * 20, WORLD_EMPIRES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct world_player player = {.player_id = world_read_u64(reader)};
         player.empire = world_read_u32(reader);
@@ -76,7 +77,7 @@ enum mm_err world_load_players(struct world *world, struct world_reader *reader)
         player.last_client_seq = world_read_u64(reader);
         player.allowance = world_read_u64(reader);
         player.allowance_tick = world_read_u64(reader);
-        for (int kind = 0; kind < WORLD_COMMAND_KINDS; kind++)
+        for (uint32_t kind = 0; kind < kinds; kind++)
             player.taken_tick[kind] = world_read_u64(reader);
         player.kept_next = world_read_u32(reader);
         for (int k = 0; k < WORLD_RESULTS_KEPT; k++) {

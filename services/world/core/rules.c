@@ -3,7 +3,10 @@
 #include "libcommon/base/hash.h"
 #include "libcommon/base/str.h"
 #include "libcommon/hex/chunk.h"
+#include "services/world/core/save.h"
 #include <string.h>
+
+static const struct world_sight_rules sight_defaults = {.fog_of_war = 1};
 
 void world_rules_init(struct world_rules *rules)
 {
@@ -32,7 +35,7 @@ void world_rules_init(struct world_rules *rules)
         .rest_ticks = 20,
     };
     rules->combat = (struct world_combat_rules){.guard = 1, .leash_hexes = 8};
-    rules->sight = (struct world_sight_rules){.fog_of_war = 1};
+    rules->sight = sight_defaults;
     rules->construction = (struct world_construction_rules){.refund_percent = 100};
     rules->commands = (struct world_command_rules){.per_second = 20, .burst = 60, .units_max = 256};
 }
@@ -182,6 +185,12 @@ static void get_numbers(struct numbers *in, void *numbers, size_t bytes)
 enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, size_t len,
                                size_t *used)
 {
+    return world_rules_decode_older(rules, WORLD_SAVE_VERSION, data, len, used);
+}
+
+enum mm_err world_rules_decode_older(struct world_rules *rules, uint32_t version,
+                                     const uint8_t *data, size_t len, size_t *used)
+{
     struct numbers in = {data, len, 0, false};
     memset(rules, 0, sizeof *rules);
     get_numbers(&in, rules, offsetof(struct world_rules, types));
@@ -205,9 +214,14 @@ enum mm_err world_rules_decode(struct world_rules *rules, const uint8_t *data, s
     get_numbers(&in, &rules->map, sizeof rules->map);
     get_numbers(&in, &rules->movement, sizeof rules->movement);
     get_numbers(&in, &rules->combat, sizeof rules->combat);
-    get_numbers(&in, &rules->sight, sizeof rules->sight);
+    if (version >= 10)
+        get_numbers(&in, &rules->sight, sizeof rules->sight);
+    else
+        rules->sight = sight_defaults;
     get_numbers(&in, &rules->construction, sizeof rules->construction);
-    get_numbers(&in, &rules->commands, sizeof rules->commands);
+    get_numbers(&in, &rules->commands,
+                version >= 9 ? sizeof rules->commands
+                             : offsetof(struct world_command_rules, cooldown_ticks));
     char problem[128];
     if (in.failed || world_rules_check(rules, problem, sizeof problem) != MM_OK)
         return MM_DATA_LOSS;

@@ -208,6 +208,9 @@ uint32_t world_rules_step_ticks(const struct world_rules *rules, uint32_t type, 
 void world_rules_encode(const struct world_rules *rules, struct mm_buf *out);
 enum mm_err MM_MUST_USE world_rules_decode(struct world_rules *rules, const uint8_t *data,
                                            size_t len, size_t *used);
+// The same of rules as a state of that version has them (save.h); what it lacks has its default.
+enum mm_err MM_MUST_USE world_rules_decode_older(struct world_rules *rules, uint32_t version,
+                                                 const uint8_t *data, size_t len, size_t *used);
 
 // Equal rules have equal hashes.
 uint64_t world_rules_hash(const struct world_rules *rules);

@@ -12,9 +12,17 @@
 //   empires | players | spawn keys | bills, each with its count u32
 //   XXH64 of everything before, seeded with the magic
 //
-// The version changes with the layout and with any change of the rules of simulation: a state of
-// another version is not understood, and a journal recorded by one must not be replayed by another.
+// The version changes with the layout and with any change of the rules of simulation: a journal
+// recorded by one must not be replayed by another. States of some versions before are still read,
+// for sessions that were ended cleanly (world_load_older); what they lack is as it would be in a
+// session that never had it:
+//
+//   9   of every player its taken_tick, of the rules commands.cooldown_ticks
+//   10  of the rules sight
+//   11  which chunks are charted
+//   12  of every sight own, hexes, type and stealthed
 #define WORLD_SAVE_MAGIC   UINT32_C(0x57534d4d) // "MMSW"
-#define WORLD_SAVE_VERSION UINT32_C(11)
+#define WORLD_SAVE_VERSION UINT32_C(12)
+#define WORLD_SAVE_OLDEST  UINT32_C(8) // that is still read
 
 #endif

@@ -188,6 +188,15 @@ void world_save(const struct world *world, struct mm_buf *out);
 // version. RESOURCE_EXHAUSTED: out of memory.
 enum mm_err MM_MUST_USE world_load(const uint8_t *data, size_t len, struct world **out);
 
+// The version of the simulation that made these bytes; 0: they are no saved state.
+uint32_t world_saved_version(const uint8_t *data, size_t len);
+
+// A state that a version before this one saved, as a state of this one: its hash is another one
+// than it had then (*saved_hash), so no journal goes on from it. Errors as of world_load;
+// UNIMPLEMENTED: of this version, a later one, or one that is no longer read.
+enum mm_err MM_MUST_USE world_load_older(const uint8_t *data, size_t len, struct world **out,
+                                         uint64_t *saved_hash);
+
 // Gives a state other rules between two steps. Types and terrains keep their meaning by their
 // names. FAILED_PRECONDITION, and nothing changes, if something in use is missing in the new rules
 // or a rule changed that a running session cannot change (chunk radius).
