@@ -56,7 +56,12 @@ enum {
     SYNC_FULL_CHUNK_BYTES = 65536,      // of one client's full state at once
     SYNC_FULL_BYTES_PER_TURN = 8 << 20, // of all clients' full states
     SYNC_ROSTER_MAX = 10000,
-    SYNC_EXCESS_MAX = 100, // messages dropped over the rate before the connection is closed
+    SYNC_ROSTER_TOLD_MAX = 100,  // players named in a list
+    SYNC_ROSTER_NEWS = 10,       // who comes and goes, told by name in a second
+    SYNC_ROSTER_NEWS_BURST = 40, // and at once
+    SYNC_ROSTER_MS = 1000,       // what is beyond is told so often
+    SYNC_ROSTER_CALM_MS = 3000,  // without news a long list is told again
+    SYNC_EXCESS_MAX = 100,       // messages dropped over the rate before the connection is closed
 };
 
 struct sync_settings {
@@ -276,6 +281,9 @@ struct sync_app {
     struct mm_idmap *roster_index; // player -> position
     uint32_t groups_calls, mail_calls;
     bool roster_wanted;
+    bool roster_untold; // somebody came or went and was not told by name
+    uint64_t roster_told_ns, roster_changed_ns;
+    struct sync_bucket roster_news;
     mm_rpc_handle roster_call;
 
     struct mm_buf sessions_json; // of the lobby: the sessions there are
@@ -439,16 +447,25 @@ void sync_recipes_ask(struct sync_app *app);
 
 MM_MUST_USE enum mm_err sync_talk_open(struct sync_app *app);
 void sync_talk_close(struct sync_app *app);
-void sync_talk_roster_ask(struct sync_app *app);
-// Appends {"type":"roster",…}.
-void sync_write_roster(struct sync_app *app, struct mm_buf *out);
 // Sends a message to every client that plays.
 void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message);
 // A line of text from those who run the game, to everybody.
 void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestamp_ms);
 
+// --- roster.c --------------------------------------------------------------------------------
+
+// Asks social for the whole list, if it is wanted.
+void sync_roster_ask(struct sync_app *app);
+void sync_roster_joined(struct sync_app *app, const Mmorts__Social__Member *member);
+void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member);
+// Tells clients what was not told at once.
+void sync_roster_sweep(struct sync_app *app);
+// Players online.
+size_t sync_roster_count(const struct sync_app *app);
+// Appends {"type":"roster",…}.
+void sync_roster_write(struct sync_app *app, struct mm_buf *out);
 // The name of a player who is online; NULL: none is known.
-const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id);
+const char *sync_roster_name_of(struct sync_app *app, uint64_t player_id);
 
 // --- presence.c ------------------------------------------------------------------------------
 

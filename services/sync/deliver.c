@@ -47,9 +47,7 @@ static const char *state_name(uint32_t state)
 
 void sync_write_status(struct sync_app *app, struct mm_buf *out)
 {
-    size_t players = mm_idmap_count(app->seat_of_player);
-    if (players < app->roster.count)
-        players = app->roster.count;
+    size_t players = sync_roster_count(app);
     uint64_t tick = app->core.mirror.tick;
     uint32_t rate = app->core.mirror.catalogue.tick_rate_hz;
     mm_buf_printf(out,

@@ -127,7 +127,7 @@ static enum mm_err call_act(struct sync_client *client, struct sync_command *com
     fill_member(&actor, client);
     mmorts__social__member__init(&target);
     target.player_id = command->group.player;
-    target.username = (char *)(uintptr_t)sync_talk_name_of(client->app, command->group.player);
+    target.username = (char *)(uintptr_t)sync_roster_name_of(client->app, command->group.player);
     Mmorts__Social__ActOnGroupRequest request = MMORTS__SOCIAL__ACT_ON_GROUP_REQUEST__INIT;
     request.session = (char *)(uintptr_t)client->app->session;
     request.actor = &actor;
@@ -145,7 +145,7 @@ void sync_route_group(struct sync_client *client, struct sync_command *command)
     struct sync_app *app = client->app;
     // Who is invited has a name, and names are known of those who are online.
     if (command->group.action == SYNC_GROUP_INVITE &&
-        !sync_talk_name_of(app, command->group.player)) {
+        !sync_roster_name_of(app, command->group.player)) {
         sync_refuse_command(client, "unknown_target", "That player is not online.", command->seq);
         return;
     }

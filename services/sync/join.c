@@ -300,7 +300,7 @@ static void send_welcome(struct sync_client *client)
 static void send_roster(struct sync_client *client)
 {
     mm_buf_reset(&client->app->scratch);
-    sync_write_roster(client->app, &client->app->scratch);
+    sync_roster_write(client->app, &client->app->scratch);
     sync_client_send(client, &client->app->scratch);
 }
 

@@ -258,7 +258,8 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     sync_clients_sweep(app);
     sync_join_recheck(app);
     sync_recipes_ask(app);
-    sync_talk_roster_ask(app);
+    sync_roster_ask(app);
+    sync_roster_sweep(app);
     sync_rooms_sweep(app);
     sync_sessions_ask(app);
     sync_route_flush(loop, app);
@@ -296,6 +297,8 @@ static enum mm_err init_state(struct sync_app *app)
                                                 (uint32_t)app->settings.band_normal}};
     mm_vec_init(&app->waiting, SYNC_COMMANDS_WAITING_MAX);
     mm_vec_init(&app->roster, SYNC_ROSTER_MAX);
+    app->roster_news = sync_bucket_full(SYNC_ROSTER_NEWS, SYNC_ROSTER_NEWS_BURST,
+                                        mm_loop_now_ns(app->loop) / 1000000);
     mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);
     mm_buf_init(&app->scratch, SCRATCH_BYTES);
     mm_buf_init(&app->sessions_json, SESSIONS_BYTES);

@@ -30,116 +30,7 @@ void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message)
     }
 }
 
-static void write_player(struct mm_buf *out, uint64_t player_id, const char *username)
-{
-    mm_buf_printf(out, "{\"player_id\":\"%" PRIu64 "\",\"username\":", player_id);
-    mm_buf_json_cstr(out, username);
-    mm_buf_byte(out, '}');
-}
-
-// --- the roster ----------------------------------------------------------------------------------
-
-static bool roster_has(const struct sync_app *app, uint64_t player_id)
-{
-    return mm_idmap_has(app->roster_index, player_id);
-}
-
-static void roster_add(struct sync_app *app, uint64_t player_id, const char *username)
-{
-    // Beyond the bound the list is incomplete; the count in the status tells.
-    if (roster_has(app, player_id) || app->roster.count == SYNC_ROSTER_MAX ||
-        mm_idmap_set(app->roster_index, player_id, app->roster.count) != MM_OK)
-        return;
-    struct sync_online online = {.player_id = player_id};
-    (void)mm_str_copy(online.username, sizeof online.username, username);
-    if (!mm_vec_push(&app->roster, online))
-        (void)mm_idmap_remove(app->roster_index, player_id, NULL);
-}
-
-static void roster_remove(struct sync_app *app, uint64_t player_id)
-{
-    uint64_t at = 0;
-    if (!mm_idmap_remove(app->roster_index, player_id, &at))
-        return;
-    mm_vec_remove_swap(&app->roster, at);
-    if (at < app->roster.count)
-        *mm_idmap_find(app->roster_index, app->roster.items[at].player_id) = at;
-}
-
-const char *sync_talk_name_of(struct sync_app *app, uint64_t player_id)
-{
-    uint64_t at = 0;
-    if (mm_idmap_get(app->roster_index, player_id, &at))
-        return app->roster.items[at].username;
-    const struct sync_client *client = sync_clients_of_player(app, player_id);
-    while (client && client->state != SYNC_CLIENT_PLAYING)
-        client = client->beside;
-    return client ? client->username : NULL;
-}
-
-void sync_write_roster(struct sync_app *app, struct mm_buf *out)
-{
-    bool any = false;
-    MM_BUF_LIT(out, "{\"type\":\"roster\",\"payload\":{\"players\":[");
-    for (size_t i = 0; i < app->roster.count; i++) {
-        mm_buf_str(out, any ? "," : "");
-        any = true;
-        write_player(out, app->roster.items[i].player_id, app->roster.items[i].username);
-    }
-    // Who plays here is here, whatever social knows at the moment.
-    for (size_t i = 0; i < app->clients.count; i++) {
-        const struct sync_client *client = app->clients.items[i];
-        if (client->state != SYNC_CLIENT_PLAYING || roster_has(app, client->player_id) ||
-            client->seat->clients != client)
-            continue;
-        mm_buf_str(out, any ? "," : "");
-        any = true;
-        write_player(out, client->player_id, client->username);
-    }
-    MM_BUF_LIT(out, "]}}");
-}
-
-static void on_roster(void *arg, const struct mm_rpc_result *result)
-{
-    struct sync_app *app = arg;
-    app->roster_call = 0;
-    if (result->code != MM_OK)
-        return; // still wanted
-    const Mmorts__Social__ListOnlineReply *reply = (const void *)result->reply;
-    app->roster_wanted = false;
-    mm_vec_clear(&app->roster);
-    mm_idmap_clear(app->roster_index);
-    for (size_t i = 0; i < reply->n_members; i++)
-        roster_add(app, reply->members[i]->player_id, reply->members[i]->username);
-    mm_buf_reset(&app->scratch);
-    sync_write_roster(app, &app->scratch);
-    sync_talk_broadcast(app, &app->scratch);
-}
-
-void sync_talk_roster_ask(struct sync_app *app)
-{
-    if (!app->roster_wanted || app->roster_call)
-        return;
-    Mmorts__Social__ListOnlineRequest request = MMORTS__SOCIAL__LIST_ONLINE_REQUEST__INIT;
-    request.session = (char *)(uintptr_t)app->session;
-    request.limit = SYNC_ROSTER_MAX;
-    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
-    if (mm_rpc_call(app->social, &mmorts__social__social__descriptor, "ListOnline", &request.base,
-                    &options, on_roster, app, &app->roster_call) != MM_OK)
-        app->roster_call = 0;
-}
-
 // --- social's events -----------------------------------------------------------------------------
-
-static void tell_presence(struct sync_app *app, const char *type,
-                          const Mmorts__Social__Member *member)
-{
-    mm_buf_reset(&app->scratch);
-    mm_buf_printf(&app->scratch, "{\"type\":\"%s\",\"payload\":", type);
-    write_player(&app->scratch, member->player_id, member->username);
-    mm_buf_byte(&app->scratch, '}');
-    sync_talk_broadcast(app, &app->scratch);
-}
 
 // On all of the player's connections.
 static void hold_for_player(struct sync_app *app, uint64_t player_id, const struct mm_buf *message)
@@ -197,12 +88,10 @@ static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
 {
     switch (event->event_case) {
     case MMORTS__SOCIAL__EVENT__EVENT_JOINED:
-        roster_add(app, event->joined->player_id, event->joined->username);
-        tell_presence(app, "player_joined", event->joined);
+        sync_roster_joined(app, event->joined);
         break;
     case MMORTS__SOCIAL__EVENT__EVENT_LEFT:
-        roster_remove(app, event->left->player_id);
-        tell_presence(app, "player_left", event->left);
+        sync_roster_left(app, event->left);
         break;
     case MMORTS__SOCIAL__EVENT__EVENT_CHAT:
         tell_chat(app, event->chat);
@@ -232,7 +121,7 @@ static void on_social(enum mm_redis_event kind, const struct mm_redis_message *m
     struct sync_app *app = arg;
     if (kind == MM_REDIS_SUBSCRIBED) {
         app->roster_wanted = true;
-        sync_talk_roster_ask(app);
+        sync_roster_ask(app);
         for (size_t i = 0; i < app->clients.count; i++)
             app->clients.items[i]->groups_wanted = app->clients.items[i]->mail.wanted = true;
         sync_groups_ask(app);

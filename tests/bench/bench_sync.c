@@ -44,6 +44,7 @@ enum {
     JSON_CLIENTS = 200,
     CATCH_UP_MS = 20000,
     STORM_MS = 60000,
+    STORM_HEARD_MS = 4000,
     HELD_P99_US = 55000,
 };
 
@@ -261,6 +262,11 @@ static void measure_storm(struct run *run, uint32_t count)
     must_play(run, run->players, STORM_MS, "after the storm");
     figure(run, "storm_clients", count, "");
     figure(run, "storm", (double)(bench_now_ns() - begin) / 1e9, "s");
+    // And what each was told meanwhile, with what is said of who left and came.
+    load_clients_run(run->clients, begin + STORM_HEARD_MS * UINT64_C(1000000));
+    const struct load_figures *figures = load_clients_figures(run->clients);
+    figure(run, "storm_messages", (double)figures->messages / run->players, "");
+    figure(run, "storm_bytes", (double)figures->bytes / run->players, "bytes");
 }
 
 static void judge(struct run *run)

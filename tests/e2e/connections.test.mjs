@@ -144,3 +144,55 @@ async function several(t, game) {
         await bob.waitFor('player_left', (m) => m.payload.username === 'ada', { from });
     });
 }
+
+// Who is online, as a client puts it together.
+function online(player) {
+    let names = new Set(), total = 0;
+    for (const { type, payload } of player.messages) {
+        if (type === 'roster') names = new Set(payload.players.map((p) => p.username));
+        if (type === 'roster' || type === 'players') total = payload.player_count;
+        if (type === 'player_joined') {
+            if (!names.has(payload.username)) total++;
+            names.add(payload.username);
+        }
+        if (type === 'player_left') {
+            total--;
+            names.delete(payload.username);
+        }
+    }
+    return { names, total };
+}
+
+test('many who come and go at once are not told of one by one', { timeout: 120000 }, async () => {
+    const game = await Game.start();
+    try {
+        const witness = await game.join('witness');
+        const crowd = (from, count) => Promise.all(Array.from({ length: count }, (_, i) => game.join(`p${from + i}`)));
+        const news = (from) => witness.messages.slice(from).filter((m) => /^player|^roster/.test(m.type));
+        const first = await crowd(0, 90);
+        // As many as a list has room for: in the end it is exact.
+        await witness.until('all of them', () => online(witness).names.size === 91 && online(witness).total === 91);
+        const told = news(0);
+        assert.ok(told.length < 80, `${told.length} messages of 90 who came`);
+        assert.ok(told.filter((m) => m.type === 'player_joined').length >= 30, 'the first ones by name');
+        assert.ok(told.filter((m) => m.type === 'roster').length >= 2);
+
+        // More than that: the count at once, a part of the names when it is calm.
+        const from = witness.messages.length;
+        const second = await crowd(90, 60);
+        await witness.until('the count', () => online(witness).total === 151);
+        assert.ok(news(from).some((m) => m.type === 'players'));
+        const list = await witness.waitFor('roster', (m) => m.payload.player_count === 151, { from });
+        assert.equal(list.payload.players.length, 100);
+
+        // One alone is named again.
+        second.pop().close();
+        await witness.waitFor('player_left', () => true, { from: witness.messages.indexOf(list) });
+        for (const player of [...first, ...second]) player.close();
+        await witness.until('nobody else', () => online(witness).total === 1, 20000);
+        await witness.waitFor('roster', (m) => m.payload.player_count === 1, { from });
+        assert.deepEqual([...online(witness).names], ['witness']);
+    } finally {
+        await game.stop();
+    }
+});

@@ -19,7 +19,8 @@ const KEYS = {
     message: {
         welcome: ['player_id', 'username', 'session_id', 'empire_id', 'home', 'next_seq', 'session_status'],
         // Who plays is public; of their empires it says nothing.
-        roster: ['players'],
+        roster: ['player_count', 'players'],
+        players: ['player_count'],
         player_joined: ['player_id', 'username'],
         player_left: ['player_id', 'username'],
         chat: ['player_id', 'username', 'message', 'timestamp'],

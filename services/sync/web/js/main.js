@@ -232,6 +232,7 @@ game.on('session_status', showStatus);
 game.on('retry', retry => panels.retry(retry));
 game.on('latency', ms => panels.latency(ms));
 game.on('roster', () => panels.roster());
+game.on('players', () => panels.roster());
 game.on('player_joined', player => panels.joined(player));
 game.on('player_left', player => panels.left(player));
 game.on('chat', line => panels.chat(line));

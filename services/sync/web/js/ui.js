@@ -125,8 +125,8 @@ export class Panels {
 
   /** Colours are those of the empires met so far; the others' are not known yet: grey. */
   roster() {
-    const { players, playerId } = this.game;
-    $('roster-count').textContent = $('roster-toggle-count').textContent = players.size;
+    const { players, playerCount, playerId } = this.game;
+    $('roster-count').textContent = $('roster-toggle-count').textContent = playerCount;
     const idByName = new Map([...this.state.empires].map(([id, name]) => [name, id]));
     const sorted = [...players].sort(([a, x], [b, y]) => (b === playerId) - (a === playerId) || x.localeCompare(y));
     $('roster-list').replaceChildren(...sorted.map(([id, name]) => {

@@ -4,7 +4,7 @@ import { GameError } from './errors.js';
 import { GameStateManager } from './state.js';
 
 /** Messages that are passed on as events of their type, with the payload. */
-const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'groups',
+const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'players', 'roster', 'session_status', 'groups',
   'group_created', 'group_joined', 'group_left', 'group_kicked', 'group_role', 'group_disbanded', 'group_invited', 'group_applied',
   'group_declined', 'group_policy', 'mail', 'mailbox']);
 
@@ -16,7 +16,7 @@ const MAIL_BYTES_MAX = 3900;
  *
  * Emits what its connection does ('state', 'retry', 'latency', 'refused'), 'ready' (a full state is there: after
  * every connect), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
- * ('chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'groups', 'group_joined' and what else
+ * ('chat', 'announcement', 'player_joined', 'player_left', 'players', 'roster', 'session_status', 'groups', 'group_joined' and what else
  * happens to groups, 'mail' when one comes in, 'mailbox' when the counts change), 'welcome', and 'error' (GameError that
  * answers no command, such as chat_rate_limited).
  */
@@ -26,7 +26,8 @@ export class GameClient extends Emitter {
     super();
     this.state = new GameStateManager();
     this.connection = new Connection(options);
-    this.players = new Map();  // player id -> name, of who is online
+    this.players = new Map();  // player id -> name, of who is online; of very many a part
+    this.playerCount = 0;      // how many are online
     this.groups = [];          // of which the player is a member, with all members
     this.invited = [];         // which it was invited to, or has applied to
     this.mailbox = { unread: 0, total: 0 };
@@ -77,12 +78,22 @@ export class GameClient extends Emitter {
         if (message.full) this.emit('ready', this.state);
         this.emit('update', message);
         break;
-      case 'roster': this.players = new Map(payload.players.map(p => [p.player_id, p.username])); break;
+      case 'players': this.playerCount = payload.player_count; break;
+      case 'roster':
+        this.playerCount = payload.player_count ?? payload.players.length;
+        this.players = new Map(payload.players.map(p => [p.player_id, p.username]));
+        break;
       case 'groups': Object.assign(this, { groups: payload.groups, invited: payload.invited }); break;
       case 'mail':
       case 'mailbox': this.mailbox = { unread: payload.unread, total: payload.total }; break;
-      case 'player_joined': this.players.set(payload.player_id, payload.username); break;
-      case 'player_left': this.players.delete(payload.player_id); break;
+      case 'player_joined':
+        if (!this.players.has(payload.player_id)) this.playerCount++;
+        this.players.set(payload.player_id, payload.username);
+        break;
+      case 'player_left':
+        this.players.delete(payload.player_id);
+        this.playerCount = Math.max(this.playerCount - 1, this.players.size);
+        break;
       case 'session_status': this.session = payload; break;
       case 'error':
         if (payload.seq === undefined) this.emit('error', new GameError(payload.code, payload.message, payload));

@@ -315,7 +315,8 @@ export interface ClientEvents extends ConnectionEvents {
   announcement: { message: string; timestamp: number };
   player_joined: Player;
   player_left: Player;
-  roster: { players: Player[] };
+  players: { player_count: number };
+  roster: { player_count?: number; players: Player[] };
   session_status: SessionStatus;
   groups: { groups: Group[]; invited: Group[] };
   group_created: GroupHappening;
@@ -337,6 +338,7 @@ export class GameClient extends Emitter<ClientEvents> {
   readonly connection: Connection;
   /** names of who is online, by player id */
   players: Map<string, string>;
+  playerCount: number;
   groups: Group[];
   invited: Group[];
   mailbox: Mailbox;

@@ -400,20 +400,26 @@ test('connect() of a client rejects with the refusal, or with closed', async () 
 test('who is online, what is said, and errors that answer no command', async () => {
     const { game } = await join();
     const heard = [];
-    for (const type of ['chat', 'announcement', 'player_joined', 'player_left', 'roster', 'session_status', 'error'])
+    for (const type of ['chat', 'announcement', 'player_joined', 'player_left', 'players', 'roster', 'session_status', 'error'])
         game.on(type, (detail) => heard.push([type, detail]));
     socket().say({ type: 'roster', payload: { players: [{ player_id: '7', username: 'ada' }] } });
     socket().say({ type: 'player_joined', payload: { player_id: '8', username: 'bob' } });
     assert.deepEqual([...game.players], [['7', 'ada'], ['8', 'bob']]);
     socket().say({ type: 'player_left', payload: { player_id: '8', username: 'bob' } });
-    assert.equal(game.players.size, 1);
+    assert.deepEqual([game.players.size, game.playerCount], [1, 1]);
+    socket().say({ type: 'players', payload: { player_count: 900 } });
+    socket().say({ type: 'player_left', payload: { player_id: '99', username: 'eve' } });
+    assert.deepEqual([game.players.size, game.playerCount], [1, 899], 'of very many a part is known by name');
+    socket().say({ type: 'roster', payload: { player_count: 500, players: [{ player_id: '9', username: 'dan' }] } });
+    assert.deepEqual([[...game.players], game.playerCount], [[['9', 'dan']], 500]);
     socket().say({ type: 'chat', payload: { player_id: '7', username: 'ada', message: 'hi', timestamp: 1 } });
     socket().say({ type: 'announcement', payload: { message: 'noon', timestamp: 1 } });
     socket().say({ type: 'session_status', payload: { state: 'paused' } });
     assert.equal(game.session.state, 'paused');
     socket().say({ type: 'error', payload: { code: 'chat_rate_limited', message: 'Too much.', retry_after_ms: 900 } });
-    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'chat', 'announcement', 'session_status', 'error']);
-    assert.deepEqual([heard[6][1].code, heard[6][1].details.retry_after_ms], ['chat_rate_limited', 900]);
+    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'players', 'player_left', 'roster', 'chat',
+        'announcement', 'session_status', 'error']);
+    assert.deepEqual([heard[9][1].code, heard[9][1].details.retry_after_ms], ['chat_rate_limited', 900]);
 });
 
 test('the commands have the protocol\'s fields', async () => {
