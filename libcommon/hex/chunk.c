@@ -88,18 +88,3 @@ uint64_t hex_edge_signature(const struct hex_tiling *tiling, const uint64_t *cel
             signature |= UINT64_C(1) << i;
     return signature;
 }
-
-bool hex_edge_connects(const struct hex_tiling *tiling, uint64_t mine, uint64_t theirs)
-{
-    // Both sides count counter-clockwise about their own centre, so against one another: cell i
-    // touches the neighbour's cells R - i and, but for the last, R - i - 1.
-    uint32_t radius = (uint32_t)tiling->radius;
-    for (uint32_t i = 0; i <= radius; i++) {
-        uint64_t touched = UINT64_C(1) << (radius - i);
-        if (i < radius)
-            touched |= UINT64_C(1) << (radius - i - 1);
-        if ((mine >> i & 1) && (theirs & touched))
-            return true;
-    }
-    return false;
-}

@@ -70,12 +70,31 @@ static inline struct hex_chunk hex_chunk_unpack(uint64_t key)
 // Cell index of border cell i (0..R) of a side.
 uint32_t hex_edge_cell(const struct hex_tiling *tiling, unsigned side, uint32_t i);
 
-// One bit per border cell of a side: bit i is set if the cell's bit in `cells` (a bitset of
-// tiling->cells bits, libcommon/base/bitset.h) is.
+// A side's signature has one bit per border cell: bit i is set if the cell's bit in `cells` (a
+// bitset of tiling->cells bits, libcommon/base/bitset.h) is. Chunks are stitched together by the
+// signatures of what can be walked on, and ways are pruned by them (overlay.h holds a chunk's six
+// in one word).
 uint64_t hex_edge_signature(const struct hex_tiling *tiling, const uint64_t *cells, unsigned side);
+
+// The signature of those cells of the neighbour's side d+3 that touch any of the cells of a chunk's
+// side d with signature `mine`.
+static inline uint64_t hex_edge_touched(const struct hex_tiling *tiling, uint64_t mine)
+{
+    // Both sides count counter-clockwise about their own centre, so against one another: cell i
+    // touches the neighbour's cells R - i and, but for the last, R - i - 1.
+    uint32_t radius = (uint32_t)tiling->radius;
+    uint64_t theirs = 0;
+    for (uint32_t i = 0; i <= radius; i++)
+        theirs |= (mine >> i & 1) << (radius - i);
+    return theirs | theirs >> 1;
+}
 
 // Whether a step exists across the border between a chunk's side d with signature `mine` and its
 // neighbour's side d+3 with signature `theirs`.
-bool hex_edge_connects(const struct hex_tiling *tiling, uint64_t mine, uint64_t theirs);
+static inline bool hex_edge_connects(const struct hex_tiling *tiling, uint64_t mine,
+                                     uint64_t theirs)
+{
+    return (hex_edge_touched(tiling, mine) & theirs) != 0;
+}
 
 #endif

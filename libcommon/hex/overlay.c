@@ -265,13 +265,3 @@ int32_t hex_overlay_distance(const struct hex_overlay_shape *shape,
     }
     return cost;
 }
-
-uint64_t hex_overlay_signature(const struct hex_overlay_shape *shape,
-                               const struct hex_overlay *overlay, unsigned side)
-{
-    uint32_t radius = (uint32_t)shape->tiling.radius;
-    uint64_t signature = 0;
-    for (uint32_t i = 0; i <= radius; i++)
-        signature |= (overlay->open >> (side * radius + i) % shape->node_count & 1) << i;
-    return signature;
-}

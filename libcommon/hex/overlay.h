@@ -102,9 +102,15 @@ static inline unsigned hex_overlay_hop(const struct hex_overlay_shape *shape,
 int32_t hex_overlay_distance(const struct hex_overlay_shape *shape,
                              const struct hex_overlay *overlay, uint32_t cell, uint32_t node);
 
-// The signature of a side (hex_edge_signature), from `open`.
-uint64_t hex_overlay_signature(const struct hex_overlay_shape *shape,
-                               const struct hex_overlay *overlay, unsigned side);
+// The edge signature of a side (chunk.h), of nodes given as bits: of `open` what can be walked on.
+static inline uint64_t hex_overlay_signature(const struct hex_overlay_shape *shape, uint64_t nodes,
+                                             unsigned side)
+{
+    uint32_t radius = (uint32_t)shape->tiling.radius;
+    // The last cell of the last side is node 0.
+    uint64_t around = nodes | (nodes & 1) << shape->node_count;
+    return around >> side * radius & ((UINT64_C(2) << radius) - 1);
+}
 
 // The neighbour's border cells that touch any of `nodes` (bits) across a side, as bits: edges
 // stitched together.
@@ -112,12 +118,8 @@ static inline uint64_t hex_overlay_touched(const struct hex_overlay_shape *shape
                                            unsigned side)
 {
     uint32_t radius = (uint32_t)shape->tiling.radius, count = shape->node_count;
-    // The last cell of the last side is node 0.
-    uint64_t mine = (nodes | (nodes & 1) << count) >> side * radius, theirs = 0;
-    // Both sides count counter-clockwise, so against one another.
-    for (uint32_t i = 0; i <= radius; i++)
-        theirs |= (mine >> i & 1) << (radius - i);
-    theirs = (theirs | theirs >> 1) << hex_opposite(side) * radius;
+    uint64_t theirs = hex_edge_touched(&shape->tiling, hex_overlay_signature(shape, nodes, side))
+                      << hex_opposite(side) * radius;
     return (theirs | theirs >> count) & ((UINT64_C(1) << count) - 1);
 }
 

@@ -1,6 +1,7 @@
 #include "services/world/core/map.h"
 
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/bitset.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/hash.h"
 #include "services/world/core/limits.h"
@@ -9,6 +10,8 @@
 // Chunk coordinates stay within this, so that every hex of every chunk is in hex bounds and the
 // directory's rectangle stays small enough to be dense.
 #define CHUNK_COORD_MAX 2048
+
+#define WORLD_CHUNK_CELLS_MAX (3 * HEX_CHUNK_RADIUS_MAX * (HEX_CHUNK_RADIUS_MAX + 1) + 1)
 
 static void map_make_steps(struct world_map *map)
 {
@@ -49,6 +52,7 @@ void world_map_free(struct world_map *map)
     mm_free(map->directory);
     mm_free(map->region);
     mm_free(map->terrain);
+    mm_free(map->edges);
     mm_free(map->neighbors);
     mm_free(map->chunks);
     memset(map, 0, sizeof *map);
@@ -71,6 +75,7 @@ static bool map_reserve(struct world_map *map, uint32_t chunk_count)
     // A failure in between leaves some arrays larger than they need to be, and nothing else.
     if (!grow((void **)&map->chunks, capacity, sizeof *map->chunks) ||
         !grow((void **)&map->neighbors, capacity, sizeof *map->neighbors) ||
+        !grow((void **)&map->edges, capacity, sizeof *map->edges) ||
         !grow((void **)&map->terrain, cells, sizeof *map->terrain) ||
         !grow((void **)&map->region, cells, sizeof *map->region))
         return false;
@@ -164,32 +169,72 @@ uint32_t world_map_region(const struct world_map *map, uint32_t cell)
     return cell;
 }
 
-static void region_join_chunk(struct world_map *map, uint32_t chunk)
+static void region_join(struct world_map *map, uint32_t cell, uint32_t other)
+{
+    uint32_t a = world_map_region(map, cell), b = world_map_region(map, other);
+    // The older cell stays the root: chunks near the middle are joined to most.
+    if (a < b)
+        map->region[b] = a;
+    else
+        map->region[a] = b;
+}
+
+static void region_join_inside(struct world_map *map, uint32_t chunk)
 {
     uint32_t first = chunk * map->tiling.cells;
-    for (uint32_t cell = first; cell < first + map->tiling.cells; cell++) {
-        if (!world_map_passable(map, cell))
+    for (uint32_t i = 0; i < map->tiling.cells; i++) {
+        if (!world_map_passable(map, first + i))
             continue;
-        for (unsigned d = 0; d < HEX_DIRECTIONS; d++) {
-            uint32_t other = world_map_step(map, cell, d);
-            if (other == WORLD_CELL_NONE || !world_map_passable(map, other))
-                continue;
-            uint32_t a = world_map_region(map, cell), b = world_map_region(map, other);
-            // The older cell stays the root: chunks near the middle are joined to most.
-            if (a < b)
-                map->region[b] = a;
-            else
-                map->region[a] = b;
+        // The other three directions are those of the neighbours.
+        for (unsigned d = 0; d < HEX_DIRECTIONS / 2; d++) {
+            uint32_t step = map->steps[i * 6 + d];
+            if (step >> 16 == WORLD_STEP_INSIDE && world_map_passable(map, first + (step & 0xffff)))
+                region_join(map, first + i, first + (step & 0xffff));
         }
     }
+}
+
+// Stitches a chunk to a neighbour: where passable cells touch across their border.
+static void region_join_across(struct world_map *map, uint32_t chunk, unsigned side)
+{
+    uint32_t other = map->neighbors[chunk][side];
+    if (other == WORLD_CHUNK_NONE)
+        return;
+    unsigned back = hex_opposite(side);
+    uint64_t theirs = map->edges[other][back];
+    uint64_t mine = map->edges[chunk][side] & hex_edge_touched(&map->tiling, theirs);
+    for (; mine; mine &= mine - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(mine);
+        uint32_t cell = chunk * map->tiling.cells + hex_edge_cell(&map->tiling, side, i);
+        uint64_t touched = theirs & hex_edge_touched(&map->tiling, UINT64_C(1) << i);
+        for (; touched; touched &= touched - 1)
+            region_join(map, cell,
+                        other * map->tiling.cells +
+                            hex_edge_cell(&map->tiling, back, (uint32_t)__builtin_ctzll(touched)));
+    }
+}
+
+static void edges_find(struct world_map *map, uint32_t chunk)
+{
+    uint64_t passable[MM_BITSET_WORDS(WORLD_CHUNK_CELLS_MAX)] = {0};
+    for (uint32_t i = 0; i < map->tiling.cells; i++)
+        if (world_map_passable(map, chunk * map->tiling.cells + i))
+            mm_bitset_set(passable, i);
+    for (unsigned side = 0; side < HEX_DIRECTIONS; side++)
+        map->edges[chunk][side] = hex_edge_signature(&map->tiling, passable, side);
 }
 
 void world_map_rebuild_regions(struct world_map *map)
 {
     for (uint32_t cell = 0; cell < world_map_cell_count(map); cell++)
         map->region[cell] = cell;
+    for (uint32_t chunk = 0; chunk < map->chunk_count; chunk++) {
+        edges_find(map, chunk);
+        region_join_inside(map, chunk);
+    }
     for (uint32_t chunk = 0; chunk < map->chunk_count; chunk++)
-        region_join_chunk(map, chunk);
+        for (unsigned side = 0; side < HEX_DIRECTIONS / 2; side++)
+            region_join_across(map, chunk, side);
 }
 
 // --- growing ------------------------------------------------------------------------------------
@@ -238,7 +283,10 @@ enum mm_err world_map_add(struct world_map *map, struct hex_chunk chunk, const u
     memcpy(map->terrain + first, terrain, map->tiling.cells);
     for (uint32_t cell = first; cell < first + map->tiling.cells; cell++)
         map->region[cell] = cell;
-    region_join_chunk(map, index);
+    edges_find(map, index);
+    region_join_inside(map, index);
+    for (unsigned side = 0; side < HEX_DIRECTIONS; side++)
+        region_join_across(map, index, side);
     map->hash_sum += chunk_hash(map, index);
     return MM_OK;
 }

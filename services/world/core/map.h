@@ -19,6 +19,7 @@ struct world_map {
     uint32_t chunk_capacity;
     struct hex_chunk *chunks;         // by chunk index
     uint32_t (*neighbors)[6];         // by chunk index: chunk index or WORLD_CHUNK_NONE
+    uint64_t (*edges)[6];             // by chunk index: signature of each side's passable cells
     uint8_t *terrain;                 // by cell
     uint32_t *region;                 // by cell: parent in a union-find over passable cells
     uint64_t hash_sum;                // sum over chunks of the hash of place and terrains

@@ -1,11 +1,13 @@
 #include "services/world/core/state.h"
 #include "tests/support/world_fixture.h"
 
+#include "libcommon/base/rng.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
-// The map as it is given to those who keep it: by chunk, each with a version of its own.
+// The map as it is given to those who keep it: by chunk, each with a version of its own; and how
+// its chunks are stitched together.
 
 enum { CHUNKS_MAX = 256 };
 
@@ -139,4 +141,79 @@ Test(map_data, renumbered_terrains_are_another_version)
     cr_expect_neq(world_catalogue_version(world), catalogue);
     world_free(world);
     free(rules);
+}
+
+// Fills label[cell] with the lowest cell that there is a way to; by going from cell to cell.
+static void flood(const struct world_map *map, uint32_t *label)
+{
+    uint32_t cells = world_map_cell_count(map);
+    uint32_t *stack = malloc(((size_t)cells + 1) * sizeof *stack);
+    memset(label, 0xff, cells * sizeof *label);
+    for (uint32_t from = 0; from < cells; from++) {
+        uint32_t depth = 0;
+        if (label[from] != UINT32_MAX || !world_map_passable(map, from))
+            continue;
+        label[from] = from;
+        stack[depth++] = from;
+        while (depth > 0) {
+            uint32_t cell = stack[--depth];
+            for (unsigned d = 0; d < HEX_DIRECTIONS; d++) {
+                uint32_t next = world_map_step(map, cell, d);
+                if (next == WORLD_CELL_NONE || label[next] != UINT32_MAX ||
+                    !world_map_passable(map, next))
+                    continue;
+                label[next] = from;
+                stack[depth++] = next;
+            }
+        }
+    }
+    free(stack);
+}
+
+static size_t compare_regions(const struct world_map *map, uint32_t *label)
+{
+    size_t regions = 0;
+    flood(map, label);
+    for (uint32_t cell = 0; cell < world_map_cell_count(map); cell++) {
+        if (!world_map_passable(map, cell))
+            continue;
+        cr_assert_eq(world_map_region(map, cell), world_map_region(map, label[cell]));
+        regions += label[cell] == cell;
+        // And no two floods are one region: the root of a region lies in its flood.
+        cr_assert_eq(label[world_map_region(map, cell)], label[cell]);
+    }
+    return regions;
+}
+
+Test(map_data, chunks_are_stitched_where_passable_cells_touch, .timeout = 60)
+{
+    static const int32_t radii[] = {2, 3, 9, 10, 32};
+    uint8_t costs[WORLD_TERRAINS_MAX] = {0, 100, 0};
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 4);
+    for (size_t k = 0; k < sizeof radii / sizeof radii[0]; k++) {
+        struct world_map map;
+        cr_assert_eq(world_map_init(&map, radii[k], costs), MM_OK);
+        uint8_t *terrain = malloc(map.tiling.cells);
+        // In no order, so that chunks come alone, beside others and between them.
+        for (int i = 0; i < 60; i++) {
+            struct hex_axial at = hex_spiral(mm_rng_below(&rng, 60));
+            struct hex_chunk chunk = {at.q, at.r};
+            if (world_map_chunk(&map, chunk) != WORLD_CHUNK_NONE)
+                continue;
+            for (uint32_t cell = 0; cell < map.tiling.cells; cell++)
+                terrain[cell] = (uint8_t)mm_rng_below(&rng, 3);
+            cr_assert_eq(world_map_add(&map, chunk, terrain), MM_OK);
+        }
+        uint32_t *label = malloc(world_map_cell_count(&map) * sizeof *label);
+        size_t regions = compare_regions(&map, label);
+        cr_expect_gt(regions, 5u);
+        costs[2] = 50; // opens much
+        world_map_rebuild_regions(&map);
+        cr_expect_lt(compare_regions(&map, label), regions);
+        costs[2] = 0;
+        free(label);
+        free(terrain);
+        world_map_free(&map);
+    }
 }
