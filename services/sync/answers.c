@@ -108,3 +108,11 @@ struct sync_client *sync_errand_end(struct sync_errand *errand, enum mm_err err,
     mm_free(errand);
     return client;
 }
+
+void sync_member_of(struct sync_client *client, Mmorts__Social__Member *out)
+{
+    mmorts__social__member__init(out);
+    out->player_id = client->player_id;
+    out->username = client->username;
+    out->display_id = client->display_id;
+}

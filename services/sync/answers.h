@@ -1,6 +1,7 @@
 #ifndef SYNC_ANSWERS_H
 #define SYNC_ANSWERS_H
 
+#include "gen/social.pb-c.h"
 #include "services/sync/app.h"
 
 // What clients hear of their commands. For route.c and errands.c.
@@ -32,6 +33,8 @@ const char *sync_failure_message(enum mm_err err);
 void sync_refuse_command(struct sync_client *client, const char *code, const char *message,
                          uint64_t seq);
 
+// The client's player as social knows players; the strings are the client's.
+void sync_member_of(struct sync_client *client, Mmorts__Social__Member *out);
 // groups.c: passes what a player does with groups on to social.
 void sync_route_group(struct sync_client *client, struct sync_command *command);
 // mail.c: passes what a player does with mail on to social.

@@ -111,10 +111,8 @@ void sync_route_chat(struct sync_client *client, struct sync_command *command)
 {
     struct sync_app *app = client->app;
     struct sync_errand *errand = sync_errand_new(client, 0);
-    Mmorts__Social__Member from = MMORTS__SOCIAL__MEMBER__INIT;
-    from.player_id = client->player_id;
-    from.username = client->username;
-    from.display_id = client->display_id;
+    Mmorts__Social__Member from;
+    sync_member_of(client, &from);
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
     request.from = &from;

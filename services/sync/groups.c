@@ -72,20 +72,12 @@ static void on_list(void *arg, const struct mm_rpc_result *result)
     answer(errand, result->code, NULL, NULL);
 }
 
-static void fill_member(Mmorts__Social__Member *member, struct sync_client *client)
-{
-    mmorts__social__member__init(member);
-    member->player_id = client->player_id;
-    member->username = client->username;
-    member->display_id = client->display_id;
-}
-
 static enum mm_err call_create(struct sync_client *client, struct sync_command *command,
                                const struct mm_rpc_call_options *options,
                                struct sync_errand *errand)
 {
     Mmorts__Social__Member actor;
-    fill_member(&actor, client);
+    sync_member_of(client, &actor);
     Mmorts__Social__CreateGroupRequest request = MMORTS__SOCIAL__CREATE_GROUP_REQUEST__INIT;
     request.session = (char *)(uintptr_t)client->app->session;
     request.actor = &actor;
@@ -124,7 +116,7 @@ static enum mm_err call_act(struct sync_client *client, struct sync_command *com
         [SYNC_GROUP_POLICY] = MMORTS__SOCIAL__GROUP_ACTION__GROUP_SET_POLICY,
     };
     Mmorts__Social__Member actor, target;
-    fill_member(&actor, client);
+    sync_member_of(client, &actor);
     mmorts__social__member__init(&target);
     target.player_id = command->group.player;
     target.username = (char *)(uintptr_t)sync_roster_name_of(client->app, command->group.player);

@@ -260,14 +260,6 @@ static void on_deleted(void *arg, const struct mm_rpc_result *result)
     answer(arg, result->code, NULL, NULL, 0);
 }
 
-static void fill_from(Mmorts__Social__Member *member, struct sync_client *client)
-{
-    mmorts__social__member__init(member);
-    member->player_id = client->player_id;
-    member->username = client->username;
-    member->display_id = client->display_id;
-}
-
 static enum mm_err call(struct sync_client *client, const char *method,
                         const ProtobufCMessage *request, mm_rpc_callback_fn done,
                         struct sync_errand *errand)
@@ -282,7 +274,7 @@ static enum mm_err call_send(struct sync_client *client, struct sync_command *co
                              struct sync_errand *errand)
 {
     Mmorts__Social__Member from;
-    fill_from(&from, client);
+    sync_member_of(client, &from);
     if (command->mail.action == SYNC_MAIL_SEND_GROUP) {
         Mmorts__Social__SendGroupMailRequest request =
             MMORTS__SOCIAL__SEND_GROUP_MAIL_REQUEST__INIT;

@@ -148,6 +148,14 @@ test('what is wrong is refused with a word, and changes nothing', { timeout: 600
     for (const to of [7, '', 'ada', null, { id: 1 }]) fay.send({ type: 'chat', payload: { message: 'x', to } });
     fay.send({ type: 'chat', payload: { message: 'x', to: '7', group: 'group_0000000000001' } });
     await fay.until('six refusals', () => fay.messages.filter((m) => m.type === 'error' && !m.payload.seq && m.payload.code === 'invalid').length === 6);
+    // Past sync nobody writes in another's name, or looks into another's mailbox.
+    const token = await game.token('fay');
+    const from = { playerId: ada.playerId, username: 'ada' };
+    for (const [method, request] of [['SendMail', { from, requestId: '1', toName: 'bob', ...text }], ['SendGroupMail', { from, requestId: '1', toGroup: '1', ...text }],
+        ['GetInbox', { playerId: bob.playerId, limit: 5 }], ['ReadMail', { playerId: bob.playerId, number: '1' }], ['DeleteMail', { playerId: bob.playerId, numbers: ['1'] }]]) {
+        assert.equal((await game.call('social', method, { session: 'main', ...request }, token)).status, 403, method);
+        assert.equal((await game.call('social', method, { session: 'main', ...request })).status, 401, method);
+    }
     assert.equal((await game.query('social', `SELECT COUNT(*) FROM mails WHERE from_player = ${fay.welcome.player_id}`))[0][0], '0');
     fay.close();
 });
