@@ -24,6 +24,7 @@
 #include "services/sync/core/budget.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/once.h"
+#include "services/sync/core/resume.h"
 #include "services/sync/core/update.h"
 #include "services/sync/outbox.h"
 #include "services/sync/ws.h"
@@ -61,6 +62,10 @@ enum {
     SYNC_ROSTER_NEWS_BURST = 40, // and at once
     SYNC_ROSTER_MS = 1000,       // what is beyond is told so often
     SYNC_ROSTER_CALM_MS = 3000,  // without news a long list is told again
+    SYNC_INSTANCE_BYTES = 8,
+    SYNC_SECRET_BYTES = 16,
+    SYNC_RESUME_TEXT_BYTES = 49, // of a resume token, with the NUL
+    SYNC_TRAILS_MAX = 4,         // of one player's connections that ended
     SYNC_EXCESS_MAX = 100,       // messages dropped over the rate before the connection is closed
 };
 
@@ -91,6 +96,10 @@ struct sync_settings {
     int64_t idle_ms;
     int64_t command_ms;
     int64_t heartbeat_ms;
+    int64_t resume_ticks; // how long a client may be away to go on where it stopped; 0: never
+    int64_t resume_log_bytes;
+    int64_t resume_reconcile_ticks;
+    int64_t resume_views_max; // kept for those who are away
     int64_t rooms_max;
     int64_t room_idle_ms;
 };
@@ -110,6 +119,30 @@ struct sync_app;
 struct sync_room;
 struct sync_seat;
 
+// How it went when a client wanted to go on where it stopped.
+enum sync_resume_result {
+    SYNC_RESUMED,
+    SYNC_RESUME_OFF,
+    SYNC_RESUME_OTHER_INSTANCE, // the token is of another process, perhaps one that was before
+    SYNC_RESUME_UNKNOWN,        // or another player's, or nobody's, or forgotten
+    SYNC_RESUME_ENCODING,       // it speaks another one now
+    SYNC_RESUME_TOO_OLD,        // the log does not reach back, or the view began anew
+    SYNC_RESUME_LONGER,         // the difference would be more than the full state
+    SYNC_RESUME_RESULTS,
+};
+extern const char *const sync_resume_words[SYNC_RESUME_RESULTS]; // as the protocol says it
+
+// What must be known of a client to go on where it stopped: see trails.c.
+struct sync_trail {
+    uint8_t secret[SYNC_SECRET_BYTES]; // of its token
+    uint64_t first_tick; // since when it follows its view; 0: it was not told everything yet
+    uint64_t told_tick;  // of the last update it was sent; of one that has left
+    uint64_t map_version, until_ns;
+    uint32_t generation, names_epoch; // of its view
+    enum sync_encoding encoding;
+    bool aligned; // it was led to the tick of others at its seat
+};
+
 struct sync_client {
     // What a tick needs of it, together: see SYNC_CLIENT_HOT_BYTES.
     struct sync_app *app;
@@ -124,6 +157,7 @@ struct sync_client {
     uint64_t waiting_ns;        // since when the outbox is not empty; 0: it is
     uint64_t map_version;
     uint64_t updated_tick, updated_ns;
+    uint64_t settled_tick; // the last one after which it was owed nothing
     struct sync_budget budget;
     struct sync_backlog *backlog; // what it is owed beyond its budget; NULL: nothing
     bool parted;                  // of this tick it gets what its budget allows
@@ -143,6 +177,11 @@ struct sync_client {
     char *token; // wiped when freed
     char session[33];
     uint64_t tick_min; // the client has seen this tick
+    struct sync_trail trail;
+    char resume[SYNC_RESUME_TEXT_BYTES]; // the token it came with; "": none
+    struct sync_position position;       // what it says it was told
+    bool resuming;                       // what it missed is in app->resumed_buf and app->news
+    bool catch_up;                       // its socket was full: it is to be told what it missed
     mm_rpc_handle call;
     struct mm_rpc_client *call_peer;
     bool recheck;    // the token is to be verified again
@@ -185,7 +224,10 @@ struct sync_seat {
     struct sync_view *view;
     struct sync_client *clients;
     uint64_t said_connection; // that social was told of last; 0: none
-    mm_rpc_handle call;       // GetView under way
+    struct {
+        MM_VEC(struct sync_trail);
+    } trails;           // of clients that may come back; without clients the seat is kept for them
+    mm_rpc_handle call; // GetView under way
     uint64_t retry_ns;
 };
 
@@ -209,6 +251,7 @@ struct sync_batch {
 
 struct sync_metrics {
     struct mm_counter *joins, *refused, *kills, *messages_in, *bytes_in, *rate_limited;
+    struct mm_counter *resumes[SYNC_RESUME_RESULTS], *caught_up, *not_caught_up;
     struct mm_counter *fulls, *behinds, *commands_ok, *commands_failed, *replaced;
     struct mm_counter *throttled, *deferred, *overflows;
     struct mm_metrics_histogram *join_latency, *command_latency, *update_interval;
@@ -232,6 +275,11 @@ struct sync_app {
     struct sync_encoder encoder;
     struct sync_burst *burst; // NULL: every message is a system call of its own
     struct mm_buf full_buf;
+    struct mm_buf resumed_buf; // the message `resumed` of the client that is being resumed ...
+    struct sync_delta news;    // ... and what else it is told
+    uint8_t instance[SYNC_INSTANCE_BYTES]; // of the lobby: tells this process from others
+    size_t seats_kept;                     // seats without clients
+    uint64_t trimmed_tick, trimmed_view;
     struct mm_buf scratch; // one message being written
     struct sync_deflate *deflate;
 
@@ -332,6 +380,8 @@ struct sync_handshake {
     char *token; // or NULL; becomes the client's
     char session[33];
     uint64_t tick_min;
+    char resume[SYNC_RESUME_TEXT_BYTES];
+    struct sync_position position;
     char address[48];
     enum sync_encoding encoding;
     struct sync_deflate_terms deflate;
@@ -397,6 +447,32 @@ bool sync_seat_take(struct sync_client *client);
 void sync_seat_leave(struct sync_client *client);
 // Asks vision for the views that wait.
 void sync_seats_ask(struct sync_app *app);
+// Gives up seats that were kept for clients that did not come back.
+void sync_seats_sweep(struct sync_app *app);
+void sync_seats_free(struct sync_app *app);
+
+// --- trails.c: going on where one stopped --------------------------------------------------------
+
+// A client's first connection: it gets a token.
+void sync_trail_new(struct sync_client *client);
+// Whether the client came with the other one's token: it is the same, on a new connection.
+bool sync_trail_goes_on(const struct sync_client *client, const struct sync_client *other);
+// Appends its token as a member of a JSON object, with a comma before it.
+void sync_trail_write_token(const struct sync_client *client, struct mm_buf *out);
+// It was told everything: from now on it can be told differences.
+void sync_trail_told_all(struct sync_client *client);
+// It leaves its seat: notes where it stopped. False: it will need everything.
+bool sync_trail_keep(struct sync_client *client);
+// Whether one more seat may be kept without clients.
+bool sync_trails_may_wait(const struct sync_app *app);
+// The client has come back to its seat, with a token. SYNC_RESUMED: what it missed is in
+// app->resumed_buf and app->news, to be told at once; else it needs everything.
+enum sync_resume_result sync_trail_resume(struct sync_client *client);
+// The same for one whose socket was full. False: it needs everything.
+bool sync_trail_catch_up(struct sync_client *client);
+void sync_trails_expire(struct sync_seat *seat, uint64_t now_ns);
+// Shortens the views' logs, a few at a time.
+void sync_trails_trim(struct sync_app *app);
 
 // --- deliver.c -------------------------------------------------------------------------------
 

@@ -243,6 +243,13 @@ void sync_client_error(struct sync_client *client, const char *code, const char 
     sync_client_send(client, out);
 }
 
+// It is not meant to come back, or not as it was.
+static bool is_final(uint16_t code)
+{
+    return code == SYNC_WS_NORMAL || code == SYNC_WS_POLICY || code == 4401 || code == 4403 ||
+           code == 4404;
+}
+
 void sync_client_close(struct sync_client *client, uint16_t code, const char *word,
                        const char *message)
 {
@@ -251,6 +258,8 @@ void sync_client_close(struct sync_client *client, uint16_t code, const char *wo
         return;
     if (word && message)
         sync_client_error(client, word, message, 0, 0);
+    if (is_final(code))
+        client->trail.first_tick = 0;
     uint8_t payload[SYNC_WS_CONTROL_BYTES_MAX] = {(uint8_t)(code >> 8), (uint8_t)code};
     size_t len = word ? strlen(word) : 0;
     if (len > sizeof payload - 2)
@@ -347,6 +356,7 @@ static void on_writable(struct sync_client *client)
         (void)shutdown(client->fd, SHUT_WR);
     } else if (client->behind) {
         client->behind = false;
+        client->catch_up = true;
         client->full = (struct sync_full){.active = true};
         sync_deliver_soon(client->app);
     } else if (client->full.active) {
@@ -374,6 +384,8 @@ static void fill_in(struct sync_client *client, struct sync_handshake *handshake
     client->token = handshake->token;
     handshake->token = NULL;
     client->tick_min = handshake->tick_min;
+    client->position = handshake->position;
+    (void)mm_str_copy(client->resume, sizeof client->resume, handshake->resume);
     client->encoding = handshake->encoding;
     (void)mm_str_copy(client->session, sizeof client->session, handshake->session);
     (void)mm_str_copy(client->address, sizeof client->address, handshake->address);

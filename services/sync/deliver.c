@@ -83,6 +83,8 @@ static void updated(struct sync_client *client)
         mm_metrics_observe(app->metrics.update_interval, (now_ns - client->updated_ns) / 1000);
     client->updated_ns = now_ns;
     client->updated_tick = app->core.mirror.tick;
+    if (sync_owing_left(client) == 0)
+        client->settled_tick = client->updated_tick;
 }
 
 // --- bursts: the tick's messages to all clients, in few system calls -----------------------------
@@ -180,8 +182,10 @@ static uint64_t align(struct sync_app *app, struct sync_client *first, enum sync
         return told_tick;
     *any = false;
     for (struct sync_client *c = first; c; c = c->beside) {
-        if (follows_in(c, encoding) &&
-            sync_encode_idle(&app->encoder, &app->core, 0, encoding, c->updated_tick))
+        if (!follows_in(c, encoding))
+            continue;
+        c->trail.aligned = true;
+        if (sync_encode_idle(&app->encoder, &app->core, 0, encoding, c->updated_tick))
             send_messages(c);
         *any |= follows_in(c, encoding);
     }
@@ -348,6 +352,7 @@ static size_t deliver_full(struct sync_client *client)
     if (!client->full.begun)
         mm_counter_add(app->metrics.fulls, 1);
     sync_owing_forget(client);
+    client->trail.first_tick = 0; // what it knew no longer counts
     client->full.beside = false;
     for (const struct sync_client *c = client->seat->clients; c; c = c->beside)
         client->full.beside |= follows(c);
@@ -367,10 +372,42 @@ static size_t deliver_full(struct sync_client *client)
             client->updated_ns = 0; // a full state begins a new series of intervals
             sync_owing_begin(client);
             updated(client);
+            sync_trail_told_all(client);
         }
         sync_client_watch(client);
     }
     return app->full_buf.len;
+}
+
+// Tells the client what it missed, which was put into app->resumed_buf and app->news.
+static void deliver_difference(struct sync_client *client)
+{
+    struct sync_app *app = client->app;
+    struct sync_view *view = client->seat->view;
+    bool beside = false;
+    for (const struct sync_client *c = client->seat->clients; c; c = c->beside)
+        beside |= c != client && follows(c);
+    if (client->resuming)
+        sync_owing_begin(client);
+    client->resuming = client->catch_up = false;
+    client->full.active = false;
+    client->updated_ns = 0; // a new series of intervals
+    if (client->encoding == SYNC_BINARY)
+        sync_client_send_binary(client, &app->resumed_buf);
+    else
+        sync_client_send(client, &app->resumed_buf);
+    if (client->state != SYNC_CLIENT_PLAYING)
+        return;
+    if (!sync_resume_encode(&app->encoder, &app->core, view, client->encoding, beside,
+                            &app->news)) {
+        client->full = (struct sync_full){.active = true};
+        return;
+    }
+    send_messages(client);
+    flush_burst(app);
+    // Too much even so: everything can be told in pieces.
+    if (client->behind)
+        client->trail.first_tick = 0;
 }
 
 // Tells everything to those who wait for it, as far as sockets and this turn allow.
@@ -389,8 +426,15 @@ static void deliver_fulls(struct sync_app *app)
             continue;
         if (map_is_old(client))
             send_map(client);
-        if (client->state != SYNC_CLIENT_PLAYING || !client->full.active ||
-            sync_outbox_waiting(&client->outbox) > 0 || !sync_owing_may_begin(client))
+        if (client->state != SYNC_CLIENT_PLAYING)
+            continue;
+        if (client->resuming || (client->catch_up && sync_trail_catch_up(client))) {
+            deliver_difference(client);
+            continue;
+        }
+        client->catch_up = false;
+        if (!client->full.active || sync_outbox_waiting(&client->outbox) > 0 ||
+            !sync_owing_may_begin(client))
             continue;
         if (bytes < SYNC_FULL_BYTES_PER_TURN)
             bytes += deliver_full(client);

@@ -277,7 +277,7 @@ void sync_join_leave(struct sync_client *client)
 
 // --- the game ------------------------------------------------------------------------------------
 
-static void send_welcome(struct sync_client *client)
+static void send_welcome(struct sync_client *client, enum sync_resume_result result)
 {
     struct mm_buf *out = &client->app->scratch;
     mm_buf_reset(out);
@@ -293,6 +293,12 @@ static void send_welcome(struct sync_client *client)
                   client->home_r, client->next_seq);
     MM_BUF_LIT(out, ",\"session_status\":");
     sync_write_status(client->app, out);
+    if (client->app->settings.resume_ticks > 0)
+        sync_trail_write_token(client, out);
+    if (client->resume[0] && result == SYNC_RESUMED)
+        MM_BUF_LIT(out, ",\"resumed\":true");
+    else if (client->resume[0])
+        mm_buf_printf(out, ",\"resumed\":false,\"reason\":\"%s\"", sync_resume_words[result]);
     MM_BUF_LIT(out, "}}");
     sync_client_send(client, out);
 }
@@ -308,11 +314,16 @@ void sync_join_play(struct sync_client *client)
 {
     struct sync_app *app = client->app;
     client->state = SYNC_CLIENT_PLAYING;
-    client->full = (struct sync_full){.active = true};
+    sync_trail_new(client);
+    enum sync_resume_result result = SYNC_RESUME_UNKNOWN;
+    if (client->resume[0])
+        result = sync_trail_resume(client);
+    client->resuming = result == SYNC_RESUMED;
+    client->full = (struct sync_full){.active = !client->resuming};
     mm_counter_add(app->metrics.joins, 1);
     mm_metrics_observe(app->metrics.join_latency,
                        (mm_loop_now_ns(app->loop) - client->opened_ns) / 1000);
-    send_welcome(client);
+    send_welcome(client, result);
     send_roster(client);
     client->groups_wanted = client->mail.wanted = true;
     sync_groups_ask(app);

@@ -3,6 +3,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
 #include "libcommon/io/address.h"
+#include "libcommon/io/trace.h"
 #include "services/sync/app.h"
 #include "services/sync/rooms.h"
 #include "services/sync/sessions.h"
@@ -216,6 +217,38 @@ const struct mm_config_field sync_fields[] = {
      .min = 500,
      .max = 60000,
      .help = "how often social hears who is here"},
+    {.path = "resume.max_delta_age",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(resume_ticks),
+     .fallback = "200",
+     .min = 0,
+     .max = SYNC_HISTORY_TICKS_MAX,
+     .unit = "ticks",
+     .help = "a client away for no longer is told what it missed, another everything; 0: all are"},
+    {.path = "resume.log",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(resume_log_bytes),
+     .fallback = "16384",
+     .min = 1024,
+     .max = SYNC_HISTORY_BYTES_MAX,
+     .unit = "bytes",
+     .help = "the log of one view at most; it reaches back less far then"},
+    {.path = "resume.reconcile",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(resume_reconcile_ticks),
+     .fallback = "100",
+     .min = 1,
+     .max = 12000,
+     .unit = "ticks",
+     .help = "each view's log is cut to what may be needed at least that often"},
+    {.path = "resume.views_max",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(resume_views_max),
+     .fallback = "1000",
+     .min = 0,
+     .max = 20000,
+     .unit = "views",
+     .help = "kept at once for players who may come back"},
     {.path = "rooms.max",
      .type = MM_CONFIG_INT,
      .offset = SETTING(rooms_max),
@@ -256,6 +289,8 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     (void)timer;
     struct sync_app *app = arg;
     sync_clients_sweep(app);
+    sync_seats_sweep(app);
+    sync_trails_trim(app);
     sync_join_recheck(app);
     sync_recipes_ask(app);
     sync_roster_ask(app);
@@ -301,6 +336,8 @@ static enum mm_err init_state(struct sync_app *app)
                                         mm_loop_now_ns(app->loop) / 1000000);
     mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);
     mm_buf_init(&app->scratch, SCRATCH_BYTES);
+    mm_buf_init(&app->resumed_buf, SCRATCH_BYTES);
+    sync_delta_init(&app->news);
     mm_buf_init(&app->sessions_json, SESSIONS_BYTES);
     sync_encoder_init(&app->encoder);
     app->burst = sync_burst_new();
@@ -314,7 +351,10 @@ static enum mm_err init_state(struct sync_app *app)
     if (!app->client_of_connection || !app->seat_of_player || !app->address_counts ||
         !app->roster_index || !app->read_buf || !(app->deflate = sync_deflate_new()))
         return MM_RESOURCE_EXHAUSTED;
-    return sync_core_init(&app->core);
+    enum mm_err err = sync_core_init(&app->core);
+    sync_core_keep_history(&app->core, (unsigned)app->settings.resume_ticks,
+                           (size_t)app->settings.resume_log_bytes);
+    return err;
 }
 
 enum mm_err sync_app_open(struct sync_app *app)
@@ -353,6 +393,7 @@ enum mm_err sync_start_service(struct mm_service *service, void *state)
     app->world_url = mm_service_stream_peer(service, "world");
     app->vision_url = mm_service_stream_peer(service, "vision");
     app->production_url = mm_service_stream_peer(service, "production");
+    mm_random_bytes(app->instance, sizeof app->instance);
     mm_vec_init(&app->rooms, (size_t)app->settings.rooms_max);
     sync_metrics_open(app);
     app->feeds_condition = mm_service_condition_add(service, "streams of world and vision");
@@ -364,6 +405,20 @@ enum mm_err sync_start_service(struct mm_service *service, void *state)
 // --- end
 // -------------------------------------------------------------------------------------------
 
+// Before the close, with what another instance or the next one has to be shown.
+static void send_going_away(struct sync_client *client)
+{
+    struct mm_buf *out = &client->app->scratch;
+    if (client->state != SYNC_CLIENT_PLAYING)
+        return;
+    mm_buf_reset(out);
+    MM_BUF_LIT(out, "{\"type\":\"going_away\",\"payload\":{\"reason\":\"restart\"");
+    if (client->app->settings.resume_ticks > 0)
+        sync_trail_write_token(client, out);
+    MM_BUF_LIT(out, "}}");
+    sync_client_send(client, out);
+}
+
 uint32_t sync_drain(struct sync_app *app)
 {
     app->draining = true;
@@ -373,6 +428,7 @@ uint32_t sync_drain(struct sync_app *app)
     for (size_t i = app->clients.count; i-- > 0;) {
         if (i >= app->clients.count || app->clients.items[i]->state >= SYNC_CLIENT_CLOSING)
             continue;
+        send_going_away(app->clients.items[i]);
         sync_client_close(app->clients.items[i], SYNC_WS_RESTART, "restart", NULL);
         closing++;
     }
@@ -411,6 +467,7 @@ void sync_app_close(struct sync_app *app)
     sync_feeds_close(app);
     sync_talk_close(app);
     sync_clients_free(app);
+    sync_seats_free(app);
     sync_route_free(app);
     mm_loop_defer_cancel(app->loop, &app->deliver_task);
     mm_loop_defer_cancel(app->loop, &app->flush_task);
@@ -420,6 +477,8 @@ void sync_app_close(struct sync_app *app)
     app->burst = NULL;
     mm_buf_free(&app->full_buf);
     mm_buf_free(&app->scratch);
+    mm_buf_free(&app->resumed_buf);
+    sync_delta_free(&app->news);
     mm_buf_free(&app->sessions_json);
     mm_vec_free(&app->roster);
     mm_idmap_free(app->client_of_connection);

@@ -159,6 +159,15 @@ static void on_handshake(struct mm_http_request *request, void *arg)
     // A tick that is not one is as good as none.
     if (tick)
         (void)!mm_str_parse_u64(tick, strlen(tick), 0, INT64_MAX, &handshake->tick_min);
+    handshake->position = (struct sync_position){handshake->tick_min, handshake->tick_min};
+    tick = mm_http_request_query(request, "settled_tick");
+    if (tick)
+        (void)!mm_str_parse_u64(tick, strlen(tick), 0, handshake->tick_min,
+                                &handshake->position.settled);
+    const char *resume = mm_http_request_query(request, "resume");
+    if (resume && !mm_str_copy(handshake->resume, sizeof handshake->resume, resume))
+        (void)mm_str_copy(handshake->resume, sizeof handshake->resume,
+                          "-"); // too long: none of ours
     (void)mm_str_copy(handshake->address, sizeof handshake->address, mm_http_request_peer(request));
     char extension[SYNC_DEFLATE_RESPONSE_BYTES];
     if (strcmp(app->settings.compression, "off") != 0)

@@ -105,6 +105,24 @@ static double views_live(void *arg)
     return (double)app->core.live_count;
 }
 
+static double log_bytes(void *arg)
+{
+    size_t bytes = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        for (size_t i = 0; i < app->core.views.count; i++)
+            if (app->core.views.items[i])
+                bytes += sync_history_bytes(&app->core.views.items[i]->history);
+    return (double)bytes;
+}
+
+static double seats_kept(void *arg)
+{
+    size_t count = 0, cursor = 0;
+    for (const struct sync_app *app; (app = sync_rooms_next(arg, &cursor)) != NULL;)
+        count += app->seats_kept;
+    return (double)count;
+}
+
 static double shared(void *arg)
 {
     const struct sync_app *app = arg;
@@ -163,6 +181,10 @@ static void add_computed(struct sync_app *app, struct mm_metrics *m)
     mm_metrics_gauge_fn(m, "mmorts_sync_entities", "Entities in the mirror.", NULL, entities, app);
     mm_metrics_gauge_fn(m, "mmorts_sync_views_live", "Views that follow tick by tick.", NULL,
                         views_live, app);
+    mm_metrics_gauge_fn(m, "mmorts_sync_delta_log_bytes", "Memory of the views' logs.", NULL,
+                        log_bytes, app);
+    mm_metrics_gauge_fn(m, "mmorts_sync_views_kept", "Views kept for players who may come back.",
+                        NULL, seats_kept, app);
     mm_metrics_counter_fn(m, "mmorts_sync_views_frozen_total",
                           "Views that had to be asked for anew.", NULL, resyncs, app);
     mm_metrics_counter_fn(m, "mmorts_sync_inconsistencies_total",
@@ -200,6 +222,17 @@ void sync_metrics_open(struct sync_app *app)
         mm_metrics_counter(m, "mmorts_sync_received_bytes_total", "Bytes of players.", NULL);
     own->rate_limited = mm_metrics_counter(m, "mmorts_sync_rate_limited_total",
                                            "Messages refused for their rate.", NULL);
+    for (size_t i = 0; i < SYNC_RESUME_RESULTS; i++)
+        own->resumes[i] =
+            mm_metrics_counter(m, "mmorts_sync_resumes_total",
+                               "Clients that came back with a token, and what became of it.",
+                               MM_LABELS("result", sync_resume_words[i]));
+    own->caught_up = mm_metrics_counter(m, "mmorts_sync_catch_ups_total",
+                                        "Clients whose socket was full and is free again.",
+                                        MM_LABELS("result", "difference"));
+    own->not_caught_up = mm_metrics_counter(m, "mmorts_sync_catch_ups_total",
+                                            "Clients whose socket was full and is free again.",
+                                            MM_LABELS("result", "full"));
     own->fulls = mm_metrics_counter(m, "mmorts_sync_full_states_total", "Full states begun.", NULL);
     own->behinds =
         mm_metrics_counter(m, "mmorts_sync_behind_total", "How often a client fell behind.", NULL);

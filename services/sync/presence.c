@@ -44,7 +44,7 @@ static bool may_sit_down(const struct sync_client *client)
     int64_t others = 0;
     for (const struct sync_client *c = sync_clients_of_player(client->app, client->player_id); c;
          c = c->beside)
-        others++;
+        others += !sync_trail_goes_on(client, c); // which makes way when this one goes on
     return others == 0 || is_policy(client->app, "replace") ||
            (is_policy(client->app, "allow") && others < client->app->settings.connections_max);
 }

@@ -24,17 +24,28 @@ static struct sync_seat *seat_new(struct sync_app *app, const struct sync_client
 {
     struct sync_view *view = sync_core_view_open(&app->core, client->empire);
     struct sync_seat *seat = view ? mm_calloc(1, sizeof *seat) : NULL;
-    if (seat &&
-        mm_idmap_set(app->seat_of_player, client->player_id, (uint64_t)(uintptr_t)seat) == MM_OK) {
+    if (seat) {
+        mm_vec_init(&seat->trails, SYNC_TRAILS_MAX);
         seat->app = app;
         seat->view = view;
         view->user = seat;
         return seat;
     }
-    mm_free(seat);
     if (view)
         sync_core_view_close(&app->core, view);
     return NULL;
+}
+
+static void seat_free(struct sync_seat *seat)
+{
+    struct sync_app *app = seat->app;
+    if (seat->call) {
+        mm_rpc_cancel(app->vision, seat->call);
+        app->view_calls--;
+    }
+    sync_core_view_close(&app->core, seat->view);
+    mm_vec_free(&seat->trails);
+    mm_free(seat);
 }
 
 bool sync_seat_take(struct sync_client *client)
@@ -44,6 +55,15 @@ bool sync_seat_take(struct sync_client *client)
     struct sync_seat *seat = view ? view->user : seat_new(app, client);
     if (!seat)
         return false;
+    if (!seat->clients) {
+        if (mm_idmap_set(app->seat_of_player, client->player_id, (uint64_t)(uintptr_t)seat) !=
+            MM_OK) {
+            if (!view)
+                seat_free(seat);
+            return false;
+        }
+        app->seats_kept -= view != NULL;
+    }
     client->seat = seat;
     client->beside = seat->clients;
     seat->clients = client;
@@ -56,6 +76,7 @@ void sync_seat_leave(struct sync_client *client)
     if (!seat)
         return;
     struct sync_app *app = seat->app;
+    bool kept = sync_trail_keep(client);
     struct sync_client **link = &seat->clients;
     while (*link != client)
         link = &(*link)->beside;
@@ -64,15 +85,40 @@ void sync_seat_leave(struct sync_client *client)
     if (seat->clients)
         return;
     (void)mm_idmap_remove(app->seat_of_player, client->player_id, NULL);
-    if (seat->call) {
-        mm_rpc_cancel(app->vision, seat->call);
-        app->view_calls--;
-    }
     struct sync_holding *holding = sync_stock_holding(&app->core.stock, seat->view->empire);
     if (holding)
         sync_holding_unwatch(holding);
-    sync_core_view_close(&app->core, seat->view);
-    mm_free(seat);
+    if ((kept || seat->trails.count > 0) && sync_trails_may_wait(app))
+        app->seats_kept++;
+    else
+        seat_free(seat);
+}
+
+void sync_seats_sweep(struct sync_app *app)
+{
+    uint64_t now_ns = mm_loop_now_ns(app->loop);
+    for (size_t i = 0; i < app->core.views.count; i++) {
+        struct sync_view *view = app->core.views.items[i];
+        struct sync_seat *seat = view ? view->user : NULL;
+        if (!seat)
+            continue;
+        sync_trails_expire(seat, now_ns);
+        // A view that is not live would have to be asked for anew: nobody goes on from there.
+        if (!seat->clients && (seat->trails.count == 0 || view->state != SYNC_VIEW_LIVE)) {
+            app->seats_kept--;
+            seat_free(seat);
+        }
+    }
+}
+
+void sync_seats_free(struct sync_app *app)
+{
+    for (size_t i = 0; i < app->core.views.count; i++) {
+        struct sync_view *view = app->core.views.items[i];
+        if (view && view->user)
+            seat_free(view->user);
+    }
+    app->seats_kept = 0;
 }
 
 static void on_view(void *arg, const struct mm_rpc_result *result)
@@ -100,7 +146,8 @@ void sync_seats_ask(struct sync_app *app)
     for (size_t i = 0; i < app->core.views.count; i++) {
         struct sync_view *view = app->core.views.items[i];
         struct sync_seat *seat = view ? view->user : NULL;
-        if (!seat || view->state != SYNC_VIEW_WAITING || seat->call || now_ns < seat->retry_ns)
+        if (!seat || !seat->clients || view->state != SYNC_VIEW_WAITING || seat->call ||
+            now_ns < seat->retry_ns)
             continue;
         if (app->view_calls >= SYNC_VIEW_CALLS_MAX || !app->core.mirror.loaded)
             return;

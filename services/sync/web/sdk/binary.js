@@ -101,7 +101,7 @@ const among = (list, index, what) => {
   return list[index];
 };
 
-/** What of the stream a decoder has to remember; one for every connection. */
+/** What of the stream a decoder has to remember: as long as connections resume each other, one; else one for each. */
 export class BinaryDecoder {
   #types = [];     // of the last `map`
   #terrains = [];
@@ -143,8 +143,21 @@ export class BinaryDecoder {
         return { type: 'ack', payload };
       }
       case 5: return { type: 'pong', payload: { timestamp: reader.zigzag(), server_tick: reader.varint() } };
+      case 6: return this.#resumed(reader);
       default: throw new RangeError(`no such message: ${type}`);
     }
+  }
+
+  /** Empires that were named behind the first so many may have been missed, and are named again. */
+  #resumed(reader) {
+    const message = { type: 'resumed', tick: reader.varint() };
+    const known = reader.varint();
+    if (known > this.#empires.length) throw new RangeError('empires are missing');
+    this.#tick = message.tick;
+    this.#empires.length = known;
+    const empires = this.#list(reader, () => this.#empire(reader));
+    if (empires.length) message.empires = empires;
+    return message;
   }
 
   #entity(number) {

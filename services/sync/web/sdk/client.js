@@ -1,4 +1,4 @@
-import { Connection } from './connection.js';
+import { Connection, saysOnlyNames } from './connection.js';
 import { Emitter } from './emitter.js';
 import { GameError } from './errors.js';
 import { GameStateManager } from './state.js';
@@ -15,12 +15,15 @@ const MAIL_BYTES_MAX = 3900;
  * A player: a connection, the state it keeps up to date, and the commands.
  *
  * Emits what its connection does ('state', 'retry', 'latency', 'refused'), 'ready' (a full state is there: after
- * every connect), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
+ * the first connect, and whenever what was missed could not be told), 'resumed' (what was missed while the connection
+ * was lost has been told: the state is up to date again), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
  * ('chat', 'announcement', 'player_joined', 'player_left', 'players', 'roster', 'session_status', 'groups', 'group_joined' and what else
  * happens to groups, 'mail' when one comes in, 'mailbox' when the counts change), 'welcome', and 'error' (GameError that
  * answers no command, such as chat_rate_limited).
  */
 export class GameClient extends Emitter {
+  #resuming = false;  // what was missed is being told
+
   /** @param {object} options as of Connection */
   constructor(options) {
     super();
@@ -76,8 +79,11 @@ export class GameClient extends Emitter {
         break;
       case 'update':
         if (message.full) this.emit('ready', this.state);
+        if (this.#resuming && !saysOnlyNames(message)) this.emit('resumed', this.state);
+        this.#resuming &&= saysOnlyNames(message);
         this.emit('update', message);
         break;
+      case 'resumed': this.#resuming = true; break;
       case 'players': this.playerCount = payload.player_count; break;
       case 'roster':
         this.playerCount = payload.player_count ?? payload.players.length;

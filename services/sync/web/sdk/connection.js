@@ -16,6 +16,9 @@ const LOST = 1006;
 /** Close codes after which trying again is of no use: left, sent away by an operator, refused, replaced. */
 export const FINAL_CLOSE_CODES = new Set([1000, 1008, 4401, 4403, 4404, 4409]);
 
+/** An update that goes before others of its tick, and after which its tick is not told yet. */
+export const saysOnlyNames = update => Boolean(update.empires) && Object.keys(update).length === 3;
+
 /** What is offered to the server for an encoding, before the token. */
 const PROTOCOLS = new Map([['binary', [BINARY_PROTOCOL]], ['json', []]]);
 
@@ -47,7 +50,9 @@ export class Connection extends Emitter {
   #lastError = null;
   #closed = true;
   #online = false;
-  #decoder = null;      // of this connection's binary messages
+  #decoder = null;      // of binary messages: of this connection, and those that it resumed
+  #resume = null;       // the token for going on where this connection stops
+  #settledTick;
 
   /**
    * @param {object} options
@@ -75,7 +80,8 @@ export class Connection extends Emitter {
     if (!PROTOCOLS.has(this.#options.encoding)) throw new TypeError(`no such encoding: ${this.#options.encoding}`);
     if (typeof this.#options.WebSocket !== 'function')
       throw new TypeError('this platform has no WebSocket: pass one as options.WebSocket');
-    this.lastTick = 0;
+    this.lastTick = 0;    // everything was told up to it, but for what was deferred
+    this.#settledTick = 0; // everything was told up to it
     this.state = 'closed';
   }
 
@@ -120,7 +126,7 @@ export class Connection extends Emitter {
     const socket = new WebSocket(this.#address(), [...protocols, 'access_token', jwt]);
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
-    this.#decoder = new BinaryDecoder();
+    this.#decoder ??= new BinaryDecoder();
     // A socket that was given up may still speak.
     const ours = handler => event => { if (this.#socket === socket) handler(event); };
     socket.onmessage = ours(event => this.#onData(event.data));
@@ -133,6 +139,10 @@ export class Connection extends Emitter {
     const url = new URL(this.#options.url);
     if (this.#options.session) url.searchParams.set('session', this.#options.session);
     if (this.lastTick) url.searchParams.set('last_tick', this.lastTick);
+    if (this.lastTick && this.#resume) {
+      url.searchParams.set('resume', this.#resume);
+      if (this.#settledTick !== this.lastTick) url.searchParams.set('settled_tick', this.#settledTick);
+    }
     return url.href;
   }
 
@@ -172,13 +182,16 @@ export class Connection extends Emitter {
     try {
       message = typeof data === 'string' ? JSON.parse(data) : this.#decoder.decode(data);
     } catch {
+      this.#resume = null;
+      this.#decoder = null;
       this.#giveUp(); // what follows could not be understood either
       return;
     }
     switch (message.type) {
       case 'map': this.#decoder.onMap(message); break;
       case 'welcome': this.#onWelcome(message.payload); break;
-      case 'update': this.lastTick = Math.max(this.lastTick, message.tick); break;
+      case 'update': this.#onUpdate(message); break;
+      case 'going_away': this.#resume = message.payload.resume ?? this.#resume; break;
       case 'pong': this.emit('latency', Date.now() - message.payload.timestamp); break;
       case 'ack': this.#settle(message.payload.seq, command => command.resolve(message.payload)); break;
       case 'error': this.#onError(message.payload); break;
@@ -187,7 +200,16 @@ export class Connection extends Emitter {
     if (message.type === 'welcome') this.#sendCommands();
   }
 
-  #onWelcome({ next_seq: nextSeq }) {
+  /** One of nothing but names goes before something else of its tick. */
+  #onUpdate(update) {
+    if (saysOnlyNames(update) || update.tick < this.lastTick) return;
+    this.lastTick = update.tick;
+    if (!update.deferred) this.#settledTick = update.tick;
+  }
+
+  #onWelcome({ next_seq: nextSeq, resume = null, resumed = false }) {
+    this.#resume = resume;
+    if (!resumed) this.#decoder = new BinaryDecoder();
     clearTimeout(this.#welcomeTimer);
     this.#attempt = 0;
     this.#nextSeq = Math.max(this.#nextSeq, nextSeq);

@@ -250,6 +250,11 @@ export interface Welcome extends Player {
   empire_id: string;
   home: Hex;
   next_seq: number;
+  /** for going on where the connection stopped; the connection sees to it */
+  resume?: string;
+  /** what was missed follows; false, with the reason: everything does. Missing where neither was asked for */
+  resumed?: boolean;
+  reason?: 'off' | 'other_instance' | 'unknown' | 'encoding' | 'too_old' | 'longer';
   session_status: SessionStatus;
 }
 
@@ -306,6 +311,8 @@ export interface Mail extends MailHead {
 export interface ClientEvents extends ConnectionEvents {
   welcome: Welcome;
   ready: GameStateManager;
+  /** what was missed while the connection was lost has been told */
+  resumed: GameStateManager;
   update: { tick: number; full?: boolean; deferred?: number; [field: string]: any };
   change: Change;
   /** `to`: only for that player (an id) and its sender */

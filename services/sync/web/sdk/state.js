@@ -1,3 +1,4 @@
+import { saysOnlyNames } from './connection.js';
 import { Emitter } from './emitter.js';
 import { distance, key, toPoint } from './hex.js';
 
@@ -21,6 +22,7 @@ const CATCH_UP_MS = 250; // for a way of which not every step was told
  */
 export class GameStateManager extends Emitter {
   #next = null; // {hexes, entities}: the full state that is being received
+  #jobsAnew = false; // the next update lists all jobs there are
 
   constructor() {
     super();
@@ -60,6 +62,7 @@ export class GameStateManager extends Emitter {
     switch (message.type) {
       case 'welcome': this.#onWelcome(message.payload); break;
       case 'map': this.#onMap(message); break;
+      case 'resumed': this.#onResumed(message); break;
       case 'explored_hexes': this.#onExplored(message); break;
       case 'entity_snapshot': this.#onSnapshot(message.entity); break;
       case 'entity_cached': this.#onCached(message); break;
@@ -72,10 +75,17 @@ export class GameStateManager extends Emitter {
     this.empireId = payload.empire_id;
     this.home = payload.home;
     this.empires.set(payload.empire_id, payload.username);
-    this.#beginFull();
+    if (!payload.resumed) this.#beginFull();
+  }
+
+  /** What was missed follows as an update. */
+  #onResumed({ empires }) {
+    for (const { id, name } of empires || []) this.empires.set(id, name);
+    this.#jobsAnew = true;
   }
 
   #beginFull() {
+    this.#jobsAnew = false;
     this.#next = { hexes: new Map(), entities: new Map() };
   }
 
@@ -126,6 +136,11 @@ export class GameStateManager extends Emitter {
     this.deferred = update.deferred || 0;
     const before = this.entities;
     if (update.full) this.#endFull();
+    const jobsAnew = this.#jobsAnew && !saysOnlyNames(update);
+    if (jobsAnew) {
+      this.#jobsAnew = false;
+      this.jobs.clear();
+    }
     for (const { id, name } of update.empires || []) this.empires.set(id, name);
     for (const data of update.appeared || []) this.#appear(data, before.get(data.id));
     for (const data of update.changed || []) {
@@ -135,7 +150,7 @@ export class GameStateManager extends Emitter {
     for (const id of update.disappeared || []) this.entities.delete(id);
     const resources = this.#onResources(update);
     for (const job of update.jobs || []) this.#onJob(job);
-    this.#tellUpdate(update, this.#onVision(update.vision || []), resources);
+    this.#tellUpdate(jobsAnew ? { jobs: [], ...update } : update, this.#onVision(update.vision || []), resources);
   }
 
   #tellUpdate(update, hexes, resources) {
