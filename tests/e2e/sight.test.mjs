@@ -1,5 +1,6 @@
-// Terrain that hides (world's rule sight.terrain_blocks): a player is not shown who stands behind
-// it, and whoever was not shown is no target either.
+// Sight, from end to end: terrain that hides (world's rule sight.terrain_blocks), and eyes that an
+// operator changes. A player is not shown whom none of its entities sees, and whoever is not shown is
+// no target either.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -45,6 +46,9 @@ async function chunksAround([q, r]) {
     assert.ok(catalogue.sight.terrainBlocks, JSON.stringify(catalogue.sight));
     return known;
 }
+
+// The number of a public id: 13 digits to base 32.
+const publicRaw = (id) => [...id.split('_')[1]].reduce((n, digit) => n * 32n + BigInt('0123456789abcdefghjkmnpqrstvwxyz'.indexOf(digit)), 0n).toString();
 
 // What the line between two hexes costs at least: a little to the one side, a little to the other.
 function costBetween([aq, ar], [bq, br]) {
@@ -94,4 +98,38 @@ test('who stands behind a wood is neither shown nor a target', { timeout: 60000 
     assert.equal(refused.payload.code, 'unknown_target');
     const accepted = await player.command('attack', { units: soldiers, target: before });
     assert.equal(accepted.type, 'ack', JSON.stringify(accepted));
+});
+
+test('eyes change by server commands, and at once what is shown and may be attacked', { timeout: 60000 }, async () => {
+    const [soldier] = player.mine('soldier');
+    const at = [...land].filter(([, { open }]) => open).map(([hex]) => hex.split(',').map(Number))
+        .find((hex) => player.mine().some((e) => sees(e, hex)) && ![...player.entities.values()].some((e) => `${e.pos}` === `${hex}`));
+    const raw = await put('spied', at), id = publicId('npc', raw);
+    let keys = 0;
+    const set = (entity, change) => world('SetEntity', { key: Buffer.from(`eyes ${keys++}`).toString('base64'), entity, changes: [change] });
+    // Whoever is remembered is not shown.
+    const isShown = () => player.entities.has(id) && !player.entities.get(id).is_stale;
+    const shown = (what, wanted) => waitFor(what, 10000, () => isShown() === wanted);
+    const attack = async () => (await player.command('attack', { units: [soldier.id], target: id })).payload.code ?? 'ack';
+
+    await shown('the bandit', true);
+    await set(raw, { stealthed: true });
+    await shown('nobody: it hides', false);
+    assert.equal(await attack(), 'unknown_target');
+    for (const e of player.mine()) await set(publicRaw(e.id), { sightType: 'SIGHT_DETECTOR' });
+    await shown('it again: all are detectors', true);
+    assert.equal(await attack(), 'ack');
+    await player.command('stop', { units: [soldier.id] });
+    for (const e of player.mine()) await set(publicRaw(e.id), { sightHexes: 0 });
+    await shown('nobody: nobody sees', false);
+    assert.equal(player.count(2), 0, 'all is fog');
+    assert.equal(await attack(), 'unknown_target');
+    for (const e of player.mine()) await set(publicRaw(e.id), { sightAsType: true });
+    await set(raw, { sightAsType: true });
+    await shown('all as in the beginning', true);
+
+    const refused = await game.call('world', 'SetEntity', { session: 'main', key: 'AA==', entity: raw, changes: [{ sightHexes: 33 }] }, operator);
+    assert.equal(refused.status, 400);
+    const denied = await game.call('world', 'SetEntity', { session: 'main', key: 'AQ==', entity: raw, changes: [{ stealthed: true }] }, await game.token('nobody'));
+    assert.equal(denied.status, 403);
 });
