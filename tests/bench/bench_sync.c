@@ -102,7 +102,7 @@ static bool open_run(struct run *run)
 {
     uint64_t begin = bench_now_ns();
     load_raise_limits(2 * run->players);
-    run->game = load_game_start(run->players, run->arguments->seed);
+    run->game = load_game_start(run->players, run->arguments->seed, 1);
     run->truth =
         load_truth_start(load_game_world_rpc(run->game), load_game_world_stream(run->game));
     struct load_options options = {

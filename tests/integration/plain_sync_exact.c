@@ -1,7 +1,8 @@
 // Every client sees exactly what its empire sees, at every tick: the whole game with the scenario
-// `patrol-v1`, real clients in both encodings, compressed and not, of whom 5% read too slowly,
-// services that are killed and clients that come back; afterwards every picture is held against an
-// independent count (load_truth.h). The argument is the number of players; 120 without one.
+// `patrol-v1`, two processes of sync, real clients in both encodings, compressed and not, of whom
+// 5% read too slowly, services that are killed and clients that come back; afterwards every picture
+// is held against an independent count (load_truth.h). The argument is the number of players; 120
+// without one.
 
 #include "libcommon/base/check.h"
 #include "tests/support/bench.h"
@@ -17,6 +18,7 @@
 
 enum {
     PLAYERS = 120,
+    SYNCS = 2, // processes, between which the clients come and go
     ENTER_MS = 60000,
     BACK_MS = 60000,
     CATCH_UP_MS = 30000,
@@ -54,7 +56,7 @@ static void slow_down(struct scene *scene, uint32_t bytes_per_second)
 static void open_scene(struct scene *scene)
 {
     load_raise_limits(2 * scene->players);
-    scene->game = load_game_start(scene->players, 7);
+    scene->game = load_game_start(scene->players, 7, SYNCS);
     scene->truth =
         load_truth_start(load_game_world_rpc(scene->game), load_game_world_stream(scene->game));
     struct load_options options = {
@@ -157,6 +159,7 @@ int main(int argc, char **argv)
     slow_down(&scene, SLOW_BYTES);
     play(&scene, 2 * PLAY_MS);
     survive(&scene, "sync");
+    survive(&scene, "sync-2");
     survive(&scene, "vision");
     survive(&scene, "world");
     reconnect(&scene);

@@ -26,6 +26,7 @@ const KEYS = {
         chat: ['player_id', 'username', 'message', 'timestamp'],
         announcement: ['message', 'timestamp'],
         groups: ['groups', 'invited'],
+        mailbox: ['unread', 'total'],
         session_status: ['state', 'player_count', 'max_players', 'server_tick', 'uptime'],
         pong: ['timestamp', 'server_tick'],
         ack: ['seq', 'tick', 'job'],

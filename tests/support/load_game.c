@@ -113,11 +113,13 @@ static json_t *status_of(const struct load_game *game)
 
 bool load_game_is_ready(const struct load_game *game)
 {
-    static const char *const all[] = {"auth", "world", "vision", "sync", "production", "social"};
+    static const char *const all[] = {"auth",       "world",  "vision", "sync",
+                                      "production", "social", "sync-2"};
+    size_t count = sizeof all / sizeof *all - (game->syncs < 2);
     json_t *status = status_of(game);
     const char *state = json_string_value(json_object_get(status, "state"));
     bool ready = state && strcmp(state, "ready") == 0;
-    for (size_t i = 0; ready && i < sizeof all / sizeof *all; i++) {
+    for (size_t i = 0; ready && i < count; i++) {
         const json_t *process = json_object_get(json_object_get(status, "processes"), all[i]);
         state = json_string_value(json_object_get(process, "state"));
         ready = state && strcmp(state, "ready") == 0;
@@ -172,7 +174,7 @@ void load_game_kill(struct load_game *game, const char *service)
 
 static void start(struct load_game *game)
 {
-    char data[512], settings[512], base[16], players[16], login[600];
+    char data[512], settings[512], base[16], players[16], syncs[16], login[600];
     // Another benchmark's launcher may look for its ports in the same moment: what follows a free
     // port is likely free too, and the launcher says so if it is not.
     unsigned port = test_port_free();
@@ -182,20 +184,13 @@ static void start(struct load_game *game)
     (void)snprintf(game->status_path, sizeof game->status_path, "%s/status.json", game->directory);
     (void)snprintf(base, sizeof base, "%u", port);
     (void)snprintf(players, sizeof players, "%u", port + PORTS);
+    (void)snprintf(syncs, sizeof syncs, "%u", game->syncs);
     game->players_port = (uint16_t)(port + PORTS);
     make_settings(game, settings);
-    const char *argv[] = {"mmorts-launcher",
-                          "--data",
-                          data,
-                          "--services",
-                          settings,
-                          "--base-port",
-                          base,
-                          "--players-port",
-                          players,
-                          "--status-file",
-                          game->status_path,
-                          NULL};
+    const char *argv[] = {"mmorts-launcher", "--data",      data,  "--services",
+                          settings,          "--base-port", base,  "--players-port",
+                          players,           "--sync",      syncs, "--status-file",
+                          game->status_path, NULL};
     const char *env[] = {"MMORTS_LOG_LEVEL=warn", NULL};
     game->launcher = test_process_start(argv, env);
     wait_ready(game);
@@ -213,13 +208,14 @@ static void start(struct load_game *game)
     MM_CHECK(login_signer_open(login, &game->signer) == MM_OK);
 }
 
-struct load_game *load_game_start(uint32_t players, uint64_t seed)
+struct load_game *load_game_start(uint32_t players, uint64_t seed, uint32_t syncs)
 {
     struct load_game *game = calloc(1, sizeof *game);
     MM_CHECK(game);
     game->directory = test_dir_make();
     game->players = players;
     game->seed = seed;
+    game->syncs = syncs;
     game->empires = calloc(players, sizeof *game->empires);
     MM_CHECK(game->empires);
     start(game);

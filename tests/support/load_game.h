@@ -10,8 +10,9 @@
 struct load_game;
 
 // Starts the game and waits until it is ready; `players` empires are founded, each with its 20
-// units, and the units are sent on patrol.
-struct load_game *load_game_start(uint32_t players, uint64_t seed);
+// units, and the units are sent on patrol. `syncs` processes of sync share the players ("sync",
+// "sync-2", ...).
+struct load_game *load_game_start(uint32_t players, uint64_t seed, uint32_t syncs);
 void load_game_stop(struct load_game *game);
 
 uint16_t load_game_port(const struct load_game *game); // players'

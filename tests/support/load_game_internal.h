@@ -20,7 +20,7 @@ struct load_game {
     struct login_signer *signer;
     char token[LOGIN_TOKEN_CHARS_MAX + 1];
 
-    uint32_t players;
+    uint32_t players, syncs;
     uint64_t seed;
     uint32_t *empires;
 };
