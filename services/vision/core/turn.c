@@ -3,8 +3,8 @@
 // The tick's changes, empire by empire: its units move, are counted, and its views settled.
 
 // What the discs of an empire are counted in is asked for in three strides before its turn: first
-// where it is, then itself, then what its chunks know. An empire that is spread wide is left alone,
-// for the cost to follow the steps.
+// where it is, then itself, then what its chunks know and what is told goes into. An empire that is
+// spread wide is left alone, for the cost to follow the steps.
 enum { ACTIVES_ASKED_MAX = 16, LINE_BYTES = 64, TURNS_AHEAD = 3 };
 
 static void ask_for_empire(const struct vision *vision, uint32_t number)
@@ -31,7 +31,11 @@ static void ask_for_chunks(const struct vision *vision, uint32_t number)
         return;
     for (size_t i = 0; i < empire->actives.count; i++) {
         struct vision_active *active = empire->actives.items[i];
-        mm_prefetch(vision->chunks.items[active->chunk].occupied);
+        const struct vision_chunk *chunk = &vision->chunks.items[active->chunk];
+        mm_prefetch(chunk->occupied);
+        mm_prefetch(&active->view->first_memory);
+        for (uint32_t w = 0; w < vision->words; w++)
+            mm_prefetch_write(&chunk->visible[(size_t)w * chunk->visible_stride + active->watcher]);
         const struct vision_plane *next = vision_own_plane(vision, active)->next;
         if (next)
             mm_prefetch_block(next, vision_plane_bytes(vision));

@@ -1,0 +1,74 @@
+// Vision as a process under load: what saving takes from the loop, and what a restart takes of the
+// processor. In CPU time, or as a mean over many saves, so that a busy machine does not fail it;
+// the figures of a quiet one are bench_vision_service's. Every frame and view must be right
+// besides.
+
+#include "tests/support/process.h"
+#include "tests/support/vision_rig.h"
+
+#include <stdio.h>
+
+enum {
+    MARCH_EVERY_TICKS = 5, // everybody goes on into new land
+    SAVE_EMPIRES = 1000,
+    SAVE_TICKS = 100,
+    RESTART_PER_EMPIRE = 100, // of 1,000 empires
+    RESTART_TICKS = 60,
+    HOLD_MS_MAX = 5,
+    RESTART_CPU_MS_MAX = 3000,
+};
+
+static void expect_below(const char *what, double value, double bound)
+{
+    printf("%s: %.2f ms\n", what, value);
+    if (!(value < bound))
+        test_fail("%s: %.2f ms, must be below %.0f", what, value, bound);
+}
+
+static double mean_hold_ms(struct vision_rig *rig)
+{
+    double count = vision_rig_metric(rig, "mmorts_vision_save_loop_seconds_count");
+    if (count == 0)
+        test_fail("nothing was saved");
+    return vision_rig_metric(rig, "mmorts_vision_save_loop_seconds_sum") * 1e3 / count;
+}
+
+static void saving_does_not_hold_up_the_loop(void)
+{
+    struct vision_rig rig;
+    vision_rig_open(&rig, SAVE_EMPIRES, SCENE_MOVERS);
+    rig.scene->march_every_ticks = MARCH_EVERY_TICKS;
+    vision_rig_play(&rig, SAVE_TICKS);
+    if (vision_rig_metric(&rig, "mmorts_vision_rows_saved_total") < 2 * SAVE_EMPIRES)
+        test_fail("few rows were saved: nothing was tested");
+    expect_below("taking the rows of a save", mean_hold_ms(&rig), HOLD_MS_MAX);
+    vision_rig_pause(&rig);
+    vision_rig_compare(&rig);
+    vision_rig_close(&rig);
+}
+
+static void restart_is_soon_done(void)
+{
+    struct vision_rig rig;
+    vision_rig_open(&rig, SAVE_EMPIRES, RESTART_PER_EMPIRE);
+    rig.scene->march_every_ticks = MARCH_EVERY_TICKS;
+    vision_rig_play(&rig, RESTART_TICKS);
+    expect_below("taking the rows and checkpoints of saves", mean_hold_ms(&rig), 2 * HOLD_MS_MAX);
+    vision_rig_kill(&rig);
+    uint64_t epoch = rig.epoch;
+    vision_rig_launch(&rig);
+    vision_rig_until_epoch(&rig, epoch);
+    expect_below("CPU until it publishes again", vision_rig_cpu_ms(&rig), RESTART_CPU_MS_MAX);
+    vision_rig_until_seen(&rig, rig.tick);
+    vision_rig_pause(&rig);
+    vision_rig_compare(&rig);
+    vision_rig_close(&rig);
+}
+
+int main(void)
+{
+    saving_does_not_hold_up_the_loop();
+    restart_is_soon_done();
+    puts("2 passed, 0 failed");
+    return 0;
+}
