@@ -15,8 +15,8 @@ function settings() {
     const directory = join(tempDir(), 'services');
     cpSync(SERVICES, directory, { recursive: true, filter: (path) => !/\.[ch]$/.test(path) });
     const file = join(directory, 'sync/sync.yaml'), text = readFileSync(file, 'utf8');
-    const changed = text.replace('bytes_per_second: 50000', `bytes_per_second: ${PER_SECOND}`)
-        .replace('bytes_carried: 100000', `bytes_carried: ${CARRIED}`);
+    const changed = text.replace(/bytes_per_second: \S+/, `bytes_per_second: ${PER_SECOND}`)
+        .replace(/bytes_carried: \S+/, `bytes_carried: ${CARRIED}`);
     assert.notEqual(changed, text);
     writeFileSync(file, changed);
     return directory;

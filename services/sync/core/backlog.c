@@ -149,7 +149,10 @@ bool sync_backlog_add_hex(struct sync_backlog *backlog, int32_t q, int32_t r, bo
     }
     struct sync_owed_tile *tile = &backlog->tiles.items[at];
     size_t cell = (size_t)(r - tile->r) * SYNC_TILE_SIDE + (size_t)(q - tile->q);
-    backlog->hexes += mm_bitset_add(tile->changed, cell);
+    bool is_next = tile->begun && !mm_bitset_get(tile->changed, cell);
+    if (is_next && mm_bitset_next(tile->next, SYNC_TILE_CELLS, 0) == SYNC_TILE_CELLS)
+        tile->next_since = tick;
+    backlog->hexes += mm_bitset_add(is_next ? tile->next : tile->changed, cell);
     if (terrain)
         mm_bitset_set(tile->terrain, cell);
     return true;

@@ -23,7 +23,8 @@
 // in which the bytes given to sync_backlog_take are enough to tell N things, then nothing waits
 // longer than (SYNC_WEIGHTS + 1) x M ticks. (If something waited longer than M, then in the last M
 // ticks something else was told twice, which at its second time had waited less than M and
-// yet came first: so the one that waits had waited less than SYNC_WEIGHTS x M before.)
+// yet came first: so the one that waits had waited less than SYNC_WEIGHTS x M before.) A tile is
+// one thing, told when all is told of it that was news when it was begun.
 
 #define SYNC_BACKLOG_ENTITIES_MAX 8192
 #define SYNC_BACKLOG_TILES_MAX    1024 // of SYNC_TILE_CELLS hexes

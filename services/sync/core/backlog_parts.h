@@ -21,11 +21,16 @@ struct sync_owed {
     bool told;     // while taking
 };
 
+// A tile of which a part was told is told to its end before what is news by then has its turn: or
+// one in which something changes all the time would be told all the time.
 struct sync_owed_tile {
     int32_t q, r;
     uint64_t since;
+    bool begun; // a part of `changed` was told
     uint64_t changed[SYNC_TILE_CELLS / 64];
-    uint64_t terrain[SYNC_TILE_CELLS / 64]; // of those, which are told with it
+    uint64_t next[SYNC_TILE_CELLS / 64]; // begun: news of cells that are not in `changed`
+    uint64_t next_since;
+    uint64_t terrain[SYNC_TILE_CELLS / 64]; // of both, which are told with it
 };
 
 struct sync_backlog {

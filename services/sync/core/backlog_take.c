@@ -2,6 +2,8 @@
 #include "libcommon/hex/hex.h"
 #include "services/sync/core/backlog_parts.h"
 
+#include <string.h>
+
 // What comes first is found with a heap of scores; it is told until the bytes are used up. Bytes
 // are reckoned, not counted: the budget (budget.h) counts what was sent, so that an error here is
 // made up for by the next update.
@@ -307,6 +309,12 @@ static int64_t tell_tile(struct sync_backlog *backlog, struct sync_owed_tile *ti
         mm_bitset_clear(tile->terrain, cell);
         backlog->hexes--;
         used += hex_bytes(encoding, terrain != 0);
+    }
+    tile->begun = cell < SYNC_TILE_CELLS;
+    if (!tile->begun) {
+        memcpy(tile->changed, tile->next, sizeof tile->changed);
+        memset(tile->next, 0, sizeof tile->next);
+        tile->since = tile->next_since;
     }
     return used;
 }

@@ -151,6 +151,35 @@ Test(sync_backlog, nothing_waits_longer_than_the_bound)
     }
 }
 
+// A tile of which every hex is news in every tick does not keep others from being told.
+Test(sync_backlog, land_that_changes_all_the_time_takes_its_turns)
+{
+    struct rig *rig = rig_new(17, 1, 6);
+    const struct sync_tile *tile = rig->view->hexes.tiles.items[0];
+    size_t told[2] = {0, 0}, since = 0, longest = 0, count = rig->view->sight.count;
+    for (size_t t = 0; t < 3000; t++) {
+        rig->core.mirror.tick++;
+        rig->core.step++;
+        for (size_t i = 0; i < count; i++)
+            cr_assert(sync_backlog_add_appeared(rig->backlog, seen(rig, i)->id, true,
+                                                rig->core.mirror.tick));
+        for (int32_t cell = 0; cell < SYNC_TILE_CELLS; cell++)
+            cr_assert(sync_backlog_add_hex(rig->backlog, tile->q + cell % SYNC_TILE_SIDE,
+                                           tile->r + cell / SYNC_TILE_SIDE, false,
+                                           rig->core.mirror.tick));
+        take(rig, ONE, &near_bands);
+        told[0] += rig->part.hexes.count;
+        told[1] += rig->part.appeared.count;
+        since = rig->part.appeared.count > 0 ? 0 : since + 1;
+        longest = since > longest ? since : longest;
+    }
+    cr_expect_geq(told[0], 2 * SYNC_TILE_CELLS, "the whole tile, and again");
+    cr_expect_geq(told[1], 2 * count);
+    // Six hexes a tick: so long takes the tile, once it is begun.
+    cr_expect_leq(longest, SYNC_TILE_CELLS / 6 + 1, "%zu ticks of nothing but hexes", longest);
+    rig_free(rig);
+}
+
 // The order in which they are told, one by one, when all of them wait for as long.
 static size_t order_of(struct rig *rig, uint64_t *ids, size_t max)
 {
