@@ -308,6 +308,7 @@ struct vision_share_order {
     uint64_t alliance; // 0: one empire to another
     uint32_t from, to;
     uint64_t at_tick;
+    size_t earlier; // 1 + place of one before with the same hash of its subject; 0: none
     bool begin;
 };
 
@@ -481,6 +482,7 @@ struct vision {
     struct {
         MM_VEC(struct vision_share_order);
     } share_orders;
+    struct mm_idmap *order_by_subject; // hash -> 1 + place of the last
     struct {
         MM_VEC(struct vision_viewer);
     } sightings; // scratch: an entity's viewers now

@@ -1,4 +1,5 @@
 #include "libcommon/base/check.h"
+#include "libcommon/base/hash.h"
 #include "services/vision/core/internal.h"
 
 #include <string.h>
@@ -68,15 +69,40 @@ static bool same_subject(const struct vision_share_order *x, const struct vision
     return x->alliance == y->alliance && x->from == y->from && x->to == y->to;
 }
 
+static uint64_t subject_hash(const struct vision_share_order *order)
+{
+    return mm_mix64(order->alliance ^ mm_mix64((uint64_t)order->from << 32 | order->to));
+}
+
+// The last order about the subject that is still to be carried out, or NULL.
+static const struct vision_share_order *last_order(const struct vision *vision,
+                                                   const struct vision_share_order *subject)
+{
+    uint64_t place = 0;
+    if (!mm_idmap_get(vision->order_by_subject, subject_hash(subject), &place))
+        return NULL;
+    while (place != 0 && !same_subject(&vision->share_orders.items[place - 1], subject))
+        place = vision->share_orders.items[place - 1].earlier;
+    return place != 0 ? &vision->share_orders.items[place - 1] : NULL;
+}
+
+// Notes where the order at that place is found.
+static bool index_order(struct vision *vision, size_t place)
+{
+    struct vision_share_order *order = &vision->share_orders.items[place];
+    uint64_t hash = subject_hash(order), earlier = 0;
+    if (!mm_idmap_get(vision->order_by_subject, hash, &earlier))
+        earlier = 0;
+    order->earlier = (size_t)earlier;
+    return mm_idmap_set(vision->order_by_subject, hash, place + 1) == MM_OK;
+}
+
 // What the last order about the subject says; `now` if there is none.
 static bool as_ordered(const struct vision *vision, const struct vision_share_order *subject,
                        bool now)
 {
-    for (size_t i = 0; i < vision->share_orders.count; i++) {
-        if (same_subject(&vision->share_orders.items[i], subject))
-            now = vision->share_orders.items[i].begin;
-    }
-    return now;
+    const struct vision_share_order *last = last_order(vision, subject);
+    return last ? last->begin : now;
 }
 
 bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to)
@@ -96,12 +122,15 @@ bool vision_is_ally(const struct vision *vision, uint64_t id, uint32_t empire)
 static enum mm_err add_order(struct vision *vision, struct vision_share_order order)
 {
     // Two orders about the same subject keep their order, whatever their ticks.
-    for (size_t i = 0; i < vision->share_orders.count; i++) {
-        const struct vision_share_order *earlier = &vision->share_orders.items[i];
-        if (same_subject(earlier, &order) && earlier->at_tick > order.at_tick)
-            order.at_tick = earlier->at_tick;
-    }
-    return mm_vec_push(&vision->share_orders, order) ? MM_OK : MM_RESOURCE_EXHAUSTED;
+    const struct vision_share_order *earlier = last_order(vision, &order);
+    if (earlier && earlier->at_tick > order.at_tick)
+        order.at_tick = earlier->at_tick;
+    if (!mm_vec_push(&vision->share_orders, order))
+        return MM_RESOURCE_EXHAUSTED;
+    if (index_order(vision, vision->share_orders.count - 1))
+        return MM_OK;
+    vision->share_orders.count--;
+    return MM_RESOURCE_EXHAUSTED;
 }
 
 enum mm_err vision_share(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick)
@@ -351,7 +380,12 @@ void vision_share_apply_orders(struct vision *vision)
         else
             leave_alliance(vision, order.alliance, order.from);
     }
+    if (kept == vision->share_orders.count)
+        return;
     vision->share_orders.count = kept;
+    mm_idmap_clear(vision->order_by_subject);
+    for (size_t i = 0; i < kept; i++)
+        vision->exhausted |= !index_order(vision, i);
 }
 
 // --- a tick ----------------------------------------------------------------------------------

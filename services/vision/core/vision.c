@@ -68,10 +68,11 @@ enum mm_err vision_new(const struct vision_options *options, struct vision **out
     vision->chunk_by_at = mm_idmap_new(options->chunks_max);
     vision->alliance_by_id = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->entity_by_id = mm_idmap_new(options->entities_max);
+    vision->order_by_subject = mm_idmap_new(TABLE_ENTRIES_MAX);
     vision->expiries = mm_heap_new(TABLE_ENTRIES_MAX);
     if (!vision->view_pool || !vision->active_pool || !vision->plane_pool || !vision->seldom_pool ||
         !vision->view_by_key || !vision->chunk_by_at || !vision->alliance_by_id ||
-        !vision->entity_by_id || !vision->expiries) {
+        !vision->entity_by_id || !vision->order_by_subject || !vision->expiries) {
         vision_free(vision);
         return MM_RESOURCE_EXHAUSTED;
     }
@@ -140,6 +141,7 @@ void vision_free(struct vision *vision)
     mm_idmap_free(vision->view_by_key);
     mm_idmap_free(vision->chunk_by_at);
     mm_idmap_free(vision->entity_by_id);
+    mm_idmap_free(vision->order_by_subject);
     mm_heap_free(vision->expiries);
     mm_free(vision);
 }

@@ -1,4 +1,5 @@
-// An empire at its limit of memories: which give way, and at what cost.
+// Costs that must not grow with what else there is: giving up a memory at the limit, and ordering
+// sight to be lent.
 
 #include "services/vision/core/vision.h"
 #include "tests/support/bench.h"
@@ -54,6 +55,46 @@ Test(vision_limit, the_oldest_give_way_without_a_look_at_all_the_others, .timeou
     vision_page_free(&page);
     // Looking through 64,000 for each of 4,000 takes a second and more; this, a few milliseconds.
     cr_expect_lt(took_ms, 250);
+    vision_free(core);
+    scene_free(scene);
+}
+
+Test(vision_limit, an_order_to_share_does_not_look_at_all_others, .timeout = 60)
+{
+    enum { EMPIRES = 300 };
+    struct scene *scene = scene_new(EMPIRES, SCENE_MOVERS);
+    struct vision_options options = vision_options_default();
+    struct vision *core;
+    cr_assert_eq(vision_new(&options, &core), MM_OK);
+    // As after a restart: all that was ever shared is ordered before the first frame.
+    uint64_t start = bench_cpu_ns();
+    for (uint32_t from = 1; from <= EMPIRES; from++) {
+        for (uint32_t to = 1; to <= EMPIRES; to++) {
+            if (from == to)
+                continue;
+            cr_assert_eq(vision_share(core, from, to, 5), MM_OK);
+            cr_assert_eq(vision_unshare(core, from, to, 3), MM_OK); // not before it began
+            cr_assert_not(vision_shares(core, from, to));
+        }
+    }
+    // 180,000 orders, each among all before it: minutes.
+    cr_expect_lt((bench_cpu_ns() - start) / 1000000, 1000);
+    const Mmorts__Frame__VisionFrame *out;
+    cr_assert_eq(vision_apply(core, &scene->snapshot, &out), MM_OK);
+    cr_assert_eq(vision_share(core, 1, 2, 2), MM_OK); // behind those that wait: in tick 5
+    cr_assert(vision_shares(core, 1, 2));
+    struct vision_stats alone, lent;
+    vision_stats(core, &alone);
+    scene->delta.tick = 4;
+    cr_assert_eq(vision_apply(core, &scene->delta, &out), MM_OK);
+    vision_stats(core, &lent);
+    cr_expect_eq(lent.visible_hexes, alone.visible_hexes);
+    scene->delta.tick = 5;
+    cr_assert_eq(vision_apply(core, &scene->delta, &out), MM_OK);
+    vision_stats(core, &lent);
+    cr_expect_gt(lent.visible_hexes, alone.visible_hexes);
+    cr_assert(vision_shares(core, 1, 2));
+    cr_expect_not(vision_shares(core, 2, 1));
     vision_free(core);
     scene_free(scene);
 }
