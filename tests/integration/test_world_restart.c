@@ -64,8 +64,8 @@ Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 600
     cr_assert(played > 100, "nothing much happened: %llu ticks", (unsigned long long)played);
     cr_assert_lt(cpu_ms, CPU_MS_MAX * SLOWER);
     cr_assert_lt(wall_ms, WALL_MS_MAX * SLOWER);
-    // What was replayed is still behind: a snapshot is due at once, or the next restart, and the one
-    // after it, would take ever longer.
+    // What was replayed is still behind: a snapshot is due at once, or the next restart, and the
+    // one after it, would take ever longer.
     int64_t end = test_now_ms() + WALL_MS_MAX * SLOWER;
     while (rig_metric(&rig, "mmorts_world_snapshots_total") < 1) {
         rig_play_behind(&rig, 2 * BEHIND_S, 10);
