@@ -63,6 +63,10 @@ static void apply_catalogue(struct mirror *mirror, tick_frame *frame)
          "columns of terrains differ in length");
     mirror->type_count = n;
     memcpy(mirror->health_max, types->health_max, n * sizeof *mirror->health_max);
+    for (size_t i = 0; i < n; i++)
+        mirror->eyes[i] = (struct mirror_eyes){
+            (int32_t)types->sight_hexes[i], (int32_t)types->sight_type[i],
+            (types->flags[i] & MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH) != 0};
     uint32_t radius = catalogue->chunk_radius;
     mirror->cells_per_chunk = 3 * radius * (radius + 1) + 1;
     MUST(catalogue->tick_rate_hz == 20, "the tick rate is not 20");
@@ -147,7 +151,11 @@ static void apply_spawned(struct mirror *mirror, tick_frame *frame)
         entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_HEALTH] =
             (int32_t)mirror->health_max[s->type[i]];
         entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER] = (int32_t)s->owner[i];
+        const struct mirror_eyes *eyes = &mirror->eyes[s->type[i]];
         entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_ENABLED] = 1;
+        entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_HEXES] = eyes->hexes;
+        entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_SIGHT_TYPE] = eyes->type;
+        entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_STEALTHED] = eyes->stealthed;
         entity->attributes[MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS] = 1000;
         mirror->entity_count++;
     }

@@ -10,7 +10,7 @@
 // that follows the tick stream must end up knowing. It checks the contract of every frame it
 // applies, and aborts with a message if one breaks it.
 
-enum { MIRROR_ATTRIBUTES = 15 };
+enum { MIRROR_ATTRIBUTES = 16 };
 
 struct mirror_entity {
     bool alive;
@@ -38,6 +38,11 @@ struct mirror_refund {
     uint64_t total;
 };
 
+// The eyes that a type has.
+struct mirror_eyes {
+    int32_t hexes, type, stealthed;
+};
+
 struct mirror {
     uint64_t tick;
     uint64_t state_hash;
@@ -49,6 +54,7 @@ struct mirror {
     struct mirror_chunk *chunks;
     size_t chunk_count;
     uint32_t health_max[512];
+    struct mirror_eyes eyes[512];
     size_t type_count;
     uint32_t cells_per_chunk;
     struct mirror_refund *refunds;

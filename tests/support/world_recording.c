@@ -150,11 +150,19 @@ static void of_servers(struct player *player)
     char key[32];
     snprintf(key, sizeof key, "set-%llu", (unsigned long long)++player->spawns);
     Mmorts__World__SetEntityRequest *set =
-        fixture_set_entity(&player->inputs, key, random_entity(player), 2);
+        fixture_set_entity(&player->inputs, key, random_entity(player), 4);
     set->changes[0]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_PLACE;
     set->changes[0]->place = hex_message(player);
     set->changes[1]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED;
     set->changes[1]->sight_enabled = mm_rng_chance(&player->rng, 1, 2);
+    set->changes[2]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_STEALTHED;
+    set->changes[2]->stealthed = mm_rng_chance(&player->rng, 1, 2);
+    set->changes[3]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_TYPE;
+    set->changes[3]->sight_type = (Mmorts__Frame__SightType)mm_rng_below(&player->rng, 3);
+    if (mm_rng_chance(&player->rng, 1, 2)) {
+        set->changes[3]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES;
+        set->changes[3]->sight_hexes = (uint32_t)mm_rng_below(&player->rng, 33);
+    }
     fixture_announce(&player->inputs, "once", "the first time only");
 }
 

@@ -185,7 +185,7 @@ static void random_change(struct play *play)
     Mmorts__World__SetEntityRequest *set = fixture_set_entity(&play->inputs, key, view.id, count);
     for (size_t i = 0; i < count; i++) {
         Mmorts__World__EntityChange *change = set->changes[i];
-        change->change_case = (Mmorts__World__EntityChange__ChangeCase)mm_rng_below(&play->rng, 7);
+        change->change_case = (Mmorts__World__EntityChange__ChangeCase)mm_rng_below(&play->rng, 11);
         // Goods from nowhere are looked for below.
         if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_AMOUNT)
             change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_PROGRESS;
@@ -199,6 +199,14 @@ static void random_change(struct play *play)
             change->owner = (uint32_t)mm_rng_below(&play->rng, PLAYERS + 2);
         } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED) {
             change->sight_enabled = mm_rng_chance(&play->rng, 2, 3);
+        } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES) {
+            change->sight_hexes = (uint32_t)mm_rng_below(&play->rng, 36);
+        } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_TYPE) {
+            change->sight_type = (Mmorts__Frame__SightType)mm_rng_below(&play->rng, 4);
+        } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_STEALTHED) {
+            change->stealthed = mm_rng_chance(&play->rng, 1, 2);
+        } else if (change->change_case == MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_AS_TYPE) {
+            change->sight_as_type = mm_rng_chance(&play->rng, 4, 5);
         } else {
             change->progress = (uint32_t)mm_rng_below(&play->rng, 1200); // or another number
         }
