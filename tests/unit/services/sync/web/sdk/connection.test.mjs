@@ -445,3 +445,51 @@ test('the commands have the protocol\'s fields', async () => {
     await clock.settle();
     assert.equal(game.state.jobs.size, 0);
 });
+
+test('comes back with the token and the place where it stopped', async () => {
+    await open();
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(socket().url, 'ws://game.example/ws', 'the first welcome had no token');
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'aa11' } });
+    socket().say({ type: 'update', tick: 41 });
+    socket().say({ type: 'update', tick: 42, deferred: 3, changed: [] });
+    // Of this tick nothing is told yet but names.
+    socket().say({ type: 'update', tick: 43, empires: [{ id: 'empire_x', name: 'x' }] });
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(socket().url, 'ws://game.example/ws?last_tick=42&resume=aa11&settled_tick=41');
+    // Nothing of what a server says without a token, or of bytes that make no sense, is gone on from.
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'bb22' } });
+    socket().say({ type: 'going_away', payload: { reason: 'restart', resume: 'cc33' } });
+    socket().drop(1012);
+    await clock.pass(200);
+    assert.match(socket().url, /resume=cc33/);
+    socket().onmessage({ data: Uint8Array.of(4, 1).buffer });
+    await clock.pass(1000);
+    assert.doesNotMatch(socket().url, /resume=/);
+});
+
+test('the decoder goes on with a connection that is resumed, and begins anew with another', async () => {
+    await open();
+    const seen = [];
+    connection.on('message', (message) => seen.push(message));
+    const bytes = (...list) => socket().onmessage({ data: Uint8Array.from(list).buffer });
+    socket().say({ type: 'map', types: [], terrains: [] });
+    bytes(1, 1, 0, 0);                                              // explored_hexes, reset
+    bytes(0xc1, 0x02, 40, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x61);      // tick 40 names "a"
+    bytes(0x80);                                                    // tick 41
+    socket().drop();
+    await clock.pass(200);
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'aa11', resumed: true } });
+    bytes(6, 50, 1, 1, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0x62);            // tick 50, one is known, "b" is named
+    assert.deepEqual(seen.at(-1), { type: 'resumed', tick: 50, empires: [{ id: 'empire_0000000000002', name: 'b' }] });
+    bytes(0x81, 0);
+    assert.deepEqual(seen.at(-1), { type: 'update', tick: 50 });
+    socket().drop();
+    await clock.pass(200);
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'aa11', resumed: false, reason: 'too_old' } });
+    const before = socket();
+    bytes(6, 60, 1, 0);                                             // none is known any more
+    assert.equal(before.readyState, 3);
+});

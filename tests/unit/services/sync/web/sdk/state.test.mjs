@@ -232,3 +232,19 @@ test('messages of the session and unknown ones are ignored', () => {
     for (const message of [{ type: 'chat', payload: {} }, { type: 'pong', payload: {} }, { type: 'of_tomorrow', payload: 5 }]) state.apply(message);
     assert.deepEqual(changes, []);
 });
+
+test('what was missed is added to the state of before; jobs that are not listed are over', () => {
+    state.apply(update(101, { jobs: [{ event: 'started', job: 'job_a' }, { event: 'started', job: 'job_b' }] }));
+    state.apply(welcome({ resumed: true }));
+    state.apply({ type: 'resumed', tick: 150, empires: [{ id: 'empire_c', name: 'cy' }] });
+    state.apply(update(150, { empires: [{ id: 'empire_d', name: 'dora' }] }));
+    assert.deepEqual([...state.jobs.keys()], ['job_a', 'job_b'], 'names go before the difference');
+    changes = [];
+    state.apply(update(150, { appeared: [scout('unit_a', [1, 0])], disappeared: ['unit_unknown'], jobs: [{ event: 'started', job: 'job_b' }], resources: { gold: 7 } }));
+    assert.deepEqual([...state.jobs.keys()], ['job_b']);
+    assert.equal(told('jobs').length, 1);
+    assert.equal(told('reset').length, 0);
+    assert.deepEqual(state.entities.get('unit_a').pos, [1, 0]);
+    assert.equal(state.entities.get('building_x').stale, true);
+    assert.deepEqual([state.hexes.size, state.empires.get('empire_c'), state.empires.get(OTHER)], [3, 'cy', 'bob']);
+});
