@@ -396,7 +396,7 @@ static void add_other(struct game *game, struct chooser *chooser)
     case 1:
         MAKE(game, settlement, mmorts__world__settlement);
         settlement->bill = world_bill_floor(game->world) + choose(chooser, 2);
-        settlement->paid = choose(chooser, 2);
+        settlement->paid = choose(chooser, 2) != 0;
         add(game, MMORTS__WORLD__INPUT__INPUT_SETTLEMENT)->settlement = settlement;
         break;
     case 2:

@@ -59,7 +59,7 @@ static void commanded(struct cooldown_model *model, uint64_t tick,
     bool repeated = seq <= model->players[player].highest_seq;
     bool earlier = repeated || result->reason == REASON(NO_EMPIRE) ||
                    result->reason == REASON(PAUSED) || result->reason == REASON(RATE_LIMITED);
-    uint32_t cooldown = ticks_of(model->rules, command->order_case);
+    uint32_t cooldown = ticks_of(model->rules, (int)command->order_case);
     bool counts = model->players[player].last[command->order_case].counts;
     uint64_t passed = tick - model->players[player].last[command->order_case].tick;
     bool too_soon = counts && passed < cooldown && !earlier;

@@ -469,6 +469,28 @@ Test(build, a_type_that_costs_nothing_needs_no_bill)
     close_field(&f);
 }
 
+// As many entities as there may be: the order is refused, and taken when there is room again.
+Test(build, a_full_session_has_no_room_for_a_building)
+{
+    struct field f;
+    open_field(&f);
+    memset(type(&f, "barracks")->cost, 0, sizeof type(&f, "barracks")->cost);
+    begin(&f);
+    uint64_t soldier = put(&f, "soldier", 2, -8, 4);
+    uint32_t most = f.world->ecs.entities_max;
+    // Slots that were given back are taken again, so what counts is who lives.
+    f.world->ecs.entities_max = f.world->ecs.alive_count;
+    struct world_result refused = build(&f, 1, "barracks", 3, 0);
+    cr_expect_eq(refused.reason, (uint32_t)REASON(NO_ROOM), "%u %s", refused.reason,
+                 refused.message);
+    cr_expect(!refused.applied && building(&f, "barracks") == 0);
+    fixture_despawn(&f.inputs, soldier);
+    (void)step(&f);
+    cr_expect_eq(build(&f, 1, "barracks", 3, 0).reason, 0u);
+    f.world->ecs.entities_max = most;
+    close_field(&f);
+}
+
 Test(build, queued_buildings_are_built_one_after_the_other)
 {
     struct field f;
