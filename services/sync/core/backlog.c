@@ -75,12 +75,14 @@ static struct sync_owed *owe(struct sync_backlog *backlog, uint64_t id, uint64_t
     *added = !owed;
     if (owed)
         return owed;
-    if (!mm_vec_reserve(&backlog->entities, backlog->entities.count + 1) ||
-        mm_idmap_set(backlog->entity_at, id, backlog->entities.count) != MM_OK)
+    size_t at = backlog->entities.count;
+    if (mm_idmap_set(backlog->entity_at, id, at) != MM_OK)
         return NULL;
-    owed = &backlog->entities.items[backlog->entities.count++];
-    *owed = (struct sync_owed){.id = id, .since = tick};
-    return owed;
+    if (!mm_vec_push(&backlog->entities, ((struct sync_owed){.id = id, .since = tick}))) {
+        (void)mm_idmap_remove(backlog->entity_at, id, NULL);
+        return NULL;
+    }
+    return &backlog->entities.items[at];
 }
 
 bool sync_backlog_add_appeared(struct sync_backlog *backlog, uint64_t id, bool known, uint64_t tick)
