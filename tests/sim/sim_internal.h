@@ -22,7 +22,7 @@ enum {
     SIM_HALF = SIM_SIDE / 2,
     SIM_ENTITIES = 128,
     SIM_MEMORIES = 64,
-    SIM_HISTORY = 1024, // ticks the truth is kept for
+    SIM_HISTORY = 4096, // ticks the truth is kept for
     SIM_TYPES = 10,
     SIM_TERRAINS = 4,
 };
