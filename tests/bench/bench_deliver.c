@@ -2,9 +2,10 @@
 // ones): for 50 and 500 clients at 20 Hz, frames as world and vision pack them are
 // unpacked, joined, applied, encoded and sent over loopback TCP, in real time. Every client owns 20
 // entities and sees 10 of its neighbour's; a quarter of them takes a step in every tick, and each
-// own step changes ten hexes. The baseline, in the same run, sends as many bytes in as many
-// messages from a buffer: the floor that the kernel sets. Another process reads everything, checks
-// it and takes the times.
+// own step changes ten hexes. Views keep their last ticks for clients that come back, as they do in
+// sync; once more without that, for what it costs. The baseline, in the same run, sends as many
+// bytes in as many messages from a buffer: the floor that the kernel sets. Another process reads
+// everything, checks it and takes the times.
 
 #include "libcommon/base/check.h"
 #include "libcommon/base/histogram.h"
@@ -36,7 +37,9 @@ enum {
     HEXES = 10,
     SEEN_HEXES = 200,
     TICKS = 60,
-    CLIENTS_MAX = 500
+    CLIENTS_MAX = 500,
+    HISTORY_TICKS = 200, // as sync's configuration has it
+    HISTORY_BYTES = 16384,
 };
 #define TICK_NS UINT64_C(50000000)
 #define LIMIT   65536
@@ -90,6 +93,15 @@ static Mmorts__Frame__TickFrame *copy_tick(const Mmorts__Frame__TickFrame *frame
     return copy;
 }
 
+// Where everything stands before the first tick.
+static void place(struct scene *scene)
+{
+    for (uint32_t i = 0; i < scene->clients * OWN; i++) {
+        scene->q[i + 1] = (int32_t)(i / OWN) * 40 + (int32_t)(i % OWN);
+        scene->r[i + 1] = (int32_t)(i % 7);
+    }
+}
+
 static Mmorts__Frame__TickFrame *snapshot(struct scene *scene)
 {
     static char *type_names[] = {"soldier"}, *terrain_names[] = {"dead", "plains"};
@@ -105,9 +117,8 @@ static Mmorts__Frame__TickFrame *snapshot(struct scene *scene)
         slot[i] = i + 1;
         id[i] = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
         owner[i] = i / OWN + 1;
-        scene->q[i + 1] = (int32_t)(i / OWN) * 40 + (int32_t)(i % OWN);
-        scene->r[i + 1] = (int32_t)(i % 7);
     }
+    place(scene);
     for (uint32_t i = 0; i < e; i++) {
         number[i] = i + 1;
         empire_id[i] = (i + 1) * UINT64_C(0x2545f4914f6cdd1d);
@@ -265,6 +276,15 @@ static void make_vision(struct scene *scene, uint32_t t)
         free(all[i]);
 }
 
+static void make_ticks(struct scene *scene)
+{
+    place(scene);
+    for (uint32_t t = 0; t < TICKS; t++) {
+        make_tick(scene, t);
+        make_vision(scene, t);
+    }
+}
+
 // --- the reading process -------------------------------------------------------------------------
 
 struct stream {
@@ -402,9 +422,11 @@ static struct result result_of(struct scene *scene, uint64_t cpu_ns)
     return result;
 }
 
-static void open_core(struct scene *scene, struct sync_core *core)
+static void open_core(struct scene *scene, struct sync_core *core, bool history)
 {
     MM_CHECK(sync_core_init(core) == MM_OK);
+    if (history)
+        sync_core_keep_history(core, HISTORY_TICKS, HISTORY_BYTES);
     MM_CHECK(sync_core_world_snapshot(core, snapshot(scene)) == MM_OK);
     for (uint32_t i = 0; i < scene->clients; i++) {
         struct sync_view *view = sync_core_view_open(core, i + 1);
@@ -439,9 +461,11 @@ static void tick_core(struct scene *scene, struct sync_core *core, struct sync_e
     }
 }
 
-static struct result run_core(struct scene *scene, struct sync_core *core)
+static struct result run_core(struct scene *scene, bool history)
 {
     struct sync_encoder encoder;
+    struct sync_core *core = zeroed(sizeof *core);
+    open_core(scene, core, history);
     sync_encoder_init(&encoder);
     start_reader(scene);
     uint64_t begin = bench_now_ns(), cpu = bench_cpu_ns();
@@ -451,6 +475,8 @@ static struct result run_core(struct scene *scene, struct sync_core *core)
     }
     cpu = bench_cpu_ns() - cpu;
     sync_encoder_free(&encoder);
+    sync_core_free(core);
+    free(core);
     return result_of(scene, cpu);
 }
 
@@ -477,18 +503,16 @@ static void measure(struct bench *bench, uint32_t clients, enum sync_encoding en
     scene->clients = clients;
     scene->encoding = encoding;
     mm_rng_seed(&scene->rng, 1);
-    struct sync_core *core = zeroed(sizeof *core);
-    open_core(scene, core);
-    for (uint32_t t = 0; t < TICKS; t++) {
-        make_tick(scene, t);
-        make_vision(scene, t);
-    }
-    struct result sync = run_core(scene, core);
+    make_ticks(scene);
+    struct result sync = run_core(scene, true);
+    struct result forgetful = run_core(scene, false);
     struct result bare = run_bare(scene, (size_t)sync.bytes - 2 - (sync.bytes > 125 ? 2 : 0));
     const char *name = encoding == SYNC_JSON ? "json" : "binary";
     char key[64];
     (void)snprintf(key, sizeof key, "clients_%u.%s.cpu", clients, name);
     bench_compare(bench, key, sync.cpu_s, bare.cpu_s, "s/s");
+    (void)snprintf(key, sizeof key, "clients_%u.%s.cpu_by_that_without_history", clients, name);
+    bench_compare(bench, key, sync.cpu_s, forgetful.cpu_s, "s/s");
     (void)snprintf(key, sizeof key, "clients_%u.%s.update", clients, name);
     bench_figure(bench, key, sync.bytes, "bytes");
     (void)snprintf(key, sizeof key, "clients_%u.%s.interval_p50", clients, name);
@@ -499,8 +523,6 @@ static void measure(struct bench *bench, uint32_t clients, enum sync_encoding en
         free(scene->ticks[t].bytes);
         free(scene->visions[t].bytes);
     }
-    sync_core_free(core);
-    free(core);
     free(scene);
 }
 
