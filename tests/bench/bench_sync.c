@@ -26,7 +26,8 @@ static const char help[] =
     "  --seconds S    measured for each size (default 6)\n"
     "  --seed N       of the scenario (default 1)\n"
     "  --stall        also: what 5% of clients who do not read do to the others\n"
-    "  --storm N      also: N clients are cut off at once and come back\n"
+    "  --storm N      also: N clients are cut off at once and come back, first to be told\n"
+    "                 everything, then to go on where they stopped\n"
     "  --no-floor     without the bare loop that sends as many bytes\n"
     "  --help         shows this\n"
     "\n"
@@ -252,21 +253,42 @@ static void measure_stall(struct run *run)
     must_play(run, run->players, CATCH_UP_MS, "after they read again");
 }
 
-static void measure_storm(struct run *run, uint32_t count)
+static void storm(struct run *run, uint32_t count, bool resume)
 {
+    const char *name = resume ? "storm_resume" : "storm";
+    char full[64];
+    load_clients_resume(run->clients, resume);
     load_clients_close(run->clients, 0, count);
     load_clients_run(run->clients, bench_now_ns() + 100 * UINT64_C(1000000));
     load_clients_reset(run->clients);
     uint64_t begin = bench_now_ns();
     load_clients_open(run->clients, 0, count);
     must_play(run, run->players, STORM_MS, "after the storm");
-    figure(run, "storm_clients", count, "");
-    figure(run, "storm", (double)(bench_now_ns() - begin) / 1e9, "s");
+    figure(run, name, (double)(bench_now_ns() - begin) / 1e9, "s");
+    const struct load_figures *figures = load_clients_figures(run->clients);
+    (void)snprintf(full, sizeof full, "%s_enter", name);
+    quantiles(run, full, &figures->enter_us);
+    (void)snprintf(full, sizeof full, "%s_enter_bytes", name);
+    figure(run, full, (double)figures->enter_bytes / count, "bytes");
     // And what each was told meanwhile, with what is said of who left and came.
     load_clients_run(run->clients, begin + STORM_HEARD_MS * UINT64_C(1000000));
-    const struct load_figures *figures = load_clients_figures(run->clients);
-    figure(run, "storm_messages", (double)figures->messages / run->players, "");
-    figure(run, "storm_bytes", (double)figures->bytes / run->players, "bytes");
+    (void)snprintf(full, sizeof full, "%s_messages", name);
+    figure(run, full, (double)figures->messages / run->players, "");
+    (void)snprintf(full, sizeof full, "%s_bytes", name);
+    figure(run, full, (double)figures->bytes / run->players, "bytes");
+    if (!resume)
+        return;
+    figure(run, "storm_resumed", (double)figures->resumed, "");
+    if (figures->unresumed)
+        printf("%llu clients could not go on where they stopped, the last: %s\n",
+               (unsigned long long)figures->unresumed, figures->unresumed_why);
+}
+
+static void measure_storm(struct run *run, uint32_t count)
+{
+    figure(run, "storm_clients", count, "");
+    storm(run, count, false);
+    storm(run, count, true);
 }
 
 static void judge(struct run *run)

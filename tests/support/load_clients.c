@@ -43,6 +43,8 @@ struct client {
     bool wanted;         // is to be open
     bool stalled;        // is not read
     bool json;           // asked for, or being spoken
+    bool told_json;      // in which encoding the picture was told
+    bool resumes;        // asked to go on where it had stopped
     bool deflate;        // asks for compression, or has got it
     uint32_t slow_bytes; // read in each SLOW_PERIOD_MS; 0: everything
     uint8_t *part;       // the beginning of a frame
@@ -58,6 +60,7 @@ struct load_clients {
     struct load_options options;
     struct client *all;
     int epoll;
+    bool afresh; // who comes back asks for everything
     uint32_t playing, entering, wanted_from;
     uint32_t slow_count;
     uint64_t slow_ns; // when slow clients read next
@@ -109,7 +112,6 @@ static void end(struct load_clients *clients, struct client *client)
     client->part_len = 0;
     client->command_ns = client->visible_ns = 0;
     client->closed_ns = bench_now_ns();
-    load_view_restart(&client->view);
 }
 
 __attribute__((format(printf, 3, 4))) static void
@@ -142,16 +144,28 @@ static void send_all(struct load_clients *clients, struct client *client, const 
         lose(clients, client, "cannot send: %s", strerror(errno));
 }
 
+// What it asks for when it comes back: to go on, or to begin no earlier than it was.
+static void put_query(const struct load_clients *clients, struct client *client, char *out,
+                      size_t capacity)
+{
+    const struct load_view *view = &client->view;
+    client->resumes =
+        !clients->afresh && view->resume[0] && view->complete && client->told_json == client->json;
+    if (client->resumes)
+        (void)snprintf(out, capacity, "?resume=%s&last_tick=%llu&settled_tick=%llu", view->resume,
+                       (unsigned long long)view->told_tick, (unsigned long long)view->settled_tick);
+    else if (view->tick)
+        (void)snprintf(out, capacity, "?last_tick=%llu", (unsigned long long)view->tick);
+}
+
 static void shake(struct load_clients *clients, struct client *client)
 {
     uint8_t nonce[16];
-    char key[32], request[HANDSHAKE_BYTES], resume[48] = "";
+    char key[32], request[HANDSHAKE_BYTES], query[192] = "";
     MM_CHECK(getrandom(nonce, sizeof nonce, 0) == sizeof nonce);
     MM_CHECK(EVP_EncodeBlock((uint8_t *)key, nonce, sizeof nonce) == 24);
     make_accept(client, key);
-    if (client->view.tick)
-        (void)snprintf(resume, sizeof resume, "?last_tick=%llu",
-                       (unsigned long long)client->view.tick);
+    put_query(clients, client, query, sizeof query);
     const char *token =
         clients->options.token(clients->options.arg, (uint32_t)(client - clients->all));
     int len = snprintf(request, sizeof request,
@@ -159,7 +173,7 @@ static void shake(struct load_clients *clients, struct client *client)
                        "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
                        "Sec-WebSocket-Version: 13\r\n"
                        "%sSec-WebSocket-Protocol: %saccess_token, %s\r\n\r\n",
-                       resume, clients->options.port, key,
+                       query, clients->options.port, key,
                        client->deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
                                          "server_no_context_takeover\r\n"
                                        : "",
@@ -269,6 +283,33 @@ static void send_frame(struct load_clients *clients, struct client *client, uint
     send_all(clients, client, frame, head + 4 + len);
 }
 
+static void enter(struct load_clients *clients, struct client *client)
+{
+    struct load_figures *figures = &clients->figures;
+    client->state = LOAD_PLAYING;
+    clients->entering--;
+    clients->playing++;
+    figures->entered++;
+    mm_histogram_record(&figures->enter_us, (bench_now_ns() - client->opened_ns) / 1000);
+    if (client->slow_bytes || client->stalled)
+        watch(clients, client, EPOLL_CTL_MOD, 0);
+}
+
+static void on_welcome(struct load_clients *clients, struct client *client,
+                       const struct load_message *message)
+{
+    struct load_figures *figures = &clients->figures;
+    client->next_seq = message->next_seq;
+    client->told_json = client->json;
+    if (message->resumed) {
+        figures->resumed++;
+        figures->json_resumed += client->json;
+    } else if (client->resumes) {
+        figures->unresumed++;
+        memcpy(figures->unresumed_why, message->code, sizeof figures->unresumed_why);
+    }
+}
+
 static void on_update(struct load_clients *clients, struct client *client,
                       const struct load_message *message)
 {
@@ -280,17 +321,11 @@ static void on_update(struct load_clients *clients, struct client *client,
         mm_histogram_record(&figures->visible_us, (now_ns - client->visible_ns) / 1000);
         client->visible_ns = 0;
     }
-    if (message->full && client->state == LOAD_ENTERING) {
-        client->state = LOAD_PLAYING;
-        clients->entering--;
-        clients->playing++;
-        figures->entered++;
-        mm_histogram_record(&figures->enter_us, (now_ns - client->opened_ns) / 1000);
-        if (client->slow_bytes || client->stalled)
-            watch(clients, client, EPOLL_CTL_MOD, 0);
-    }
-    if (!message->complete || message->full) {
-        client->updated_ns = 0; // a full state begins a new series of intervals
+    bool anew = message->full || message->resumed;
+    if (anew && client->state == LOAD_ENTERING)
+        enter(clients, client);
+    if (!message->complete || anew) {
+        client->updated_ns = 0; // what tells more than a tick begins a new series of intervals
     } else if (message->tick > client->updated_tick) {
         // Ticks in which nothing changed for the client have no update: their time is taken off.
         uint64_t ticks = message->tick - client->updated_tick;
@@ -334,7 +369,7 @@ static void on_message(struct load_clients *clients, struct client *client, bool
     if (message.news == LOAD_NEWS_UPDATE)
         on_update(clients, client, &message);
     else if (message.news == LOAD_NEWS_WELCOME)
-        client->next_seq = message.next_seq;
+        on_welcome(clients, client, &message);
     else if (message.news != LOAD_NEWS_OTHER)
         on_answer(clients, client, &message);
 }
@@ -464,6 +499,7 @@ static void on_readable(struct load_clients *clients, struct client *client, siz
     if (n > 0) {
         clients->figures.bytes += (uint64_t)n;
         clients->figures.json_bytes += client->json ? (uint64_t)n : 0;
+        clients->figures.enter_bytes += client->state < LOAD_PLAYING ? (uint64_t)n : 0;
         take(clients, client, client->part_len + (size_t)n);
     } else if (n == 0) {
         lose(clients, client, "cut off");
@@ -552,6 +588,11 @@ bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int tim
 void load_clients_speak_json(struct load_clients *clients, uint32_t index, bool json)
 {
     clients->all[index].json = json;
+}
+
+void load_clients_resume(struct load_clients *clients, bool resume)
+{
+    clients->afresh = !resume;
 }
 
 void load_clients_stall(struct load_clients *clients, uint32_t index, bool stalled)

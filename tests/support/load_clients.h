@@ -30,7 +30,7 @@ struct load_options {
     // Clients take turns to speak JSON and the binary encoding, compressed and not; else all speak
     // the binary encoding, not compressed.
     bool mixed;
-    bool come_back; // who is sent away or cut off connects again, with the last tick
+    bool come_back; // who is sent away or cut off connects again
 };
 
 struct load_figures {
@@ -38,14 +38,18 @@ struct load_figures {
                                      // them in which nothing changed for it
     struct mm_histogram ack_us;      // from a command to its acknowledgement
     struct mm_histogram visible_us;  // from a command to the update that shows it obeyed
-    struct mm_histogram enter_us;    // from connect() to the first full state
+    struct mm_histogram enter_us;    // from connect() to the first full state, or the difference
     uint64_t bytes, messages, updates, entities;
     uint64_t json_bytes; // of those `bytes`, to clients that speak JSON
     uint64_t compressed; // messages
     uint64_t ticks;      // that the intervals cover
     uint64_t commands, refused, lost, entered;
-    char refusal[32]; // the last refusal's code
-    char loss[96];    // how the last one was lost
+    uint64_t enter_bytes;           // of those `bytes`, until the clients had entered
+    uint64_t resumed, json_resumed; // of those entered, who went on where they had stopped
+    uint64_t unresumed;             // who wanted to and were told everything
+    char unresumed_why[32];         // the last one's reason
+    char refusal[32];               // the last refusal's code
+    char loss[96];                  // how the last one was lost
 };
 
 struct load_clients;
@@ -59,6 +63,8 @@ void load_clients_open(struct load_clients *clients, uint32_t from, uint32_t to)
 void load_clients_close(struct load_clients *clients, uint32_t from, uint32_t to);
 // What it speaks when it connects the next time.
 void load_clients_speak_json(struct load_clients *clients, uint32_t index, bool json);
+// Whether who comes back asks to go on where it stopped, as all do at first, or for everything.
+void load_clients_resume(struct load_clients *clients, bool resume);
 // From now on the client reads nothing, or reads again.
 void load_clients_stall(struct load_clients *clients, uint32_t index, bool stalled);
 // Has it read at most so many bytes a second; 0: as fast as it can.

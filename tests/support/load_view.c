@@ -85,7 +85,8 @@ void load_view_forget(struct load_view *view)
         memset(view->seen, 0, view->capacity * sizeof *view->seen);
     view->count = 0;
     view->hash = 0;
-    view->complete = false;
+    view->complete = view->resuming = false;
+    view->settled_tick = 0;
     view->own_id = 0;
 }
 
@@ -112,6 +113,15 @@ void load_view_restart(struct load_view *view)
         return;
     wire_decoder_free(view->decoder);
     wire_decoder_init(view->decoder);
+}
+
+bool load_view_resumed(struct load_view *view)
+{
+    if (!view->complete)
+        return load_view_fault(view, "resumed, but not everything was told before");
+    view->resuming = true;
+    view->began_anew = true; // what happened in between is not told
+    return true;
 }
 
 static void write_log(struct load_view *view)
@@ -165,10 +175,17 @@ void load_view_end_update(struct load_view *view, struct load_message *message)
         view->complete = true;
         view->began_anew = true;
     }
-    message->complete = view->complete && !message->deferred;
+    if (!message->only_names) {
+        view->told_tick = message->tick;
+        if (!message->deferred)
+            view->settled_tick = message->tick;
+        message->resumed = view->resuming;
+        view->resuming = false;
+    }
+    message->complete = view->complete && !view->resuming && !message->deferred;
     // What the picture misses comes later: of the ticks until then nothing is promised.
     if (message->deferred)
         view->began_anew = true;
-    else if (view->complete)
+    else if (message->complete && !message->only_names)
         write_log(view);
 }

@@ -30,17 +30,21 @@ enum load_news {
     LOAD_NEWS_ERROR,
 };
 
+enum { LOAD_RESUME_BYTES = 80 };
+
 struct load_message {
     enum load_news news;
     uint64_t tick;     // of an update
     bool complete;     // the picture is whole, as of that tick
     bool full;         // the update told everything
     bool deferred;     // there is more that it does not tell yet
+    bool resumed;      // a welcome: the picture lives on; an update: it is the first after that
+    bool only_names;   // the update has nothing but names: it goes before something else
     bool watched;      // it shows the watched unit with its new target
     uint64_t seq;      // of an acknowledgement or error, 0: none
     uint64_t next_seq; // of a welcome
     uint64_t entities; // in how many places it speaks of an entity
-    char code[32];     // of an error
+    char code[32];     // of an error; of a welcome that begins anew, why
 };
 
 struct load_view {
@@ -49,7 +53,11 @@ struct load_view {
     uint64_t hash;
     uint64_t tick;
     bool complete, began_anew;
-    struct load_entry *log; // in the order of ticks
+    bool resuming;                  // the difference is awaited
+    char resume[LOAD_RESUME_BYTES]; // the token to come back with, "": none
+    uint64_t told_tick;             // to come back with: of the last update but for bare names ...
+    uint64_t settled_tick;          // ... and the last one that deferred nothing
+    struct load_entry *log;         // in the order of ticks
     size_t log_count, log_capacity;
     uint64_t watch_id; // 0: none
     int32_t watch_q, watch_r;
@@ -62,7 +70,7 @@ struct load_view {
 
 void load_view_init(struct load_view *view);
 void load_view_free(struct load_view *view);
-// A new connection: everything will be told again.
+// Nothing that was told counts any more; a welcome that does not resume does so by itself.
 void load_view_restart(struct load_view *view);
 
 // Takes one text message. False: it breaks the protocol, and view->fault says how.

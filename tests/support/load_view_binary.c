@@ -18,6 +18,27 @@ static void on_explored(void *arg, bool reset)
         load_view_forget(binary->view);
 }
 
+static void on_resumed(void *arg, uint64_t tick)
+{
+    struct binary *binary = arg;
+    (void)tick;
+    (void)load_view_resumed(binary->view);
+}
+
+// What is remembered is not in sight; who was away may learn it from this alone.
+static void on_snapshot(void *arg, const struct wire_memory *memory)
+{
+    struct binary *binary = arg;
+    load_view_take_away(binary->view, memory->id);
+}
+
+static void on_cached(void *arg, const struct wire_entity *wire, const struct wire_memory *memory)
+{
+    struct binary *binary = arg;
+    (void)memory;
+    load_view_take_away(binary->view, wire->id);
+}
+
 static void on_ack(void *arg, uint64_t seq, uint64_t tick, uint64_t job)
 {
     struct binary *binary = arg;
@@ -83,12 +104,21 @@ static void on_gone_by_id(void *arg, unsigned kind, uint64_t id)
     load_view_take_away(binary->view, id);
 }
 
+// Of an update's flags: no part but the names.
+static bool has_only_names(const uint8_t *data, size_t len, const struct load_message *message)
+{
+    return len >= 2 && (data[0] & 0x5e) == 0x40 && data[1] == 0x02 && message->entities == 0;
+}
+
 bool load_view_take_binary(struct load_view *view, const uint8_t *data, size_t len,
                            struct load_message *message)
 {
     static const struct wire_sink sink = {
         .explored_begin = on_explored,
+        .snapshot = on_snapshot,
+        .cached = on_cached,
         .ack = on_ack,
+        .resumed = on_resumed,
         .update_begin = on_update,
         .gone_entity = on_gone,
         .gone_memory = on_gone_by_id,
@@ -104,7 +134,9 @@ bool load_view_take_binary(struct load_view *view, const uint8_t *data, size_t l
     }
     if (!wire_decoder_take(view->decoder, data, len, &sink, &binary))
         return load_view_fault(view, "binary: %s", view->decoder->fault);
-    if (message->news == LOAD_NEWS_UPDATE)
+    if (message->news == LOAD_NEWS_UPDATE) {
+        message->only_names = has_only_names(data, len, message);
         load_view_end_update(view, message);
+    }
     return view->fault[0] == '\0';
 }

@@ -16,6 +16,8 @@ void load_view_entity(struct load_view *view, const struct load_entity *entity, 
 void load_view_take_away(struct load_view *view, uint64_t id);
 void load_view_end_update(struct load_view *view, struct load_message *message);
 void load_view_forget(struct load_view *view);
+// The difference follows.
+bool load_view_resumed(struct load_view *view);
 
 // Notes the first fault; always false.
 __attribute__((format(printf, 2, 3))) bool load_view_fault(struct load_view *view,

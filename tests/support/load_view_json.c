@@ -257,8 +257,10 @@ static void take_disappeared(struct cursor *c, struct load_view *view, struct lo
 static void take_update(struct cursor *c, struct load_view *view, struct load_message *message)
 {
     struct text key;
-    bool first = false, ticked = false;
+    bool first = false, ticked = false, names = false, more = false;
     while (member(c, &first, &key)) {
+        names |= is(key, "empires");
+        more |= !is(key, "empires") && !is(key, "tick");
         if (is(key, "tick")) {
             message->tick = (uint64_t)integer(c);
             ticked = true;
@@ -274,6 +276,7 @@ static void take_update(struct cursor *c, struct load_view *view, struct load_me
             skip(c);
         }
     }
+    message->only_names = names && !more;
     if (c->bad || !ticked)
         c->bad = true;
     else
@@ -281,6 +284,14 @@ static void take_update(struct cursor *c, struct load_view *view, struct load_me
 }
 
 // --- the other messages --------------------------------------------------------------------------
+
+static void copy(char *out, size_t capacity, struct text text)
+{
+    if (text.len >= capacity)
+        return;
+    memcpy(out, text.data, text.len);
+    out[text.len] = '\0';
+}
 
 static void take_payload(struct cursor *c, struct load_view *view, struct load_message *message)
 {
@@ -292,17 +303,27 @@ static void take_payload(struct cursor *c, struct load_view *view, struct load_m
             message->seq = (uint64_t)integer(c);
         } else if (is(key, "next_seq")) {
             message->next_seq = (uint64_t)integer(c);
-        } else if (is(key, "code") || is(key, "empire_id")) {
-            struct text text = string(c);
-            char *out = key.data[0] == 'c' ? message->code : view->empire;
-            if (text.len < sizeof message->code) {
-                memcpy(out, text.data, text.len);
-                out[text.len] = '\0';
-            }
+        } else if (is(key, "resumed")) {
+            message->resumed = boolean(c);
+        } else if (is(key, "resume")) {
+            copy(view->resume, sizeof view->resume, string(c));
+        } else if (is(key, "empire_id")) {
+            copy(view->empire, sizeof view->empire, string(c));
+        } else if (is(key, "code") || is(key, "reason")) {
+            copy(message->code, sizeof message->code, string(c));
         } else {
             skip(c);
         }
     }
+}
+
+// What is remembered is not in sight; who was away may learn it from this alone.
+static void take_remembered(struct cursor *c, struct load_view *view)
+{
+    struct load_entity entity;
+    read_entity(c, view, &entity);
+    if (!c->bad)
+        load_view_take_away(view, entity.id);
 }
 
 static void take_other(struct cursor *c, struct load_view *view, struct text type,
@@ -310,7 +331,7 @@ static void take_other(struct cursor *c, struct load_view *view, struct text typ
 {
     if (is(type, "welcome")) {
         message->news = LOAD_NEWS_WELCOME;
-        load_view_forget(view);
+        view->resume[0] = '\0';
     } else if (is(type, "ack")) {
         message->news = LOAD_NEWS_ACK;
     } else if (is(type, "error")) {
@@ -319,13 +340,25 @@ static void take_other(struct cursor *c, struct load_view *view, struct text typ
     struct text key;
     bool first = false;
     while (member(c, &first, &key)) {
-        if (message->news != LOAD_NEWS_OTHER && is(key, "payload"))
+        if ((message->news != LOAD_NEWS_OTHER || is(type, "going_away")) && is(key, "payload"))
             take_payload(c, view, message);
+        else if (is(type, "entity_snapshot") && is(key, "entity"))
+            take_remembered(c, view);
+        else if (is(type, "entity_cached") && is(key, "entity_id"))
+            load_view_take_away(view, public_id(c));
         else if (!is(type, "explored_hexes") || !is(key, "reset"))
             skip(c);
         else if (boolean(c))
             load_view_forget(view);
     }
+    if (c->bad)
+        return;
+    if (is(type, "resumed"))
+        (void)load_view_resumed(view);
+    else if (message->news == LOAD_NEWS_WELCOME && !message->resumed)
+        load_view_restart(view);
+    else if (message->news == LOAD_NEWS_WELCOME && !view->complete)
+        (void)load_view_fault(view, "a welcome resumes what was never told");
 }
 
 bool load_view_take_text(struct load_view *view, const char *text, size_t len,

@@ -307,6 +307,8 @@ static bool take_snapshot(struct input *in)
     memory.health = zigzag(in);
     if (failed(in))
         return false;
+    // Who was away is not told by its number that it left sight.
+    lose_sight(in->decoder, memory.id);
     TELL(in, snapshot, &memory);
     return true;
 }

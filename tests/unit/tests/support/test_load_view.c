@@ -142,3 +142,89 @@ Test(load_view, what_is_wrong_is_said)
         cr_assert(view.fault[0] != '\0');
     }
 }
+
+// --- coming back ---------------------------------------------------------------------------------
+
+static void come_back(const char *resumed)
+{
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "{\"type\":\"welcome\",\"payload\":{\"next_seq\":9,\"resume\":\"5b2f\"%s}}",
+                   resumed);
+    cr_assert(take(text), "%s", view.fault);
+}
+
+Test(load_view, the_place_to_go_on_from)
+{
+    cr_assert_str_empty(view.resume);
+    cr_assert(view.told_tick == 5 && view.settled_tick == 5);
+    cr_assert(take("{\"type\":\"update\",\"tick\":6,\"deferred\":2}"));
+    cr_assert(view.told_tick == 6 && view.settled_tick == 5);
+    cr_assert(take("{\"type\":\"update\",\"tick\":7,\"empires\":[]}") && message.only_names);
+    cr_assert(view.told_tick == 6 && view.log_count == 1, "something else of the tick follows");
+    cr_assert(take("{\"type\":\"update\",\"tick\":7}") && !message.only_names);
+    cr_assert(view.told_tick == 7 && view.settled_tick == 7 && view.log_count == 2);
+    cr_assert(take("{\"type\":\"going_away\",\"payload\":{\"reason\":\"restart\","
+                   "\"resume\":\"abcd\"}}"));
+    cr_assert_str_eq(view.resume, "abcd");
+}
+
+Test(load_view, who_is_resumed_keeps_the_picture)
+{
+    come_back(",\"resumed\":true");
+    cr_assert(message.resumed && view.count == 2 && view.complete);
+    cr_assert_str_eq(view.resume, "5b2f");
+    cr_assert(take("{\"type\":\"resumed\",\"tick\":30}"));
+    cr_assert(take("{\"type\":\"entity_snapshot\",\"entity\":{\"id\":\"" UNIT_2
+                   "\",\"pos\":[0,1],\"is_stale\":true}}"));
+    cr_assert_eq(view.count, 1u, "what is remembered is not in sight");
+    cr_assert(take("{\"type\":\"update\",\"tick\":30,\"empires\":[]}") && !message.resumed);
+    cr_assert(take("{\"type\":\"update\",\"tick\":30,\"changed\":[{\"id\":\"" UNIT_1
+                   "\",\"pos\":[5,-4]}]}"));
+    cr_assert(message.resumed && message.complete && view.hash == load_hash(1, 5, -4));
+    cr_assert(view.log_count == 2 && view.log[1].tick == 30 && view.log[1].began_anew,
+              "nothing is promised for the time between");
+    cr_assert(take("{\"type\":\"entity_cached\",\"entity_id\":\"" UNIT_1 "\"}"));
+    cr_assert(take("{\"type\":\"update\",\"tick\":31}") && !message.resumed && view.count == 0);
+}
+
+Test(load_view, who_is_not_resumed_begins_with_nothing)
+{
+    come_back(",\"resumed\":false,\"reason\":\"too_old\"");
+    cr_assert(!message.resumed && view.count == 0 && !view.complete);
+    cr_assert_str_eq(message.code, "too_old");
+    cr_assert_not(take("{\"type\":\"resumed\",\"tick\":30}"));
+    view.fault[0] = '\0';
+    cr_assert_not(take("{\"type\":\"welcome\",\"payload\":{\"resumed\":true}}"));
+    cr_assert_str_empty(view.resume, "the old token is not good any more");
+}
+
+static bool take_bytes(const uint8_t *data, size_t len)
+{
+    return load_view_take_binary(&view, data, len, &message);
+}
+
+#define BYTES(...)                                                                                 \
+    take_bytes((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define ID(n) n, 0, 0, 0, 0, 0, 0, 0
+
+Test(load_view, the_same_in_bytes)
+{
+    cr_assert(BYTES(0x01, 0x01, 0x00, 0x00));
+    // Tick 5, full: the numbers 0, 1 and 2 at (1,0), (2,0) and (3,0).
+    cr_assert(BYTES(0xc5, 0x01, 5, 3, 0, 0, 2, 0, 0, ID(1), 0, 1, 0, 4, 0, 0, ID(2), 0, 2, 0, 6, 0,
+                    0, ID(3), 0),
+              "%s", view.fault);
+    cr_assert(message.full && view.count == 3 && view.told_tick == 5);
+    come_back(",\"resumed\":true");
+    cr_assert(BYTES(0x06, 30, 0, 0) && !message.full, "%s", view.fault);
+    cr_assert(BYTES(0x02, 1, ID(2), 0, 4, 0, 0, 29, 0, 0), "%s", view.fault);
+    cr_assert_eq(view.count, 2u, "what is remembered is not in sight");
+    cr_assert(BYTES(0xc1, 0x02, 0, 1, ID(9), 1, 'a') && message.only_names && !message.resumed);
+    // Number 0 took a step; 3 is told by its id to be gone.
+    cr_assert(BYTES(0x83, 0, 1, 1, 1, ID(3), 0x00), "%s", view.fault);
+    cr_assert(message.resumed && message.tick == 30 && view.told_tick == 30);
+    cr_assert(view.hash == load_hash(1, 2, 0) && view.count == 1);
+    cr_assert(view.log[view.log_count - 1].began_anew);
+    cr_assert(BYTES(0x03, 0, 0, 30, 0) && view.count == 0);
+}
