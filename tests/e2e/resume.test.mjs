@@ -70,12 +70,13 @@ after(async () => {
     await game?.stop();
 });
 
+// A target that is null and none told at all mean the same.
 function picture({ tick, entities, hexes, resources, jobs }) {
     const sorted = (list) => list.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
     return {
         tick,
         entities: sorted([...entities.values()].map(({ id, type, owner, pos, health, stale, data }) =>
-            [id, type, owner, pos, health, stale, Object.entries(data).sort()])),
+            [id, type, owner, pos, health, stale, Object.entries(data).filter(([, value]) => value !== null).sort()])),
         hexes: sorted([...hexes.values()].map(({ q, r, terrain, state }) => [q, r, terrain, state])),
         resources: sorted([...resources]),
         jobs: sorted([...jobs.values()].filter(({ event }) => event !== 'waiting').map(({ job }) => job)),

@@ -122,7 +122,7 @@ test('eyes change by server commands, and at once what is shown and may be attac
     await player.command('stop', { units: [soldier.id] });
     for (const e of player.mine()) await set(publicRaw(e.id), { sightHexes: 0 });
     await shown('nobody: nobody sees', false);
-    assert.equal(player.count(2), 0, 'all is fog');
+    await waitFor('all is fog', 10000, () => player.count(2) === 0); // one goes blind after the other
     assert.equal(await attack(), 'unknown_target');
     for (const e of player.mine()) await set(publicRaw(e.id), { sightAsType: true });
     await set(raw, { sightAsType: true });

@@ -15,9 +15,10 @@ const KEYS = {
     remembered: ['id', 'type', 'kind', 'pos', 'owner', 'data', 'is_stale', 'cache_mode', 'last_seen', 'expires_at'],
     data: ['activity', 'progress', 'amount', 'rank', 'carried', 'target', 'health'],
     own: ['carried', 'target'],
-    update: ['type', 'tick', 'full', 'appeared', 'changed', 'disappeared', 'vision', 'resources', 'jobs', 'events', 'empires'],
+    update: ['type', 'tick', 'full', 'appeared', 'changed', 'disappeared', 'vision', 'resources', 'jobs', 'events', 'empires', 'deferred'],
     message: {
-        welcome: ['player_id', 'username', 'session_id', 'empire_id', 'home', 'next_seq', 'session_status'],
+        // resume: drawn by lot; resumed, reason: of the client's own former connection.
+        welcome: ['player_id', 'username', 'session_id', 'empire_id', 'home', 'next_seq', 'session_status', 'resume', 'resumed', 'reason'],
         // Who plays is public; of their empires it says nothing.
         roster: ['player_count', 'players'],
         players: ['player_count'],
