@@ -62,6 +62,8 @@ static bool sit_down(struct sync_client *client)
         return false;
     }
     client->state = SYNC_CLIENT_LOOKING;
+    if (client->said_online) // before it sat
+        client->seat->said_connection = client->connection;
     // The older ones go once the newer one sits: so the seat and its view are kept.
     if (is_policy(app, "replace")) {
         for (struct sync_client *c = client->seat->clients; c; c = c->beside)

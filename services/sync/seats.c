@@ -84,6 +84,7 @@ void sync_seat_leave(struct sync_client *client)
     client->seat = NULL;
     if (seat->clients)
         return;
+    seat->said_connection = 0; // whoever sits here next says its own
     (void)mm_idmap_remove(app->seat_of_player, client->player_id, NULL);
     struct sync_holding *holding = sync_stock_holding(&app->core.stock, seat->view->empire);
     if (holding)

@@ -31,6 +31,7 @@ const joinsAt = (game, sync) => game.metric(sync, 'mmorts_sync_joins_total');
 
 async function connectAt(game, sync, name) {
     const token = await game.token(name);
+    const refused = {};
     for (let tries = 0; tries < 100; tries++) {
         const before = await joinsAt(game, sync);
         const player = new Player(game.socketUrl, token);
@@ -40,10 +41,12 @@ async function connectAt(game, sync, name) {
             player.close();
             await player.waitClosed();
         } else {
+            const word = JSON.stringify(player.closed);
+            refused[word] = (refused[word] ?? 0) + 1;
             await pause(50); // refused: it may have been the other process
         }
     }
-    throw new Error(`${name} never came to ${sync}`);
+    throw new Error(`${name} never came to ${sync}: ${JSON.stringify(refused)}`);
 }
 
 const count = (player, type, find) => player.messages.filter((m) => m.type === type && find(m)).length;

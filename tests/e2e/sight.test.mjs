@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { disc, distance, publicId } from '../support/fog.mjs';
-import { Game } from '../support/game.mjs';
+import { Game, settings } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
 const SIGHT = { scout: 8, settlement: 7, soldier: 5, worker: 4 };
@@ -13,7 +13,9 @@ const SIGHT = { scout: 8, settlement: 7, soldier: 5, worker: 4 };
 let game, player, operator, land;
 
 before(async () => {
-    game = await Game.start({ test: true, env: { MMORTS_WORLD_TERRAIN_BLOCKS: 'true', MMORTS_WORLD_GUARD: 'false' } });
+    // A map with woods about the home.
+    const services = settings({ world: (text) => text.replace('seed: 0 ', 'seed: 3 ') });
+    game = await Game.start({ test: true, services, env: { MMORTS_WORLD_TERRAIN_BLOCKS: 'true', MMORTS_WORLD_GUARD: 'false' } });
     operator = await game.token('operator', { permissions: 512 });
     player = await game.join('ada');
     land = await chunksAround(player.mine('settlement')[0].pos);
