@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
-import { launchBrowser } from '../support/browser.mjs';
+import { launchBrowser, openGame } from '../support/browser.mjs';
 import { Game } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
@@ -113,13 +113,7 @@ test('in the browser: founded, invited and joined by the panel', { timeout: 6000
     browser = await launchBrowser();
     const faults = [];
     const open = async (name) => {
-        const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();
-        page.on('pageerror', (error) => faults.push(error.message));
-        page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-        await page.goto(game.url);
-        await page.fill('#login-name', name);
-        await page.click('#login-button');
-        await page.waitForFunction(() => window.mmorts.state.entities.size > 0);
+        const page = await openGame(browser, game.url, name, faults);
         await page.click('#alliance-toggle');
         return page;
     };

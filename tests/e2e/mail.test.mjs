@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
-import { launchBrowser } from '../support/browser.mjs';
+import { launchBrowser, openGame } from '../support/browser.mjs';
 import { Game, Player } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
@@ -211,16 +211,7 @@ test('a full mailbox refuses, until something was read', { timeout: 60000 }, asy
 test('in the browser: written, heard of, read, answered and deleted; said to one alone', { timeout: 90000 }, async () => {
     browser = await launchBrowser();
     const faults = [];
-    const open = async (name) => {
-        const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 } })).newPage();
-        page.on('pageerror', (error) => faults.push(error.message));
-        page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-        await page.goto(game.url);
-        await page.fill('#login-name', name);
-        await page.click('#login-button');
-        await page.waitForFunction(() => window.mmorts.state.entities.size > 0);
-        return page;
-    };
+    const open = (name) => openGame(browser, game.url, name, faults);
     const shows = (page, selector, text) => page.waitForFunction(([s, t]) => document.querySelector(s)?.textContent.includes(t), [selector, text]);
     const hal = await open('hal'), ida = await open('ida');
     await hal.waitForFunction(() => [...window.mmorts.game.players.values()].includes('ida'));

@@ -48,7 +48,7 @@ struct sync_backlog {
     } events;      // of step `merged`
     uint32_t step; // the core's step in which deltas were merged last
 
-    // Places that distances are reckoned from, looked for now and then.
+    // Places that distances are reckoned from, looked for anew once a second.
     struct sync_place anchors[SYNC_ANCHORS_MAX];
     uint32_t anchor_count;
     uint64_t anchored_tick;
