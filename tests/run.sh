@@ -6,6 +6,7 @@
 #   tests/run.sh base/test_log       what has this in its path
 #
 # B is the build directory; SANITIZE, what it was built with; TEST_JOBS, how many unit tests at once.
+# FUZZ_SEED is the seed of the fuzzers' moment (1).
 # A test fails by its own count, by dying, by its time limit, or by a sanitizer's report. The
 # output of one that failed is shown.
 set -euo pipefail
@@ -139,9 +140,10 @@ run_one() { # PATH
     log=$TMPDIR/log/${path//\//+}
     case $path in
     *.test.mjs) program=(node --test --test-reporter=tap "$path") ;;
-    # A moment each: that they still build, run and find nothing at once.
-    tests/fuzz/*) program=("$B/fuzz/$(basename "$path" .c)" -max_total_time=3 -rss_limit_mb=4096
-        -artifact_prefix="$TMPDIR/log/") ;;
+    # A moment each, from one seed: that they still build, run and find nothing at once. What is
+    # new is found by long runs (docs/testing.md), not by the luck of a short one.
+    tests/fuzz/*) program=("$B/fuzz/$(basename "$path" .c)" -seed="${FUZZ_SEED:-1}"
+        -max_total_time=3 -rss_limit_mb=4096 -artifact_prefix="$TMPDIR/log/") ;;
     *.c) program=("$B/${path%.c}") ;;
     *) program=("$path") ;;
     esac
@@ -161,7 +163,9 @@ run_one() { # PATH
             "$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$kind" "${path#tests/}" \
             "$passed" "$failed" "$seconds" "${why:+  ($why)}"
         # The mark keeps a program's own sum from being taken for ours.
-        [ "$failed" -eq 0 ] || sed 's/^/    | /' "$log"
+        # A fuzzer says what it found in its last lines, after many of how it got there.
+        [ "$failed" -eq 0 ] || tail -n "$([ "$kind" = fuzz ] && echo 40 || echo +1)" "$log" |
+            sed 's/^/    | /'
     ) 9>"$TMPDIR/lock"
     rm -f "$log" "$TMPDIR/running.$$"
 }

@@ -244,8 +244,9 @@ static enum mm_err read_number(struct reader *reader, const ProtobufCFieldDescri
         return err;
     case PROTOBUF_C_TYPE_FLOAT:
         err = read_double(reader, json, &d);
-        // Beyond the largest float the conversion would be undefined.
-        if (err == MM_OK && isfinite(d) && fabs(d) > 3.4028234663852886e38)
+        // The conversion rounds to the nearest, so the largest float may be written a little larger
+        // than it is; from halfway to what would follow it, the conversion would be undefined.
+        if (err == MM_OK && isfinite(d) && fabs(d) >= 0x1.ffffffp127)
             return fail(reader, "out of a float's range");
         *(float *)out = (float)d;
         return err;

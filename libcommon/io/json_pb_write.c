@@ -123,7 +123,8 @@ static void write_float(struct mm_buf *out, float value)
         return;
     for (int digits = 6; digits <= 9; digits++) { // the fewest that read back the same
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value)
+        double back = strtod(text, NULL); // as the reader does: a double first
+        if (fabs(back) < 0x1.ffffffp127 && (float)back == value)
             break;
     }
     mm_buf_str(out, text);

@@ -82,6 +82,9 @@ Test(json_pb, writes_the_proto3_mapping)
     written_as("{\"stock\":{\"gold\":\"7\",\"wood\":0},\"places\":{\"-3\":{\"q\":2}}}",
                "{\"stock\":{\"gold\":\"7\",\"wood\":\"0\"},\"places\":{\"-3\":{\"q\":2}}}");
     written_as("{\"aFloat\":0.1,\"aDouble\":0.1}", "{\"aFloat\":0.1,\"aDouble\":0.1}");
+    // The largest float, whose shortest text is larger than itself.
+    written_as("{\"aFloat\":-3.4028234663852886e38}", "{\"aFloat\":-3.4028235e+38}");
+    written_as("{\"aFloat\":3.4028235e+38}", "{\"aFloat\":3.4028235e+38}");
     written_as("{\"aDouble\":\"-Infinity\",\"aFloat\":\"NaN\"}",
                "{\"aFloat\":\"NaN\",\"aDouble\":\"-Infinity\"}");
     written_as("{\"anInt32\":1e3,\"anInt64\":5.0}", "{\"anInt32\":1000,\"anInt64\":\"5\"}");
@@ -101,6 +104,7 @@ Test(json_pb, refuses_what_is_not_such_a_message)
     refused("{\"aUint64\":\"18446744073709551616\"}", "not an unsigned 64-bit integer");
     refused("{\"aUint64\":\" 1\"}", "not an unsigned 64-bit integer");
     refused("{\"aFloat\":1e39}", "float");
+    refused("{\"aFloat\":3.40282357e38}", "float");
     refused("{\"aBool\":1}", "not true or false");
     refused("{\"terrain\":\"TERRAIN_LAVA\"}", "no such Terrain");
     refused("{\"text\":5}", "not a string");
