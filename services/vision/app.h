@@ -181,6 +181,8 @@ void vision_store_stop(struct vision_app *app);
 // Writes at once what is not saved yet, without waiting for save_interval; with a checkpoint, if so
 // wished.
 void vision_store_save(struct vision_app *app, bool checkpoint);
+// Rows that are not written yet, those included that are being written.
+size_t vision_store_unsaved(const struct vision_app *app);
 // A tick was applied, and that took so long. Beyond settings.replay_max_ms of it a checkpoint is
 // due.
 void vision_store_note_applied(struct vision_app *app, uint64_t took_ns);

@@ -38,7 +38,7 @@ static double read_tick(void *ctx)
 static double read_unsaved(void *ctx)
 {
     const struct vision_app *app = ctx;
-    return app->core ? (double)vision_save_pending(app->core) : 0;
+    return (double)vision_store_unsaved(app);
 }
 
 static void add_gauges(struct vision_app *app, struct mm_metrics *metrics)
@@ -62,7 +62,7 @@ static void add_gauges(struct vision_app *app, struct mm_metrics *metrics)
         {"mmorts_vision_visible_hexes", "Hexes visible, summed over empires.", read_visible_hexes},
         {"mmorts_vision_sight_pairs", "Pairs of empire and entity in its sight.", read_sight_pairs},
         {"mmorts_vision_state_bytes", "Memory the core holds.", read_state_bytes},
-        {"mmorts_vision_unsaved_rows", "Rows waiting to be written.", read_unsaved},
+        {"mmorts_vision_unsaved_rows", "Rows that are not written yet.", read_unsaved},
     };
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         mm_metrics_gauge_fn(metrics, gauges[i].name, gauges[i].help, NULL, gauges[i].read, app);

@@ -113,6 +113,17 @@ static enum mm_err write_work(struct mm_db_conn *conn, void *arg)
     return mm_db_transaction(conn, write_rows, arg);
 }
 
+static size_t rows_of(const struct vision_write *write)
+{
+    return write->save.explored_count + write->save.memory_count + write->save.forgotten_count;
+}
+
+size_t vision_store_unsaved(const struct vision_app *app)
+{
+    size_t pending = app->core ? vision_save_pending(app->core) : 0;
+    return pending + (app->write ? rows_of(app->write) : 0);
+}
+
 static void start_write(struct vision_app *app);
 
 static void write_done(enum mm_err err, void *arg)
@@ -121,8 +132,7 @@ static void write_done(enum mm_err err, void *arg)
     struct vision_app *app = write->app;
     app->write = NULL;
     mm_metrics_observe(app->save_seconds, (mm_clock_ns() - write->started_ns) / 1000);
-    size_t rows =
-        write->save.explored_count + write->save.memory_count + write->save.forgotten_count;
+    size_t rows = rows_of(write);
     if (err == MM_OK) {
         mm_counter_add(app->saves, 1);
         mm_counter_add(app->rows_saved, rows);

@@ -2,6 +2,7 @@
 // truth read from world's tick stream, through restarts, kills and a lost database.
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Truth, followTicks, publicId } from '../support/fog.mjs';
@@ -10,7 +11,8 @@ import { ROOT, freePort, pause, startMariadb, startProgram, tempDir, waitFor } f
 
 const SESSION = 'main';
 const VISIBLE = 'VISIBILITY_VISIBLE';
-const READY_TIMEOUT_MS = 20000;
+// Of everything that is waited for: it ends what hangs, it measures nothing.
+const WAIT_MS = 60000;
 
 let mariadb, directory, env, world, vision, worldRpc, visionRpc, reader;
 let truth;
@@ -21,14 +23,26 @@ let remembered; // empire -> Map of id -> entity as last seen
 const shares = []; // { from, to, since, until }
 const players = [];
 
-async function start(name) {
-    const program = startProgram(`mmorts-${name}`, ['--config', join(ROOT, `services/${name}/${name}.yaml`)], { env });
+const configOf = (name) => join(ROOT, `services/${name}/${name}.yaml`);
+
+// Vision that writes nothing because of the time, only because something happened.
+function quietConfig() {
+    const text = readFileSync(configOf('vision'), 'utf8')
+        .replace(/(save_interval|checkpoint_interval|replay_max): \S+/g, '$1: 3600s')
+        .replace('database: mmorts_vision', `database: mmorts_vision\n  schema: ${join(ROOT, 'services/vision/schema')}`);
+    const path = join(directory, 'quiet.yaml');
+    writeFileSync(path, text);
+    return path;
+}
+
+async function start(name, { config = configOf(name) } = {}) {
+    const program = startProgram(`mmorts-${name}`, ['--config', config], { env });
     const port = env[`MMORTS_${name.toUpperCase()}_HTTP`].split(':')[1];
     program.http = `http://127.0.0.1:${port}`;
     return program;
 }
 
-const ready = (program) => program.waitReady(`${program.http}/readyz`, READY_TIMEOUT_MS);
+const ready = (program) => program.waitReady(`${program.http}/readyz`, WAIT_MS);
 
 async function metric(program, name) {
     const text = await (await fetch(`${program.http}/metrics`)).text();
@@ -64,16 +78,38 @@ function remember(tick) {
     lastTick = tick;
 }
 
+let held = null; // ticks that wait, or null
+
+function take(frame, tick) {
+    truth.apply(frame);
+    remember(tick);
+}
+
 async function follow() {
     reader = await followTicks({
         url: env.MMORTS_WORLD_STREAM,
         client: worldRpc,
         session: SESSION,
-        take(frame, { tick }) {
-            truth.apply(frame);
-            remember(tick);
-        },
+        take: (frame, { tick }) => (held ? held.push([frame, tick]) : take(frame, tick)),
     });
+}
+
+// While it is not known yet from which tick on something holds, the truth of no tick is worked out.
+async function holdingTruth(ask) {
+    held = [];
+    try {
+        return await ask();
+    } finally {
+        const waiting = held;
+        held = null;
+        for (const [frame, tick] of waiting) take(frame, tick);
+    }
+}
+
+// Until the truth is so many ticks further: something may happen meanwhile.
+async function ticksPass(count) {
+    const from = truth.tick;
+    await waitFor(`${count} ticks`, WAIT_MS, () => truth.tick >= from + count);
 }
 
 async function join_(name) {
@@ -108,12 +144,25 @@ async function visit(player, other) {
     throw new Error('no way to the other player');
 }
 
+// Everybody's scout stands where it is: what is explored is the same in the last ticks that a reader
+// gets from a world that is killed, however few of them reach it.
+async function rest() {
+    const scouts = () => players.map((player) => own(player, 'scout')[0]).map(({ q, r }) => [q, r]);
+    let since = 0, before = '';
+    await waitFor('scouts that stand', WAIT_MS, async () => {
+        if (String(scouts()) === before) return truth.tick >= since + 30;
+        [since, before] = [truth.tick, String(scouts())];
+        for (const [i, player] of players.entries()) await march(player, 'scout', scouts()[i]);
+        return false;
+    });
+}
+
 // What vision answers about an empire against the truth of the same tick.
 async function agree(player, { rpc = visionRpc } = {}) {
     const reply = await rpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: player.empire });
     const { view } = reply;
     const tick = Number(view.tick);
-    const look = await waitFor(`truth of tick ${tick}`, 5000, () => history.get(tick)?.get(player.empire));
+    const look = await waitFor(`truth of tick ${tick}`, WAIT_MS, () => history.get(tick)?.get(player.empire));
     const visible = [], explored = [];
     view.hex_q.forEach((q, i) => {
         const hex = `${q},${view.hex_r[i]}`;
@@ -177,12 +226,12 @@ after(async () => {
 
 test('views equal the truth while scouts march', async () => {
     const [ada, bob, eve] = [await join_('ada'), await join_('bob'), await join_('eve')];
-    await waitFor('units of all', 5000, () => [ada, bob, eve].every((p) => own(p).length > 0 && history.get(truth.tick)?.has(p.empire)));
+    await waitFor('units of all', WAIT_MS, () => [ada, bob, eve].every((p) => own(p).length > 0 && history.get(truth.tick)?.has(p.empire)));
     await visit(ada, bob);
     await visit(bob, ada);
     for (let i = 0; i < 30; i++) {
         for (const player of [ada, bob, eve]) await agree(player);
-        await pause(60);
+        await ticksPass(1);
     }
     const { view } = await agree(ada);
     checkMemories(ada, view);
@@ -191,10 +240,10 @@ test('views equal the truth while scouts march', async () => {
 test('a scouted settlement is remembered', async () => {
     const [ada, bob] = players;
     const settlement = own(bob, 'settlement')[0];
-    await waitFor('sight of the settlement', 60000, () => history.get(truth.tick)?.get(ada.empire).entities.has(settlement.id));
+    await waitFor('sight of the settlement', WAIT_MS, () => history.get(truth.tick)?.get(ada.empire).entities.has(settlement.id));
     await march(ada, 'scout', ada.home);
-    await waitFor('a memory of it', 60000, () => remembered.get(ada.empire).has(settlement.id));
-    await waitFor('the same in vision', 5000, async () => {
+    await waitFor('a memory of it', WAIT_MS, () => remembered.get(ada.empire).has(settlement.id));
+    await waitFor('the same in vision', WAIT_MS, async () => {
         const { view } = await agree(ada);
         return view.remembered.id.map(String).includes(settlement.raw);
     });
@@ -291,9 +340,9 @@ test('the vision stream has a frame for every tick and leads from view to view',
         onMessage: ({ tick, body }) => frames.push({ tick: Number(tick), frame: decode('mmorts.frame.VisionFrame', body) }),
     });
     await march(ada, 'scout', bob.home);
-    await pause(1500);
+    await ticksPass(30);
     const to = await agree(ada);
-    await waitFor('frames up to the view', 5000, () => frames.at(-1)?.tick >= to.tick);
+    await waitFor('frames up to the view', WAIT_MS, () => frames.at(-1)?.tick >= to.tick);
     stream.close();
     const state = new Map(from.view.hex_q.map((q, i) => [`${q},${from.view.hex_r[i]}`, from.view.hex_state[i]]));
     const entities = new Set(from.view.entered.map((slot) => slot));
@@ -324,9 +373,11 @@ test('lent sight, also after a kill', async () => {
     await assert.rejects(change('ShareVision', { to_empire: 77 }), { code: 'NOT_FOUND' });
     const share = { from: bob.empire, to: eve.empire, since: Infinity, until: Infinity };
     shares.push(share);
-    share.since = Number((await change('ShareVision', {})).tick);
-    assert.ok(share.since > truth.tick, 'told before it takes effect');
-    await waitFor('lent sight', 5000, () => truth.tick > share.since);
+    await holdingTruth(async () => {
+        share.since = Number((await change('ShareVision', {})).tick);
+        assert.ok(share.since > truth.tick, 'not from before it was asked for');
+    });
+    await waitFor('lent sight', WAIT_MS, () => truth.tick > share.since);
     await agree(eve);
     await vision.kill();
     vision = await start('vision');
@@ -334,13 +385,13 @@ test('lent sight, also after a kill', async () => {
     await agree(eve);
     await agree(bob);
     await march(bob, 'scout', bob.home);
-    await pause(500);
+    await ticksPass(10);
     await agree(eve);
-    share.until = Number((await change('StopSharing', {})).tick);
-    await waitFor('the end of it', 5000, () => truth.tick > share.until);
+    await holdingTruth(async () => { share.until = Number((await change('StopSharing', {})).tick); });
+    await waitFor('the end of it', WAIT_MS, () => truth.tick > share.until);
     await agree(eve);
     await march(bob, 'scout', players[0].home);
-    await pause(500);
+    await ticksPass(10);
     await vision.kill(); // what bob saw since is not eve's, in the replay neither
     vision = await start('vision');
     await ready(vision);
@@ -351,10 +402,10 @@ test('SIGTERM while scouts march: nothing is forgotten, what was missed is made 
     const [ada, bob] = players;
     await visit(ada, bob);
     await visit(bob, ada);
-    await pause(500);
+    await ticksPass(10);
     const exit = await vision.stop();
     assert.equal(exit.code, 0, vision.log());
-    await pause(1500);
+    await ticksPass(30);
     vision = await start('vision');
     await ready(vision);
     for (const player of players) await agree(player);
@@ -369,9 +420,9 @@ test('kill -9, again and again: nothing that was seen is lost', async () => {
     for (let i = 0; i < 3; i++) {
         await visit(ada, i % 2 ? bob : eve);
         await march(bob, 'scout', i % 2 ? bob.home : ada.home);
-        await pause(1000);
+        await ticksPass(20);
         await vision.kill();
-        await pause(300 * i);
+        await ticksPass(6 * i);
         vision = await start('vision');
         await ready(vision);
         for (const player of players) {
@@ -387,63 +438,74 @@ test('kill -9, again and again: nothing that was seen is lost', async () => {
 
 test('world killed, then vision, before the next save is due: nothing is lost', async () => {
     const [ada, bob] = players;
+    const saves = () => metric(vision, 'mmorts_vision_saves_total');
+    const restart = async (config) => {
+        vision = await start('vision', { config });
+        await ready(vision);
+    };
+    // By time it would be saved in an hour: what is saved, is because world went.
+    const quiet = quietConfig();
+    assert.equal((await vision.stop()).code, 0, vision.log());
+    await restart(quiet);
     for (const wait of [0, 1]) {
         await visit(ada, bob);
-        const resyncsBefore = await metric(vision, 'mmorts_vision_resyncs_total');
-        // Just saved, and land explored since: the next save by time is two seconds away.
-        const saves = () => metric(vision, 'mmorts_vision_saves_total');
-        const last = await saves();
-        await waitFor('a save', 10000, async () => (await saves()) > last);
-        await waitFor('newly explored land', 10000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) > 0);
+        await waitFor('newly explored land', WAIT_MS, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) > 0);
+        await rest();
+        assert.ok((await metric(vision, 'mmorts_vision_unsaved_rows')) > 0, 'nothing was saved because of the time');
         const before = await saves();
-        reader.close();
+        const resyncsBefore = await metric(vision, 'mmorts_vision_resyncs_total');
         await world.kill();
-        await waitFor('the save', 1000, async () => (await saves()) > before &&
+        reader.close();
+        await waitFor('the save', WAIT_MS, async () => (await saves()) > before &&
             (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
         if (wait) {
             world = await start('world');
-            await waitFor("world's new stream", READY_TIMEOUT_MS, async () =>
-                (await metric(vision, 'mmorts_vision_resyncs_total')) > resyncsBefore);
+            await waitFor("world's new stream, and the checkpoint of it", WAIT_MS, async () =>
+                (await metric(vision, 'mmorts_vision_resyncs_total')) > resyncsBefore && (await saves()) > before + 1);
         }
         await vision.kill();
         if (!wait) world = await start('world');
-        vision = await start('vision');
         await ready(world);
         worldRpc.close();
         worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);
         await follow();
-        await ready(vision);
+        await restart(quiet);
         for (const player of players) await agree(player);
     }
+    assert.equal((await vision.stop()).code, 0, vision.log());
+    await restart();
 });
 
 test('world killed alone: a new epoch, and views go on from its state', async () => {
     const [ada, bob] = players;
     await visit(ada, bob);
-    await pause(500);
+    await ticksPass(10);
+    await rest();
     const { reply } = await agree(ada);
     await world.kill();
     world = await start('world');
     await ready(world);
-    await waitFor('the stream under another epoch', 15000, async () => {
+    await waitFor('the stream under another epoch', WAIT_MS, async () => {
         const after = await visionRpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: ada.empire });
         return after.epoch !== reply.epoch && after.view.tick > reply.view.tick;
     });
     await ready(vision);
-    await waitFor('ticks again', 5000, () => truth.tick > Number(reply.view.tick) + 20);
+    await waitFor('ticks again', WAIT_MS, () => truth.tick > Number(reply.view.tick) + 20);
     for (const player of players) {
         const { view } = await agree(player);
         checkMemories(player, view, { still: true });
     }
+    await visit(bob, ada);
+    await ticksPass(20);
+    for (const player of players) await agree(player);
     assert.equal(await metric(vision, 'mmorts_vision_frames_refused_total'), 0);
 });
 
 test('world killed too: what was saved is there', async () => {
-    await waitFor('all to be saved', 10000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
-    for (const player of players) await march(player, 'scout', [own(player, 'scout')[0].q, own(player, 'scout')[0].r]);
-    await pause(3000); // save_interval is 2 s
-    reader.close();
+    await rest();
+    await waitFor('all to be saved', WAIT_MS, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) === 0);
     await Promise.all([world.kill(), vision.kill()]);
+    reader.close();
     history.clear();
     [world, vision] = await Promise.all([start('world'), start('vision')]);
     await ready(world);
@@ -458,15 +520,15 @@ test('MariaDB goes and comes: views go on, and what was explored meanwhile is sa
     const [ada, bob] = players;
     await visit(ada, bob);
     await mariadb.stop();
-    await pause(500);
+    await pause(500); // there may be no ticks now
     await visionRpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: ada.empire });
     await mariadb.start();
     await ready(vision);
     await ready(world);
     await visit(bob, ada);
-    await pause(1000);
+    await ticksPass(20);
     for (const player of players) await agree(player);
-    await waitFor('all to be saved', 15000, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) < 5);
+    await waitFor('all to be saved', WAIT_MS, async () => (await metric(vision, 'mmorts_vision_unsaved_rows')) < 5);
 });
 
 test('ids are told as sync tells them', () => {
