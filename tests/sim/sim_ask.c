@@ -132,7 +132,8 @@ void sim_vision_ask(struct sim *sim, const struct sim_moment *now)
         int32_t first = (int32_t)(now->tick / 50 % 8);
         for (int32_t r = -SIM_HALF + first; r < SIM_HALF; r += 8) {
             for (int32_t q = -SIM_HALF; q < SIM_HALF; q++)
-                ask_hex(sim, now, empire, q, r);
+                if (sim_bit(now->map, q, r) || (q - first) % 4 == 0)
+                    ask_hex(sim, now, empire, q, r);
         }
         ask_entities(sim, now, empire);
         ask_cache(sim, now, empire);

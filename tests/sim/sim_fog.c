@@ -96,19 +96,48 @@ bool sim_fog_reaches(const struct sim *sim, const struct sim_moment *now,
            !(sim->terrain_blocks && is_hidden(sim, now, entity->q, entity->r, entity->sight, q, r));
 }
 
-// All hexes within the range of (q, r), but for those that terrain hides.
-static void add_disc(const struct sim *sim, const struct sim_moment *now, uint64_t *rows, int32_t q,
-                     int32_t r, int32_t range)
+// All hexes of the map within the range of (q, r), but for those that terrain hides: row by row,
+// from r - range on.
+static void find_disc(const struct sim *sim, const struct sim_moment *now, int32_t q, int32_t r,
+                      int32_t range, uint64_t *rows)
 {
     for (int32_t dr = -range; dr <= range; dr++) {
+        uint64_t *row = &rows[dr + range];
         int32_t from = dr < 0 ? -range - dr : -range, to = dr < 0 ? range : range - dr;
-        if (r + dr < -SIM_HALF || r + dr >= SIM_HALF)
-            continue;
+        *row = 0;
         for (int32_t dq = from; dq <= to; dq++)
-            if (sim_on_map(q + dq, r + dr) &&
+            if (sim_bit(now->map, q + dq, r + dr) &&
                 !(sim->terrain_blocks && is_hidden(sim, now, q, r, range, q + dq, r + dr)))
-                rows[r + dr + SIM_HALF] |= UINT64_C(1) << (q + dq + SIM_HALF);
+                *row |= UINT64_C(1) << (q + dq + SIM_HALF);
     }
+}
+
+// What can be seen from a place depends on the map alone: it is found once for every map.
+struct disc {
+    uint64_t map_version;
+    uint64_t rows[2 * SIM_SIGHT_MAX + 1];
+};
+
+static const struct disc *disc_of(const struct sim *sim, const struct sim_moment *now,
+                                  const struct sim_entity *entity)
+{
+    static struct disc known[SIM_SIGHT_MAX][SIM_SIDE][SIM_SIDE];
+    if (entity->sight > SIM_SIGHT_MAX || !sim_on_map(entity->q, entity->r))
+        abort();
+    struct disc *disc = &known[entity->sight - 1][entity->r + SIM_HALF][entity->q + SIM_HALF];
+    if (disc->map_version != now->map_version) {
+        disc->map_version = now->map_version;
+        find_disc(sim, now, entity->q, entity->r, entity->sight, disc->rows);
+    }
+    return disc;
+}
+
+static void add_disc(const struct disc *disc, const struct sim_entity *entity, uint64_t *rows)
+{
+    int32_t first = entity->r - entity->sight + SIM_HALF;
+    for (int32_t i = 0; i <= 2 * entity->sight; i++)
+        if (first + i >= 0 && first + i < SIM_SIDE)
+            rows[first + i] |= disc->rows[i];
 }
 
 struct look {
@@ -127,22 +156,24 @@ static void look(const struct sim *sim, const struct sim_moment *now, uint32_t e
         if (entity->owner == 0 || !is_lent(lent[entity->owner], entity) || !entity->sight_enabled ||
             entity->sight <= 0)
             continue;
-        add_disc(sim, now, out->visible, entity->q, entity->r, entity->sight);
+        const struct disc *disc = disc_of(sim, now, entity);
+        add_disc(disc, entity, out->visible);
         if (entity->sense == MMORTS__FRAME__SIGHT_TYPE__SIGHT_DETECTOR)
-            add_disc(sim, now, out->detected, entity->q, entity->r, entity->sight);
-    }
-    for (size_t row = 0; row < SIM_SIDE; row++) {
-        out->visible[row] &= now->map[row];
-        out->detected[row] &= now->map[row];
+            add_disc(disc, entity, out->detected);
     }
 }
 
 // --- memory --------------------------------------------------------------------------------------
 
+// Where the moment has the entity; from the place on where another moment of about the same
+// entities has it.
 static const struct sim_entity *entity_of(const struct sim_moment *moment, uint64_t id,
-                                          uint32_t *at_out)
+                                          uint32_t place, uint32_t *at_out)
 {
-    for (uint32_t i = 0; i < moment->count; i++) {
+    if (place > moment->count)
+        place = moment->count;
+    for (uint32_t n = 0; n < moment->count; n++) {
+        uint32_t i = place + n < moment->count ? place + n : place + n - moment->count;
         if (moment->entities[i].id == id) {
             *at_out = i;
             return &moment->entities[i];
@@ -165,7 +196,7 @@ static void old_memories(const struct sim_fog *before, const struct sim_moment *
     for (uint32_t i = fog->memory_count; i-- > 0;) {
         const struct sim_memory *memory = &fog->memories[i];
         uint32_t at;
-        bool seen = entity_of(now, memory->id, &at) && fog->sees[at];
+        bool seen = entity_of(now, memory->id, 0, &at) && fog->sees[at];
         bool revealed = sim_bit(fog->visible, memory->q, memory->r) &&
                         !sim_bit(before->visible, memory->q, memory->r);
         bool expired = memory->expires_at != 0 && memory->expires_at <= now->tick;
@@ -183,10 +214,12 @@ static void new_memories(uint32_t empire, const struct sim_moment *before,
         const struct sim_entity *entity = &before->entities[i];
         if (!was->sees[i])
             continue;
-        uint32_t at;
-        bool exists = entity_of(now, entity->id, &at);
         int32_t ticks = sim_types[entity->type].memory_ticks;
-        if ((exists && fog->sees[at]) || ticks < 0 || (!exists && entity->owner == empire))
+        if (ticks < 0)
+            continue;
+        uint32_t at;
+        bool exists = entity_of(now, entity->id, i, &at);
+        if ((exists && fog->sees[at]) || (!exists && entity->owner == empire))
             continue;
         // Its end was seen, or its place came into sight in this tick, without it.
         bool visible = sim_bit(fog->visible, entity->q, entity->r);

@@ -15,7 +15,23 @@ static const Mmorts__Frame__Attribute numbers[SIM_ATTRIBUTES] = {
     [SIM_CARRIED] = MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_CARRIED,
 };
 
+enum { PRUNE_TICKS = 8 };
+
 // --- the overlay ---------------------------------------------------------------------------------
+
+static const struct sim_overlay_row *known_row(const struct sim_overlay *overlay, uint64_t id)
+{
+    for (uint32_t i = 0; i < overlay->count; i++)
+        if (overlay->rows[i].id == id)
+            return &overlay->rows[i];
+    return NULL;
+}
+
+static int32_t value_of(const struct sim_overlay_row *row, enum sim_attribute what,
+                        int32_t fallback)
+{
+    return row && row->mask >> what & 1 ? row->value[what] : fallback;
+}
 
 static struct sim_overlay_row *row_of(struct sim_overlay *overlay, uint64_t id)
 {
@@ -25,20 +41,12 @@ static struct sim_overlay_row *row_of(struct sim_overlay *overlay, uint64_t id)
     return NULL;
 }
 
-int32_t sim_overlay_get(const struct sim_overlay *overlay, uint64_t id, enum sim_attribute what,
-                        int32_t fallback)
-{
-    for (uint32_t i = 0; i < overlay->count; i++)
-        if (overlay->rows[i].id == id)
-            return overlay->rows[i].mask >> what & 1 ? overlay->rows[i].value[what] : fallback;
-    return fallback;
-}
-
 void sim_overlay_apply(struct sim_overlay *overlay, const struct sim_op *ops, uint32_t count,
                        const struct world *core)
 {
     struct world_entity_view view;
-    for (uint32_t i = overlay->count; i-- > 0;)
+    // Rows of what is gone do no harm, ids being used once, but for the room they take.
+    for (uint32_t i = world_tick(core) % PRUNE_TICKS == 0 ? overlay->count : 0; i-- > 0;)
         if (!world_find_entity(core, overlay->rows[i].id, &view))
             overlay->rows[i] = overlay->rows[--overlay->count];
     for (uint32_t i = 0; i < count; i++) {
@@ -132,7 +140,7 @@ static void take_sight(const struct world_ecs *ecs, const struct sim_type *type,
 static void take_entity(const struct sim_world *world, const struct world_entity_view *view,
                         struct sim_entity *out)
 {
-    const struct sim_overlay *overlay = &world->overlay;
+    const struct sim_overlay_row *overlaid = known_row(&world->overlay, view->id);
     const struct sim_type *type = &sim_types[view->type];
     const struct world_ecs *ecs = &world->core->ecs;
     *out = (struct sim_entity){
@@ -142,10 +150,10 @@ static void take_entity(const struct sim_world *world, const struct world_entity
         .q = view->at.q,
         .r = view->at.r,
         .activity = view->activity,
-        .owner = (uint32_t)sim_overlay_get(overlay, view->id, SIM_OWNER, (int32_t)view->owner),
-        .health = sim_overlay_get(overlay, view->id, SIM_HEALTH, view->health),
-        .progress = sim_overlay_get(overlay, view->id, SIM_PROGRESS, 1000),
-        .carried = sim_overlay_get(overlay, view->id, SIM_CARRIED, 0),
+        .owner = (uint32_t)value_of(overlaid, SIM_OWNER, (int32_t)view->owner),
+        .health = value_of(overlaid, SIM_HEALTH, view->health),
+        .progress = value_of(overlaid, SIM_PROGRESS, 1000),
+        .carried = value_of(overlaid, SIM_CARRIED, 0),
     };
     take_sight(ecs, type, out);
     const struct world_amount *amount = WORLD_GET(ecs, WORLD_AMOUNT, world_amount, view->slot);
@@ -159,7 +167,9 @@ static void take_entity(const struct sim_world *world, const struct world_entity
 
 static void take_map(struct sim *sim, struct sim_moment *moment)
 {
+    static uint64_t versions; // of all maps of all runs
     const struct world_map *map = &sim->world.core->map;
+    sim->map_version = ++versions;
     memset(moment->map, 0, sizeof moment->map);
     for (uint32_t cell = 0; cell < world_map_cell_count(map); cell++) {
         struct hex_axial at = world_map_hex(map, cell);
@@ -190,4 +200,5 @@ void sim_truth_take(struct sim *sim, struct sim_moment *moment)
     } else {
         memcpy(moment->map, sim->map, sizeof moment->map);
     }
+    moment->map_version = sim->map_version;
 }

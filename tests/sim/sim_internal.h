@@ -24,6 +24,7 @@ enum {
     SIM_MEMORIES = 64,
     SIM_HISTORY = 4096, // ticks the truth is kept for
     SIM_TYPES = 10,
+    SIM_SIGHT_MAX = 6,
     SIM_TERRAINS = 4,
 };
 
@@ -57,7 +58,8 @@ struct sim_moment {
     uint32_t count;
     struct sim_entity entities[SIM_ENTITIES];
     uint64_t map[SIM_SIDE];
-    uint32_t lineage; // of the fog; 0: none yet
+    uint64_t map_version; // no other map has it
+    uint32_t lineage;     // of the fog; 0: none yet
     struct sim_fog fog[SIM_EMPIRES + 1];
 };
 
@@ -403,7 +405,7 @@ struct sim {
     } shares;
     uint8_t terrain[SIM_SIDE][SIM_SIDE];
     uint32_t map_chunks; // that `map` is of
-    uint64_t map[SIM_SIDE];
+    uint64_t map[SIM_SIDE], map_version;
     uint64_t empire_ids[SIM_EMPIRES + 1];
     struct world_rules *rules;
     bool fault_done;
@@ -463,8 +465,6 @@ void sim_world_start(struct sim *sim);
 void sim_world_crash(struct sim *sim);
 void sim_world_round(struct sim *sim);
 void sim_world_take(struct sim *sim, const struct sim_message *message);
-int32_t sim_overlay_get(const struct sim_overlay *overlay, uint64_t id, enum sim_attribute what,
-                        int32_t fallback);
 
 // sim_frame.c: world's frames with the simulator's own attributes in them, and the truth
 void sim_overlay_apply(struct sim_overlay *overlay, const struct sim_op *ops, uint32_t count,

@@ -4,7 +4,8 @@
 
 static void blanks(struct sim_json *json)
 {
-    while (json->at < json->len && strchr(" \t\r\n", json->text[json->at]) && json->text[json->at])
+    while (json->at < json->len && (json->text[json->at] == ' ' || json->text[json->at] == '\n' ||
+                                    json->text[json->at] == '\r' || json->text[json->at] == '\t'))
         json->at++;
 }
 
@@ -121,7 +122,7 @@ bool sim_json_read(struct sim_json *json, const char *text, size_t len)
 bool sim_json_is(const struct sim_json *json, uint32_t node, const char *text)
 {
     const struct sim_json_node *n = &json->nodes[node];
-    return n->len == strlen(text) && memcmp(json->text + n->from, text, n->len) == 0;
+    return strncmp(json->text + n->from, text, n->len) == 0 && text[n->len] == '\0';
 }
 
 uint32_t sim_json_get(const struct sim_json *json, uint32_t object, const char *key)

@@ -109,9 +109,11 @@ static void foresee(struct sim *sim, uint64_t tick, uint64_t previous, bool jump
         if (previous < sim->fog_tick || !sim->lineage)
             sim->lineage++; // what was known since is lost
     }
-    if (known)
-        before = *known;
-    sim_fog_step(sim, known ? &before : NULL, now, previous);
+    if (known == now) {
+        before = *known; // of the same tick, learnt anew
+        known = &before;
+    }
+    sim_fog_step(sim, known, now, previous);
     if (jump && store->rows_tick > previous && previous < sim->fog_tick)
         adopt(sim, now);
     sim->fog_tick = tick;
