@@ -88,6 +88,13 @@ struct mm_http_upgrade {
     void *arg;
 };
 
+// http_drive.c: libmicrohttpd in the loop.
+void mm_http_drive_init(struct mm_http_server *server);
+MM_MUST_USE enum mm_err mm_http_drive_start(struct mm_http_server *server); // its daemon is there
+void mm_http_drive_stop(struct mm_http_server *server);
+// Has libmicrohttpd run at the end of this turn.
+void mm_http_run_soon(struct mm_http_server *server);
+
 // http_conn.c: how long connections take over their requests. All do nothing without a request_s.
 void mm_http_conn_open(struct mm_http_server *server, struct MHD_Connection *connection,
                        void **slot);
@@ -96,10 +103,16 @@ void mm_http_conn_waits(struct mm_http_server *server, struct MHD_Connection *co
                         bool is_waiting);
 void mm_http_conn_watch(struct mm_http_server *server, uint32_t request_s);
 
-// Gives the request its answer; the response is the request's from now on.
+// http_reply.c: gives the request its answer; the response is the request's from now on.
 void mm_http_answer(struct mm_http_request *request, int status, struct MHD_Response *response);
 
-// Has libmicrohttpd run at the end of this turn.
-void mm_http_run_soon(struct mm_http_server *server);
+// http_request.c: what libmicrohttpd calls for each part of a request, and when it is over.
+enum MHD_Result mm_http_request_step(void *server, struct MHD_Connection *connection,
+                                     const char *path, const char *method, const char *version,
+                                     const char *upload, size_t *upload_bytes, void **request_slot);
+void mm_http_request_completed(void *server, struct MHD_Connection *connection, void **request_slot,
+                               enum MHD_RequestTerminationCode reason);
+// Ends those that wait for their answer, as if their clients had left.
+void mm_http_requests_cut(struct mm_http_server *server);
 
 #endif

@@ -1,6 +1,5 @@
 #include "libcommon/io/http_tls.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -11,29 +10,19 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
+#include "libcommon/io/http_tls_carry.h"
 
-#define SWEEP_MS        250
-#define ROUNDS_PER_TURN 8 // of a tunnel; then others get their turn
+#define SWEEP_MS 250
 
-// One direction: bytes that their reader has not taken yet.
-struct carry {
-    uint8_t *bytes; // NULL: none; MM_HTTP_TLS_CARRY_BYTES
-    size_t at, len;
-    bool ended; // nothing more comes in
-    bool shut;  // and the reader has been told
-};
-
+// A connection: its handshake, then what is carried between it and the server.
 struct tunnel {
     struct mm_http_tls *tls;
     struct tunnel *next, **link;
-    SSL *ssl;
-    int fd;    // the peer's
-    int inner; // our end of the pair; -1 while the handshake is under way
+    // inner: our end of a socket pair; -1 while the handshake is under way.
+    struct mm_http_tls_carry carry;
     struct sockaddr_storage address;
     socklen_t address_bytes;
     uint64_t deadline_ns; // of the handshake, or of what is left after one end closed; 0: none
-    bool ssl_wants_write; // what TLS does now needs the socket to take something
-    struct carry in, out; // in: from the peer to us
 };
 
 struct mm_http_tls {
@@ -135,195 +124,36 @@ static void destroy(struct tunnel *tunnel)
     *tunnel->link = tunnel->next;
     if (tunnel->next)
         tunnel->next->link = tunnel->link;
-    mm_loop_fd_remove(tls->loop, tunnel->fd);
-    close(tunnel->fd);
-    if (tunnel->inner >= 0) {
-        mm_loop_fd_remove(tls->loop, tunnel->inner);
-        close(tunnel->inner);
+    mm_loop_fd_remove(tls->loop, tunnel->carry.fd);
+    close(tunnel->carry.fd);
+    if (tunnel->carry.inner >= 0) {
+        mm_loop_fd_remove(tls->loop, tunnel->carry.inner);
+        close(tunnel->carry.inner);
     } else {
         tls->handshakes--;
     }
-    SSL_free(tunnel->ssl);
-    mm_free(tunnel->in.bytes);
-    mm_free(tunnel->out.bytes);
+    mm_http_tls_carry_free(&tunnel->carry);
     mm_free(tunnel);
     watch_listener(tls);
 }
 
 // --- carrying ------------------------------------------------------------------------------------
 
-enum moved { MOVED, BLOCKED, ENDED, BROKEN };
-
-// What OpenSSL says of a call that returned n.
-static enum moved ssl_result(struct tunnel *tunnel, int n)
-{
-    switch (SSL_get_error(tunnel->ssl, n)) {
-    case SSL_ERROR_NONE:
-        return MOVED;
-    case SSL_ERROR_WANT_READ:
-        return BLOCKED;
-    case SSL_ERROR_WANT_WRITE:
-        tunnel->ssl_wants_write = true;
-        return BLOCKED;
-    case SSL_ERROR_ZERO_RETURN:
-        return ENDED;
-    default:
-        ERR_clear_error();
-        return BROKEN;
-    }
-}
-
-static enum moved read_peer(struct tunnel *tunnel, uint8_t *bytes, size_t *len)
-{
-    ERR_clear_error();
-    int n = SSL_read(tunnel->ssl, bytes, MM_HTTP_TLS_CARRY_BYTES);
-    *len = n > 0 ? (size_t)n : 0;
-    return ssl_result(tunnel, n);
-}
-
-static enum moved write_peer(struct tunnel *tunnel, const uint8_t *bytes, size_t *len)
-{
-    ERR_clear_error();
-    int n = SSL_write(tunnel->ssl, bytes, (int)*len);
-    *len = n > 0 ? (size_t)n : 0;
-    return ssl_result(tunnel, n);
-}
-
-static enum moved plain_result(ssize_t n, size_t *len)
-{
-    *len = n > 0 ? (size_t)n : 0;
-    if (n > 0)
-        return MOVED;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-        return BLOCKED;
-    return n == 0 ? ENDED : BROKEN;
-}
-
-static enum moved read_inner(struct tunnel *tunnel, uint8_t *bytes, size_t *len)
-{
-    return plain_result(recv(tunnel->inner, bytes, MM_HTTP_TLS_CARRY_BYTES, MSG_DONTWAIT), len);
-}
-
-static enum moved write_inner(struct tunnel *tunnel, const uint8_t *bytes, size_t *len)
-{
-    return plain_result(send(tunnel->inner, bytes, *len, MSG_DONTWAIT | MSG_NOSIGNAL), len);
-}
-
-// Keeps what its reader did not take. False when out of memory.
-static bool keep(struct carry *carry, const uint8_t *bytes, size_t len)
-{
-    if (len == 0)
-        return true;
-    carry->bytes = mm_malloc(MM_HTTP_TLS_CARRY_BYTES);
-    if (!carry->bytes)
-        return false;
-    memcpy(carry->bytes, bytes, len);
-    carry->at = 0;
-    carry->len = len;
-    return true;
-}
-
-// Writes all it can; false: broken.
-static bool write_some(struct tunnel *tunnel, bool inward, const uint8_t *bytes, size_t len,
-                       size_t *written)
-{
-    *written = 0;
-    while (*written < len) {
-        size_t n = len - *written;
-        enum moved moved = inward ? write_inner(tunnel, bytes + *written, &n)
-                                  : write_peer(tunnel, bytes + *written, &n);
-        if (moved == BROKEN || moved == ENDED)
-            return false;
-        if (moved == BLOCKED)
-            return true;
-        *written += n;
-    }
-    return true;
-}
-
-// Tells the reader that nothing more comes.
-static bool shut(struct tunnel *tunnel, bool inward)
-{
-    if (inward)
-        return shutdown(tunnel->inner, SHUT_WR) == 0;
-    ERR_clear_error();
-    int n = SSL_shutdown(tunnel->ssl);
-    if (n < 0 && ssl_result(tunnel, n) == BROKEN)
-        return false;
-    return tunnel->ssl_wants_write || shutdown(tunnel->fd, SHUT_WR) == 0;
-}
-
-// One step of one direction; false: the tunnel is of no use any more.
-static bool carry_on(struct tunnel *tunnel, struct carry *carry, bool inward, bool *progress)
-{
-    if (carry->bytes) {
-        size_t written = 0;
-        if (!write_some(tunnel, inward, carry->bytes + carry->at, carry->len - carry->at, &written))
-            return false;
-        carry->at += written;
-        *progress |= written > 0;
-        if (carry->at < carry->len)
-            return true;
-        mm_free(carry->bytes);
-        carry->bytes = NULL;
-    }
-    if (carry->ended) {
-        if (carry->shut)
-            return true;
-        carry->shut = true;
-        return shut(tunnel, inward);
-    }
-    uint8_t *scratch = tunnel->tls->scratch;
-    size_t len = 0, written = 0;
-    switch (inward ? read_peer(tunnel, scratch, &len) : read_inner(tunnel, scratch, &len)) {
-    case MOVED:
-        *progress = true;
-        return write_some(tunnel, inward, scratch, len, &written) &&
-               keep(carry, scratch + written, len - written);
-    case BLOCKED:
-        return true;
-    case ENDED:
-        carry->ended = *progress = true;
-        return true;
-    default:
-        return false;
-    }
-}
-
 static bool watch(struct tunnel *tunnel)
 {
-    unsigned peer = 0, inner = 0;
-    if (!tunnel->in.bytes && !tunnel->in.ended)
-        peer |= MM_LOOP_READ;
-    if (tunnel->out.bytes || tunnel->ssl_wants_write)
-        peer |= MM_LOOP_WRITE;
-    if (!tunnel->out.bytes && !tunnel->out.ended)
-        inner |= MM_LOOP_READ;
-    if (tunnel->in.bytes)
-        inner |= MM_LOOP_WRITE;
-    return mm_loop_fd_set(tunnel->tls->loop, tunnel->fd, peer) == MM_OK &&
-           mm_loop_fd_set(tunnel->tls->loop, tunnel->inner, inner) == MM_OK;
+    unsigned peer, inner;
+    mm_http_tls_carry_wants(&tunnel->carry, &peer, &inner);
+    return mm_loop_fd_set(tunnel->tls->loop, tunnel->carry.fd, peer) == MM_OK &&
+           mm_loop_fd_set(tunnel->tls->loop, tunnel->carry.inner, inner) == MM_OK;
 }
 
 static void pump(struct tunnel *tunnel)
 {
-    bool alive = true, progress = true;
-    tunnel->ssl_wants_write = false;
-    // What TLS has read already wakes nobody: it is asked until it has no more, or the next turn
-    // goes on with what is ready to be written.
-    for (unsigned round = 0; alive && progress && round < ROUNDS_PER_TURN; round++) {
-        progress = false;
-        alive = carry_on(tunnel, &tunnel->in, true, &progress) &&
-                carry_on(tunnel, &tunnel->out, false, &progress);
-    }
-    bool over = tunnel->in.shut && tunnel->out.shut && !tunnel->ssl_wants_write;
-    if (alive && !over && progress && SSL_pending(tunnel->ssl) > 0)
-        tunnel->ssl_wants_write = true; // writable it is, as a rule: so it is woken at once
-    if (!alive || over || !watch(tunnel)) {
+    if (!mm_http_tls_carry_on(&tunnel->carry, tunnel->tls->scratch) || !watch(tunnel)) {
         destroy(tunnel);
         return;
     }
-    if (tunnel->deadline_ns == 0 && (tunnel->in.ended || tunnel->out.ended))
+    if (tunnel->deadline_ns == 0 && (tunnel->carry.in.ended || tunnel->carry.out.ended))
         tunnel->deadline_ns = mm_loop_now_ns(tunnel->tls->loop) + MM_LOOP_MS(MM_HTTP_TLS_LINGER_MS);
 }
 
@@ -350,7 +180,7 @@ static bool hand_over(struct tunnel *tunnel)
         close(pair[1]);
         return false;
     }
-    tunnel->inner = pair[0];
+    tunnel->carry.inner = pair[0];
     tunnel->deadline_ns = 0;
     tls->handshakes--;
     // The daemon closes it also when it refuses it.
@@ -366,20 +196,21 @@ static void on_handshake(struct mm_loop *loop, int fd, unsigned events, void *ar
 {
     (void)events;
     struct tunnel *tunnel = arg;
-    if (tunnel->inner >= 0) {
+    if (tunnel->carry.inner >= 0) {
         pump(tunnel);
         return;
     }
     ERR_clear_error();
-    tunnel->ssl_wants_write = false;
-    enum moved moved = ssl_result(tunnel, SSL_accept(tunnel->ssl));
-    if (moved == BLOCKED) {
-        if (mm_loop_fd_set(loop, fd, tunnel->ssl_wants_write ? MM_LOOP_WRITE : MM_LOOP_READ) ==
-            MM_OK)
+    tunnel->carry.ssl_wants_write = false;
+    enum mm_http_tls_moved moved =
+        mm_http_tls_result(&tunnel->carry, SSL_accept(tunnel->carry.ssl));
+    if (moved == MM_HTTP_TLS_BLOCKED) {
+        if (mm_loop_fd_set(loop, fd,
+                           tunnel->carry.ssl_wants_write ? MM_LOOP_WRITE : MM_LOOP_READ) == MM_OK)
             return;
-        moved = BROKEN;
+        moved = MM_HTTP_TLS_BROKEN;
     }
-    if (moved == MOVED && hand_over(tunnel))
+    if (moved == MM_HTTP_TLS_MOVED && hand_over(tunnel))
         pump(tunnel);
     else
         destroy(tunnel);
@@ -402,7 +233,7 @@ static uint32_t handshakes_of(const struct mm_http_tls *tls, const struct sockad
     uint32_t count = 0, left = tls->handshakes;
     // New ones stand in front: behind the last that is under way there is nothing to count.
     for (const struct tunnel *t = tls->tunnels; t && left > 0; t = t->next) {
-        if (t->inner >= 0)
+        if (t->carry.inner >= 0)
             continue;
         left--;
         count += same_address(&t->address, address);
@@ -429,9 +260,7 @@ static void begin(struct mm_http_tls *tls, int fd, const struct sockaddr_storage
         .tls = tls,
         .next = tls->tunnels,
         .link = &tls->tunnels,
-        .ssl = ssl,
-        .fd = fd,
-        .inner = -1,
+        .carry = {.ssl = ssl, .fd = fd, .inner = -1},
         .address = *address,
         .address_bytes = address_bytes,
         .deadline_ns = mm_loop_now_ns(tls->loop) + MM_LOOP_MS(MM_HTTP_TLS_HANDSHAKE_MS),

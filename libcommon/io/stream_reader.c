@@ -1,8 +1,5 @@
 #include "libcommon/io/stream_reader.h"
 
-#include <nng/nng.h>
-#include <nng/protocol/pubsub0/sub.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "gen/stream.pb-c.h"
@@ -11,10 +8,11 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "libcommon/io/loop.h"
-#include "libcommon/io/nng_close.h"
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/rpc_envelope.h"
+#include "libcommon/io/stream_buffer.h"
 #include "libcommon/io/stream_publisher.h"
+#include "libcommon/io/stream_socket.h"
 
 // What a reader does:
 //
@@ -26,9 +24,6 @@
 // afterwards, those the calls brought already being skipped by their seq.
 
 enum {
-    RECONNECT_MIN_MS = 50,
-    RECONNECT_MAX_MS = 200,
-    RECEIVE_MESSAGES = 8, // unread before the oldest drops: rather a gap than old messages
     RETRY_MIN_MS = 50,
     RETRY_MAX_MS = 1000,
     CALL_DEADLINE_MS = 5000,
@@ -48,13 +43,7 @@ struct mm_stream_reader {
     char stream[MM_STREAM_NAME_LEN_MAX + 1], session[MM_STREAM_NAME_LEN_MAX + 1];
     uint8_t *filter;
 
-    nng_socket socket;
-    nng_aio *aio;      // receives the next live message; its callback only posts
-    nng_msg *live_msg; // which came, between the callback and the loop
-    struct mm_loop_task received, pipe_changed;
-    atomic_int pipe;   // id of the connection that is there; 0 = none
-    int followed_pipe; // the one the present state belongs to
-
+    struct mm_stream_socket *socket;
     enum mm_stream_state state;
     struct mm_stream_position position;
     bool started; // the position means something (not so at first, without snapshots)
@@ -63,9 +52,7 @@ struct mm_stream_reader {
     struct mm_loop_timer retry, silence;
     uint32_t retry_ms;
 
-    // Live messages while catching up: a circle, oldest at first.
-    nng_msg *buffered[MM_STREAM_READER_BUFFER_MESSAGES];
-    size_t buffered_first, buffered_count, buffered_bytes;
+    struct mm_stream_buffer buffer; // live messages while catching up
 
     unsigned in_callback; // closing waits until the callback returns
     bool closed;
@@ -114,41 +101,6 @@ static void deliver(struct mm_stream_reader *reader, uint64_t seq, uint64_t tick
     reader->options.on_message(reader->options.arg, &message);
 }
 
-// --- the buffer ---------------------------------------------------------------------------------
-
-static nng_msg *buffer_pop(struct mm_stream_reader *reader)
-{
-    if (reader->buffered_count == 0)
-        return NULL;
-    nng_msg *msg = reader->buffered[reader->buffered_first];
-    reader->buffered_first = (reader->buffered_first + 1) % MM_STREAM_READER_BUFFER_MESSAGES;
-    reader->buffered_count--;
-    reader->buffered_bytes -= nng_msg_len(msg);
-    return msg;
-}
-
-static void buffer_clear(struct mm_stream_reader *reader)
-{
-    nng_msg *msg;
-    while ((msg = buffer_pop(reader)) != NULL)
-        nng_msg_free(msg);
-}
-
-// Where it is full the oldest leaves: it is the likeliest to come by Replay anyway.
-static void buffer_push(struct mm_stream_reader *reader, nng_msg *msg)
-{
-    while (reader->buffered_count == MM_STREAM_READER_BUFFER_MESSAGES ||
-           (reader->buffered_count > 0 &&
-            reader->buffered_bytes + nng_msg_len(msg) > MM_STREAM_READER_BUFFER_BYTES)) {
-        reader->counts.buffer_overflows++;
-        nng_msg_free(buffer_pop(reader));
-    }
-    size_t at =
-        (reader->buffered_first + reader->buffered_count++) % MM_STREAM_READER_BUFFER_MESSAGES;
-    reader->buffered[at] = msg;
-    reader->buffered_bytes += nng_msg_len(msg);
-}
-
 // --- live messages ------------------------------------------------------------------------------
 
 enum verdict { APPLIED, OLD, GAP };
@@ -184,11 +136,16 @@ static void arm_silence(struct mm_stream_reader *reader)
     mm_loop_timer_start(reader->loop, &reader->silence, MM_LOOP_MS(reader->options.silence_ms), 0);
 }
 
+static void keep(struct mm_stream_reader *reader, nng_msg *msg)
+{
+    reader->counts.buffer_overflows += mm_stream_buffer_push(&reader->buffer, msg);
+}
+
 static void on_live_message(struct mm_stream_reader *reader, nng_msg *msg)
 {
     if (reader->state != MM_STREAM_LIVE) {
         if (reader->state == MM_STREAM_CATCHING_UP)
-            buffer_push(reader, msg);
+            keep(reader, msg);
         else
             nng_msg_free(msg);
         return;
@@ -197,7 +154,7 @@ static void on_live_message(struct mm_stream_reader *reader, nng_msg *msg)
     if (apply(reader, msg) != GAP || reader->closed)
         return;
     note_gap(reader, msg);
-    buffer_push(reader, msg);
+    keep(reader, msg);
     catch_up(reader);
 }
 
@@ -205,7 +162,7 @@ static void on_live_message(struct mm_stream_reader *reader, nng_msg *msg)
 static void go_live(struct mm_stream_reader *reader)
 {
     nng_msg *msg;
-    while ((msg = buffer_pop(reader)) != NULL) {
+    while ((msg = mm_stream_buffer_pop(&reader->buffer)) != NULL) {
         if (apply(reader, msg) == GAP) {
             note_gap(reader, msg);
             // A message of a foreign epoch is not kept: if it is of the past, it would never fit.
@@ -404,96 +361,31 @@ static void on_silence(struct mm_loop *loop, struct mm_loop_timer *timer, void *
 
 // --- the socket ---------------------------------------------------------------------------------
 
-static void on_aio(void *arg) // nng's thread
+static void on_message(void *arg, nng_msg *msg)
 {
     struct mm_stream_reader *reader = arg;
-    int rv = nng_aio_result(reader->aio);
-    reader->live_msg = rv == 0 ? nng_aio_get_msg(reader->aio) : NULL;
-    if (rv != NNG_ECLOSED && rv != NNG_ECANCELED)
-        mm_loop_post_task(reader->loop, &reader->received);
-}
-
-static void on_received(struct mm_loop *loop, void *arg)
-{
-    (void)loop;
-    struct mm_stream_reader *reader = arg;
-    nng_msg *msg = reader->live_msg;
-    reader->live_msg = NULL;
-    nng_recv_aio(reader->socket, reader->aio);
-    if (!msg)
-        return;
     enter(reader);
     on_live_message(reader, msg);
     leave(reader);
 }
 
-static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg) // nng's thread
+static void on_connection(void *arg, bool connected)
 {
     struct mm_stream_reader *reader = arg;
-    int id = nng_pipe_id(pipe);
-    if (event == NNG_PIPE_EV_ADD_POST)
-        atomic_store(&reader->pipe, id);
-    else
-        atomic_compare_exchange_strong(&reader->pipe, &id, 0);
-    mm_loop_post_task(reader->loop, &reader->pipe_changed);
-}
-
-static void on_pipe_changed(struct mm_loop *loop, void *arg)
-{
-    (void)loop;
-    struct mm_stream_reader *reader = arg;
-    int pipe = atomic_load(&reader->pipe);
-    if (pipe == reader->followed_pipe)
-        return;
-    reader->followed_pipe = pipe;
     enter(reader);
     stop_asking(reader);
     mm_loop_timer_stop(reader->loop, &reader->silence);
-    buffer_clear(reader);
-    if (pipe == 0) {
-        set_state(reader, MM_STREAM_DOWN);
-    } else {
+    mm_stream_buffer_clear(&reader->buffer);
+    if (connected) {
         reader->retry_ms = RETRY_MIN_MS;
         catch_up(reader);
+    } else {
+        set_state(reader, MM_STREAM_DOWN);
     }
     leave(reader);
 }
 
 // --- opening and closing ------------------------------------------------------------------------
-
-// The bytes every message of this stream and session begins with (see proto/stream.proto).
-static enum mm_err subscribe(struct mm_stream_reader *reader)
-{
-    uint8_t topic[2 * (MM_STREAM_NAME_LEN_MAX + 2)];
-    Mmorts__Stream__StreamMessage head = MMORTS__STREAM__STREAM_MESSAGE__INIT;
-    head.stream = reader->stream;
-    head.session = reader->session;
-    size_t len = mmorts__stream__stream_message__get_packed_size(&head);
-    MM_CHECK(len <= sizeof topic);
-    mmorts__stream__stream_message__pack(&head, topic);
-    return mm_nng_err(nng_socket_set(reader->socket, NNG_OPT_SUB_SUBSCRIBE, topic, len));
-}
-
-static enum mm_err connect_socket(struct mm_stream_reader *reader, const char *url)
-{
-    int rv;
-    nng_socket socket = reader->socket;
-    if ((rv = nng_socket_set_int(socket, NNG_OPT_RECVBUF, RECEIVE_MESSAGES)) != 0 ||
-        (rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
-        (rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
-        (rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MM_RPC_REPLY_BYTES_MAX)) != 0 ||
-        (rv = nng_aio_alloc(&reader->aio, on_aio, reader)) != 0 ||
-        (rv = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, on_pipe, reader)) != 0 ||
-        (rv = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, reader)) != 0)
-        return mm_nng_err(rv);
-    nng_aio_set_timeout(reader->aio, NNG_DURATION_INFINITE);
-    enum mm_err err = subscribe(reader);
-    if (err == MM_OK)
-        err = mm_nng_dial(socket, url, &reader->options.tls);
-    if (err == MM_OK)
-        nng_recv_aio(socket, reader->aio);
-    return err;
-}
 
 static bool copy_options(struct mm_stream_reader *reader,
                          const struct mm_stream_reader_options *options)
@@ -528,16 +420,19 @@ enum mm_err mm_stream_reader_open(struct mm_loop *loop, const char *url, struct 
     reader->loop = loop;
     reader->rpc = rpc;
     reader->retry_ms = RETRY_MIN_MS;
-    mm_loop_task_init(&reader->received, on_received, reader);
-    mm_loop_task_init(&reader->pipe_changed, on_pipe_changed, reader);
     mm_loop_timer_init(&reader->retry, on_retry, reader);
     mm_loop_timer_init(&reader->silence, on_silence, reader);
-    if (!copy_options(reader, options) || nng_sub0_open(&reader->socket) != 0) {
-        mm_free(reader->filter);
-        mm_free(reader);
+    if (!copy_options(reader, options)) {
+        destroy(reader);
         return MM_INVALID_ARGUMENT;
     }
-    enum mm_err err = connect_socket(reader, url);
+    const struct mm_stream_socket_options socket = {.stream = reader->stream,
+                                                    .session = reader->session,
+                                                    .tls = &reader->options.tls,
+                                                    .arg = reader,
+                                                    .on_message = on_message,
+                                                    .on_connection = on_connection};
+    enum mm_err err = mm_stream_socket_open(loop, url, &socket, &reader->socket);
     if (err != MM_OK) {
         destroy(reader);
         return err;
@@ -550,17 +445,8 @@ static void destroy(struct mm_stream_reader *reader)
 {
     stop_asking(reader);
     mm_loop_timer_stop(reader->loop, &reader->silence);
-    buffer_clear(reader);
-    if (!mm_nng_close(reader->socket))
-        return;
-    if (reader->aio) {
-        nng_aio_stop(reader->aio);
-        nng_aio_free(reader->aio);
-    }
-    if (reader->live_msg)
-        nng_msg_free(reader->live_msg);
-    mm_loop_post_cancel(reader->loop, &reader->received);
-    mm_loop_post_cancel(reader->loop, &reader->pipe_changed);
+    mm_stream_buffer_clear(&reader->buffer);
+    mm_stream_socket_close(reader->socket);
     mm_free(reader->filter);
     mm_free(reader);
 }

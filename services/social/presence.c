@@ -7,114 +7,8 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
-#include "libcommon/base/vec.h"
 #include "libcommon/io/pb.h"
-#include "services/social/app.h"
-
-// Presence in Redis, per session:
-//   leases   sorted set  "player:instance" -> when its lease ends (Unix ms)
-//   conns    hash        "player:instance" -> the connection that holds it
-//   count    hash        player -> on how many instances it is
-//   members  hash        player -> Member, packed
-//   left     hash        player -> the Event to publish when it goes, packed
-//   since    hash        player -> since when it is online (Unix ms)
-//   claims   hash        player -> the number of the last claim that ends its other connections
-//   claim    number      of the last claim of anybody
-// A player is online as long as count has it.
-#define KEYS_ALL 8
-
-static void add_presence_keys(struct social_args *args, const struct social_app *app)
-{
-    static const char *const names[KEYS_ALL] = {"leases", "conns", "count",  "members",
-                                                "left",   "since", "claims", "claim"};
-    for (size_t i = 0; i < KEYS_ALL; i++)
-        social_args_key(args, app, names[i]);
-}
-
-#define LUA_DROP                                                                                   \
-    "local function drop(key, channel)\n"                                                          \
-    "  local player = string.match(key, '^(%d+):')\n"                                              \
-    "  redis.call('ZREM', KEYS[1], key)\n"                                                         \
-    "  redis.call('HDEL', KEYS[2], key)\n"                                                         \
-    "  if redis.call('HINCRBY', KEYS[3], player, -1) > 0 then return 0 end\n"                      \
-    "  local event = redis.call('HGET', KEYS[5], player)\n"                                        \
-    "  for k = 3, 7 do redis.call('HDEL', KEYS[k], player) end\n"                                  \
-    "  if event then redis.call('PUBLISH', channel, event) end\n"                                  \
-    "  return 1\n"                                                                                 \
-    "end\n"
-
-// ARGV: channel, expiry, now, then groups of player, instance, connection, member, joined, left,
-// claim. Connection "" keeps the one known.
-#define LUA_ADD                                                                                    \
-    "local function add(i)\n"                                                                      \
-    "  local player, key, came = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1], 0\n"                      \
-    "  if redis.call('ZADD', KEYS[1], ARGV[2], key) == 1 and\n"                                    \
-    "     redis.call('HINCRBY', KEYS[3], player, 1) == 1 then\n"                                   \
-    "    came = 1\n"                                                                               \
-    "    redis.call('HSET', KEYS[6], player, ARGV[3])\n"                                           \
-    "    redis.call('PUBLISH', ARGV[1], ARGV[i + 4])\n"                                            \
-    "  end\n"                                                                                      \
-    "  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[2], key, ARGV[i + 2]) end\n"              \
-    "  redis.call('HSET', KEYS[4], player, ARGV[i + 3])\n"                                         \
-    "  redis.call('HSET', KEYS[5], player, ARGV[i + 5])\n"                                         \
-    "  return came\n"                                                                              \
-    "end\n"
-
-// Returns {came online, online, players that were claimed later than their claim says ...}.
-static struct mm_redis_script online_script = {
-    .source = LUA_ADD "local out = {0, 0}\n"
-                      "for i = 4, #ARGV, 7 do\n"
-                      "  local last = redis.call('HGET', KEYS[7], ARGV[i])\n"
-                      "  if ARGV[i + 6] ~= '0' and last and\n"
-                      "     tonumber(last) > tonumber(ARGV[i + 6]) then\n"
-                      "    out[#out + 1] = ARGV[i]\n"
-                      "  else\n"
-                      "    out[1] = out[1] + add(i)\n"
-                      "  end\n"
-                      "end\n"
-                      "out[2] = redis.call('HLEN', KEYS[3])\n"
-                      "return out\n",
-};
-
-// One group, then "newest" or "only", and the Claimed event to publish, of which the last 8 bytes
-// are the claim's number. Returns {came online, online, claim, refused}. Numbers follow the clock,
-// so that they grow even if Redis has lost everything.
-static struct mm_redis_script claim_script = {
-    .source = LUA_ADD
-    "local player, key = ARGV[4], ARGV[4] .. ':' .. ARGV[5]\n"
-    "if ARGV[11] == 'only' and not redis.call('ZSCORE', KEYS[1], key) and\n"
-    "   redis.call('HEXISTS', KEYS[3], player) == 1 then\n"
-    "  return {0, redis.call('HLEN', KEYS[3]), 0, 1}\n"
-    "end\n"
-    "local came, claim = add(4), 0\n"
-    "if ARGV[11] == 'newest' then\n"
-    "  claim = math.max(tonumber(redis.call('GET', KEYS[8]) or '0') + 1, tonumber(ARGV[3]))\n"
-    "  redis.call('SET', KEYS[8], claim)\n"
-    "  redis.call('HSET', KEYS[7], player, claim)\n"
-    "  if tonumber(redis.call('HGET', KEYS[3], player)) > 1 then\n"
-    "    redis.call('PUBLISH', ARGV[1],\n"
-    "               string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
-    "  end\n"
-    "end\n"
-    "return {came, redis.call('HLEN', KEYS[3]), claim, 0}\n",
-};
-
-// ARGV: channel, "player:instance", connection. Returns 1 if the player went offline.
-static struct mm_redis_script offline_script = {
-    .source = LUA_DROP "local held = redis.call('HGET', KEYS[2], ARGV[2])\n"
-                       "if held and held ~= ARGV[3] then return 0 end\n"
-                       "if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then return 0 end\n"
-                       "return drop(ARGV[2], ARGV[1])\n",
-};
-
-// ARGV: channel, now, how many. Returns how many players went offline.
-static struct mm_redis_script sweep_script = {
-    .source = LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
-                       "                         'LIMIT', 0, ARGV[3])\n"
-                       "local gone = 0\n"
-                       "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
-                       "return gone\n",
-};
+#include "services/social/presence.h"
 
 // A member with its two events, packed once.
 struct packed_member {
@@ -149,13 +43,6 @@ static void packed_member_free(struct packed_member *packed)
     mm_free(packed->left);
 }
 
-static void add_channel(struct social_args *args, const struct social_app *app,
-                        char channel[SOCIAL_KEY_BYTES])
-{
-    snprintf(channel, SOCIAL_KEY_BYTES, "social.events.%s", app->session);
-    social_args_str(args, channel);
-}
-
 bool social_member_is_sound(const Mmorts__Social__Member *member)
 {
     return member && member->player_id != 0 && member->username[0] != '\0' &&
@@ -168,54 +55,19 @@ static bool instance_is_sound(const char *instance)
     return *instance != '\0' && strlen(instance) <= SOCIAL_INSTANCE_BYTES_MAX;
 }
 
-// What an asynchronous script's answer needs.
-struct presence_call {
-    struct social_app *app;
-    struct mm_rpc_call *call;
-};
-
-static struct presence_call *presence_call_new(struct social_app *app, struct mm_rpc_call *call)
-{
-    struct presence_call *self = mm_malloc(sizeof *self);
-    MM_CHECK(self);
-    *self = (struct presence_call){app, call};
-    return self;
-}
-
-// Sends the script; on failure the call is answered and `self` is gone.
-static void run(struct presence_call *self, struct mm_redis_script *script,
-                const struct social_args *args, mm_redis_reply_fn done)
-{
-    enum mm_err err = mm_redis_eval(self->app->redis, script, done, self, args->key_count,
-                                    args->count, args->items, args->sizes);
-    if (err == MM_OK)
-        return;
-    social_fail(self->app, self->call, err);
-    mm_free(self);
-}
-
-static int64_t reply_number(const redisReply *reply, size_t index)
-{
-    if (reply->type == REDIS_REPLY_INTEGER)
-        return reply->integer;
-    if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements)
-        return 0;
-    return reply->element[index]->integer;
-}
-
 // --- online and offline ------------------------------------------------------------------------
 
 static void online_done(enum mm_err err, const redisReply *reply, void *arg)
 {
-    struct presence_call *self = arg;
+    struct social_presence_call *self = arg;
     if (err != MM_OK) {
         social_fail(self->app, self->call, err);
     } else {
-        mm_counter_add(self->app->joined, (uint64_t)reply_number(reply, 0));
+        mm_counter_add(self->app->joined, (uint64_t)social_presence_number(reply, 0));
         Mmorts__Social__SetOnlineReply answer = MMORTS__SOCIAL__SET_ONLINE_REPLY__INIT;
-        answer.online = (uint32_t)reply_number(reply, 1);
-        answer.claim = (uint64_t)reply_number(reply, 2);
-        answer.refused = reply_number(reply, 3) == 1;
+        answer.online = (uint32_t)social_presence_number(reply, 1);
+        answer.claim = (uint64_t)social_presence_number(reply, 2);
+        answer.refused = social_presence_number(reply, 3) == 1;
         mm_rpc_reply(self->call, &answer.base);
     }
     mm_free(self);
@@ -253,8 +105,8 @@ static void begin_online(struct social_args *args, const struct social_app *app,
 {
     int64_t now = mm_clock_wall_ms();
     social_args_init(args);
-    add_presence_keys(args, app);
-    add_channel(args, app, channel);
+    social_presence_keys(args, app);
+    social_presence_channel(args, app, channel);
     social_args_number(args, now + app->settings.lease_ms);
     social_args_number(args, now);
 }
@@ -284,7 +136,9 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
                         input->claim == MMORTS__SOCIAL__CLAIM__CLAIM_ONLY ? "only" : "newest");
         social_args_bytes(&args, claimed, claimed_len);
     }
-    run(presence_call_new(app, call), claims ? &claim_script : &online_script, &args, online_done);
+    social_presence_run(social_presence_call_new(app, call),
+                        claims ? &social_presence_claim : &social_presence_online, &args,
+                        online_done);
     packed_member_free(&packed);
     mm_free(claimed);
     social_players_see(app, &(Mmorts__Social__Member *){input->member}, 1);
@@ -292,11 +146,11 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
 
 static void offline_done(enum mm_err err, const redisReply *reply, void *arg)
 {
-    struct presence_call *self = arg;
+    struct social_presence_call *self = arg;
     if (err != MM_OK) {
         social_fail(self->app, self->call, err);
     } else {
-        mm_counter_add(self->app->left, (uint64_t)reply_number(reply, 0));
+        mm_counter_add(self->app->left, (uint64_t)social_presence_number(reply, 0));
         Mmorts__Social__SetOfflineReply answer = MMORTS__SOCIAL__SET_OFFLINE_REPLY__INIT;
         mm_rpc_reply(self->call, &answer.base);
     }
@@ -316,11 +170,12 @@ void social_set_offline(struct social_app *app, struct mm_rpc_call *call,
     snprintf(key, sizeof key, "%" PRIu64 ":%s", input->player_id, input->instance);
     snprintf(connection, sizeof connection, "%" PRIu64, input->connection);
     social_args_init(&args);
-    add_presence_keys(&args, app);
-    add_channel(&args, app, channel);
+    social_presence_keys(&args, app);
+    social_presence_channel(&args, app, channel);
     social_args_str(&args, key);
     social_args_str(&args, connection);
-    run(presence_call_new(app, call), &offline_script, &args, offline_done);
+    social_presence_run(social_presence_call_new(app, call), &social_presence_offline, &args,
+                        offline_done);
 }
 
 // --- heartbeat ---------------------------------------------------------------------------------
@@ -359,8 +214,8 @@ static void heartbeat_reply(enum mm_err err, const redisReply *reply, void *arg)
     if (err != MM_OK) {
         self->err = err;
     } else {
-        mm_counter_add(self->app->joined, (uint64_t)reply_number(reply, 0));
-        self->online = (uint32_t)reply_number(reply, 1);
+        mm_counter_add(self->app->joined, (uint64_t)social_presence_number(reply, 0));
+        self->online = (uint32_t)social_presence_number(reply, 1);
         for (size_t i = 2; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++)
             if (reply->element[i]->type == REDIS_REPLY_STRING)
                 self->overtaken[self->overtaken_count++] =
@@ -387,8 +242,8 @@ static void heartbeat_group(struct heartbeat *self, const char *instance,
         snprintf(numbers[i], sizeof numbers[i], "%" PRIu64, claims ? claims[i] : 0);
         add_online_group(&args, players[i], instance, "", &packed[i], numbers[i]);
     }
-    enum mm_err err = mm_redis_eval(self->app->redis, &online_script, heartbeat_reply, self,
-                                    args.key_count, args.count, args.items, args.sizes);
+    enum mm_err err = mm_redis_eval(self->app->redis, &social_presence_online, heartbeat_reply,
+                                    self, args.key_count, args.count, args.items, args.sizes);
     for (size_t i = 0; i < count; i++)
         packed_member_free(&packed[i]);
     if (err != MM_OK) {
@@ -433,9 +288,9 @@ void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
 static void sweep_done(enum mm_err err, const redisReply *reply, void *arg)
 {
     struct social_app *app = arg;
-    if (err == MM_OK && reply_number(reply, 0) > 0) {
-        mm_counter_add(app->left, (uint64_t)reply_number(reply, 0));
-        MM_LOG_INFO("leases ended", "players=%" PRId64, reply_number(reply, 0));
+    if (err == MM_OK && social_presence_number(reply, 0) > 0) {
+        mm_counter_add(app->left, (uint64_t)social_presence_number(reply, 0));
+        MM_LOG_INFO("leases ended", "players=%" PRId64, social_presence_number(reply, 0));
     }
 }
 
@@ -444,95 +299,13 @@ void social_sweep(struct social_app *app)
     struct social_args args;
     char channel[SOCIAL_KEY_BYTES];
     social_args_init(&args);
-    add_presence_keys(&args, app);
-    add_channel(&args, app, channel);
+    social_presence_keys(&args, app);
+    social_presence_channel(&args, app, channel);
     social_args_number(&args, mm_clock_wall_ms());
     social_args_number(&args, SOCIAL_SWEEP_MAX);
     // Without Redis there is nobody online to be swept; the next sweep finds what this one missed.
-    enum mm_err err = mm_redis_eval(app->redis, &sweep_script, sweep_done, app, args.key_count,
-                                    args.count, args.items, args.sizes);
+    enum mm_err err = mm_redis_eval(app->redis, &social_presence_sweep, sweep_done, app,
+                                    args.key_count, args.count, args.items, args.sizes);
     if (err != MM_OK && mm_redis_is_up(app->redis))
         mm_counter_add(app->redis_errors, 1);
-}
-
-// --- looking -----------------------------------------------------------------------------------
-
-static void list_done(enum mm_err err, const redisReply *reply, void *arg)
-{
-    struct presence_call *self = arg;
-    if (err != MM_OK || reply->type != REDIS_REPLY_ARRAY) {
-        social_fail(self->app, self->call, err == MM_OK ? MM_INTERNAL : err);
-        mm_free(self);
-        return;
-    }
-    Mmorts__Social__ListOnlineReply answer = MMORTS__SOCIAL__LIST_ONLINE_REPLY__INIT;
-    size_t count = reply->elements > 0 ? reply->elements - 1 : 0;
-    answer.online = count > 0 || reply->elements > 0 ? (uint32_t)reply->element[0]->integer : 0;
-    answer.members = mm_calloc(count + 1, sizeof *answer.members);
-    MM_CHECK(answer.members);
-    for (size_t i = 0; i < count; i++) {
-        const redisReply *item = reply->element[i + 1];
-        ProtobufCMessage *member = NULL;
-        if (item->type == REDIS_REPLY_STRING &&
-            mm_pb_unpack(&mmorts__social__member__descriptor, NULL, item->str, item->len,
-                         MM_RPC_REQUEST_BYTES_MAX, &member) == MM_OK)
-            answer.members[answer.n_members++] = (Mmorts__Social__Member *)member;
-    }
-    mm_rpc_reply(self->call, &answer.base);
-    for (size_t i = 0; i < answer.n_members; i++)
-        mmorts__social__member__free_unpacked(answer.members[i], NULL);
-    mm_free(answer.members);
-    mm_free(self);
-}
-
-// ARGV: how many. Returns {online, member, member, ...}.
-static struct mm_redis_script list_script = {
-    .source = "local out = {redis.call('HLEN', KEYS[3])}\n"
-              "local members = redis.call('HVALS', KEYS[4])\n"
-              "for i = 1, math.min(#members, tonumber(ARGV[1])) do out[i + 1] = members[i] end\n"
-              "return out\n",
-};
-
-void social_list_online(struct social_app *app, struct mm_rpc_call *call,
-                        const Mmorts__Social__ListOnlineRequest *input)
-{
-    if (input->limit == 0 || input->limit > SOCIAL_LIST_MAX) {
-        mm_rpc_fail(call, MM_INVALID_ARGUMENT, "limit must be 1 to %d", SOCIAL_LIST_MAX);
-        return;
-    }
-    struct social_args args;
-    social_args_init(&args);
-    add_presence_keys(&args, app);
-    social_args_number(&args, input->limit);
-    run(presence_call_new(app, call), &list_script, &args, list_done);
-}
-
-static void presence_done(enum mm_err err, const redisReply *reply, void *arg)
-{
-    struct presence_call *self = arg;
-    if (err != MM_OK) {
-        social_fail(self->app, self->call, err);
-    } else {
-        Mmorts__Social__GetPresenceReply answer = MMORTS__SOCIAL__GET_PRESENCE_REPLY__INIT;
-        if (reply->type == REDIS_REPLY_STRING) {
-            answer.presence = MMORTS__SOCIAL__PRESENCE__PRESENCE_IN_GAME;
-            answer.since_ms = strtoll(reply->str, NULL, 10);
-        }
-        mm_rpc_reply(self->call, &answer.base);
-    }
-    mm_free(self);
-}
-
-void social_get_presence(struct social_app *app, struct mm_rpc_call *call,
-                         const Mmorts__Social__GetPresenceRequest *input)
-{
-    char key[SOCIAL_KEY_BYTES];
-    social_key(app, "since", key);
-    struct presence_call *self = presence_call_new(app, call);
-    enum mm_err err = mm_redis_command(app->redis, presence_done, self, "HGET %s %llu", key,
-                                       (unsigned long long)input->player_id);
-    if (err != MM_OK) {
-        social_fail(app, call, err);
-        mm_free(self);
-    }
 }

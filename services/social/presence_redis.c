@@ -1,0 +1,145 @@
+#include "services/social/presence.h"
+
+#include <stdio.h>
+
+#include "libcommon/base/alloc.h"
+#include "libcommon/base/check.h"
+
+void social_presence_keys(struct social_args *args, const struct social_app *app)
+{
+    static const char *const names[] = {"leases", "conns", "count",  "members",
+                                        "left",   "since", "claims", "claim"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        social_args_key(args, app, names[i]);
+}
+
+void social_presence_channel(struct social_args *args, const struct social_app *app,
+                             char channel[SOCIAL_KEY_BYTES])
+{
+    snprintf(channel, SOCIAL_KEY_BYTES, "social.events.%s", app->session);
+    social_args_str(args, channel);
+}
+
+#define LUA_DROP                                                                                   \
+    "local function drop(key, channel)\n"                                                          \
+    "  local player = string.match(key, '^(%d+):')\n"                                              \
+    "  redis.call('ZREM', KEYS[1], key)\n"                                                         \
+    "  redis.call('HDEL', KEYS[2], key)\n"                                                         \
+    "  if redis.call('HINCRBY', KEYS[3], player, -1) > 0 then return 0 end\n"                      \
+    "  local event = redis.call('HGET', KEYS[5], player)\n"                                        \
+    "  for k = 3, 7 do redis.call('HDEL', KEYS[k], player) end\n"                                  \
+    "  if event then redis.call('PUBLISH', channel, event) end\n"                                  \
+    "  return 1\n"                                                                                 \
+    "end\n"
+
+// ARGV: channel, expiry, now, then groups of player, instance, connection, member, joined, left,
+// claim. Connection "" keeps the one known.
+#define LUA_ADD                                                                                    \
+    "local function add(i)\n"                                                                      \
+    "  local player, key, came = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1], 0\n"                      \
+    "  if redis.call('ZADD', KEYS[1], ARGV[2], key) == 1 and\n"                                    \
+    "     redis.call('HINCRBY', KEYS[3], player, 1) == 1 then\n"                                   \
+    "    came = 1\n"                                                                               \
+    "    redis.call('HSET', KEYS[6], player, ARGV[3])\n"                                           \
+    "    redis.call('PUBLISH', ARGV[1], ARGV[i + 4])\n"                                            \
+    "  end\n"                                                                                      \
+    "  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[2], key, ARGV[i + 2]) end\n"              \
+    "  redis.call('HSET', KEYS[4], player, ARGV[i + 3])\n"                                         \
+    "  redis.call('HSET', KEYS[5], player, ARGV[i + 5])\n"                                         \
+    "  return came\n"                                                                              \
+    "end\n"
+
+// Returns {came online, online, players that were claimed later than their claim says ...}.
+struct mm_redis_script social_presence_online = {
+    .source = LUA_ADD "local out = {0, 0}\n"
+                      "for i = 4, #ARGV, 7 do\n"
+                      "  local last = redis.call('HGET', KEYS[7], ARGV[i])\n"
+                      "  if ARGV[i + 6] ~= '0' and last and\n"
+                      "     tonumber(last) > tonumber(ARGV[i + 6]) then\n"
+                      "    out[#out + 1] = ARGV[i]\n"
+                      "  else\n"
+                      "    out[1] = out[1] + add(i)\n"
+                      "  end\n"
+                      "end\n"
+                      "out[2] = redis.call('HLEN', KEYS[3])\n"
+                      "return out\n",
+};
+
+// One group, then "newest" or "only", and the Claimed event to publish, of which the last 8 bytes
+// are the claim's number. Returns {came online, online, claim, refused}. Numbers follow the clock,
+// so that they grow even if Redis has lost everything.
+struct mm_redis_script social_presence_claim = {
+    .source = LUA_ADD
+    "local player, key = ARGV[4], ARGV[4] .. ':' .. ARGV[5]\n"
+    "if ARGV[11] == 'only' and not redis.call('ZSCORE', KEYS[1], key) and\n"
+    "   redis.call('HEXISTS', KEYS[3], player) == 1 then\n"
+    "  return {0, redis.call('HLEN', KEYS[3]), 0, 1}\n"
+    "end\n"
+    "local came, claim = add(4), 0\n"
+    "if ARGV[11] == 'newest' then\n"
+    "  claim = math.max(tonumber(redis.call('GET', KEYS[8]) or '0') + 1, tonumber(ARGV[3]))\n"
+    "  redis.call('SET', KEYS[8], claim)\n"
+    "  redis.call('HSET', KEYS[7], player, claim)\n"
+    "  if tonumber(redis.call('HGET', KEYS[3], player)) > 1 then\n"
+    "    redis.call('PUBLISH', ARGV[1],\n"
+    "               string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
+    "  end\n"
+    "end\n"
+    "return {came, redis.call('HLEN', KEYS[3]), claim, 0}\n",
+};
+
+// ARGV: channel, "player:instance", connection. Returns 1 if the player went offline.
+struct mm_redis_script social_presence_offline = {
+    .source = LUA_DROP "local held = redis.call('HGET', KEYS[2], ARGV[2])\n"
+                       "if held and held ~= ARGV[3] then return 0 end\n"
+                       "if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then return 0 end\n"
+                       "return drop(ARGV[2], ARGV[1])\n",
+};
+
+// ARGV: channel, now, how many. Returns how many players went offline.
+struct mm_redis_script social_presence_sweep = {
+    .source = LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
+                       "                         'LIMIT', 0, ARGV[3])\n"
+                       "local gone = 0\n"
+                       "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
+                       "return gone\n",
+};
+
+// ARGV: how many. Returns {online, member, member, ...}.
+struct mm_redis_script social_presence_list = {
+    .source = "local out = {redis.call('HLEN', KEYS[3])}\n"
+              "local members = redis.call('HVALS', KEYS[4])\n"
+              "for i = 1, math.min(#members, tonumber(ARGV[1])) do out[i + 1] = members[i] end\n"
+              "return out\n",
+};
+
+// --- calls ---------------------------------------------------------------------------------------
+
+struct social_presence_call *social_presence_call_new(struct social_app *app,
+                                                      struct mm_rpc_call *call)
+{
+    struct social_presence_call *self = mm_malloc(sizeof *self);
+    MM_CHECK(self);
+    *self = (struct social_presence_call){app, call};
+    return self;
+}
+
+void social_presence_run(struct social_presence_call *self, struct mm_redis_script *script,
+                         const struct social_args *args, mm_redis_reply_fn done)
+{
+    enum mm_err err = mm_redis_eval(self->app->redis, script, done, self, args->key_count,
+                                    args->count, args->items, args->sizes);
+    if (err == MM_OK)
+        return;
+    social_fail(self->app, self->call, err);
+    mm_free(self);
+}
+
+int64_t social_presence_number(const redisReply *reply, size_t index)
+{
+    if (reply->type == REDIS_REPLY_INTEGER)
+        return reply->integer;
+    if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements)
+        return 0;
+    return reply->element[index]->integer;
+}
