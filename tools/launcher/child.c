@@ -32,6 +32,17 @@ bool child_runs(const struct child *child)
     return child->pid > 0;
 }
 
+void child_clear(struct child *child)
+{
+    for (unsigned k = 0; k < child->argc; k++)
+        free(child->argv[k]);
+    free(child->log_path);
+    free((char *)(uintptr_t)child->rpc);
+    if (child->optional)
+        free((char *)(uintptr_t)child->name);
+    *child = (struct child){.optional = true, .state = CHILD_STOPPED};
+}
+
 static void change(struct child *child, enum child_state state)
 {
     child->state = state;

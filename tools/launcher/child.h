@@ -71,6 +71,9 @@ void child_kill(struct child *child);
 void child_ended(struct child *child, int status);
 // True while a process exists.
 bool child_runs(const struct child *child);
+// Frees what the plan has given it (the name only of an optional one). What is left is stopped and
+// counts for nothing. It must not run.
+void child_clear(struct child *child);
 // Copies the log aside and empties it when it is too large.
 void child_trim_log(const struct child *child);
 const char *child_state_name(enum child_state state);

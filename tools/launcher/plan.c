@@ -1,43 +1,21 @@
 #include "tools/launcher/plan.h"
 
 #include "libcommon/base/check.h"
-#include "libcommon/base/clock.h"
-#include "libcommon/base/str.h"
 #include "tools/launcher/database.h"
-#include <arpa/inet.h>
+#include "tools/launcher/ports.h"
+#include "tools/launcher/services.h"
 #include <errno.h>
 #include <libgen.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-// --- services ------------------------------------------------------------------------------------
-
-// In the order of their ports: 7100, 7110, ... A later stage needs the earlier ones to become
-// ready.
-static const struct {
-    const char *name, *upper;
-    unsigned stage;
-    bool has_stream;
-} services[] = {
-    {"auth", "AUTH", 1, false},
-    {"world", "WORLD", 2, true},
-    {"vision", "VISION", 3, true},
-    {"sync", "SYNC", 4, false},
-    {"production", "PRODUCTION", 2, true},
-    {"social", "SOCIAL", 1, false},
-};
 
 static const char *const sync_names[PLAN_SYNCS_MAX] = {"sync",   "sync-2", "sync-3", "sync-4",
                                                        "sync-5", "sync-6", "sync-7"};
 
 enum {
-    SERVICE_COUNT = sizeof services / sizeof services[0],
     STAGE_SERVERS = 0,
     STAGE_BOTS = 5,
     SESSIONS_PORT = 100, // from the base port on
@@ -80,15 +58,15 @@ static void make_env(struct plan *plan, const struct launcher_options *options)
     for (char **at = environ; *at; at++)
         if (passes(*at) && plan->env_count < PLAN_ENV_MAX / 2)
             plan->env[plan->env_count++] = launcher_text("%s", *at);
-    for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+    for (unsigned i = 0; i < LAUNCHER_SERVICES; i++) {
         char name[64];
-        snprintf(name, sizeof name, "MMORTS_%s_RPC", services[i].upper);
-        env_set(plan, name, "ipc://%s/%s.rpc", plan->run, services[i].name);
-        snprintf(name, sizeof name, "MMORTS_%s_HTTP", services[i].upper);
+        snprintf(name, sizeof name, "MMORTS_%s_RPC", launcher_services[i].upper);
+        env_set(plan, name, "ipc://%s/%s.rpc", plan->run, launcher_services[i].name);
+        snprintf(name, sizeof name, "MMORTS_%s_HTTP", launcher_services[i].upper);
         env_set(plan, name, "127.0.0.1:%u", options->base_port + 10 * i + 2);
-        snprintf(name, sizeof name, "MMORTS_%s_STREAM", services[i].upper);
-        if (services[i].has_stream)
-            env_set(plan, name, "ipc://%s/%s.stream", plan->run, services[i].name);
+        snprintf(name, sizeof name, "MMORTS_%s_STREAM", launcher_services[i].upper);
+        if (launcher_services[i].has_stream)
+            env_set(plan, name, "ipc://%s/%s.stream", plan->run, launcher_services[i].name);
     }
     env_set(plan, "MMORTS_SYNC_LISTEN", "127.0.0.1:%u", plan->players_port);
     env_set(plan, "MMORTS_SYNC_REUSE_PORT", "%s", options->syncs > 1 ? "true" : "false");
@@ -175,9 +153,9 @@ static void add_servers(struct plan *plan, const struct launcher_options *option
 
 static void add_services(struct plan *plan, const struct launcher_options *options)
 {
-    for (unsigned i = 0; i < SERVICE_COUNT; i++) {
-        const char *name = services[i].name;
-        struct child *child = add_child(plan, name, services[i].stage);
+    for (unsigned i = 0; i < LAUNCHER_SERVICES; i++) {
+        const char *name = launcher_services[i].name;
+        struct child *child = add_child(plan, name, launcher_services[i].stage);
         uint16_t port = (uint16_t)(options->base_port + 10 * i + 2);
         child->target = (struct probe_target){PROBE_HTTP, port, "/readyz"};
         child->rpc = launcher_text("ipc://%s/%s.rpc", plan->run, name);
@@ -235,146 +213,6 @@ static void add_bots(struct plan *plan, uint32_t bots)
     add_arg(child, "http://127.0.0.1:%u", plan->login_port);
     add_arg(child, "-n");
     add_arg(child, "%u", bots);
-}
-
-static bool can_listen(uint16_t port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    // Connections of an earlier run that linger must not count.
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
-        launcher_die("cannot make a socket: %s", strerror(errno));
-    bool can = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return can;
-}
-
-// --- further sessions ----------------------------------------------------------------------------
-
-// Auth is for all sessions, and sync opens a room for each.
-static bool is_per_session(unsigned service)
-{
-    return strcmp(services[service].name, "auth") != 0 &&
-           strcmp(services[service].name, "sync") != 0;
-}
-
-static bool is_overridden(const char *entry)
-{
-    for (unsigned i = 0; i < SERVICE_COUNT; i++) {
-        size_t len = strlen(services[i].upper);
-        if (is_per_session(i) && strncmp(entry, "MMORTS_", 7) == 0 &&
-            strncmp(entry + 7, services[i].upper, len) == 0 && entry[7 + len] == '_')
-            return true;
-    }
-    return false;
-}
-
-static void session_env(const struct plan *plan, struct plan_session *place, unsigned number,
-                        const uint16_t *ports)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < plan->env_count; i++)
-        if (!is_overridden(plan->env[i]))
-            place->env[count++] = launcher_text("%s", plan->env[i]);
-    place->env[count++] = launcher_text("MMORTS_SESSION=%s", place->session);
-    for (unsigned i = 0, k = 0; i < SERVICE_COUNT; i++) {
-        if (!is_per_session(i))
-            continue;
-        const char *name = services[i].name, *upper = services[i].upper;
-        // By number: a session's name might not fit a socket's path.
-        place->env[count++] =
-            launcher_text("MMORTS_%s_RPC=ipc://%s/%u-%s.rpc", upper, plan->run, number, name);
-        place->env[count++] = launcher_text("MMORTS_%s_HTTP=127.0.0.1:%u", upper, ports[k++]);
-        if (services[i].has_stream)
-            place->env[count++] = launcher_text("MMORTS_%s_STREAM=ipc://%s/%u-%s.stream", upper,
-                                                plan->run, number, name);
-        MM_CHECK(count + 3 < PLAN_ENV_MAX);
-    }
-}
-
-static bool find_ports(const struct plan *plan, uint16_t *ports)
-{
-    uint16_t port = plan->sessions_port;
-    for (unsigned k = 0; k < PLAN_SESSION_CHILDREN; port++) {
-        bool taken = false;
-        for (unsigned i = 0; i < plan->child_count; i++)
-            taken |= plan->children[i].target.port == port;
-        if (port >= 32768)
-            return false;
-        if (!taken && can_listen(port))
-            ports[k++] = port;
-    }
-    return true;
-}
-
-static void session_child(const struct plan *plan, struct plan_session *place, unsigned number,
-                          unsigned service, struct child *child, uint16_t port)
-{
-    const char *name = services[service].name;
-    *child = (struct child){
-        .name = launcher_text("%s.%s", name, place->session),
-        .stage = services[service].stage,
-        .env = place->env,
-        .log_path = launcher_text("%s/log/%s.%s.log", plan->data, name, place->session),
-        .target = {PROBE_HTTP, port, "/readyz"},
-        .rpc = launcher_text("ipc://%s/%u-%s.rpc", plan->run, number, name),
-        .stop_ms = 10000,
-        .optional = true,
-    };
-    child->argv[child->argc++] = launcher_text("%s/mmorts-%s", plan->binaries, name);
-    child->argv[child->argc++] = launcher_text("--config");
-    child->argv[child->argc++] = launcher_text("%s/%s/%s.yaml", plan->services, name, name);
-}
-
-static void free_child(struct child *child)
-{
-    for (unsigned k = 0; k < child->argc; k++)
-        free(child->argv[k]);
-    free(child->log_path);
-    free((char *)(uintptr_t)child->rpc);
-    if (child->optional)
-        free((char *)(uintptr_t)child->name);
-    *child = (struct child){.optional = true, .state = CHILD_STOPPED};
-}
-
-struct plan_session *plan_add_session(struct plan *plan, const char *session)
-{
-    unsigned number = 0;
-    while (number < PLAN_SESSIONS_MAX && plan->sessions[number].session[0] != '\0')
-        number++;
-    uint16_t ports[PLAN_SESSION_CHILDREN];
-    if (number == PLAN_SESSIONS_MAX || !find_ports(plan, ports))
-        return NULL;
-    struct plan_session *place = &plan->sessions[number];
-    if (!mm_str_copy(place->session, sizeof place->session, session))
-        return NULL;
-    place->ending = false;
-    if (!place->children) {
-        MM_CHECK(plan->child_count + PLAN_SESSION_CHILDREN <= PLAN_CHILDREN_MAX);
-        place->children = &plan->children[plan->child_count];
-        plan->child_count += PLAN_SESSION_CHILDREN;
-    }
-    session_env(plan, place, number, ports);
-    for (unsigned i = 0, k = 0; i < SERVICE_COUNT; i++)
-        if (is_per_session(i)) {
-            session_child(plan, place, number, i, &place->children[k], ports[k]);
-            k++;
-        }
-    return place;
-}
-
-void plan_drop_session(struct plan_session *place)
-{
-    for (unsigned k = 0; place->children && k < PLAN_SESSION_CHILDREN; k++)
-        free_child(&place->children[k]);
-    for (unsigned i = 0; place->env[i]; i++)
-        free(place->env[i]);
-    memset(place->env, 0, sizeof place->env);
-    place->session[0] = '\0';
 }
 
 // --- places --------------------------------------------------------------------------------------
@@ -460,7 +298,7 @@ void plan_free(struct plan *plan)
     for (unsigned i = 0; i < PLAN_SESSIONS_MAX; i++)
         plan_drop_session(&plan->sessions[i]);
     for (unsigned i = 0; i < plan->child_count; i++)
-        free_child(&plan->children[i]);
+        child_clear(&plan->children[i]);
     for (unsigned i = 0; i < plan->env_count; i++)
         free(plan->env[i]);
     for (unsigned n = 0; n < PLAN_SYNCS_MAX; n++) {
@@ -474,29 +312,10 @@ void plan_free(struct plan *plan)
     free(plan->services);
 }
 
-// --- ports ---------------------------------------------------------------------------------------
-
-// A launcher that was killed leaves children that the kernel is still ending: their ports are free
-// in a moment.
-enum { PORT_PATIENCE_MS = 3000, PORT_PAUSE_MS = 20 };
-
-static void check_port(const char *use, uint16_t port, const char *option)
-{
-    uint64_t deadline_ms = mm_clock_ms() + PORT_PATIENCE_MS;
-    while (!can_listen(port)) {
-        int error = errno;
-        if (error != EADDRINUSE || mm_clock_ms() >= deadline_ms)
-            launcher_die("port %u, for %s, cannot be used: %s\n"
-                         "    end the program that uses it, or choose another with %s",
-                         port, use, strerror(error), option);
-        poll(NULL, 0, PORT_PAUSE_MS);
-    }
-}
-
 void plan_check_ports(const struct plan *plan)
 {
-    check_port("players", plan->players_port, "--players-port");
+    ports_check("players", plan->players_port, "--players-port");
     for (unsigned i = 0; i < plan->child_count; i++)
         if (plan->children[i].target.kind != PROBE_NONE)
-            check_port(plan->children[i].name, plan->children[i].target.port, "--base-port");
+            ports_check(plan->children[i].name, plan->children[i].target.port, "--base-port");
 }
