@@ -267,6 +267,52 @@ static struct outcome search(struct hex_path_workspace *w, uint32_t *nodes_out)
     return outcome;
 }
 
+// --- what needs no search ------------------------------------------------------------------------
+
+// As long as one of the hexes nearer to the goal costs no more than the least, the search goes on
+// with it and never comes back to any other: f stays what it was at the start. So there it is
+// enough to walk, by the same choice among equals, without looking at other hexes. False: somewhere
+// there is no such hex, or a bound is met; nothing is in `result` then.
+static bool walk_straight(struct hex_path_workspace *w, uint8_t *steps, size_t steps_max,
+                          struct hex_path_result *result)
+{
+    const struct hex_path_request *request = w->request;
+    struct hex_axial at = request->from;
+    int32_t distance = hex_distance(at, w->goal), distance_min = cost_at(w, w->goal) == 0 ? 1 : 0;
+    size_t count = distance > distance_min ? (size_t)(distance - distance_min) : 0;
+    // The search also expands the start.
+    if (count > steps_max || count + 1 > request->nodes_max)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        unsigned nearer[2], found = 0;
+        int64_t off[2];
+        for (unsigned d = 0; d < HEX_DIRECTIONS && found < 2; d++) {
+            struct hex_axial next = hex_neighbor(at, d);
+            if (hex_distance(next, w->goal) >= distance)
+                continue;
+            off[found] = deviation(w, next);
+            nearer[found++] = d;
+        }
+        // The search tries the one pushed last first: of equals, the later direction.
+        unsigned first = found == 2 && off[1] <= off[0] ? 1 : 0;
+        unsigned d = nearer[first];
+        if (cost_at(w, hex_neighbor(at, d)) != w->cost_min) {
+            if (found < 2 || cost_at(w, hex_neighbor(at, nearer[1 - first])) != w->cost_min)
+                return false;
+            d = nearer[1 - first];
+        }
+        steps[i] = (uint8_t)d;
+        at = hex_neighbor(at, d);
+        distance--;
+    }
+    result->steps = count;
+    result->cost = (uint64_t)w->cost_min * count;
+    result->nodes = (uint32_t)count + 1;
+    result->last = at;
+    result->complete = hex_equal(at, request->to);
+    return true;
+}
+
 // Walks back from a node to the start, twice: to count the steps, and to write them in order.
 static enum mm_err write_steps(const struct hex_path_workspace *w, uint32_t end, uint8_t *steps,
                                size_t steps_max, struct hex_path_result *result)
@@ -290,12 +336,16 @@ static enum mm_err write_steps(const struct hex_path_workspace *w, uint32_t end,
     return MM_OK;
 }
 
-static void begin(struct hex_path_workspace *w, const struct hex_path_request *request)
+static void take(struct hex_path_workspace *w, const struct hex_path_request *request)
 {
     w->request = request;
     w->cost_min = request->cost_min < 1 ? 1 : request->cost_min;
     if (w->cost_min > HEX_PATH_COST_MAX)
         w->cost_min = HEX_PATH_COST_MAX;
+}
+
+static void begin(struct hex_path_workspace *w)
+{
     w->open_count = 0;
     memset(w->bucket_used, 0, sizeof w->bucket_used);
     if (++w->generation == 0) {
@@ -313,12 +363,15 @@ enum mm_err hex_path_find(struct hex_path_workspace *w, const struct hex_path_re
         result->complete = true;
         return MM_OK;
     }
-    begin(w, request);
+    take(w, request);
     bool fits = lay_window(w, request->from, request->to);
     if (!fits && !request->partial)
         return MM_OUT_OF_RANGE;
     if (!request->partial && cost_at(w, request->to) == 0)
         return MM_NOT_FOUND;
+    if (walk_straight(w, steps, steps_max, result))
+        return MM_OK;
+    begin(w);
     struct outcome outcome = search(w, &result->nodes);
     if (outcome.err != MM_OK && !request->partial)
         return outcome.err;

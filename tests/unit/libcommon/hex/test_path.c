@@ -2,6 +2,7 @@
 #include "libcommon/base/rng.h"
 #include "libcommon/hex/path.h"
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAP_BITS = 5, MAP_SIDE = 1 << MAP_BITS, STEPS_MAX = 4096 };
@@ -219,6 +220,123 @@ Test(path, open_ground_is_crossed_straight_and_at_once)
             cr_assert_leq(hex_distance(at, line[k + 1]), 1, "it keeps to the straight line");
         }
     }
+    hex_path_workspace_free(workspace);
+}
+
+// --- the same search, step by step --------------------------------------------------------------
+
+// What hex_path_find finds must not depend on how it finds it: worlds replay what they once did.
+// This is its search as plainly as can be: of the open hexes the newest of the least f, neighbours
+// pushed in the order of how far off the straight line they lie.
+struct plain_hex {
+    uint32_t g, f;
+    uint64_t pushed; // 0: not open
+    bool seen, closed;
+    uint8_t direction;
+};
+
+static int64_t off_line(struct hex_axial from, struct hex_axial to, struct hex_axial at)
+{
+    return llabs((int64_t)(to.q - from.q) * (at.r - from.r) -
+                 (int64_t)(to.r - from.r) * (at.q - from.q));
+}
+
+static int plain_next(const struct plain_hex *hexes)
+{
+    int best = -1;
+    for (int i = 0; i < MAP_SIDE * MAP_SIDE; i++)
+        if (hexes[i].pushed > 0 &&
+            (best < 0 || hexes[i].f < hexes[best].f ||
+             (hexes[i].f == hexes[best].f && hexes[i].pushed > hexes[best].pushed)))
+            best = i;
+    return best;
+}
+
+// The hex where the search ends; steps in reverse are read from `hexes`.
+static int plain_search(const struct hex_path_request *request, struct plain_hex *hexes,
+                        uint32_t *nodes_out)
+{
+    struct map *map = request->cost_ctx;
+    struct hex_axial from = request->from, to = request->to;
+    int32_t distance_min = map_cost(map, to) == 0 ? 1 : 0;
+    int nearest = map_index(from);
+    uint64_t pushes = 1;
+    memset(hexes, 0, MAP_SIDE * MAP_SIDE * sizeof *hexes);
+    hexes[nearest] = (struct plain_hex){.pushed = pushes, .seen = true};
+    *nodes_out = 0;
+    for (int here; *nodes_out < request->nodes_max && (here = plain_next(hexes)) >= 0;) {
+        ++*nodes_out;
+        hexes[here].pushed = 0;
+        hexes[here].closed = true;
+        struct hex_axial at = map_hex(here);
+        if (hex_distance(at, to) < hex_distance(map_hex(nearest), to))
+            nearest = here;
+        if (hex_distance(at, to) <= distance_min)
+            break;
+        int found[HEX_DIRECTIONS], count = 0;
+        for (unsigned d = 0; d < HEX_DIRECTIONS; d++) {
+            struct hex_axial next = hex_neighbor(at, d);
+            uint32_t cost = map_cost(map, next);
+            struct plain_hex *hex = cost > 0 ? &hexes[map_index(next)] : NULL;
+            if (!hex || hex->closed || (hex->seen && hex->g <= hexes[here].g + cost))
+                continue;
+            hex->g = hexes[here].g + cost;
+            hex->f = hex->g + request->cost_min * (uint32_t)hex_distance(next, to);
+            hex->seen = true;
+            hex->direction = (uint8_t)d;
+            int place = count++;
+            for (; place > 0 &&
+                   off_line(from, to, map_hex(found[place - 1])) < off_line(from, to, next);
+                 place--)
+                found[place] = found[place - 1];
+            found[place] = map_index(next);
+        }
+        for (int i = 0; i < count; i++)
+            hexes[found[i]].pushed = ++pushes;
+    }
+    return nearest;
+}
+
+// Lands from empty to half dead, costs alike and not: some ways need no search, most some of it.
+Test(path, finds_what_the_search_finds_step_by_step)
+{
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 5);
+    struct hex_path_workspace *workspace = hex_path_workspace_new(MAP_BITS + 2);
+    static struct map map;
+    static struct plain_hex hexes[MAP_SIDE * MAP_SIDE];
+    static uint8_t steps[STEPS_MAX];
+    unsigned straight = 0, searched = 0;
+    for (int round = 0; round < 400; round++) {
+        random_map(&map, &rng, (uint64_t)(round % 5) * 4, round % 3 == 2 ? 2 : 1);
+        struct hex_path_request request = {
+            .from = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE)),
+            .to = map_hex((int)mm_rng_below(&rng, MAP_SIDE * MAP_SIDE)),
+            .cost = map_cost,
+            .cost_ctx = &map,
+            .cost_min = 1,
+            .nodes_max = round % 7 == 0 ? 12 : UINT32_MAX,
+            .partial = true};
+        if (hex_equal(request.from, request.to))
+            continue;
+        struct hex_path_result result;
+        uint32_t nodes;
+        int end = plain_search(&request, hexes, &nodes);
+        cr_assert_eq(hex_path_find(workspace, &request, steps, STEPS_MAX, &result), MM_OK);
+        cr_assert_eq(result.nodes, nodes, "%u and %u", result.nodes, nodes);
+        cr_assert_eq(map_index(result.last), end);
+        cr_assert_eq(result.cost, hexes[end].g);
+        cr_assert_eq(result.complete, hex_equal(map_hex(end), request.to));
+        struct hex_axial at = map_hex(end);
+        for (size_t i = result.steps; i > 0; i--) {
+            cr_assert_eq(steps[i - 1], hexes[map_index(at)].direction);
+            at = hex_neighbor(at, hex_opposite(steps[i - 1]));
+        }
+        cr_assert(hex_equal(at, request.from));
+        straight += nodes == result.steps + 1;
+        searched += nodes > result.steps + 1;
+    }
+    cr_assert(straight > 100 && searched > 100, "%u and %u", straight, searched);
     hex_path_workspace_free(workspace);
 }
 

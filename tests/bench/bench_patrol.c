@@ -1,0 +1,230 @@
+// The cores of world and vision alone in the scenario `patrol-v1` (docs/performance.md), in one
+// process and without services around them: what a tick costs each, from world's step to vision's
+// packed frame. For a profiler, and to tell what the processes cost beside it (bench_sync). Once as
+// the ticks follow on each other, and once with the caches emptied before every part of a tick, as
+// they are where five other processes work between two ticks.
+//
+//     bench_patrol [PLAYERS [TICKS]]
+
+#include "libcommon/base/check.h"
+#include "libcommon/io/pb.h"
+#include "services/vision/core/vision.h"
+#include "services/world/core/state.h"
+#include "services/world/rules_yaml.h"
+#include "tests/support/bench.h"
+#include "tests/support/world_fixture.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    PLAYERS = 500,
+    TICKS = 200,
+    TICKS_MAX = 10000,
+    WARM_TICKS = 100,
+    WATCHERS = 5,
+    UNITS = 20,
+    RADIUS = 12,
+    STEP_TICKS = 5,
+    CHUNK_RADIUS = 16, // as in patrol/map.yaml
+    FOREIGN_BYTES = 16 << 20,
+};
+
+enum part { STEP, FRAME, UNPACK, APPLY, PACK, PARTS };
+static const char *const part_names[PARTS] = {"world.step", "world.frame", "vision.unpack",
+                                              "vision.apply", "vision.pack"};
+
+struct run {
+    struct world *world;
+    struct vision *vision;
+    struct mm_arena *world_arena, *vision_arena;
+    uint8_t *frame, *view; // packed
+    bool cold;
+    double ms[PARTS][TICKS_MAX], world_ms[TICKS_MAX], vision_ms[TICKS_MAX];
+};
+
+// --- the scenario --------------------------------------------------------------------------------
+
+static struct world *new_world(void)
+{
+    static struct world_rules rules;
+    if (world_rules_load("tests/support/patrol/types.yaml", "tests/support/patrol/map.yaml", &rules,
+                         NULL, NULL) != MM_OK) {
+        fprintf(stderr, "bench_patrol: run it from the repository's top\n");
+        exit(2);
+    }
+    return fixture_world(&rules, 1);
+}
+
+static void spawn(struct fixture_inputs *inputs, const char *type, uint32_t empire, uint32_t count,
+                  struct hex_axial home)
+{
+    char key[32];
+    (void)snprintf(key, sizeof key, "%u-%s", empire, type);
+    fixture_spawn(inputs, key, type, empire, count, home.q, home.r);
+}
+
+static void populate(struct world *world, uint32_t players)
+{
+    struct fixture_inputs inputs;
+    struct hex_tiling tiling;
+    struct mm_rng rng;
+    MM_CHECK(hex_tiling_init(&tiling, CHUNK_RADIUS) == MM_OK);
+    mm_rng_seed(&rng, 1);
+    fixture_found(world, players);
+    fixture_inputs_init(&inputs, players);
+    for (uint32_t empire = 1; empire <= players; empire++) {
+        struct hex_axial site = hex_spiral(mm_rng_below(&rng, players));
+        struct hex_axial home = hex_chunk_hex(&tiling, (struct hex_chunk){site.q, site.r},
+                                              (uint32_t)mm_rng_below(&rng, tiling.cells));
+        spawn(&inputs, "watcher", empire, WATCHERS, home);
+        spawn(&inputs, "walker", empire, UNITS - WATCHERS, home);
+        fixture_step(world, &inputs);
+        MM_CHECK(inputs.results[0].entity_count > 0 && inputs.results[1].entity_count > 0);
+        fixture_inputs_clear(&inputs);
+    }
+    // A fifth of each empire's units sets out in each of five ticks.
+    static Mmorts__World__WanderOrder wander = MMORTS__WORLD__WANDER_ORDER__INIT;
+    wander.radius_hexes = RADIUS;
+    for (uint32_t group = 0; group < STEP_TICKS; group++) {
+        for (uint32_t empire = 1; empire <= players; empire++) {
+            uint64_t units[UNITS], some[UNITS];
+            size_t count = 0;
+            MM_CHECK(fixture_units(world, empire, NULL, units, UNITS) == UNITS);
+            for (uint32_t i = group; i < UNITS; i += STEP_TICKS)
+                some[count++] = units[i];
+            Mmorts__World__Command *command =
+                fixture_command(&inputs, empire, group + 1, some, count);
+            command->order_case = MMORTS__WORLD__COMMAND__ORDER_WANDER;
+            command->wander = &wander;
+        }
+        fixture_step(world, &inputs);
+        for (size_t i = 0; i < inputs.count; i++)
+            MM_CHECK(inputs.results[i].applied);
+        fixture_inputs_clear(&inputs);
+    }
+    fixture_inputs_free(&inputs);
+}
+
+// --- a tick --------------------------------------------------------------------------------------
+
+static double done(uint64_t *began_ns)
+{
+    uint64_t now_ns = bench_cpu_ns(), took_ns = now_ns - *began_ns;
+    *began_ns = now_ns;
+    return (double)took_ns / 1e6;
+}
+
+// What other processes do to the caches.
+static uint64_t begin(const struct run *run)
+{
+    static uint8_t foreign[FOREIGN_BYTES];
+    for (size_t i = 0; run->cold && i < sizeof foreign; i += 64)
+        foreign[i]++;
+    return bench_cpu_ns();
+}
+
+static Mmorts__Frame__TickFrame *unpack(struct run *run, size_t size)
+{
+    ProtobufCAllocator allocator = mm_pb_arena_allocator(run->vision_arena);
+    ProtobufCMessage *unpacked = NULL;
+    mm_arena_reset(run->vision_arena);
+    MM_CHECK(mm_pb_unpack(&mmorts__frame__tick_frame__descriptor, &allocator, run->frame, size,
+                          FOREIGN_BYTES, &unpacked) == MM_OK);
+    return (Mmorts__Frame__TickFrame *)unpacked;
+}
+
+static void follow(struct run *run, const Mmorts__Frame__TickFrame *frame,
+                   const Mmorts__Frame__VisionFrame **out)
+{
+    enum mm_err err = vision_apply(run->vision, frame, out);
+    if (err != MM_OK) {
+        fprintf(stderr, "%s: %s\n", mm_err_name(err), vision_refusal(run->vision));
+        exit(1);
+    }
+}
+
+static void tick(struct run *run, double ms[PARTS])
+{
+    const Mmorts__Frame__VisionFrame *view;
+    uint64_t began = begin(run);
+    mm_arena_reset(run->world_arena);
+    world_step(run->world, NULL, 0, run->world_arena, NULL);
+    ms[STEP] = done(&began);
+    Mmorts__Frame__TickFrame *frame = world_frame(run->world, run->world_arena);
+    MM_CHECK(frame && protobuf_c_message_get_packed_size(&frame->base) <= FOREIGN_BYTES);
+    size_t size = protobuf_c_message_pack(&frame->base, run->frame);
+    ms[FRAME] = done(&began);
+    began = begin(run);
+    frame = unpack(run, size);
+    ms[UNPACK] = done(&began);
+    follow(run, frame, &view);
+    ms[APPLY] = done(&began);
+    MM_CHECK(protobuf_c_message_get_packed_size(&view->base) <= FOREIGN_BYTES);
+    (void)protobuf_c_message_pack(&view->base, run->view);
+    ms[PACK] = done(&began);
+}
+
+static void measure(struct run *run, struct bench *bench, bool cold, uint32_t ticks)
+{
+    char name[64];
+    run->cold = cold;
+    for (uint32_t i = 0; i < ticks; i++) {
+        double ms[PARTS];
+        tick(run, ms);
+        for (int part = 0; part < PARTS; part++)
+            run->ms[part][i] = ms[part];
+        run->world_ms[i] = ms[STEP] + ms[FRAME];
+        run->vision_ms[i] = ms[UNPACK] + ms[APPLY] + ms[PACK];
+    }
+    const char *how = cold ? "cold_ms" : "ms";
+    for (int part = 0; part < PARTS; part++) {
+        (void)snprintf(name, sizeof name, "patrol.%s.%s", part_names[part], how);
+        bench_figure(bench, name, bench_median(run->ms[part], ticks), "ms");
+    }
+    (void)snprintf(name, sizeof name, "patrol.world.%s", how);
+    bench_figure(bench, name, bench_median(run->world_ms, ticks), "ms");
+    (void)snprintf(name, sizeof name, "patrol.vision.%s", how);
+    bench_figure(bench, name, bench_median(run->vision_ms, ticks), "ms");
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t players = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : PLAYERS;
+    uint32_t ticks = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : TICKS;
+    if (players < 1 || players > 20000 || ticks < 1 || ticks > TICKS_MAX) {
+        fprintf(stderr, "usage: bench_patrol [PLAYERS [TICKS]]\n");
+        return 2;
+    }
+    static struct run run;
+    struct bench *bench = bench_open(
+        "patrol", "patrol-v1: empires of 5 watchers (sight 8) and 15 walkers, a fifth of all "
+                  "steps in a tick; world's and vision's cores alone, CPU time of a tick");
+    run.world_arena = mm_arena_new(1 << 20, (size_t)1 << 30);
+    run.vision_arena = mm_arena_new(1 << 20, (size_t)1 << 30);
+    run.frame = malloc(FOREIGN_BYTES);
+    run.view = malloc(FOREIGN_BYTES);
+    MM_CHECK(run.world_arena && run.vision_arena && run.frame && run.view);
+    run.world = new_world();
+    populate(run.world, players);
+    struct vision_options options = vision_options_default();
+    options.chunk_radius = CHUNK_RADIUS;
+    MM_CHECK(vision_new(&options, &run.vision) == MM_OK);
+    const Mmorts__Frame__VisionFrame *none;
+    follow(&run, world_snapshot_frame(run.world, run.world_arena), &none);
+    double ms[PARTS];
+    for (uint32_t i = 0; i < WARM_TICKS; i++)
+        tick(&run, ms);
+    measure(&run, bench, false, ticks);
+    measure(&run, bench, true, ticks);
+    MM_CHECK(world_state_hash(run.world) == world_state_hash_full(run.world));
+    printf("state %016llx\n", (unsigned long long)world_state_hash(run.world));
+    vision_free(run.vision);
+    world_free(run.world);
+    free(run.view);
+    free(run.frame);
+    mm_arena_free(run.vision_arena);
+    mm_arena_free(run.world_arena);
+    return bench_close(bench);
+}
