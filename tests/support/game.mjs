@@ -4,6 +4,7 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
+import { BINARY_PROTOCOL, BinaryDecoder } from '../../services/sync/web/sdk/index.js';
 import { ROOT, freePort, query, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 120000; // makes a database and migrates six schemas
@@ -170,9 +171,11 @@ export class Game {
     }
 }
 
-// A connected player: keeps every message and a model of what it has been told.
+// A connected player: keeps every message and a model of what it has been told. `binary`: it is told in the binary
+// encoding, and keeps what that says in JSON.
 export class Player {
-    constructor(url, token, { protocols = ['access_token', token], headers, compression = true, ca } = {}) {
+    constructor(url, token, { binary = false, protocols = [...(binary ? [BINARY_PROTOCOL] : []), 'access_token', token], headers, compression = true, ca } = {}) {
+        this.decoder = binary ? new BinaryDecoder() : null;
         this.messages = [];
         this.closed = null; // { code, reason }
         this.waiters = new Set();
@@ -199,7 +202,8 @@ export class Player {
     }
 
     #take(data, isBinary) {
-        const message = isBinary ? { type: 'binary', data } : JSON.parse(data.toString());
+        const message = !isBinary ? JSON.parse(data.toString()) : this.decoder?.decode(data) ?? { type: 'binary', data };
+        if (message.type === 'map') this.decoder?.onMap(message);
         message.receivedMs = performance.now();
         this.messages.push(message);
         this.#apply(message);

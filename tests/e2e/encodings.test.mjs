@@ -1,0 +1,129 @@
+// The two encodings say the same. Connections of one player share a view; one of them is told in
+// JSON, one in the binary encoding, compressed and not, while everything happens that an update can
+// speak of: after every tick each has decoded the same state, and heard of the same events.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { GameClient } from '../../services/sync/web/sdk/index.js';
+import { Game, settings } from '../support/game.mjs';
+import { waitFor } from '../support/servers.mjs';
+
+const clients = [];
+let game, operator;
+
+before(async () => {
+    const services = settings({
+        sync: (text) => text.replace('CONNECTIONS:-replace', 'CONNECTIONS:-allow').replace('compression: snapshots', 'compression: all'),
+    });
+    game = await Game.start({ services, test: true, env: { MMORTS_WORLD_GUARD: 'false' } }); // only who is told to fights
+    operator = await game.token('operator', { permissions: 512 });
+});
+
+after(async () => {
+    for (const client of clients) client.close();
+    await game?.stop();
+});
+
+const sorted = (list) => list.map((one) => JSON.stringify(one)).sort();
+
+// A field that is null and none told at all mean the same.
+const told = (data) => Object.entries(data).filter(([, value]) => value !== null).sort();
+
+function picture({ entities, hexes, resources, jobs, empires, deferred }) {
+    return {
+        entities: sorted([...entities.values()].map(({ id, type, kind, owner, pos, health, stale, lastSeen, expiresAt, data }) =>
+            [id, type, kind, owner, pos, health, stale, stale && lastSeen, stale && expiresAt, told(data)])),
+        hexes: sorted([...hexes.values()].map(({ q, r, terrain, state }) => [q, r, terrain, state])),
+        resources: sorted([...resources]),
+        jobs: sorted([...jobs.values()].filter(({ event }) => event !== 'waiting').map(told)),
+        empires: sorted([...empires]),
+        deferred,
+    };
+}
+
+// A client that keeps what it knew after each tick, and what it was told to have happened.
+async function enter(name, encoding, compression) {
+    const Socket = class extends WebSocket {
+        constructor(url, protocols) { super(url, protocols, { perMessageDeflate: compression }); }
+    };
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket: Socket, encoding });
+    clients.push(client);
+    Object.assign(client, { label: `${encoding}${compression ? ', compressed' : ''}`, pictures: new Map(), events: [], parts: new Set(), binary: 0 });
+    client.connection.on('message', ({ type }) => client.parts.add(type));
+    client.on('update', (update) => {
+        for (const part of Object.keys(update)) client.parts.add(part);
+        if (update.full) client.events = [];
+        else client.events.push(...(update.events ?? []).map((event) => ({ tick: update.tick, ...event })));
+        client.pictures.set(update.tick, picture(client.state));
+    });
+    await client.connect();
+    return client;
+}
+
+async function world(method, body) {
+    const answer = await game.call('world', method, { session: 'main', ...body }, operator);
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    return answer.body;
+}
+
+let spawned = 0;
+const spawn = (type, [q, r]) => world('Spawn', { key: Buffer.from(`one ${spawned++}`).toString('base64'), type, empire: 0, count: 1, place: { q, r } });
+
+const find = (client, type) => [...client.state.entities.values()].find((entity) => entity.type === type && !entity.stale);
+
+// Whatever an update can tell of happens, in any order; what is refused on this map is.
+async function live(client) {
+    const { state } = client;
+    const [q, r] = state.home;
+    const units = (type) => state.mine(type).map(({ id }) => id);
+    const [soldier] = state.mine('soldier');
+    await spawn('wolf', [soldier.pos[0] + 1, soldier.pos[1]]);
+    const wolf = await waitFor('a wolf', 20000, () => find(client, 'wolf'));
+    await client.attack(units('soldier'), wolf.id);
+    await client.train(state.mine('settlement')[0].id, 'train_scout');
+    const [worker, builder] = units('worker');
+    const mine = ['gold_mine', 'woodland'].map((type) => find(client, type)).find(Boolean);
+    if (mine) await client.gather([worker], mine.id).catch(() => {});
+    for (const at of [[q + 2, r - 3], [q - 3, r + 1], [q + 3, r], [q, r + 3]])
+        if (await client.build([builder], 'barracks', at).then(() => true, () => false)) break;
+    await client.patrol(units('scout'), [[q + 9, r - 2], [q - 7, r - 3], [q - 2, r + 9]]);
+    await waitFor('a fight', 60000, () => client.events.some(({ event }) => event === 'attack'));
+    await waitFor('the end of it', 60000, () => client.events.some(({ event }) => event === 'death'));
+    await waitFor('a scout that was trained', 60000, () => state.mine('scout').length > 1);
+}
+
+// What each knew at every tick from `from` to `to`: what it was told last.
+function statesAt(client, from, to) {
+    const states = [];
+    let known = client.pictures.get(Math.max(...[...client.pictures.keys()].filter((tick) => tick < from)));
+    for (let tick = from; tick <= to; tick++) {
+        known = client.pictures.get(tick) ?? known;
+        states.push(known);
+    }
+    return states;
+}
+
+test('JSON and binary connections of one player decode the same state at every tick', { timeout: 180000 }, async () => {
+    const players = [await enter('ada', 'json', false), await enter('ada', 'binary', false), await enter('ada', 'json', true), await enter('ada', 'binary', true)];
+    const [first] = players;
+    const from = Math.max(...players.map(({ state }) => state.tick)) + 1;
+    await live(players[1]);
+    // Somebody else comes, and his messages of other kinds do not disturb.
+    const bob = await enter('bob', 'binary', true);
+    bob.chat('hello');
+    const end = Math.max(...players.map(({ state }) => state.tick)) + 40;
+    await waitFor('the same tick for all', 60000, () => players.every(({ state }) => state.tick > end));
+
+    const states = players.map((player) => statesAt(player, from, end));
+    const events = players.map((player) => sorted(player.events.filter(({ tick }) => tick >= from && tick <= end)));
+    for (const [i, player] of players.entries()) {
+        for (const [at, state] of states[i].entries()) assert.deepEqual(state, states[0][at], `${player.label} at tick ${from + at}`);
+        assert.deepEqual(events[i], events[0], player.label);
+    }
+    // It was not a quiet time.
+    for (const part of ['appeared', 'changed', 'disappeared', 'vision', 'resources', 'jobs', 'events'])
+        for (const player of players) assert.ok(player.parts.has(part), `${player.label} was told of no ${part}`);
+    assert.ok(new Set(states[0].map((state) => JSON.stringify(state))).size > 100);
+    assert.ok(first.events.length > 2, `${first.events.length} events`);
+});
