@@ -49,6 +49,7 @@ enum mm_service_uses {
 struct mm_service_spec {
     const char *name;    // "world": metrics, logs, database mmorts_world
     const char *summary; // one line for --help
+    const char *exits;   // what its own exit statuses mean, for --help ("3 ..."); NULL: it has none
     uint16_t port;       // default ports: 7110 -> rpc 7110, stream 7111, http 7112
     unsigned uses;       // of enum mm_service_uses
     bool redis_optional; // the service is ready without Redis too

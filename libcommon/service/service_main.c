@@ -31,8 +31,9 @@ static void print_usage(const struct mm_service *service, FILE *out)
             "  --help           show this, and exit\n\n"
             "Scalars in the file may hold ${NAME} or ${NAME:-default} from the environment.\n"
             "SIGTERM and SIGINT finish work under way, then stop; a second one exits at once.\n"
-            "Exit status: 0 stopped, 1 failed, 2 bad settings or usage.\n\nSettings:\n",
-            spec->name, spec->summary, spec->name);
+            "Exit status: 0 stopped, 1 failed, 2 bad settings or usage%s%s.\n\nSettings:\n",
+            spec->name, spec->summary, spec->name, spec->exits ? ",\n" : "",
+            spec->exits ? spec->exits : "");
     mm_config_print_help(service->config, out);
 }
 

@@ -34,6 +34,7 @@ enum {
     PRODUCTION_SPAWNS_MAX = 1 << 20,
     PRODUCTION_SPAWNS_INFLIGHT_MAX = 32,
     PRODUCTION_GRANT_KEY_BYTES_MAX = 64,
+    PRODUCTION_EXIT_FENCED = 3, // exit status: another process has the session
 };
 
 struct production_settings {

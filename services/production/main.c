@@ -32,6 +32,7 @@ int main(int argc, char **argv)
     const struct mm_service_spec spec = {
         .name = "production",
         .summary = "inventories, recipes and jobs of every empire",
+        .exits = "3 another process has taken the session over",
         .port = 7140,
         .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
         .peers = peers,

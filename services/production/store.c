@@ -110,7 +110,7 @@ static void write_done(enum mm_err err, void *arg)
         fail_acks(&write->batch, MM_UNAVAILABLE, "the database is away; nothing was changed");
         if (err == MM_FAILED_PRECONDITION) {
             MM_LOG_ERROR("another process owns this session's production; stopping");
-            mm_service_quit(app->service, 1);
+            mm_service_quit(app->service, PRODUCTION_EXIT_FENCED);
         } else {
             production_store_abandon(app, MM_UNAVAILABLE,
                                      "the database is away; nothing was changed");

@@ -67,6 +67,7 @@ int main(int argc, char **argv)
     static const struct mm_service_spec spec = {
         .name = "vision",
         .summary = "what every empire sees, has seen and remembers",
+        .exits = "3 another process has taken the session over",
         .port = 7120,
         .uses = MM_SERVICE_DB | MM_SERVICE_STREAM | MM_SERVICE_REDIS,
         .redis_optional = true,

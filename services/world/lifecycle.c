@@ -379,6 +379,7 @@ static const char *const peers[] = {"auth", "production", NULL};
 const struct mm_service_spec world_service_spec = {
     .name = "world",
     .summary = "the authoritative simulation; publishes the tick stream",
+    .exits = "3 another process has taken the session over, 4 the session cannot be restored",
     .port = 7110,
     .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
     .peers = peers,

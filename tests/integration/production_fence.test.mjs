@@ -1,0 +1,60 @@
+// Two productions of one session on one database: the newer takes over, the older finds that out at
+// its next write, changes nothing and ends.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { RpcClient } from '../support/rpc.mjs';
+import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+
+const READY_TIMEOUT_MS = 60000, NOTICE_TIMEOUT_MS = 60000;
+const EXIT_FENCED = 3;
+
+let mariadb, directory, env, world, worldRpc;
+const started = [];
+
+async function start(service, name) {
+    const own = { [`MMORTS_${service.toUpperCase()}_HTTP`]: `127.0.0.1:${await freePort()}` };
+    for (const kind of ['RPC', 'STREAM']) own[`MMORTS_${service.toUpperCase()}_${kind}`] = `ipc://${directory}/${name}.${kind}`;
+    const program = startProgram(`mmorts-${service}`, ['--config', join(ROOT, `services/${service}/${service}.yaml`)],
+        { env: { ...env, ...own }, name });
+    started.unshift(program);
+    program.settings = own;
+    await program.waitReady(`http://${own[`MMORTS_${service.toUpperCase()}_HTTP`]}/readyz`, READY_TIMEOUT_MS);
+    return program;
+}
+
+const rows = (sql) => mariadb.query(sql, 'mmorts_production');
+const epoch = async () => Number((await rows('SELECT epoch FROM owners'))[0].epoch);
+
+before(async () => {
+    mariadb = await startMariadb();
+    directory = tempDir();
+    env = {
+        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
+        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
+    };
+    world = await start('world', 'world');
+    Object.assign(env, world.settings);
+    worldRpc = new RpcClient(world.settings.MMORTS_WORLD_RPC);
+});
+
+after(async () => {
+    worldRpc?.close();
+    for (const program of started) await program.stop();
+    await mariadb?.stop();
+});
+
+test('the older one ends at its next write, and the newer one has written it', async () => {
+    const older = await start('production', 'older');
+    const earlier = await epoch();
+    const newer = await start('production', 'newer');
+    assert.equal(await epoch(), earlier + 1);
+    // Both hear of the new empire and write down what it starts with.
+    const { empire } = await worldRpc.call('mmorts.world.World/Join', { session: 'main', player_id: '1000', username: 'ann' });
+    assert.deepEqual(await older.wait(NOTICE_TIMEOUT_MS), { code: EXIT_FENCED, signal: null }, older.log());
+    await waitFor('the new empire', READY_TIMEOUT_MS, async () =>
+        (await rows(`SELECT 1 FROM empires WHERE empire = ${empire}`)).length === 1);
+    const { status } = await fetch(`http://${newer.settings.MMORTS_PRODUCTION_HTTP}/readyz`);
+    assert.equal(status, 200);
+});
