@@ -29,7 +29,7 @@ const configOf = (name) => join(ROOT, `services/${name}/${name}.yaml`);
 function quietConfig() {
     const text = readFileSync(configOf('vision'), 'utf8')
         .replace(/(save_interval|checkpoint_interval|replay_max): \S+/g, '$1: 3600s')
-        .replace('database: mmorts_vision', `database: mmorts_vision\n  schema: ${join(ROOT, 'services/vision/schema')}`);
+        .replace('schema: schema', `schema: ${join(ROOT, 'services/vision/schema')}`);
     const path = join(directory, 'quiet.yaml');
     writeFileSync(path, text);
     return path;

@@ -23,7 +23,7 @@ function quietConfig() {
     const folder = join(ROOT, 'services/vision');
     const text = readFileSync(join(folder, 'vision.yaml'), 'utf8')
         .replace(/(save_interval|checkpoint_interval|replay_max): \S+/g, '$1: 3600s')
-        .replace('database: mmorts_vision', `database: mmorts_vision\n  schema: ${join(folder, 'schema')}`);
+        .replace('schema: schema', `schema: ${join(folder, 'schema')}`);
     const path = join(directory, 'quiet.yaml');
     writeFileSync(path, text);
     return path;
