@@ -165,6 +165,7 @@ static const struct mm_rpc_policy policies[] = {
     {.method = "SetEntity", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "Announce", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "SetAlliances", .permission = OPERATE, .mutating = true, .idempotent = true},
+    {.method = "SetSharing", .permission = OPERATE, .mutating = true, .idempotent = true},
     {.method = "GetEntity", .permission = OPERATE, .idempotent = true},
     {.method = "GetChunks", .permission = OPERATE, .idempotent = true},
     {.method = "GetSession", .permission = MM_RPC_PUBLIC, .idempotent = true},

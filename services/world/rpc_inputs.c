@@ -324,6 +324,31 @@ static void set_alliances(Mmorts__World__World_Service *service,
     world_ticker_take(shell, call);
 }
 
+static void answer_sharing(struct world_shell *shell, struct world_call *call)
+{
+    (void)shell;
+    if (failed(call))
+        return;
+    Mmorts__World__SetSharingReply reply = MMORTS__WORLD__SET_SHARING_REPLY__INIT;
+    reply.tick = call->asked[0].result.tick;
+    mm_rpc_reply(call->call, &reply.base);
+}
+
+static void set_sharing(Mmorts__World__World_Service *service,
+                        const Mmorts__World__SetSharingRequest *input,
+                        Mmorts__World__SetSharingReply_Closure closure, void *data)
+{
+    (void)service;
+    (void)closure;
+    struct world_shell *shell = world_rpc_shell(data, input->session);
+    struct world_call *call = shell ? make_call(data, 1, answer_sharing) : NULL;
+    if (!call)
+        return;
+    call->asked[0].input.input_case = MMORTS__WORLD__INPUT__INPUT_SET_SHARING;
+    call->asked[0].input.set_sharing = BORROW(Mmorts__World__SetSharingRequest, input);
+    world_ticker_take(shell, call);
+}
+
 // --- PauseSession, ResumeSession ----------------------------------------------------------------
 
 static void answer_session(struct world_shell *shell, struct world_call *call)
@@ -376,6 +401,7 @@ void world_rpc_inputs(Mmorts__World__World_Service *service)
     service->set_entity = set_entity;
     service->announce = announce;
     service->set_alliances = set_alliances;
+    service->set_sharing = set_sharing;
     service->pause_session = pause_session;
     service->resume_session = resume_session;
 }

@@ -86,7 +86,9 @@ void older_save(const struct world *world, uint32_t version, struct mm_buf *out)
         leave_out(&walk, 8 * WORLD_COMMAND_KINDS, version < 9);
         keep(&walk, 4 + 20 * WORLD_RESULTS_KEPT);
     }
-    keep(&walk, saved.len - 8 - walk.at); // spawn keys and bills; the checksum is another one
+    size_t sharing = 8 + 8 * world->shares.count;
+    keep(&walk, saved.len - 8 - sharing - walk.at); // spawn keys and bills
+    leave_out(&walk, sharing, version < 13);        // then the checksum, which is another one
     mm_buf_u64le(out, mm_hash64(out->data + start, out->len - start, WORLD_SAVE_MAGIC));
     mm_buf_free(&saved);
 }

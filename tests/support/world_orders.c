@@ -155,6 +155,43 @@ void fixture_set_alliances(struct fixture_inputs *inputs, const uint32_t *empire
     add(inputs, MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES)->set_alliances = request;
 }
 
+void fixture_set_sharing(struct fixture_inputs *inputs, uint32_t first, uint32_t last,
+                         const uint32_t (*pairs)[2], size_t count, Mmorts__World__AlliesLend allies)
+{
+    Mmorts__World__SetSharingRequest *request;
+    MAKE(inputs, request, mmorts__world__set_sharing_request);
+    request->first = first;
+    request->last = last;
+    request->allies = allies;
+    request->borrower = mm_arena_calloc(inputs->arena, count + 1, sizeof *request->borrower);
+    request->lender = mm_arena_calloc(inputs->arena, count + 1, sizeof *request->lender);
+    for (size_t i = 0; i < count; i++) {
+        request->borrower[i] = pairs[i][0];
+        request->lender[i] = pairs[i][1];
+    }
+    request->n_borrower = request->n_lender = count;
+    add(inputs, MMORTS__WORLD__INPUT__INPUT_SET_SHARING)->set_sharing = request;
+}
+
+void fixture_random_sharing(struct fixture_inputs *inputs, struct mm_rng *rng, uint32_t empires)
+{
+    uint32_t first = (uint32_t)mm_rng_between(rng, 1, empires), pairs[64][2];
+    uint32_t last =
+        mm_rng_chance(rng, 1, 4) ? UINT32_MAX : (uint32_t)mm_rng_between(rng, 1, empires);
+    size_t count = 0;
+    for (uint32_t borrower = first; borrower <= last && borrower <= empires; borrower++)
+        for (uint32_t lender = 1; lender <= empires; lender++) {
+            if ((lender == borrower && !mm_rng_chance(rng, 1, 30)) || !mm_rng_chance(rng, 1, 3))
+                continue;
+            pairs[count][0] = borrower;
+            pairs[count++][1] = lender;
+        }
+    fixture_set_sharing(inputs, first, last, pairs, count,
+                        (Mmorts__World__AlliesLend)mm_rng_below(rng, 4));
+    uint32_t empire = (uint32_t)mm_rng_between(rng, 1, empires);
+    fixture_set_alliances(inputs, &empire, &(uint64_t){mm_rng_below(rng, 4)}, 1);
+}
+
 void fixture_announce(struct fixture_inputs *inputs, const char *key, const char *line)
 {
     Mmorts__World__AnnounceRequest *request;

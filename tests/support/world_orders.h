@@ -31,6 +31,13 @@ Mmorts__World__SetEntityRequest *fixture_set_entity(struct fixture_inputs *input
                                                     uint64_t entity, size_t change_count);
 void fixture_set_alliances(struct fixture_inputs *inputs, const uint32_t *empires,
                            const uint64_t *alliances, size_t count);
+// Pairs of borrower and lender, for all borrowers from first to last.
+void fixture_set_sharing(struct fixture_inputs *inputs, uint32_t first, uint32_t last,
+                         const uint32_t (*pairs)[2], size_t count,
+                         Mmorts__World__AlliesLend allies);
+// Who lends whom and who is allied, at random, among empires 1 to `empires` (at most 8); sometimes
+// as nobody may say it.
+void fixture_random_sharing(struct fixture_inputs *inputs, struct mm_rng *rng, uint32_t empires);
 void fixture_announce(struct fixture_inputs *inputs, const char *key, const char *text);
 // The same with a type and a building beside which they come.
 void fixture_spawn_beside(struct fixture_inputs *inputs, const char *key, const char *type,

@@ -225,6 +225,8 @@ static void random_inputs(struct player *player, unsigned tick)
     }
     if (mm_rng_chance(&player->rng, 1, 60))
         fixture_despawn(inputs, random_entity(player));
+    if (mm_rng_chance(&player->rng, 1, 80))
+        fixture_random_sharing(inputs, &player->rng, player->players);
     if (world_is_paused(player->world) ? mm_rng_chance(&player->rng, 1, 3)
                                        : mm_rng_chance(&player->rng, 1, 400))
         fixture_pause(inputs, !world_is_paused(player->world));

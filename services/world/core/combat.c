@@ -1,5 +1,7 @@
 #include "services/world/core/state.h"
 
+#include "libcommon/base/hash.h"
+
 #include <string.h>
 
 // Who fights whom. A fight is a component of the attacker: it names the target and lives until one
@@ -111,15 +113,41 @@ static int32_t alert_radius(const struct world *world, uint32_t slot,
     return (int32_t)(radius < WORLD_ALERT_HEXES_MAX ? radius : WORLD_ALERT_HEXES_MAX);
 }
 
-// Somebody on the hex whom it sees, who is its enemy, and whom it can get at; the lowest slot.
-static uint32_t enemy_on(const struct world *world, uint32_t slot, const struct world_stats *stats,
-                         const struct world_walk *walk)
+// What was found out of who is shown to whom, while nobody moves: many fighters look at the same
+// few whom their own eyes do not show them. Answers go by the place of their mix; the last one
+// stays.
+struct sightings {
+    struct sighting {
+        uint32_t empire, slot; // slot 0: none
+        bool seen;
+    } of[256];
+};
+
+// Whether a fighter has an enemy before it: by its own eyes, or by any its empire sees by (a
+// detector's beside it, an ally's beyond the hill). Creatures have nobody but themselves.
+static bool is_shown(const struct world *world, struct sightings *known, uint32_t slot,
+                     uint32_t other)
+{
+    if (world_sees(world, slot, other))
+        return true;
+    uint32_t empire = WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner;
+    if (empire == 0)
+        return false;
+    struct sighting *sighting = &known->of[mm_mix64((uint64_t)empire << 32 | other) % 256];
+    if (sighting->slot != other || sighting->empire != empire)
+        *sighting = (struct sighting){empire, other, world_empire_sees(world, empire, other)};
+    return sighting->seen;
+}
+
+// Somebody on the hex who is its enemy, is shown to it, and whom it can get at; the lowest slot.
+static uint32_t enemy_on(const struct world *world, struct sightings *known, uint32_t slot,
+                         const struct world_stats *stats, const struct world_walk *walk)
 {
     if (walk->cell == WORLD_CELL_NONE)
         return WORLD_SLOT_NONE;
     for (uint32_t other = world_grid_first(&world->grid, walk->cell); other != 0;
          other = world_grid_next(&world->grid, other))
-        if (world_is_hostile(world, slot, other) && world_sees(world, slot, other) &&
+        if (world_is_hostile(world, slot, other) && is_shown(world, known, slot, other) &&
             world_can_reach(world, slot, walk->at, (int32_t)stats->attack_range_hexes))
             return other;
     return WORLD_SLOT_NONE;
@@ -127,18 +155,18 @@ static uint32_t enemy_on(const struct world *world, uint32_t slot, const struct 
 
 // The nearest of them; of several the one on the hex that comes first on its ring (in the order of
 // hex_ring).
-static uint32_t nearest_enemy(const struct world *world, uint32_t slot)
+static uint32_t nearest_enemy(const struct world *world, struct sightings *known, uint32_t slot)
 {
     const struct world_stats *stats = world_stats_of(world, slot);
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
     struct world_walk walk = {{place->q, place->r}, place->cell};
-    uint32_t enemy = enemy_on(world, slot, stats, &walk);
+    uint32_t enemy = enemy_on(world, known, slot, stats, &walk);
     int32_t far = alert_radius(world, slot, stats);
     for (int32_t radius = 1; radius <= far && enemy == WORLD_SLOT_NONE; radius++) {
         world_walk_step(&world->map, &walk, 0);
         for (unsigned side = 0; side < HEX_DIRECTIONS; side++)
             for (int32_t i = 0; i < radius && enemy == WORLD_SLOT_NONE; i++) {
-                enemy = enemy_on(world, slot, stats, &walk);
+                enemy = enemy_on(world, known, slot, stats, &walk);
                 world_walk_step(&world->map, &walk, (side + 2) % HEX_DIRECTIONS);
             }
     }
@@ -248,6 +276,7 @@ uint32_t world_divide_watch(struct world *world)
 void world_watch_part(struct world *world, uint32_t part)
 {
     struct world_alarms *alarms = &world->alarms[part];
+    struct sightings known = {0};
     int32_t alert_max = world_alert_max(world);
     const uint64_t *idle = world_ecs_query(&world->ecs, WORLD_QUERY_IDLE);
     const uint64_t *ordered = world_ecs_query(&world->ecs, WORLD_QUERY_ORDERED);
@@ -264,7 +293,7 @@ void world_watch_part(struct world *world, uint32_t part)
                  slot = world_grid_next(&world->grid, slot)) {
                 struct world_alarm alarm = {slot, WORLD_SLOT_NONE};
                 if (on_guard(world, slot, idle, ordered))
-                    alarm.enemy = nearest_enemy(world, slot);
+                    alarm.enemy = nearest_enemy(world, &known, slot);
                 if (alarm.enemy != WORLD_SLOT_NONE)
                     MM_CHECK(mm_vec_push(alarms, alarm));
             }
@@ -353,18 +382,12 @@ static bool follow(struct world *world, uint32_t slot, struct hex_axial target, 
     return true;
 }
 
-// Whether it may go on with its fight; looked at now and then. *broken_off: it went too far.
-static bool may_go_on(const struct world *world, uint32_t slot, const struct world_fight *fight,
-                      uint32_t target, bool *broken_off)
+// Whether it went farther than it may.
+static bool off_its_leash(const struct world *world, uint32_t slot, const struct world_fight *fight)
 {
     struct hex_axial anchor = {fight->anchor_q, fight->anchor_r};
-    *broken_off = !fight->ordered && hex_distance(anchor, place_of(world, slot)) >
-                                         (int32_t)world->rules.combat.leash_hexes;
-    if (*broken_off)
-        return false;
-    const struct world_identity *mine =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    return world_sees(world, slot, target) || world_empire_sees(world, mine->owner, target);
+    return !fight->ordered &&
+           hex_distance(anchor, place_of(world, slot)) > (int32_t)world->rules.combat.leash_hexes;
 }
 
 static bool became_allies(const struct world *world, uint32_t slot, uint32_t target)
@@ -373,14 +396,14 @@ static bool became_allies(const struct world *world, uint32_t slot, uint32_t tar
                         WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, target)->owner);
 }
 
-static void fight_on(struct world *world, uint32_t slot)
+static void fight_on(struct world *world, struct sightings *known, uint32_t slot)
 {
     const struct world_fight *fight = WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, slot);
     const struct world_stats *stats = world_stats_of(world, slot);
     uint32_t target = world_ecs_slot_of_handle(&world->ecs, fight->target);
-    bool broken_off = false;
     if (target == WORLD_SLOT_NONE || stats->attack == 0) {
-        uint32_t next = fight->ordered || stats->attack == 0 ? 0 : nearest_enemy(world, slot);
+        uint32_t next =
+            fight->ordered || stats->attack == 0 ? 0 : nearest_enemy(world, known, slot);
         if (next == WORLD_SLOT_NONE) {
             end_fight(world, slot, fight, false);
             return;
@@ -398,10 +421,12 @@ static void fight_on(struct world *world, uint32_t slot)
     struct hex_axial there = place_of(world, target);
     int32_t range = (int32_t)stats->attack_range_hexes;
     bool in_range = hex_distance(place_of(world, slot), there) <= range;
-    bool looks = fight->look <= world->tick;
-    if (looks && !may_go_on(world, slot, fight, target, &broken_off)) {
+    bool looks = fight->look <= world->tick, strikes = in_range && fight->ready <= world->tick;
+    bool broken_off = looks && off_its_leash(world, slot, fight);
+    // Nobody strikes at what is not shown any more, however often it strikes between two looks.
+    if (broken_off || ((looks || strikes) && !is_shown(world, known, slot, target))) {
         end_fight(world, slot, fight, broken_off);
-    } else if (in_range && fight->ready <= world->tick) {
+    } else if (strikes) {
         strike(world, slot, target);
     } else if (looks && !in_range && !follow(world, slot, there, range)) {
         // It could not get there: what it cannot reach it must not take up again at once.
@@ -414,11 +439,12 @@ static void fight_on(struct world *world, uint32_t slot)
 
 void world_system_fight(struct world *world)
 {
+    struct sightings known = {0};
     const uint64_t *fighting = world_ecs_query(&world->ecs, WORLD_QUERY_FIGHTING);
     size_t end = world->ecs.slot_end;
     if (world_ecs_query_count(&world->ecs, WORLD_QUERY_FIGHTING) == 0)
         return;
     for (size_t slot = mm_bitset_next(fighting, end, 0); slot < end;
          slot = mm_bitset_next(fighting, end, slot + 1))
-        fight_on(world, (uint32_t)slot);
+        fight_on(world, &known, (uint32_t)slot);
 }

@@ -40,6 +40,7 @@ static void compare_session(struct comparison *c)
     number(c, "next serial", a->serial_next, b->serial_next);
     number(c, "next path ticket", a->ticket_next, b->ticket_next);
     number(c, "spawns", a->spawns_total, b->spawns_total);
+    number(c, "what allies lend", a->allies_lend, b->allies_lend);
     if (memcmp(a->secret, b->secret, sizeof a->secret) != 0)
         differ(c, "the secret of the public ids");
     if (a->rules_hash != b->rules_hash)
@@ -89,6 +90,12 @@ static void compare_players(struct comparison *c)
         if (world_spawn_key_hash(&a->spawn_keys.items[i]) !=
             world_spawn_key_hash(&b->spawn_keys.items[i]))
             differ(c, "spawn key in place %zu", i);
+    number(c, "shares", a->shares.count, b->shares.count);
+    for (size_t i = 0; i < a->shares.count && i < b->shares.count; i++)
+        if (a->shares.items[i] != b->shares.items[i])
+            differ(c, "share in place %zu: empire %u of %u and %u of %u", i,
+                   (unsigned)(a->shares.items[i] >> 32), (unsigned)a->shares.items[i],
+                   (unsigned)(b->shares.items[i] >> 32), (unsigned)b->shares.items[i]);
 }
 
 // --- entities

@@ -27,7 +27,8 @@ struct world_cut {
     size_t lane, at; // lanes before it are copied, and so many elements of it
     bool whole;
     struct room rows[WORLD_COMPONENTS], slot_of_row[WORLD_COMPONENTS];
-    struct room alive, generations, players, empires, spawn_keys, terrain, chunks, bills, charted;
+    struct room alive, generations, players, empires, spawn_keys, terrain, chunks, bills, charted,
+        shares;
 };
 
 struct world_cut *world_cut_new(void)
@@ -51,6 +52,7 @@ void world_cut_free(struct world_cut *cut)
     mm_free(cut->terrain.memory);
     mm_free(cut->chunks.memory);
     mm_free(cut->bills.memory);
+    mm_free(cut->shares.memory);
     mm_free(cut->charted.memory);
     mm_free(cut);
 }
@@ -111,6 +113,7 @@ static bool fit_all(struct world_cut *cut, const struct world *world)
         fit(&cut->terrain, (size_t)map->chunk_capacity * map->tiling.cells) &&
         fit(&cut->chunks, map->chunk_capacity * sizeof *map->chunks) &&
         fit(&cut->bills, world->bills.capacity * sizeof *world->bills.items) &&
+        fit(&cut->shares, world->shares.capacity * sizeof *world->shares.items) &&
         fit(&cut->charted, MM_BITSET_WORDS(map->chunk_capacity) * 8);
     still->ecs.alive = cut->alive.memory;
     still->ecs.generations = cut->generations.memory;
@@ -120,6 +123,7 @@ static bool fit_all(struct world_cut *cut, const struct world *world)
     still->map.terrain = cut->terrain.memory;
     still->map.chunks = cut->chunks.memory;
     still->bills.items = cut->bills.memory;
+    still->shares.items = cut->shares.memory;
     still->grid.charted = cut->charted.memory;
     return fits;
 }
@@ -301,6 +305,12 @@ static void finish(struct world_cut *cut, const struct world *world)
     if (still->bills.count > 0)
         memcpy(still->bills.items, world->bills.items,
                world->bills.count * sizeof *still->bills.items);
+    still->allies_lend = world->allies_lend;
+    still->shares_hash = world->shares_hash;
+    still->shares.count = world->shares.count;
+    if (still->shares.count > 0)
+        memcpy(still->shares.items, world->shares.items,
+               world->shares.count * sizeof *still->shares.items);
     still->empires.count = world->empires.count;
     if (still->empires.count > 0)
         memcpy(still->empires.items, world->empires.items,

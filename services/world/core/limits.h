@@ -52,6 +52,9 @@ enum {
     WORLD_CHUNKS_MAX = 1 << 17,              // then no empire can be founded: RESOURCE_EXHAUSTED
     WORLD_EMPIRES_MAX = 1 << 16,             // then Join says RESOURCE_EXHAUSTED
     WORLD_SPAWN_KEYS_MAX = 1 << 20,
+    WORLD_SHARES_MAX = 1 << 20,     // who lends whom; more: RESOURCE_EXHAUSTED
+    WORLD_SHARES_PER_CALL = 4096,   // in one SetSharing; more: INVALID_ARGUMENT
+    WORLD_LENDERS_MAX = 1024,       // of one empire; more: INVALID_ARGUMENT
     WORLD_SAVE_BYTES_MAX = 1 << 30, // a saved state is never larger
 };
 

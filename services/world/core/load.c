@@ -248,6 +248,8 @@ static enum mm_err load_body(struct world *world, struct world_reader *reader)
         err = world_load_spawn_keys(world, reader);
     if (err == MM_OK)
         err = world_load_bills(world, reader);
+    if (err == MM_OK && reader->version >= 13)
+        err = world_load_sharing(world, reader);
     if (err == MM_OK && reader->at != reader->len)
         err = MM_DATA_LOSS;
     if (err == MM_OK)

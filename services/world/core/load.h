@@ -30,5 +30,6 @@ enum mm_err MM_MUST_USE world_load_empires(struct world *world, struct world_rea
 enum mm_err MM_MUST_USE world_load_players(struct world *world, struct world_reader *reader);
 enum mm_err MM_MUST_USE world_load_spawn_keys(struct world *world, struct world_reader *reader);
 enum mm_err MM_MUST_USE world_load_bills(struct world *world, struct world_reader *reader);
+enum mm_err MM_MUST_USE world_load_sharing(struct world *world, struct world_reader *reader);
 
 #endif

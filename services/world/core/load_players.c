@@ -162,3 +162,25 @@ enum mm_err world_load_bills(struct world *world, struct world_reader *reader)
     }
     return reader->failed ? MM_DATA_LOSS : MM_OK;
 }
+
+enum mm_err world_load_sharing(struct world *world, struct world_reader *reader)
+{
+    uint64_t empires = world->empires.count, last = 0;
+    world->allies_lend = world_read_u32(reader);
+    if (world->allies_lend > MMORTS__WORLD__ALLIES_LEND__ALLIES_LEND_SHARED)
+        return MM_DATA_LOSS;
+    uint32_t count = world_read_count(reader, 8, WORLD_SHARES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t borrower = world_read_u32(reader), lender = world_read_u32(reader);
+        uint64_t share = borrower << 32 | lender;
+        if (borrower < 1 || borrower > empires || lender < 1 || lender > empires ||
+            borrower == lender || share <= last ||
+            world->empires.items[borrower - 1].lenders >= WORLD_LENDERS_MAX)
+            return MM_DATA_LOSS;
+        last = share;
+        if (!mm_vec_push(&world->shares, share))
+            return MM_RESOURCE_EXHAUSTED;
+        world_share_count(world, share, 1);
+    }
+    return reader->failed ? MM_DATA_LOSS : MM_OK;
+}

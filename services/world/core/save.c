@@ -17,7 +17,8 @@ static uint64_t charted_hash(const struct world *world)
 }
 
 uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t entities,
-                            uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills)
+                            uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills,
+                            uint64_t shares)
 {
     const uint64_t parts[] = {
         world->tick,
@@ -35,6 +36,8 @@ uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t en
         keys,
         bills,
         charted_hash(world),
+        world->allies_lend,
+        shares,
     };
     uint64_t hash = mm_hash64(world->secret, sizeof world->secret, 0);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -46,12 +49,12 @@ uint64_t world_state_hash(const struct world *world)
 {
     return world_hash_combine(world, world->map.hash_sum, world_ecs_hash(&world->ecs),
                               world->players_hash, world->empires_hash, world->spawn_keys_hash,
-                              world->bills_hash);
+                              world->bills_hash, world->shares_hash);
 }
 
 uint64_t world_state_hash_full(const struct world *world)
 {
-    uint64_t players = 0, empires = 0, keys = 0, bills = 0;
+    uint64_t players = 0, empires = 0, keys = 0, bills = 0, shares = 0;
     for (size_t i = 0; i < world->players.count; i++)
         players += world_player_hash(&world->players.items[i]);
     for (size_t i = 0; i < world->empires.count; i++)
@@ -60,8 +63,11 @@ uint64_t world_state_hash_full(const struct world *world)
         keys += world_spawn_key_hash(&world->spawn_keys.items[i]);
     for (size_t i = 0; i < world->bills.count; i++)
         bills += world_bill_hash(&world->bills.items[i]);
+    for (size_t i = 0; i < world->shares.count; i++)
+        shares += world_share_hash(world->shares.items[i]);
     return world_hash_combine(world, world_map_hash_full(&world->map),
-                              world_ecs_hash_full(&world->ecs), players, empires, keys, bills);
+                              world_ecs_hash_full(&world->ecs), players, empires, keys, bills,
+                              shares);
 }
 
 // --- saving --------------------------------------------------------------------------------------
@@ -216,6 +222,16 @@ static void save_bills(const struct world *world, struct mm_buf *out)
     }
 }
 
+static void save_sharing(const struct world *world, struct mm_buf *out)
+{
+    mm_buf_u32le(out, world->allies_lend);
+    mm_buf_u32le(out, (uint32_t)world->shares.count);
+    for (size_t i = 0; i < world->shares.count; i++) {
+        mm_buf_u32le(out, (uint32_t)(world->shares.items[i] >> 32));
+        mm_buf_u32le(out, (uint32_t)world->shares.items[i]);
+    }
+}
+
 void world_save(const struct world *world, struct mm_buf *out)
 {
     size_t start = out->len;
@@ -236,6 +252,7 @@ void world_save(const struct world *world, struct mm_buf *out)
     save_players(world, out);
     save_spawn_keys(world, out);
     save_bills(world, out);
+    save_sharing(world, out);
     if (out->err == MM_OK)
         mm_buf_u64le(out, mm_hash64(out->data + start, out->len - start, WORLD_SAVE_MAGIC));
 }

@@ -10,6 +10,7 @@
 //   slot_end u32 | generation u32 of slots 1.. | alive, a bit per slot, in words u64
 //   per component: if sparse its row count and its slots; then column after column
 //   empires | players | spawn keys | bills, each with its count u32
+//   allies_lend u32 | shares: their count u32, then borrower and lender u32 of each
 //   XXH64 of everything before, seeded with the magic
 //
 // The version changes with the layout and with any change of the rules of simulation: a journal
@@ -21,8 +22,9 @@
 //   10  of the rules sight
 //   11  which chunks are charted
 //   12  of every sight own, hexes, type and stealthed
+//   13  who lends whom sight: allies_lend and the shares
 #define WORLD_SAVE_MAGIC   UINT32_C(0x57534d4d) // "MMSW"
-#define WORLD_SAVE_VERSION UINT32_C(12)
+#define WORLD_SAVE_VERSION UINT32_C(13)
 #define WORLD_SAVE_OLDEST  UINT32_C(8) // that is still read
 
 #endif

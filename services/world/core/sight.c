@@ -2,8 +2,9 @@
 
 #include "libcommon/hex/sight.h"
 
-// Who sees what, by the rule by which vision shows things to players. Vision counts what all see;
-// here single questions are answered from where the entities stand.
+// Who sees what, by the rule by which vision shows things to players: an empire by its own eyes and
+// by those that are lent to it (sharing.c). Vision counts what all see; here single questions are
+// answered from where the entities stand.
 
 static uint32_t cost_at(const void *ctx, struct hex_axial at)
 {
@@ -140,17 +141,23 @@ struct looking {
     const struct world *world;
     uint32_t empire, target;
     struct hex_axial at;
+    bool borrows; // eyes of others may be among those it sees by
     bool seen;
 };
+
+// Whether the empire sees by an entity's eyes.
+static inline bool looks_for(const struct looking *looking, uint32_t slot)
+{
+    uint32_t owner = WORLD_GET(&looking->world->ecs, WORLD_IDENTITY, world_identity, slot)->owner;
+    return owner == looking->empire ||
+           (looking->borrows && world_lends(looking->world, slot, looking->empire));
+}
 
 static bool look(void *ctx, uint32_t slot, uint32_t cell)
 {
     struct looking *looking = ctx;
     (void)cell;
-    const struct world_identity *identity =
-        WORLD_GET(&looking->world->ecs, WORLD_IDENTITY, world_identity, slot);
-    looking->seen =
-        identity->owner == looking->empire && world_sees(looking->world, slot, looking->target);
+    looking->seen = looks_for(looking, slot) && world_sees(looking->world, slot, looking->target);
     return !looking->seen;
 }
 
@@ -162,7 +169,8 @@ bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot
     if (identity->owner == empire ||
         (!world->rules.sight.fog_of_war && !world_is_stealthed(world, slot)))
         return true;
-    struct looking looking = {.world = world, .empire = empire, .target = slot};
+    struct looking looking = {
+        .world = world, .empire = empire, .target = slot, .borrows = world_borrows(world, empire)};
     world_grid_in_range(&world->grid, &world->map, (struct hex_axial){place->q, place->r},
                         world_sight_max(world), look, &looking);
     return looking.seen;
@@ -172,10 +180,7 @@ static bool look_at_hex(void *ctx, uint32_t slot, uint32_t cell)
 {
     struct looking *looking = ctx;
     (void)cell;
-    const struct world *world = looking->world;
-    const struct world_identity *identity =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot);
-    looking->seen = identity->owner == looking->empire && reaches(world, slot, looking->at);
+    looking->seen = looks_for(looking, slot) && reaches(looking->world, slot, looking->at);
     return !looking->seen;
 }
 
@@ -185,7 +190,8 @@ bool world_empire_sees_hex(const struct world *world, uint32_t empire, struct he
         return false;
     if (!world->rules.sight.fog_of_war)
         return true;
-    struct looking looking = {.world = world, .empire = empire, .at = at};
+    struct looking looking = {
+        .world = world, .empire = empire, .at = at, .borrows = world_borrows(world, empire)};
     world_grid_in_range(&world->grid, &world->map, at, world_sight_max(world), look_at_hex,
                         &looking);
     return looking.seen;

@@ -70,6 +70,7 @@ struct world_empire_row {
     uint64_t refunds[WORLD_ITEMS_MAX]; // by item: all that was ever given back
     uint64_t refund_told;              // derived: the tick in which one last changed
     uint32_t settlements; // derived: the first one's slot, 0 = none; next_settlement goes on
+    uint32_t lenders;     // derived: how many of `shares` are its
 };
 
 // A spawn that was carried out; its entities have consecutive serials. Or, with a count of 0,
@@ -150,6 +151,10 @@ struct world {
     struct {
         MM_VEC(struct world_bill);
     } bills; // unsettled, by number
+    struct {
+        MM_VEC(uint64_t);
+    } shares;             // who borrows sight << 32 | from whom, ascending
+    uint32_t allies_lend; // Mmorts__World__AlliesLend
 
     // --- derived: rebuilt on loading -------------------------------------------------------------
     uint64_t rules_hash;
@@ -158,7 +163,7 @@ struct world {
     int32_t alert_max;  // how far off any type that fights takes notice of enemies; 0: none does
     uint32_t
         sight_own[WORLD_SIGHT_HEXES_MAX + 1]; // how many entities see so far by WORLD_OWN_HEXES
-    uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash;
+    uint64_t players_hash, spawn_keys_hash, empires_hash, bills_hash, shares_hash;
     struct world_grid grid;
     struct world_sides sides;
     struct world_shared stats;       // struct world_stats
@@ -285,6 +290,18 @@ void world_set_alliances(struct world *world, const Mmorts__World__SetAlliancesR
 // Whether the two do not fight each other; empire 0 is nobody's ally.
 bool world_allied(const struct world *world, uint32_t empire, uint32_t other);
 
+// --- sharing.c -----------------------------------------------------------------------------------
+
+void world_set_sharing(struct world *world, const Mmorts__World__SetSharingRequest *request,
+                       struct world_result *result);
+// Whether the empire (which may be 0) sees by anybody else's eyes at all.
+bool world_borrows(const struct world *world, uint32_t empire);
+// Whether an entity's owner, who is not the empire, lends it what this entity sees.
+bool world_lends(const struct world *world, uint32_t slot, uint32_t empire);
+uint64_t world_share_hash(uint64_t share);
+// Counts a share that is in `shares`, or was, to what is derived; `by` is 1 or UINT32_MAX.
+void world_share_count(struct world *world, uint64_t share, uint32_t by);
+
 // The keys of server commands (spawns.c). Find: the known one or NULL, with an error in the result
 // if the key is none.
 const struct world_spawn_key *world_key_find(const struct world *world, ProtobufCBinaryData key,
@@ -387,7 +404,8 @@ int32_t world_sight_max(const struct world *world);
 int32_t world_alert_max(const struct world *world);
 // Whether the one entity sees the other.
 bool world_sees(const struct world *world, uint32_t slot, uint32_t other);
-// Whether one of the empire's entities sees it now, by the rule with which vision shows things.
+// Whether the empire sees it now, by its own entities or by those of others that lend it their
+// sight: by the rule with which vision shows things.
 bool world_empire_sees(const struct world *world, uint32_t empire, uint32_t slot);
 // The same of a hex.
 bool world_empire_sees_hex(const struct world *world, uint32_t empire, struct hex_axial at);
@@ -486,6 +504,7 @@ enum mm_err MM_MUST_USE world_load_unchecked(const uint8_t *data, size_t len, st
 // --- save.c --------------------------------------------------------------------------------------
 
 uint64_t world_hash_combine(const struct world *world, uint64_t map, uint64_t entities,
-                            uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills);
+                            uint64_t players, uint64_t empires, uint64_t keys, uint64_t bills,
+                            uint64_t shares);
 
 #endif

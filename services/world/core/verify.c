@@ -292,6 +292,24 @@ static void verify_sights(struct verifier *v)
         fail(v, 0, "how far those see who do not see as their types is counted wrong");
 }
 
+static void verify_shares(struct verifier *v)
+{
+    const struct world *world = v->world;
+    size_t at = 0;
+    for (size_t e = 0; e < world->empires.count; e++) {
+        uint32_t lenders = 0;
+        for (; at < world->shares.count && world->shares.items[at] >> 32 == e + 1; at++) {
+            lenders++;
+            if (at > 0 && world->shares.items[at] <= world->shares.items[at - 1])
+                fail(v, 0, "who lends sight is not in order");
+        }
+        if (lenders != world->empires.items[e].lenders)
+            fail(v, 0, "how many lend an empire sight is counted wrong");
+    }
+    if (at != world->shares.count)
+        fail(v, 0, "sight is lent to nobody");
+}
+
 enum mm_err world_verify(const struct world *world, char *problem, size_t problem_bytes)
 {
     struct verifier verifier = {world, problem, problem_bytes, false};
@@ -304,5 +322,7 @@ enum mm_err world_verify(const struct world *world, char *problem, size_t proble
         verify_sides(&verifier);
     if (!verifier.failed)
         verify_sights(&verifier);
+    if (!verifier.failed)
+        verify_shares(&verifier);
     return verifier.failed ? MM_DATA_LOSS : MM_OK;
 }

@@ -198,6 +198,7 @@ struct world *world_alloc(const struct world_rules *rules)
     mm_vec_init(&world->queue, SIZE_MAX / sizeof *world->queue.items);
     mm_vec_init(&world->events, WORLD_EVENTS_MAX);
     mm_vec_init(&world->bills, (size_t)WORLD_EMPIRES_MAX * WORLD_BILLS_PER_PLAYER_MAX);
+    mm_vec_init(&world->shares, WORLD_SHARES_MAX);
     mm_vec_init(&world->refunded, WORLD_EMPIRES_MAX);
     mm_vec_init(&world->announcements, WORLD_ANNOUNCEMENTS_MAX);
     mm_vec_init(&world->explored, WORLD_EXPLORED_MAX);
@@ -271,6 +272,7 @@ void world_free(struct world *world)
     mm_vec_free(&world->announcements);
     mm_vec_free(&world->explored);
     mm_vec_free(&world->bills);
+    mm_vec_free(&world->shares);
     mm_free(world->next_settlement);
     mm_vec_free(&world->queue);
     mm_vec_free(&world->spawn_keys);
@@ -303,8 +305,10 @@ static int input_class(const world_input *input)
         return 6;
     case MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES:
         return 7;
-    default:
+    case MMORTS__WORLD__INPUT__INPUT_SET_SHARING:
         return 8;
+    default:
+        return 9;
     }
 }
 
@@ -384,6 +388,9 @@ static void take_input(struct world *world, const world_input *input, struct mm_
         break;
     case MMORTS__WORLD__INPUT__INPUT_SET_ALLIANCES:
         world_set_alliances(world, input->set_alliances, result);
+        break;
+    case MMORTS__WORLD__INPUT__INPUT_SET_SHARING:
+        world_set_sharing(world, input->set_sharing, result);
         break;
     case MMORTS__WORLD__INPUT__INPUT_COMMAND:
         world_command(world, input->command, result);

@@ -67,8 +67,8 @@ struct world_result {
 };
 
 // Puts inputs into the order in which a tick takes them: pause and resume, joins, spawns,
-// despawns, changes of entities, settlements, announcements, alliances, then commands by
-// (player, client_seq); equal ones in the order given.
+// despawns, changes of entities, settlements, announcements, alliances, shared sight, then commands
+// by (player, client_seq); equal ones in the order given.
 void world_inputs_sort(const world_input **inputs, size_t count);
 
 // Steps to the next tick. `inputs` must be sorted; results[i] belongs to inputs[i]. Memory of

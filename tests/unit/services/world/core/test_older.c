@@ -31,6 +31,9 @@ static struct world *full_world(void)
     set->changes[0]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES;
     set->changes[0]->sight_hexes = 2;
     set->changes[1]->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_ENABLED;
+    const uint32_t shares[][2] = {{1, 2}, {2, 1}};
+    fixture_set_sharing(&inputs, 1, UINT32_MAX, shares, 2,
+                        MMORTS__WORLD__ALLIES_LEND__ALLIES_LEND_ALL);
     fixture_step(world, &inputs);
     for (size_t i = 0; i < inputs.count; i++)
         cr_assert(inputs.results[i].applied, "%s", inputs.results[i].message);
@@ -63,6 +66,10 @@ static struct world *known_to(const struct world *world, uint32_t version)
             (struct world_sight *)(uintptr_t)WORLD_GET(&copy->ecs, WORLD_SIGHT, world_sight, slot);
         if (sight)
             *sight = (struct world_sight){.off = sight->off};
+    }
+    if (version < 13) {
+        mm_vec_clear(&copy->shares);
+        copy->allies_lend = 0;
     }
     world_derive(copy);
     return copy;

@@ -304,6 +304,8 @@ static void random_inputs(struct play *play)
         world_entity_at_slot(play->world, (uint32_t)mm_rng_below(&play->rng, 400), &view);
         fixture_despawn(&play->inputs, view.id);
     }
+    if (mm_rng_chance(&play->rng, 1, 100))
+        fixture_random_sharing(&play->inputs, &play->rng, PLAYERS);
     if (mm_rng_chance(&play->rng, 1, 150))
         fixture_pause(&play->inputs, mm_rng_chance(&play->rng, 1, 2));
     if (world_is_paused(play->world) && mm_rng_chance(&play->rng, 1, 5))

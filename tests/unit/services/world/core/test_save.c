@@ -243,7 +243,7 @@ Test(rules, spawn_keys_survive)
 
 // --- the checker itself -------------------------------------------------------------------------
 
-enum { FAULTS = 24 };
+enum { FAULTS = 26 };
 
 // Breaks one invariant behind everybody's back.
 static const char *plant(struct world *world, int fault)
@@ -334,6 +334,12 @@ static const char *plant(struct world *world, int fault)
     case 22:
         world->rules.types[world_rules_type(&world->rules, "scout")].defence++;
         return "what it can do is of other rules";
+    case 23:
+        world->empires.items[0].lenders++;
+        return "a lender too many is counted";
+    case 24:
+        cr_assert(mm_vec_push(&world->shares, UINT64_C(9) << 32 | 1));
+        return "a borrower that is no empire";
     default:
         WORLD_GET(&world->ecs, WORLD_ACTIVITY, world_activity, view.slot)->value = 77;
         return "an unknown activity";

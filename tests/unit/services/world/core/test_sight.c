@@ -9,7 +9,9 @@
 // World decides by itself whom an empire may aim at, vision what it is shown: of the same world
 // the two must say the same, of every entity and every hex.
 
-enum { EMPIRES = 3, TICKS = 60 };
+enum { EMPIRES = 4, TICKS = 60 };
+
+enum shown { FOG = 1, TERRAIN = 2, EYES = 4, SHARES = 8, BEACONS = 16 };
 
 struct pair {
     struct world *world;
@@ -17,6 +19,8 @@ struct pair {
     struct fixture_inputs inputs;
     struct mm_arena *frames;
     struct mm_rng rng;
+    bool lends[EMPIRES + 1][EMPIRES + 1]; // by borrower and lender, by order
+    uint64_t alliance[EMPIRES + 1];
 };
 
 static void tell(struct pair *pair, bool snapshot)
@@ -30,13 +34,14 @@ static void tell(struct pair *pair, bool snapshot)
                  MM_OK, "%s", vision_refusal(pair->vision));
 }
 
-static void begin(struct pair *pair, const struct world_rules *rules, uint64_t seed)
+static void begin(struct pair *pair, const struct world_rules *rules, unsigned shown, uint64_t seed)
 {
     *pair = (struct pair){.world = fixture_world(rules, seed),
                           .frames = mm_arena_new(1 << 20, (size_t)1 << 30)};
     fixture_inputs_init(&pair->inputs, 64);
     struct vision_options options = vision_options_default();
     options.chunk_radius = (int32_t)rules->map.chunk_radius;
+    options.alliances_share = (shown & BEACONS) == 0;
     cr_assert_eq(vision_new(&options, &pair->vision), MM_OK);
     mm_rng_seed(&pair->rng, seed);
     fixture_found(pair->world, EMPIRES);
@@ -136,6 +141,42 @@ static void random_eyes(struct pair *pair, unsigned tick)
     }
 }
 
+// Who lends whom, and who is allied, changes now and then: told to both as of the next tick, to the
+// world as all there is to say of some of the borrowers.
+static void random_shares(struct pair *pair, unsigned shown)
+{
+    uint64_t next = world_tick(pair->world) + 1;
+    uint32_t from = (uint32_t)below(pair, EMPIRES) + 1, to = (uint32_t)below(pair, EMPIRES) + 1;
+    bool begins = !pair->lends[to][from];
+    if (from != to) {
+        cr_assert_eq(begins ? vision_share(pair->vision, from, to, next)
+                            : vision_unshare(pair->vision, from, to, next),
+                     MM_OK);
+        pair->lends[to][from] = begins;
+    }
+    uint32_t pairs[EMPIRES * EMPIRES][2], empires[EMPIRES];
+    size_t count = 0;
+    for (uint32_t lender = 1; lender <= EMPIRES; lender++) {
+        if (!pair->lends[to][lender])
+            continue;
+        pairs[count][0] = to;
+        pairs[count++][1] = lender;
+    }
+    fixture_set_sharing(&pair->inputs, to, to, pairs, count,
+                        (shown & BEACONS) != 0 ? MMORTS__WORLD__ALLIES_LEND__ALLIES_LEND_SHARED
+                                               : MMORTS__WORLD__ALLIES_LEND__ALLIES_LEND_ALL);
+    uint32_t empire = (uint32_t)below(pair, EMPIRES) + 1;
+    uint64_t was = pair->alliance[empire], now = (uint64_t)below(pair, 3);
+    if (was != now && was != 0)
+        cr_assert_eq(vision_unally(pair->vision, was, empire, next), MM_OK);
+    if (was != now && now != 0)
+        cr_assert_eq(vision_ally(pair->vision, now, empire, next), MM_OK);
+    pair->alliance[empire] = now;
+    for (uint32_t i = 0; i < EMPIRES; i++)
+        empires[i] = i + 1;
+    fixture_set_alliances(&pair->inputs, empires, pair->alliance + 1, EMPIRES);
+}
+
 struct agreed {
     size_t seen, unseen, hexes_seen, hexes_unseen;
 };
@@ -181,16 +222,18 @@ static void reload(struct pair *pair)
     pair->world = loaded;
 }
 
-static struct agreed play(bool fog, bool terrain, bool eyes, uint64_t seed)
+static struct agreed play(unsigned shown, uint64_t seed)
 {
-    struct world_rules *rules = rough_rules(fog, terrain);
+    struct world_rules *rules = rough_rules((shown & FOG) != 0, (shown & TERRAIN) != 0);
     struct pair pair;
     struct agreed agreed = {0};
-    begin(&pair, rules, seed);
+    begin(&pair, rules, shown, seed);
     for (unsigned tick = 0; tick < TICKS; tick++) {
         random_inputs(&pair, tick);
-        if (eyes)
+        if (shown & EYES)
             random_eyes(&pair, tick);
+        if ((shown & SHARES) != 0 && tick % 3 == 0)
+            random_shares(&pair, shown);
         fixture_step(pair.world, &pair.inputs);
         tell(&pair, tick % 20 == 19);
         if (tick % 25 == 24)
@@ -207,8 +250,8 @@ TestSuite(sight, .timeout = 120);
 Test(sight, world_and_vision_agree_about_everything)
 {
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct agreed open = play(true, false, false, seed);
-        struct agreed rough = play(true, true, false, seed);
+        struct agreed open = play(FOG, seed);
+        struct agreed rough = play(FOG | TERRAIN, seed);
         cr_expect(rough.seen > 1000 && rough.unseen > 1000 && rough.hexes_seen > 1000);
         cr_expect_lt(rough.hexes_seen, open.hexes_seen * 9 / 10, "terrain hides a good deal");
     }
@@ -217,8 +260,21 @@ Test(sight, world_and_vision_agree_about_everything)
 Test(sight, they_agree_when_eyes_change)
 {
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct agreed agreed = play(true, seed % 2 == 0, true, seed);
+        struct agreed agreed = play(FOG | EYES | (seed % 2 == 0 ? TERRAIN : 0), seed);
         cr_expect(agreed.seen > 1000 && agreed.unseen > 1000 && agreed.hexes_seen > 1000);
+    }
+}
+
+// What is lent counts as what is seen: all of it, or of allies what those see whose sight is
+// shared.
+Test(sight, they_agree_about_what_is_lent)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        unsigned shown = FOG | EYES | (seed % 2 == 0 ? TERRAIN : 0) | (seed % 4 < 2 ? BEACONS : 0);
+        struct agreed alone = play(shown, seed), lent = play(shown | SHARES, seed);
+        cr_expect(lent.unseen > 1000);
+        cr_expect_gt(lent.hexes_seen, alone.hexes_seen * 11 / 10, "seed %lu: %zu and %zu",
+                     (unsigned long)seed, lent.hexes_seen, alone.hexes_seen);
     }
 }
 
@@ -351,10 +407,10 @@ Test(sight, far_eyes_reach_as_far_as_they_should)
 
 Test(sight, they_agree_without_fog)
 {
-    struct agreed lifted = play(false, false, false, 1);
+    struct agreed lifted = play(0, 1);
     cr_expect(lifted.hexes_unseen > 0, "off the map");
     cr_expect(lifted.unseen > 100, "stealth hides still");
-    lifted = play(false, true, true, 2);
+    lifted = play(TERRAIN | EYES, 2);
     cr_expect(lifted.unseen > 100);
 }
 
