@@ -317,6 +317,7 @@ static void deliver_touched(struct sync_app *app)
 {
     touch_dirty_holdings(app);
     sync_owing_touch(app);
+    sync_core_order_touched(&app->core);
     // Backwards: a client that dies takes its view out of the list, and the last one moves up.
     for (size_t i = app->core.touched.count; i-- > 0;) {
         if (i >= app->core.touched.count)

@@ -526,8 +526,28 @@ static void measure(struct bench *bench, uint32_t clients, enum sync_encoding en
     free(scene);
 }
 
-int main(void)
+// The ticks of so many clients alone, for a profiler.
+static int run_alone(const char *encoding, const char *clients)
 {
+    struct scene *scene = zeroed(sizeof *scene);
+    scene->clients = (uint32_t)strtoul(clients, NULL, 10);
+    scene->encoding = strcmp(encoding, "json") == 0 ? SYNC_JSON : SYNC_BINARY;
+    MM_CHECK(scene->clients > 0 && scene->clients <= CLIENTS_MAX);
+    mm_rng_seed(&scene->rng, 1);
+    make_ticks(scene);
+    (void)run_core(scene, true);
+    for (uint32_t t = 0; t < TICKS; t++) {
+        free(scene->ticks[t].bytes);
+        free(scene->visions[t].bytes);
+    }
+    free(scene);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3)
+        return run_alone(argv[1], argv[2]);
     struct bench *bench = bench_open(
         "deliver",
         "50 and 500 clients at 20 Hz over loopback TCP, in JSON and binary, 3 s each: 20 own "

@@ -198,6 +198,7 @@ static struct cpu measure_binary(struct run *run)
     figure(run, "updates", (double)figures->updates / clients_s, "1/s");
     figure(run, "entity_updates", (double)figures->entities / clients_s, "1/s");
     quantiles(run, "interval", &figures->interval_us);
+    quantiles(run, "lag", &figures->lag_us);
     quantiles(run, "ack", &figures->ack_us);
     quantiles(run, "visible", &figures->visible_us);
     return cpu;

@@ -3,6 +3,7 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/id.h"
 #include "tests/support/bench.h"
+#include "tests/support/load_receive.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,9 +51,9 @@ struct client {
     uint8_t *part;       // the beginning of a frame
     size_t part_len, part_capacity;
     struct load_view view;
-    uint64_t opened_ns, closed_ns, updated_ns, updated_tick;
-    uint64_t next_seq, command_ns; // 0: none is unanswered
-    uint64_t visible_ns;           // since when its effect is awaited; 0: it is not
+    uint64_t opened_ns, closed_ns, updated_ns, updated_tick; // updated_ns: by the kernel's stamp
+    uint64_t next_seq, command_ns;                           // 0: none is unanswered
+    uint64_t visible_ns; // since when its effect is awaited; 0: it is not
     char accept[32];
 };
 
@@ -64,6 +65,8 @@ struct load_clients {
     uint32_t playing, entering, wanted_from;
     uint32_t slow_count;
     uint64_t slow_ns; // when slow clients read next
+    struct load_clock clock;
+    uint64_t arrived_ns; // what is being taken
     uint8_t *buf, *inflated;
     z_stream inflater;
     struct load_figures figures;
@@ -93,8 +96,11 @@ struct load_clients *load_clients_new(const struct load_options *options)
 
 // --- opening and closing -------------------------------------------------------------------------
 
+// Events are told once: who reads, reads all that there is.
 static void watch(struct load_clients *clients, struct client *client, int how, uint32_t events)
 {
+    if (events & EPOLLIN)
+        events |= EPOLLET | EPOLLRDHUP;
     struct epoll_event event = {.events = events, .data.ptr = client};
     MM_CHECK(epoll_ctl(clients->epoll, how, client->fd, &event) == 0);
 }
@@ -199,6 +205,7 @@ static void begin(struct load_clients *clients, struct client *client)
     to.sin_port = htons(clients->options.port);
     MM_CHECK(setsockopt(client->fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0);
     MM_CHECK(setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    load_receive_stamped(client->fd);
     // Little room in our kernel: what such a client does not read soon waits at the server.
     int narrow = NARROW_BYTES;
     if (clients->options.narrow_every && index % clients->options.narrow_every == 0)
@@ -310,11 +317,17 @@ static void on_welcome(struct load_clients *clients, struct client *client,
     }
 }
 
+static uint64_t lag_us(const struct load_clients *clients)
+{
+    uint64_t now_ns = bench_now_ns();
+    return now_ns > clients->arrived_ns ? (now_ns - clients->arrived_ns) / 1000 : 0;
+}
+
 static void on_update(struct load_clients *clients, struct client *client,
                       const struct load_message *message)
 {
     struct load_figures *figures = &clients->figures;
-    uint64_t now_ns = bench_now_ns();
+    uint64_t now_ns = clients->arrived_ns;
     figures->updates++;
     figures->entities += message->entities;
     if (message->watched && client->visible_ns) {
@@ -331,6 +344,7 @@ static void on_update(struct load_clients *clients, struct client *client,
         uint64_t ticks = message->tick - client->updated_tick;
         uint64_t quiet_ns = (ticks - 1) * TICK_NS, past_ns = now_ns - client->updated_ns;
         if (client->updated_ns) {
+            mm_histogram_record(&figures->lag_us, lag_us(clients));
             mm_histogram_record(&figures->interval_us,
                                 past_ns > quiet_ns ? (past_ns - quiet_ns) / 1000 : 0);
             figures->ticks += ticks;
@@ -347,7 +361,7 @@ static void on_answer(struct load_clients *clients, struct client *client,
     if (message->seq == 0 || message->seq + 1 != client->next_seq || client->command_ns == 0)
         return;
     if (message->news == LOAD_NEWS_ACK) {
-        mm_histogram_record(&figures->ack_us, (bench_now_ns() - client->command_ns) / 1000);
+        mm_histogram_record(&figures->ack_us, (clients->arrived_ns - client->command_ns) / 1000);
     } else {
         figures->refused++;
         memcpy(figures->refusal, message->code, sizeof figures->refusal);
@@ -492,25 +506,30 @@ static void take(struct load_clients *clients, struct client *client, size_t len
     memcpy(client->part, clients->buf + at, client->part_len);
 }
 
-static void on_readable(struct load_clients *clients, struct client *client, size_t most)
+// How many bytes were read.
+static size_t on_readable(struct load_clients *clients, struct client *client, size_t most)
 {
-    memcpy(clients->buf, client->part, client->part_len);
-    ssize_t n = recv(client->fd, clients->buf + client->part_len, most, MSG_DONTWAIT);
+    if (client->part_len > 0)
+        memcpy(clients->buf, client->part, client->part_len);
+    ssize_t n = load_receive(client->fd, clients->buf + client->part_len, most, &clients->clock,
+                             &clients->arrived_ns);
     if (n > 0) {
         clients->figures.bytes += (uint64_t)n;
         clients->figures.json_bytes += client->json ? (uint64_t)n : 0;
         clients->figures.enter_bytes += client->state < LOAD_PLAYING ? (uint64_t)n : 0;
         take(clients, client, client->part_len + (size_t)n);
-    } else if (n == 0) {
-        lose(clients, client, "cut off");
-    } else if (errno != EAGAIN && errno != EINTR) {
-        lose(clients, client, "cannot receive: %s", strerror(errno));
+        return (size_t)n;
     }
+    if (n == 0)
+        lose(clients, client, "cut off");
+    else if (errno != EAGAIN)
+        lose(clients, client, "cannot receive: %s", strerror(errno));
+    return 0;
 }
 
 // --- the loop ------------------------------------------------------------------------------------
 
-static void on_event(struct load_clients *clients, struct client *client)
+static void on_event(struct load_clients *clients, struct client *client, uint32_t events)
 {
     if (client->fd < 0)
         return; // closed by what came before in this turn
@@ -523,7 +542,10 @@ static void on_event(struct load_clients *clients, struct client *client)
         else
             shake(clients, client);
     } else {
-        on_readable(clients, client, READ_ONCE);
+        bool ended = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+        size_t n = READ_ONCE;
+        while (client->fd >= 0 && (n == READ_ONCE || (ended && n > 0)))
+            n = on_readable(clients, client, READ_ONCE);
     }
 }
 
@@ -542,12 +564,16 @@ static void read_slow(struct load_clients *clients, uint64_t now_ns)
 static void turn(struct load_clients *clients, int wait_ms)
 {
     struct epoll_event events[EVENTS];
-    uint64_t now_ns = bench_now_ns();
-    begin_wanted(clients, now_ns);
-    read_slow(clients, now_ns);
+    clients->clock = load_clock_read();
+    begin_wanted(clients, clients->clock.now_ns);
+    read_slow(clients, clients->clock.now_ns);
     int n = epoll_wait(clients->epoll, events, EVENTS, wait_ms < 10 ? wait_ms : 10);
+    clients->clock = load_clock_read();
     for (int i = 0; i < n; i++)
-        on_event(clients, events[i].data.ptr);
+        on_event(clients, events[i].data.ptr, events[i].events);
+    // Who comes in waits for us at every step.
+    if (n > 0 && n < EVENTS && clients->entering == 0)
+        load_receive_pause();
 }
 
 static int left_ms(uint64_t until_ns)

@@ -34,8 +34,9 @@ struct load_options {
 };
 
 struct load_figures {
-    struct mm_histogram interval_us; // between a client's updates, less 50 ms for each tick between
-                                     // them in which nothing changed for it
+    struct mm_histogram interval_us; // between the arrivals of a client's updates, less 50 ms for
+                                     // each tick between them in which nothing changed for it
+    struct mm_histogram lag_us;      // from an update's arrival until it was taken
     struct mm_histogram ack_us;      // from a command to its acknowledgement
     struct mm_histogram visible_us;  // from a command to the update that shows it obeyed
     struct mm_histogram enter_us;    // from connect() to the first full state, or the difference

@@ -2,6 +2,7 @@
 
 #include "libcommon/base/check.h"
 #include "tests/support/bench.h"
+#include "tests/support/load_receive.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -62,22 +63,31 @@ static void connect_pairs(int *senders, int *readers, uint32_t clients)
     close(listener);
 }
 
+// As load_clients.c does it.
 static void read_all(const int *readers, uint32_t clients, uint64_t bytes)
 {
     static uint8_t buf[READ_BYTES];
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     for (uint32_t i = 0; i < clients; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = readers[i]};
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = readers[i]};
+        load_receive_stamped(readers[i]);
         MM_CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, readers[i], &event) == 0);
     }
     while (bytes > 0) {
         struct epoll_event events[EVENTS];
         int n = epoll_wait(epoll, events, EVENTS, -1);
+        struct load_clock clock = load_clock_read();
         for (int i = 0; i < n; i++) {
-            ssize_t got = recv(events[i].data.fd, buf, sizeof buf, MSG_DONTWAIT);
-            MM_CHECK(got > 0 || (got < 0 && errno == EAGAIN)); // else the sender failed
-            bytes -= got > 0 ? (uint64_t)got : 0;
+            ssize_t got = sizeof buf;
+            while (got == sizeof buf) {
+                uint64_t arrived_ns = 0;
+                got = load_receive(events[i].data.fd, buf, sizeof buf, &clock, &arrived_ns);
+                MM_CHECK(got > 0 || (got < 0 && errno == EAGAIN)); // else the sender failed
+                bytes -= got > 0 ? (uint64_t)got : 0;
+            }
         }
+        if (n > 0 && n < EVENTS)
+            load_receive_pause();
     }
     close(epoll);
 }

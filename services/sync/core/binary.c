@@ -8,7 +8,6 @@
 #define NEAR_MAX       7
 #define NEAR_FAR       0x00
 #define NEAR_NULL      0x01
-#define GAP_LONG       31u  // of a change; from there on a varint follows
 #define GROUP_LONG     15u  // of a group's runs; likewise
 #define RUN_SHORT_MAX  21u  // hexes
 #define RUN_LONG       252u // a first byte that is not a short run's
@@ -104,16 +103,6 @@ unsigned sync_binary_step(const struct sync_mirror *mirror, uint32_t slot, unsig
     int direction = hex_direction_between((struct hex_axial){0, 0},
                                           (struct hex_axial){(int32_t)dq, (int32_t)dr});
     return direction < 0 ? SYNC_BINARY_FIELDS : (unsigned)direction;
-}
-
-void sync_binary_change_head(struct mm_buf *buf, uint32_t gap, unsigned what)
-{
-    if (gap < GAP_LONG) {
-        mm_buf_byte(buf, (uint8_t)(gap << 3 | what));
-        return;
-    }
-    mm_buf_byte(buf, (uint8_t)(GAP_LONG << 3 | what));
-    mm_buf_varint(buf, gap - GAP_LONG);
 }
 
 static void put_place(struct mm_buf *buf, const struct sync_mirror *mirror, uint32_t slot,

@@ -44,6 +44,7 @@ enum sync_binary_more {
 // What the low bits of a change say; below: the direction of the one step that is all of it.
 #define SYNC_BINARY_FIELDS       6u
 #define SYNC_BINARY_OWNER_FIELDS 7u
+#define SYNC_BINARY_GAP_LONG     31u // from there on a varint follows
 
 void sync_binary_text(struct mm_buf *buf, const char *text);
 
@@ -61,8 +62,15 @@ unsigned sync_binary_step(const struct sync_mirror *mirror, uint32_t slot, unsig
 // A client's: number, owner's place among its empires, hex.
 void sync_binary_appeared_head(struct mm_buf *buf, const struct sync_view *view,
                                const struct sync_entity *entity, uint32_t number);
-// The first byte of a change and the rest of the number, `gap` being the difference.
-void sync_binary_change_head(struct mm_buf *buf, uint32_t gap, unsigned what);
+// The first byte of a change and the rest of the number, `gap` being the difference. For most
+// changes this is all; hence it stands here.
+static inline void sync_binary_change_head(struct mm_buf *buf, uint32_t gap, unsigned what)
+{
+    bool is_long = gap >= SYNC_BINARY_GAP_LONG;
+    mm_buf_byte(buf, (uint8_t)((is_long ? SYNC_BINARY_GAP_LONG : gap) << 3 | what));
+    if (is_long)
+        mm_buf_varint(buf, gap - SYNC_BINARY_GAP_LONG);
+}
 
 // An element of `empires`, `events`, `jobs`.
 void sync_binary_empire(struct mm_buf *buf, const struct sync_empire *empire);

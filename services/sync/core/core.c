@@ -1,6 +1,7 @@
 #include "services/sync/core/core.h"
 
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/bitset.h"
 #include "libcommon/base/check.h"
 #include "services/sync/core/history.h"
 #include "services/sync/core/sight.h"
@@ -14,6 +15,7 @@ enum mm_err sync_core_init(struct sync_core *core)
     mm_vec_init(&core->views, SYNC_VIEWS_MAX);
     mm_vec_init(&core->sightings, SYNC_SIGHTINGS_MAX);
     mm_vec_init(&core->touched, SYNC_VIEWS_MAX);
+    mm_vec_init(&core->touched_bits, MM_BITSET_WORDS(SYNC_VIEWS_MAX));
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++)
         mm_vec_init(&core->ring[i].departed, SYNC_ENTITIES_MAX);
     core->sighting_free = SYNC_NONE;
@@ -53,6 +55,7 @@ void sync_core_free(struct sync_core *core)
     mm_vec_free(&core->views);
     mm_vec_free(&core->sightings);
     mm_vec_free(&core->touched);
+    mm_vec_free(&core->touched_bits);
     mm_free(core->sighting_head);
     mm_free(core->view_of_empire);
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++) {
@@ -204,6 +207,14 @@ static bool know_empire(struct sync_core *core, uint32_t empire)
     return true;
 }
 
+static bool room_for_bit(struct sync_core *core, size_t bit)
+{
+    while (core->touched_bits.count * 64 <= bit)
+        if (!mm_vec_push(&core->touched_bits, UINT64_C(0)))
+            return false;
+    return true;
+}
+
 struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire)
 {
     struct sync_view *view = sync_core_view(core, empire);
@@ -218,7 +229,8 @@ struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire)
     if (!view)
         return NULL;
     // Room for all, so that touching a view cannot fail.
-    if (!mm_vec_reserve(&core->touched, core->views.count) || !know_empire(core, empire)) {
+    if (!mm_vec_reserve(&core->touched, core->views.count) || !room_for_bit(core, index) ||
+        !know_empire(core, empire)) {
         sync_view_free(view);
         return NULL;
     }
@@ -235,6 +247,7 @@ void sync_core_view_close(struct sync_core *core, struct sync_view *view)
     for (size_t i = 0; i < core->touched.count; i++) {
         if (core->touched.items[i] == view) {
             mm_vec_remove_swap(&core->touched, i);
+            mm_bitset_clear(core->touched_bits.items, view->index);
             break;
         }
     }
@@ -249,8 +262,19 @@ void sync_core_touch(struct sync_core *core, struct sync_view *view)
     if (view->delta.touched)
         return;
     view->delta.touched = true;
+    mm_bitset_set(core->touched_bits.items, view->index);
     bool pushed = mm_vec_push(&core->touched, view);
     MM_CHECK(pushed);
+}
+
+void sync_core_order_touched(struct sync_core *core)
+{
+    size_t bits = core->touched_bits.count * 64, count = 0;
+    const uint64_t *words = core->touched_bits.items;
+    for (size_t i = mm_bitset_next(words, bits, 0); i < bits;
+         i = mm_bitset_next(words, bits, i + 1))
+        core->touched.items[count++] = core->views.items[i];
+    MM_CHECK(count == core->touched.count);
 }
 
 static enum mm_err load_answer(struct sync_core *core, struct sync_view *view,

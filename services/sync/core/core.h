@@ -91,6 +91,9 @@ struct sync_core {
     struct {
         MM_VEC(struct sync_view *);
     } touched; // views with something to tell, valid until the next call of step
+    struct {
+        MM_VEC(uint64_t);
+    } touched_bits; // the same as bits, by index
 
     bool world_snapshot_wanted; // the shell restarts the tick stream's reader and clears this
     bool rewound;               // world began anew at an older tick: the shell closes every
@@ -131,6 +134,10 @@ enum mm_err MM_MUST_USE sync_core_view_load(struct sync_core *core, struct sync_
 
 // Adds the view to `touched` for this step, for news that are not of the world (resources).
 void sync_core_touch(struct sync_core *core, struct sync_view *view);
+
+// Puts `touched` in the order of indexes: views keep their turn from tick to tick, so that clients
+// are told in even intervals.
+void sync_core_order_touched(struct sync_core *core);
 
 // --- stepping ------------------------------------------------------------------------------------
 

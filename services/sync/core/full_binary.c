@@ -53,9 +53,13 @@ static void collect_visible(struct sync_runs *runs, const struct sync_view *view
         const struct sync_tile *tile = view->hexes.tiles.items[t];
         for (unsigned cell = 0; cell < SYNC_TILE_CELLS; cell++) {
             unsigned state = sync_tile_state(tile, cell);
+            struct sync_hex_news hex = {
+                .q = tile->q + (int32_t)(cell % SYNC_TILE_SIDE),
+                .r = tile->r + (int32_t)(cell / SYNC_TILE_SIDE),
+                .state = (uint8_t)state,
+            };
             if (state == MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE)
-                sync_runs_add(runs, tile->q + (int32_t)(cell % SYNC_TILE_SIDE),
-                              tile->r + (int32_t)(cell / SYNC_TILE_SIDE), state, 0);
+                sync_runs_add(runs, &hex, 1);
         }
     }
 }

@@ -48,15 +48,15 @@ bool sync_hexes_tile(const struct sync_hexes *hexes, int32_t q, int32_t r)
     return find(hexes, q, r) != NULL;
 }
 
-// Tiles stay where they are, so the last one may be remembered.
+// Tiles stay where they are, so that the last ones may be remembered.
 static struct sync_tile *find_again(struct sync_hexes *hexes, int32_t q, int32_t r)
 {
-    struct sync_tile *tile = hexes->last;
-    if (tile && tile->q == tile_start(q) && tile->r == tile_start(r))
+    struct sync_tile *tile = sync_hexes_near(hexes, q, r);
+    if (tile || !(tile = find(hexes, q, r)))
         return tile;
-    tile = find(hexes, q, r);
-    if (tile)
-        hexes->last = tile;
+    unsigned column = (unsigned)q / SYNC_TILE_SIDE % SYNC_TILES_NEAR;
+    unsigned row = (unsigned)r / SYNC_TILE_SIDE % SYNC_TILES_NEAR;
+    hexes->near[row * SYNC_TILES_NEAR + column] = tile;
     return tile;
 }
 
@@ -98,7 +98,7 @@ unsigned sync_hexes_get(const struct sync_hexes *hexes, int32_t q, int32_t r, ui
     return tile ? sync_tile_state(tile, cell) : MMORTS__FRAME__VISIBILITY__VISIBILITY_SHROUD;
 }
 
-static enum sync_hex_change set_any(struct sync_hexes *hexes, int32_t q, int32_t r, unsigned state,
+enum sync_hex_change sync_hexes_set(struct sync_hexes *hexes, int32_t q, int32_t r, unsigned state,
                                     uint8_t terrain, uint64_t tick)
 {
     if (!hex_in_bounds((struct hex_axial){q, r}) ||
@@ -122,8 +122,10 @@ static enum sync_hex_change set_any(struct sync_hexes *hexes, int32_t q, int32_t
         mm_bitset_clear(tile->visible, cell);
     if (shroud) {
         tile->terrain[cell] = 0;
+        mm_bitset_clear(tile->seen, cell);
     } else if (terrain != 0) {
         tile->terrain[cell] = terrain;
+        mm_bitset_set(tile->seen, cell);
     }
     uint32_t was = terrain_before != 0, is = tile->terrain[cell] != 0;
     tile->explored += is - was;
@@ -133,25 +135,4 @@ static enum sync_hex_change set_any(struct sync_hexes *hexes, int32_t q, int32_t
         return SYNC_HEX_FIRST_SEEN;
     }
     return state != before ? SYNC_HEX_CHANGED : SYNC_HEX_SAME;
-}
-
-// What nearly every change is goes the short way: a hex that was seen before, near the one before,
-// comes into sight or leaves it.
-enum sync_hex_change sync_hexes_set(struct sync_hexes *hexes, int32_t q, int32_t r, unsigned state,
-                                    uint8_t terrain, uint64_t tick)
-{
-    struct sync_tile *tile = hexes->last;
-    bool visible = state == MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE;
-    if (terrain != 0 || !tile || tile->q != tile_start(q) || tile->r != tile_start(r) ||
-        (!visible && state != MMORTS__FRAME__VISIBILITY__VISIBILITY_FOG))
-        return set_any(hexes, q, r, state, terrain, tick);
-    unsigned cell = cell_of(q, r);
-    if (tile->terrain[cell] == 0)
-        return set_any(hexes, q, r, state, terrain, tick);
-    uint64_t *word = &tile->visible[cell / 64], bit = UINT64_C(1) << cell % 64;
-    if (((*word & bit) != 0) == visible)
-        return SYNC_HEX_SAME;
-    *word ^= bit;
-    hexes->visible += visible ? 1u : UINT32_MAX;
-    return SYNC_HEX_CHANGED;
 }

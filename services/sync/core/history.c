@@ -186,12 +186,13 @@ static uint8_t *put_hexes(uint8_t *at, const struct sync_delta *delta, bool with
 {
     int32_t q = 0, r = 0;
     at = put_varint(at, count);
-    for (size_t i = 0; i < delta->hexes.count; i++) {
-        const struct sync_hex_news *hex = &delta->hexes.items[i];
+    const struct sync_hex_news *end = delta->hexes.items + delta->hexes.count;
+    for (const struct sync_hex_news *hex = delta->hexes.items; hex < end; hex++) {
         if ((hex->terrain != 0) != with_terrain)
             continue;
         int32_t dq = hex->q - q, dr = hex->r - r;
-        if (dq >= -7 && dq <= 7 && dr >= -7 && dr <= 7) {
+        // Both within 7.
+        if ((uint32_t)(dq + 7) < 15 && (uint32_t)(dr + 7) < 15) {
             *at++ = (uint8_t)((dq + 8) << 4 | (dr + 8));
         } else {
             *at++ = 0;

@@ -3,6 +3,7 @@
 
 #include "libcommon/base/vec.h"
 #include "services/sync/core/hexes.h"
+#include "services/sync/core/view.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,17 +21,27 @@ enum { SYNC_RUN_KINDS = 8, SYNC_RUN_TERRAIN = 4 };
 struct sync_run {
     int32_t q, r;           // the first hex
     int32_t last_q, last_r; // the last one
-    int32_t next_q, next_r; // with which it would go on, once it is longer than one
     uint32_t length;
     uint32_t kind;
     uint32_t terrain; // kinds with terrain: where that of the first hex lies
     unsigned direction;
 };
 
+// So many of the youngest runs may still grow. Hexes come by rows, so that a disc's two edges, and
+// those of the discs that cross them, take turns.
+enum { SYNC_RUNS_OPEN = 8 };
+
+// With what such a run goes on.
+struct sync_run_end {
+    uint64_t next; // the hex, packed; of a run of one hex: that hex, of which any neighbour will do
+    uint32_t kind; // of the run; of one of one hex: SYNC_RUN_KINDS more
+};
+
 struct sync_runs {
     struct {
         MM_VEC(struct sync_run);
-    } items; // in the order of their first hexes
+    } items;                                  // in the order of their first hexes
+    struct sync_run_end ends[SYNC_RUNS_OPEN]; // of run i: ends[i % SYNC_RUNS_OPEN]
     struct {
         MM_VEC(uint8_t);
     } terrains; // of the hexes of kinds with terrain
@@ -42,7 +53,7 @@ void sync_runs_init(struct sync_runs *runs);
 void sync_runs_free(struct sync_runs *runs);
 void sync_runs_clear(struct sync_runs *runs);
 
-// Adds a hex; terrain is terrain + 1, or 0 if it is not told.
-void sync_runs_add(struct sync_runs *runs, int32_t q, int32_t r, unsigned state, uint8_t terrain);
+// Adds hexes, in the order in which they are to be told of.
+void sync_runs_add(struct sync_runs *runs, const struct sync_hex_news *news, size_t count);
 
 #endif

@@ -190,6 +190,21 @@ static void apply_entered(struct sync_core *core, struct sync_view *view,
     }
 }
 
+// True: it is news. *first_seen: its terrain is too.
+static bool set_hex(struct sync_core *core, struct sync_view *view,
+                    const struct sync_tick_entry *entry, size_t i, uint8_t *first_seen)
+{
+    const Mmorts__Frame__VisionFrame *f = entry->vision;
+    uint8_t terrain = f->hex_terrain[i] <= SYNC_TERRAINS_MAX ? (uint8_t)f->hex_terrain[i] : 0;
+    enum sync_hex_change change = sync_hexes_set(&view->hexes, f->hex_q[i], f->hex_r[i],
+                                                 (unsigned)f->hex_state[i], terrain, entry->tick);
+    if (change == SYNC_HEX_FAILED)
+        core->counts.odd_entities++;
+    if (change == SYNC_HEX_FIRST_SEEN)
+        *first_seen = terrain;
+    return change == SYNC_HEX_CHANGED || change == SYNC_HEX_FIRST_SEEN;
+}
+
 static void apply_hexes(struct sync_core *core, struct sync_view *view,
                         const struct sync_tick_entry *entry, size_t at)
 {
@@ -201,22 +216,22 @@ static void apply_hexes(struct sync_core *core, struct sync_view *view,
     if (!room)
         view->delta.full = true;
     struct sync_hex_news *news = view->delta.hexes.items + view->delta.hexes.count;
+    struct sync_tile *tile = NULL; // of the hex before
     for (size_t i = range.from; i < range.to; i++) {
-        uint32_t terrain = f->hex_terrain[i] <= SYNC_TERRAINS_MAX ? f->hex_terrain[i] : 0;
-        unsigned state = (unsigned)f->hex_state[i];
         int32_t q = f->hex_q[i], r = f->hex_r[i];
-        enum sync_hex_change change =
-            sync_hexes_set(&view->hexes, q, r, state, (uint8_t)terrain, entry->tick);
-        if (change == SYNC_HEX_FAILED)
-            core->counts.odd_entities++;
-        if (!room || (change != SYNC_HEX_CHANGED && change != SYNC_HEX_FIRST_SEEN))
-            continue;
-        *news++ = (struct sync_hex_news){
-            .q = q,
-            .r = r,
-            .state = (uint8_t)state,
-            .terrain = change == SYNC_HEX_FIRST_SEEN ? (uint8_t)terrain : 0,
-        };
+        unsigned state = (unsigned)f->hex_state[i];
+        bool visible = state == MMORTS__FRAME__VISIBILITY__VISIBILITY_VISIBLE;
+        bool turns = f->hex_terrain[i] == 0 &&
+                     (visible || state == MMORTS__FRAME__VISIBILITY__VISIBILITY_FOG);
+        bool changed = false;
+        uint8_t first_seen = 0;
+        if (!turns || !sync_hexes_turn(&view->hexes, tile, q, r, visible, &changed)) {
+            tile = sync_hexes_near(&view->hexes, q, r);
+            if (!turns || !sync_hexes_turn(&view->hexes, tile, q, r, visible, &changed))
+                changed = set_hex(core, view, entry, i, &first_seen);
+        }
+        if (changed && room)
+            *news++ = (struct sync_hex_news){q, r, (uint8_t)state, first_seen};
     }
     if (room)
         view->delta.hexes.count = (size_t)(news - view->delta.hexes.items);

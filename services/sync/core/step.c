@@ -6,6 +6,8 @@
 #include "services/sync/core/sight.h"
 #include "services/sync/core/vision_frame.h"
 
+#include <string.h>
+
 // One step of the core: the next tick, if both its frames are there, and the views that vision's
 // answers bring back to life.
 
@@ -275,6 +277,9 @@ enum sync_step sync_core_step(struct sync_core *core)
         sync_delta_clear(&core->touched.items[i]->delta);
     }
     mm_vec_clear(&core->touched);
+    if (core->touched_bits.count > 0)
+        memset(core->touched_bits.items, 0,
+               core->touched_bits.count * sizeof *core->touched_bits.items);
     core->step++;
     if (!core->mirror.loaded)
         return SYNC_STEP_NONE;

@@ -115,16 +115,6 @@ static void encode_fragment(struct sync_encoder *encoder, struct sync_core *core
         sync_encode_changed(&encoder->buf, &core->mirror, entity, mask, audience);
 }
 
-unsigned sync_encoder_usual_mask(const struct sync_mirror *mirror, uint32_t slot, unsigned kind)
-{
-    unsigned usual = mirror->dirty[slot];
-    if (kind == SYNC_CHANGED_PUBLIC)
-        usual &= SYNC_DIRTY_PUBLIC;
-    else if (usual & SYNC_DIRTY_OWNER)
-        usual |= SYNC_DIRTY_OWNER_ONLY;
-    return usual;
-}
-
 // Adds an entity's fragment, made now or earlier in this step. `first`: without its comma.
 static bool add_fragment(struct sync_encoder *encoder, struct sync_core *core, uint32_t slot,
                          enum sync_fragment_kind kind, unsigned mask, bool first)
@@ -162,12 +152,6 @@ static bool begin_update(struct sync_encoder *encoder)
 }
 
 // --- an update's parts ---------------------------------------------------------------------------
-
-enum sync_audience sync_encoder_audience(const struct sync_core *core, const struct sync_view *view,
-                                         uint32_t slot)
-{
-    return core->mirror.entities[slot].owner == view->empire ? SYNC_OWNER : SYNC_PUBLIC;
-}
 
 bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire)
 {

@@ -181,10 +181,7 @@ static bool put_vision(struct sync_encoder *encoder, const struct sync_view *vie
 {
     const struct sync_delta *delta = encoder->delta;
     sync_runs_clear(&encoder->runs);
-    for (size_t i = 0; i < delta->hexes.count; i++) {
-        const struct sync_hex_news *hex = &delta->hexes.items[i];
-        sync_runs_add(&encoder->runs, hex->q, hex->r, hex->state, hex->terrain);
-    }
+    sync_runs_add(&encoder->runs, delta->hexes.items, delta->hexes.count);
     sync_binary_vision(&encoder->draft, &encoder->runs, view);
     return !encoder->runs.failed;
 }

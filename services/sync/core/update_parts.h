@@ -19,8 +19,11 @@ bool sync_encoder_begin_message(struct sync_encoder *encoder);
 // Adds a piece of encoder->buf to the message begun last.
 bool sync_encoder_add_slice(struct sync_encoder *encoder, size_t offset, size_t len);
 
-enum sync_audience sync_encoder_audience(const struct sync_core *core, const struct sync_view *view,
-                                         uint32_t slot);
+static inline enum sync_audience sync_encoder_audience(const struct sync_core *core,
+                                                       const struct sync_view *view, uint32_t slot)
+{
+    return core->mirror.entities[slot].owner == view->empire ? SYNC_OWNER : SYNC_PUBLIC;
+}
 // Gives an empire that is met a place among the view's names. False when out of memory.
 bool sync_encoder_name(const struct sync_core *core, struct sync_view *view, uint32_t empire);
 // The same for all whom the delta's entities belong to.
@@ -32,7 +35,16 @@ const struct sync_empire *sync_encoder_next_name(struct sync_encoder *encoder,
                                                  const struct sync_view *view);
 
 // The mask that those who followed the entity are told: what is encoded of it can be shared.
-unsigned sync_encoder_usual_mask(const struct sync_mirror *mirror, uint32_t slot, unsigned kind);
+static inline unsigned sync_encoder_usual_mask(const struct sync_mirror *mirror, uint32_t slot,
+                                               unsigned kind)
+{
+    unsigned usual = mirror->dirty[slot];
+    if (kind == SYNC_CHANGED_PUBLIC)
+        usual &= SYNC_DIRTY_PUBLIC;
+    else if (usual & SYNC_DIRTY_OWNER)
+        usual |= SYNC_DIRTY_OWNER_ONLY;
+    return usual;
+}
 
 // --- update_binary.c -----------------------------------------------------------------------------
 

@@ -379,6 +379,11 @@ static void deliver(struct rig *rig)
         if (client->backlog && client->view->state == SYNC_VIEW_LIVE)
             sync_core_touch(&rig->core, client->view);
     }
+    size_t touched = rig->core.touched.count;
+    sync_core_order_touched(&rig->core);
+    cr_assert_eq(rig->core.touched.count, touched);
+    for (size_t i = 1; i < touched; i++)
+        cr_assert_lt(rig->core.touched.items[i - 1]->index, rig->core.touched.items[i]->index);
     for (size_t i = 0; i < rig->core.touched.count; i++)
         deliver_delta(rig, rig->core.touched.items[i]);
     for (size_t i = 0; i < CLIENTS; i++) {
