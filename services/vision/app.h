@@ -157,6 +157,16 @@ struct vision_app {
         struct mm_counter *rereads;
     } allies;
 
+    // lends.c
+    struct {
+        uint32_t first, last;             // borrowers of whom world is to be told; last 0: none
+        uint32_t saying_first, saying_to; // those of the call under way
+        mm_rpc_handle call;
+        bool failing; // the timer says it again, nobody else
+        bool open;
+        struct mm_loop_timer timer;
+    } lends;
+
     int loaded_condition, feed_condition;
     struct mm_counter *frames, *frames_refused, *resyncs, *saves, *saves_failed, *rows_saved;
     struct mm_metrics_histogram *tick_seconds, *save_seconds, *save_loop_seconds;
@@ -263,6 +273,15 @@ enum mm_err MM_MUST_USE vision_sql_load_alliances(struct mm_db_conn *conn, const
 // Forgets memberships that ended before the tick.
 enum mm_err MM_MUST_USE vision_sql_prune_alliances(struct mm_db_conn *conn, const char *session,
                                                    uint64_t tick);
+
+// --- lends.c: what world is told of who lends whom ----------------------------------------------
+
+void vision_lends_open(struct vision_app *app);
+void vision_lends_close(struct vision_app *app);
+// World's stream is live, perhaps another world's than before: it is told everything.
+void vision_lends_world(struct vision_app *app);
+// After every frame and every order: tells what is new.
+void vision_lends_tell(struct vision_app *app);
 
 // --- rpc.c -----------------------------------------------------------------------------------
 

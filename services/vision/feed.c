@@ -218,6 +218,7 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
         vision_publish_frame(app, out);
     update_ready(app);
     vision_allies_live(app);
+    vision_lends_tell(app);
 }
 
 static void on_snapshot(void *arg, const struct mm_stream_message *message)
@@ -240,6 +241,7 @@ static void on_snapshot(void *arg, const struct mm_stream_message *message)
     vision_store_save(app, true);
     update_ready(app);
     vision_allies_live(app);
+    vision_lends_tell(app);
 }
 
 static void on_state(void *arg, enum mm_stream_state state)
@@ -255,8 +257,10 @@ static void on_state(void *arg, enum mm_stream_state state)
     if (state == MM_STREAM_DOWN)
         vision_store_save(app, false);
     update_ready(app);
-    if (app->is_live)
+    if (app->is_live) {
         vision_allies_world(app);
+        vision_lends_world(app);
+    }
 }
 
 // --- begin and end ---------------------------------------------------------------------------

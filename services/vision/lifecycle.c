@@ -117,6 +117,7 @@ enum mm_err vision_start_service(struct mm_service *service, void *state)
     enum mm_err err = vision_allies_open(app);
     if (err != MM_OK)
         return err;
+    vision_lends_open(app);
     vision_store_open(app);
     return MM_OK;
 }
@@ -135,6 +136,7 @@ void vision_stop_service(struct mm_service *service, void *state)
     struct vision_app *app = state;
     vision_feed_close(app);
     vision_allies_close(app);
+    vision_lends_close(app);
     vision_store_stop(app);
     if (app->publisher)
         mm_stream_publisher_close(app->publisher);

@@ -130,6 +130,10 @@ static void vision_rpc_can_see(Service *service, const Mmorts__Vision__CanSeeReq
 // the change at its place), so it is named before the commit.
 enum { SHARE_DELAY_TICKS = 4 };
 
+// Who lends to one empire by order, at most: world, which has to know them all, takes four times as
+// many, and those count there until their end takes effect.
+enum { ORDERED_LENDERS_MAX = 256 };
+
 struct share_change {
     struct vision_app *app;
     struct mm_rpc_call *call;
@@ -177,6 +181,7 @@ static void share_done(enum mm_err err, void *arg)
     }
     uint64_t next = vision_tick(change->app->core) + 1;
     uint64_t tick = change->tick > next ? change->tick : next;
+    struct vision_app *app = change->app;
     if (err == MM_OK)
         err = apply_share(change->app, change->from, change->to, change->tick, change->begin);
     if (err == MM_OK && change->mutual)
@@ -194,6 +199,14 @@ static void share_done(enum mm_err err, void *arg)
         mm_rpc_reply(change->call, &reply.base);
     }
     mm_free(change);
+    vision_lends_tell(app);
+}
+
+// Whether one more may be ordered to lend to `to`; who lends already is no more.
+static bool room_for(const struct vision_app *app, uint32_t from, uint32_t to)
+{
+    return vision_shares(app->core, from, to) ||
+           vision_ordered_lenders(app->core, to) < ORDERED_LENDERS_MAX;
 }
 
 static void change_sharing(struct mm_rpc_call *call, const char *session,
@@ -206,6 +219,12 @@ static void change_sharing(struct mm_rpc_call *call, const char *session,
         return;
     if (wanted->from == wanted->to) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT, "an empire sees what it sees");
+        return;
+    }
+    if (wanted->begin && (!room_for(app, wanted->from, wanted->to) ||
+                          (wanted->mutual && !room_for(app, wanted->to, wanted->from)))) {
+        mm_rpc_fail(call, MM_RESOURCE_EXHAUSTED, "%d empires lend it their sight already",
+                    ORDERED_LENDERS_MAX);
         return;
     }
     struct share_change *change = mm_malloc(sizeof *change);

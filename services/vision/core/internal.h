@@ -277,6 +277,7 @@ struct vision_empire {
         MM_VEC(struct vision_relation);
     } borrowers;                        // who sees what this one sees; ascending
     uint32_t lenders;                   // of how many it is a borrower
+    uint32_t ordered_lenders;           // how many were last ordered to lend to it
     struct mm_idmap *memories;          // public id -> slot; NULL until the first
     uint32_t first_memory, last_memory; // in the order of storing
     uint32_t memory_count;
@@ -483,6 +484,8 @@ struct vision {
         MM_VEC(struct vision_share_order);
     } share_orders;
     struct mm_idmap *order_by_subject; // hash -> 1 + place of the last
+    // Borrowers whose lenders by order are others than when that was last asked for; last 0: none.
+    uint32_t lent_first, lent_last;
     struct {
         MM_VEC(struct vision_viewer);
     } sightings; // scratch: an entity's viewers now

@@ -119,6 +119,15 @@ bool vision_is_ally(const struct vision *vision, uint64_t id, uint32_t empire)
     return as_ordered(vision, &subject, alliance && vision_is_member(alliance, empire));
 }
 
+// Who lends to the borrower by order is another question from now on.
+static void note_lenders(struct vision *vision, uint32_t borrower)
+{
+    if (vision->lent_last == 0 || borrower < vision->lent_first)
+        vision->lent_first = borrower;
+    if (borrower > vision->lent_last)
+        vision->lent_last = borrower;
+}
+
 static enum mm_err add_order(struct vision *vision, struct vision_share_order order)
 {
     // Two orders about the same subject keep their order, whatever their ticks.
@@ -127,10 +136,17 @@ static enum mm_err add_order(struct vision *vision, struct vision_share_order or
         order.at_tick = earlier->at_tick;
     if (!mm_vec_push(&vision->share_orders, order))
         return MM_RESOURCE_EXHAUSTED;
-    if (index_order(vision, vision->share_orders.count - 1))
-        return MM_OK;
-    vision->share_orders.count--;
-    return MM_RESOURCE_EXHAUSTED;
+    if (!index_order(vision, vision->share_orders.count - 1)) {
+        vision->share_orders.count--;
+        return MM_RESOURCE_EXHAUSTED;
+    }
+    struct vision_empire *borrower =
+        order.alliance == 0 ? vision_empire_get(vision, order.to) : NULL;
+    if (borrower)
+        borrower->ordered_lenders += order.begin ? 1 : UINT32_MAX;
+    if (borrower && order.begin)
+        note_lenders(vision, order.to);
+    return MM_OK;
 }
 
 enum mm_err vision_share(struct vision *vision, uint32_t from, uint32_t to, uint64_t at_tick)
@@ -277,6 +293,8 @@ static void relate(struct vision *vision, uint32_t from, uint32_t to, bool by_al
         relation->alliances += begin ? 1 : UINT32_MAX;
     else
         relation->by_order = begin;
+    if (!by_alliance && !begin)
+        note_lenders(vision, to);
     struct vision_relation before = *relation;
     bool allied = relation->alliances > 0;
     relation->lends = relation->by_order || (allied && vision->options.alliances_share) ? LENDS_ALL

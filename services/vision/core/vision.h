@@ -104,6 +104,25 @@ enum mm_err MM_MUST_USE vision_unshare(struct vision *vision, uint32_t from, uin
 // Whether it was ordered to, orders that wait for their tick included; allies need no order.
 bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to);
 
+// How many were ordered to lend to an empire (as vision_shares counts).
+uint32_t vision_ordered_lenders(const struct vision *vision, uint32_t to);
+
+// For those who must know who lends by order. A relation counts from the order that begins it to the
+// tick in which its end takes effect: so whoever is told sees no less than is shown.
+struct vision_lenders {
+    uint64_t *pairs; // borrower << 32 | lender, ascending; free with mm_free
+    size_t count;
+    uint32_t last; // all is said of the borrowers asked for up to this one
+};
+// Of the borrowers first to last, as many whole ones as pairs_max leaves room for, but at least one
+// of those that have any. Only empires that world has told of. Costs a look at every empire.
+// MM_RESOURCE_EXHAUSTED: memory.
+enum mm_err MM_MUST_USE vision_lenders(const struct vision *vision, uint32_t first, uint32_t last,
+                                       size_t pairs_max, struct vision_lenders *out);
+// Whether somebody's lenders by order are others than at the last call; all of them are among the
+// borrowers *first to *last.
+bool vision_lenders_news(struct vision *vision, uint32_t *first, uint32_t *last);
+
 // From tick `at_tick` on the empire is a member of the alliance, or no longer: all its members lend
 // each other their sight (options.alliances_share). The same rules as for orders about a pair. An
 // alliance has any number but 0; it comes with its first member and goes with its last.
