@@ -4,8 +4,14 @@
 #include <nng/nng.h>
 #include <stdbool.h>
 
-// For libcommon/io only. Around a defect of nng 1.5.2, by which it waits for ever for a connection
-// to end.
+// For libcommon/io only. Around defects of nng 1.5.2.
+//
+// nng_fini is never called, not even at the end of a program: a TLS connection that was being made
+// while its socket was closed may come to the reaper thread after nng_fini has seen that idle and
+// freed what the reaper needs, and the process aborts ("panic: pthread_mutex_lock"). What nng still
+// holds at the end is reachable, so no leak.
+//
+// The other one lets it wait for ever for a connection to end.
 //
 // A message is read in two steps, its length and its body. When a connection is closed while the
 // result of the first waits to be handled, the second is refused without a completion

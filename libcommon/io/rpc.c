@@ -140,9 +140,3 @@ failed:
     MM_LOG_ERROR("cannot connect", "address=%s reason=%s", url, nng_strerror(rv));
     return mm_nng_err(rv);
 }
-
-void mm_rpc_finish(void)
-{
-    if (!mm_nng_is_stuck())
-        nng_fini();
-}

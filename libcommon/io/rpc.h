@@ -53,10 +53,6 @@ struct mm_rpc_hooks {
                    uint64_t duration_ns);
 };
 
-// Frees what nng holds (threads, memory); nothing of it may be used afterwards. For the end of a
-// program, after everything is closed.
-void mm_rpc_finish(void);
-
 // Index of the method in the service's descriptor, or -1.
 int mm_rpc_method_index(const ProtobufCServiceDescriptor *service, const char *method);
 

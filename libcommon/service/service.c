@@ -322,7 +322,6 @@ int mm_service_run(struct mm_service *service)
     mm_service_close_parts(service);
     mm_loop_destroy(service->loop);
     mm_metrics_free(service->metrics);
-    mm_rpc_finish();
     MM_LOG_INFO("stopped", "status=%d", service->exit_status);
     return service->exit_status;
 }

@@ -88,13 +88,16 @@ static void *watch(void *arg)
         uint64_t now_ms = mm_clock_ms();
         uint64_t now_beat = watchdog->heartbeat(watchdog->ctx);
         // If this thread itself was held up, the whole process was (stopped, or the machine slept):
-        // that is not the loop's fault, so it gets its time again.
+        // that is not the loop's fault, so it gets its time again. A stall that was reported stays
+        // the same one.
         bool held_up = now_ms - looked_ms > (uint64_t)watchdog->stall_ms / 2;
         looked_ms = now_ms;
-        if (now_beat != beat || held_up) {
+        if (now_beat != beat) {
             beat = now_beat;
             beat_ms = now_ms;
             reported = false;
+        } else if (held_up) {
+            beat_ms = now_ms;
         } else if (!reported && now_ms - beat_ms >= (uint64_t)watchdog->stall_ms) {
             reported = true;
             report(watchdog, now_ms - beat_ms);

@@ -18,6 +18,10 @@ while read -r file; do
         echo "$file: __builtin_prefetch outside libcommon/base/prefetch.h"
         status=1
     fi
+    if sed 's|//.*||' "$file" | grep -n 'nng_fini'; then
+        echo "$file: nng_fini aborts now and then; libcommon/io/nng_close.h says why"
+        status=1
+    fi
 done < <(files '*.c' '*.h')
 if files '*.c' '*.h' '*.mjs' '*.js' '*.sh' '*.proto' '*.sql' '*.yaml' '*.yml' Makefile |
     grep -v '^tests/check/' | xargs -r -d '\n' grep -nE "$promises" /dev/null; then

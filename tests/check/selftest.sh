@@ -74,6 +74,7 @@ catches banned 'banned function' libcommon/base/bad.c <<<'void f(char *a) { strc
 catches banned 'banned function' libcommon/base/bad.h <<<'int f(void) { return atoi ("1"); }'
 catches banned 'outside libcommon/base/prefetch.h' libcommon/base/bad.c \
     <<<'void f(char *a) { __builtin_prefetch(a); }'
+catches banned 'nng_fini aborts' libcommon/base/bad.c <<<'void f(void) { nng_fini(); }'
 catches banned 'unfinished' tools/login/bad.sh <<<"# $(printf 'TO%s' DO): later"
 catches banned 'path of one machine' docs/bad.md <<<"see $(printf '/hom%s' e)/me/file"
 catches scripts 'bad.sh' tools/login/bad.sh <<<'if true; then'
