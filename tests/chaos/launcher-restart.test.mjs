@@ -50,24 +50,24 @@ const standing = (player) => new Map(player.player.mine().filter((one) => one.da
 // compare all they knew with what they are told then.
 async function startAgain(end) {
     // Only the scouts are under way: who stands idle may be asked to make room by others that pass.
-    await waitFor('rest', 30000, () => crowd.players.every((player) =>
+    await waitFor('rest', () => crowd.players.every((player) =>
         player.player.mine().every((one) => one.kind !== 'unit' || one.type === 'scout' || one.data.activity === 'idle')));
     const before = crowd.players.map((player) => ({
         tick: player.tick, own: player.own.size, standing: standing(player),
     }));
     const { processes } = game.status();
     await end(processes);
-    await waitFor('the end of all processes', 5000, () => Object.values(processes).every((one) => !runs(one.pid)));
+    await waitFor('the end of all processes', () => Object.values(processes).every((one) => !runs(one.pid)));
     const began = performance.now();
     const { directory } = game;
     game = await Game.start({ env: PEACE, services, directory });
     crowd.game = game;
     for (const player of crowd.players) player.game = game;
-    await waitFor('everybody', 20000, () => crowd.players.every((player) => player.connected));
+    await waitFor('everybody', () => crowd.players.every((player) => player.connected));
     for (const [i, player] of crowd.players.entries()) {
         assert.ok(player.tick >= before[i].tick);
         assert.ok(player.own.size >= before[i].own);
-        await waitFor(`${player.name}'s stock`, 5000, () => isDeepStrictEqual(player.player.resources, Crowd.stock(player)));
+        await waitFor(`${player.name}'s stock`, () => isDeepStrictEqual(player.player.resources, Crowd.stock(player)));
         const now = standing(player);
         for (const [id, pos] of before[i].standing) assert.equal(now.get(id), pos, `place of ${id}`);
     }

@@ -64,7 +64,7 @@ const freePlace = (distance) => page.evaluate((wanted) => {
 
 const chooseWorkers = () => page.evaluate(() => window.mmorts.actions.select(window.mmorts.state.mine('worker')));
 
-test('workers build barracks where the player clicks; it costs what the button says', { timeout: 120000 }, async () => {
+test('workers build barracks where the player clicks; it costs what the button says', { timeout: 300000 }, async () => {
     await chooseWorkers();
     await page.waitForSelector('[data-build=barracks]');
     await page.screenshot({ path: join(PICTURES, 'build-menu.png') });
@@ -76,63 +76,63 @@ test('workers build barracks where the player clicks; it costs what the button s
     await page.waitForTimeout(300); // the picture, not the test
     await page.screenshot({ path: join(PICTURES, 'placing.png') });
     await page.mouse.click(x, y);
-    const [site] = await waitFor('the site', 10000, async () => { const list = await mine('barracks'); return list.length && list; });
+    const [site] = await waitFor('the site', async () => { const list = await mine('barracks'); return list.length && list; });
     assert.deepEqual(site.pos, place);
     assert.ok((site.data.progress ?? 1000) < 1000, 'it is not complete at once');
-    await waitFor('the price taken', 5000, async () => {
+    await waitFor('the price taken', async () => {
         const now = await stock();
         return now.wood === START.wood - BARRACKS.wood && now.stone === START.stone - BARRACKS.stone;
     });
     await page.evaluate((id) => window.mmorts.actions.select([window.mmorts.state.entities.get(id)]), site.id);
-    await waitFor('half of the work', 60000, async () => (await mine('barracks'))[0].data.progress > 450);
+    await waitFor('half of the work', async () => (await mine('barracks'))[0].data.progress > 450);
     await page.waitForTimeout(300);
     await page.screenshot({ path: join(PICTURES, 'site.png') });
     const grown = (await mine('barracks'))[0];
     assert.ok(grown.health > site.health && grown.health < 800, `health grows: ${site.health} to ${grown.health}`);
-    await waitFor('barracks', 60000, async () => ((await mine('barracks'))[0].data.progress ?? 1000) === 1000);
+    await waitFor('barracks', async () => ((await mine('barracks'))[0].data.progress ?? 1000) === 1000);
     assert.equal((await mine('barracks'))[0].health, 800);
     await page.waitForFunction(() => document.querySelector('#toasts').textContent.includes('Barracks complete'));
 });
 
-test('what is complete trains, and sends those trained to its rally point', { timeout: 120000 }, async () => {
+test('what is complete trains, and sends those trained to its rally point', { timeout: 300000 }, async () => {
     const [barracks] = await mine('barracks');
     const before = (await mine('soldier')).map(({ id }) => id);
     await clickHex(barracks.pos);
     await page.waitForSelector('[data-recipe=train_soldier]');
     const rally = await freePlace(5);
     await clickHex(rally, { button: 'right' });
-    await waitFor('the rally point', 10000, async () => `${(await mine('barracks'))[0].data.target}` === `${rally}`);
+    await waitFor('the rally point', async () => `${(await mine('barracks'))[0].data.target}` === `${rally}`);
     await page.click('[data-recipe=train_soldier]');
     await page.screenshot({ path: join(PICTURES, 'barracks.png') });
-    await waitFor('the soldier at the rally point', 60000, async () =>
+    await waitFor('the soldier at the rally point', async () =>
         (await mine('soldier')).some(({ id, pos }) => !before.includes(id) && `${pos}` === `${rally}`));
 });
 
-test('a site that is given up gives back its price', { timeout: 60000 }, async () => {
+test('a site that is given up gives back its price', { timeout: 300000 }, async () => {
     const { wood, stone } = await stock();
     await chooseWorkers();
     await page.keyboard.press('b'); // the first kind, then on to the tower
     for (let i = 0; i < 3 && await page.evaluate(() => window.mmorts.view.placing) !== 'tower'; i++) await page.keyboard.press('b');
     const place = await freePlace(4);
     await clickHex(place);
-    const [site] = await waitFor('the site', 10000, async () => { const list = await mine('tower'); return list.length && list; });
-    await waitFor('the price taken', 5000, async () => (await stock()).wood === wood - TOWER.wood);
+    const [site] = await waitFor('the site', async () => { const list = await mine('tower'); return list.length && list; });
+    await waitFor('the price taken', async () => (await stock()).wood === wood - TOWER.wood);
     await page.evaluate((id) => window.mmorts.actions.select([window.mmorts.state.entities.get(id)]), site.id);
     await page.click('#give-up');
-    await waitFor('the price back', 10000, async () => {
+    await waitFor('the price back', async () => {
         const now = await stock();
         return now.wood === wood && now.stone === stone && (await mine('tower')).length === 0;
     });
 });
 
-test('patrols walk on and on; a place out of sight is refused in words', { timeout: 60000 }, async () => {
+test('patrols walk on and on; a place out of sight is refused in words', { timeout: 300000 }, async () => {
     const [soldier] = await mine('soldier');
     await clickHex(soldier.pos);
     await page.keyboard.press('p');
     const ends = [soldier.pos, await freePlace(2)];
     await clickHex(ends[1]);
     for (const end of [ends[1], ends[0], ends[1]])
-        await waitFor(`the patrol at ${end}`, 20000, async () =>
+        await waitFor(`the patrol at ${end}`, async () =>
             hexDistance((await mine('soldier')).find(({ id }) => id === soldier.id).pos, end) <= 1);
     const error = await page.evaluate(async () => {
         const { game, state } = window.mmorts;
@@ -174,11 +174,11 @@ const cost = (towers) => Object.fromEntries(Object.entries(START).map(([item, am
 
 async function settled(player, towers) {
     const wanted = cost(towers);
-    await waitFor(`a stock less ${towers} towers`, 20000, () => Object.entries(wanted).every(([item, amount]) => player.resources[item] === amount))
+    await waitFor(`a stock less ${towers} towers`, () => Object.entries(wanted).every(([item, amount]) => player.resources[item] === amount))
         .catch((error) => { throw new Error(`${JSON.stringify(player.resources)}, not ${JSON.stringify(wanted)}`, { cause: error }); });
 }
 
-test('killed between the order and the payment, or the payment and the site: paid once, built once', { timeout: 180000 }, async () => {
+test('killed between the order and the payment, or the payment and the site: paid once, built once', { timeout: 300000 }, async () => {
     const player = await game.join('miser');
     const used = new Set();
     const workers = () => player.mine('worker').map(({ id }) => id);
@@ -190,13 +190,13 @@ test('killed between the order and the payment, or the payment and the site: pai
         const answer = insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
         await new Promise((resolve) => setTimeout(resolve, 300));
         if (victim === 'production') {
-            await game.killAndWait('production', 30000);
+            await game.killAndWait('production');
         } else {
             game.kill('world');
             process.kill(pid, 'SIGCONT');
         }
         assert.equal((await answer).type, 'ack', `round ${round}: ${JSON.stringify((await answer).payload)}`);
-        await waitFor(`tower ${round + 1}`, 20000, () => towers() === round + 1);
+        await waitFor(`tower ${round + 1}`, () => towers() === round + 1);
         await settled(player, round + 1);
     }
     const refused = await insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
@@ -207,7 +207,7 @@ test('killed between the order and the payment, or the payment and the site: pai
 });
 
 // The launcher restarts a service four times within half a minute.
-test('killed at any moment, again and again: the ledger adds up', { timeout: 240000 }, async () => {
+test('killed at any moment, again and again: the ledger adds up', { timeout: 300000 }, async () => {
     const player = await game.join('gambler');
     const used = new Set();
     const workers = () => player.mine('worker').map(({ id }) => id);
@@ -215,7 +215,7 @@ test('killed at any moment, again and again: the ledger adds up', { timeout: 240
         const victim = round % 2 ? 'world' : 'production';
         const building = insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
         await new Promise((resolve) => setTimeout(resolve, [40, 70, 100, 130][round]));
-        await game.killAndWait(victim, 30000);
+        await game.killAndWait(victim);
         const answer = await building;
         // Too late is possible on a slow machine, and then it has come back.
         assert.ok(answer.type === 'ack' || answer.payload.code === 'expired', JSON.stringify(answer.payload));

@@ -163,7 +163,7 @@ function online(player) {
     return { names, total };
 }
 
-test('many who come and go at once are not told of one by one', { timeout: 120000 }, async () => {
+test('many who come and go at once are not told of one by one', { timeout: 300000 }, async () => {
     const game = await Game.start();
     try {
         const witness = await game.join('witness');
@@ -189,7 +189,7 @@ test('many who come and go at once are not told of one by one', { timeout: 12000
         second.pop().close();
         await witness.waitFor('player_left', () => true, { from: witness.messages.indexOf(list) });
         for (const player of [...first, ...second]) player.close();
-        await witness.until('nobody else', () => online(witness).total === 1, 20000);
+        await witness.until('nobody else', () => online(witness).total === 1);
         await witness.waitFor('roster', (m) => m.payload.player_count === 1, { from });
         assert.deepEqual([...online(witness).names], ['witness']);
     } finally {

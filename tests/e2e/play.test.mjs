@@ -67,7 +67,7 @@ async function clickHex(page, hex) {
     await page.mouse.click(point.x, point.y);
 }
 
-test('two players log in and each sees its own surroundings, black shroud elsewhere', { timeout: 120000 }, async () => {
+test('two players log in and each sees its own surroundings, black shroud elsewhere', { timeout: 300000 }, async () => {
     const ada = await enter('ada', LAPTOP);
     const bob = await enter('bob', LAPTOP);
     for (const page of [ada, bob]) {
@@ -94,7 +94,7 @@ test('two players log in and each sees its own surroundings, black shroud elsewh
     await ada.screenshot({ path: join(PICTURES, 'home.png') });
 });
 
-test('a scout\'s march opens the fog, and what it leaves behind dims', { timeout: 120000 }, async () => {
+test('a scout\'s march opens the fog, and what it leaves behind dims', { timeout: 300000 }, async () => {
     const { page } = players.ada;
     const before = await knows(page);
     const scout = before.mine.find((e) => e.type === 'scout');
@@ -109,7 +109,7 @@ test('a scout\'s march opens the fog, and what it leaves behind dims', { timeout
         return [free[0].q, free[0].r];
     });
     await clickHex(page, target);
-    await waitFor('the scout at its target', 60000, async () => {
+    await waitFor('the scout at its target', async () => {
         const known = await knows(page);
         const now = known.mine.find((e) => e.id === scout.id);
         return now.pos[0] === target[0] && now.pos[1] === target[1];
@@ -120,7 +120,7 @@ test('a scout\'s march opens the fog, and what it leaves behind dims', { timeout
     await page.screenshot({ path: join(PICTURES, 'scouting.png') });
 });
 
-test('training a soldier takes gold at once; the soldier appears after its duration', { timeout: 120000 }, async () => {
+test('training a soldier takes gold at once; the soldier appears after its duration', { timeout: 300000 }, async () => {
     const { page } = players.ada;
     const before = await knows(page);
     const settlement = before.mine.find((e) => e.type === 'settlement');
@@ -128,7 +128,7 @@ test('training a soldier takes gold at once; the soldier appears after its durat
     await page.waitForSelector('[data-recipe=train_soldier]');
     const duration = await page.evaluate(() => window.mmorts.state.recipes.find((r) => r.name === 'train_soldier').duration_ticks);
     await page.click('[data-recipe=train_soldier]');
-    const paid = await waitFor('the price taken', 10000, async () => {
+    const paid = await waitFor('the price taken', async () => {
         const known = await knows(page);
         return known.gold < before.gold && known;
     });
@@ -136,14 +136,14 @@ test('training a soldier takes gold at once; the soldier appears after its durat
     assert.equal(soldiers(paid), soldiers(before), 'the soldier is not there at once');
     await page.waitForSelector('.job progress');
     await page.screenshot({ path: join(PICTURES, 'training.png') });
-    const done = await waitFor('the soldier', 60000, async () => {
+    const done = await waitFor('the soldier', async () => {
         const known = await knows(page);
         return soldiers(known) === soldiers(before) + 1 && known;
     });
     assert.ok(done.tick - paid.tick > duration * 0.8, `took ${done.tick - paid.tick} of ${duration} ticks`);
 });
 
-test('both chat and see each other in the roster', { timeout: 60000 }, async () => {
+test('both chat and see each other in the roster', { timeout: 300000 }, async () => {
     const { page: ada } = players.ada;
     const { page: bob } = players.bob;
     await ada.fill('#chat-input', 'Hello, neighbour <b>friend</b>!');
@@ -160,7 +160,7 @@ test('both chat and see each other in the roster', { timeout: 60000 }, async () 
     await ada.screenshot({ path: join(PICTURES, 'play.png') });
 });
 
-test('a reload comes back to the same empire and everything explored', { timeout: 60000 }, async () => {
+test('a reload comes back to the same empire and everything explored', { timeout: 300000 }, async () => {
     const { page } = players.ada;
     const before = await knows(page);
     await page.reload();
@@ -173,7 +173,7 @@ test('a reload comes back to the same empire and everything explored', { timeout
 
 const banner = (page) => page.locator('#banner-text').textContent();
 
-test('sync is killed: the page says so and comes back by itself to the same state', { timeout: 120000 }, async () => {
+test('sync is killed: the page says so and comes back by itself to the same state', { timeout: 300000 }, async () => {
     const { page, faults } = players.ada;
     const before = await knows(page);
     const restarts = game.process('sync').restarts;
@@ -190,7 +190,7 @@ test('sync is killed: the page says so and comes back by itself to the same stat
     await game.kill('sync');
     await page.waitForFunction(() => window.shown.length > 0);
     await page.screenshot({ path: join(PICTURES, 'reconnecting.png') });
-    await page.waitForSelector('#banner', { state: 'hidden', timeout: 60000 });
+    await page.waitForSelector('#banner', { state: 'hidden' });
     await page.waitForFunction((tick) => window.mmorts.state.tick > tick, before.tick);
     const shown = await page.evaluate(() => window.shown);
     assert.ok(shown.some(({ text }) => text === 'Reconnecting…'), JSON.stringify(shown));
@@ -209,23 +209,23 @@ test('sync is killed: the page says so and comes back by itself to the same stat
     assert.deepEqual(own, []);
 });
 
-test('a paused session is announced and goes on', { timeout: 120000 }, async () => {
+test('a paused session is announced and goes on', { timeout: 300000 }, async () => {
     const { page } = players.ada;
     const { pid } = game.process('mariadb');
     process.kill(pid, 'SIGSTOP'); // nothing can be made durable: the session pauses
     try {
-        await page.waitForSelector('#banner:not([hidden])', { timeout: 30000 });
+        await page.waitForSelector('#banner:not([hidden])');
         assert.equal(await banner(page), 'The session is paused');
         await page.screenshot({ path: join(PICTURES, 'paused.png') });
     } finally {
         process.kill(pid, 'SIGCONT');
     }
-    await page.waitForSelector('#banner', { state: 'hidden', timeout: 60000 });
+    await page.waitForSelector('#banner', { state: 'hidden' });
     const { tick } = await knows(page);
     await page.waitForFunction((then) => window.mmorts.state.tick > then, tick);
 });
 
-test('several kinds selected: counted by kind, and one of them picked', { timeout: 60000 }, async () => {
+test('several kinds selected: counted by kind, and one of them picked', { timeout: 300000 }, async () => {
     const { page } = players.bob;
     const home = await page.evaluate(() => {
         const { view, state, actions } = window.mmorts;
@@ -249,27 +249,25 @@ test('several kinds selected: counted by kind, and one of them picked', { timeou
     assert.deepEqual(types, ['worker', 'worker']);
 });
 
-test('the queue of a building shows what waits', { timeout: 60000 }, async () => {
+test('the queue of a building shows what waits', { timeout: 300000 }, async () => {
     const { page } = players.bob;
     const { mine } = await knows(page);
     await clickHex(page, mine.find((e) => e.type === 'settlement').pos);
     await page.keyboard.press('Escape');
     await clickHex(page, mine.find((e) => e.type === 'settlement').pos);
     await page.waitForSelector('[data-recipe=train_worker]');
-    // Four of them: also on a slow machine the last one waits long enough to be looked at.
+    // Five of them: also on a slow machine the last one waits long enough to be looked at.
     const jobs = () => page.evaluate(() => [...window.mmorts.state.jobs.values()].map((job) => ({ id: job.job, waits: !job.start_tick })));
-    for (let i = 1; i <= 4; i++) {
-        await page.click('[data-recipe=train_worker]');
-        await waitFor(`job ${i}`, 10000, async () => (await jobs()).length >= Math.min(i, 3));
-    }
+    for (let i = 1; i <= 5; i++) await page.click('[data-recipe=train_worker]');
+    await waitFor('jobs that wait', async () => (await jobs()).filter(({ waits }) => waits).length > 1);
     await page.waitForSelector('.job.waits');
     await page.screenshot({ path: join(PICTURES, 'queue.png') });
     const last = (await jobs()).findLast((job) => job.waits);
     await page.locator('.job.waits button').last().click();
-    await waitFor('the cancelled job gone', 10000, async () => !(await jobs()).some((job) => job.id === last.id));
+    await waitFor('the cancelled job gone', async () => !(await jobs()).some((job) => job.id === last.id));
 });
 
-test('the view follows a drag on the minimap, and every zoom draws something', { timeout: 60000 }, async () => {
+test('the view follows a drag on the minimap, and every zoom draws something', { timeout: 300000 }, async () => {
     const { page } = players.bob;
     const box = await page.locator('#minimap').boundingBox();
     const camera = () => page.evaluate(() => ({ ...window.mmorts.view.camera }));
@@ -295,7 +293,7 @@ test('the view follows a drag on the minimap, and every zoom draws something', {
     }
 });
 
-test('it is playable on a phone', { timeout: 60000 }, async () => {
+test('it is playable on a phone', { timeout: 300000 }, async () => {
     const page = await enter('cleo', PHONE, { hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
     const known = await knows(page);
     const settlement = known.mine.find((e) => e.type === 'settlement');

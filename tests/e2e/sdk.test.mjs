@@ -30,7 +30,7 @@ async function enter(username) {
     return client;
 }
 
-test('the bot of the README scouts and trains', { timeout: 120000 }, async () => {
+test('the bot of the README scouts and trains', { timeout: 300000 }, async () => {
     const [, code] = readFileSync(join(SDK, 'README.md'), 'utf8').match(/```js\n([^]*?)```/);
     assert.ok(code.trim().split('\n').length <= 24, 'twenty lines, as it says');
     // As somebody would have it who installed both packages.
@@ -46,7 +46,7 @@ test('the bot of the README scouts and trains', { timeout: 120000 }, async () =>
     before.close();
     const bot = new Program(process.execPath, [join(directory, 'bot.mjs'), game.socketUrl, await game.token('robot')], { name: 'bot' });
     // Another connection of the same player would end the bot's: what it did is seen afterwards.
-    await waitFor('a bot that is online', 15000, () => bot.log().includes('online'));
+    await waitFor('a bot that is online', () => bot.log().includes('online'));
     await new Promise((resolve) => setTimeout(resolve, 12000)); // game time: a scout takes six seconds
     assert.equal(bot.exit, null, bot.log());
     bot.child.kill('SIGKILL');
@@ -57,7 +57,7 @@ test('the bot of the README scouts and trains', { timeout: 120000 }, async () =>
     now.close();
 });
 
-test('refusals are typed errors', { timeout: 60000 }, async () => {
+test('refusals are typed errors', { timeout: 300000 }, async () => {
     const stranger = new GameClient({ url: game.socketUrl, token: 'no.token.atall', WebSocket });
     await assert.rejects(stranger.connect(), (error) => error instanceof GameError && error.code === 'malformed_token');
     const ada = await enter('ada');
@@ -72,12 +72,12 @@ test('refusals are typed errors', { timeout: 60000 }, async () => {
     again.close();
 });
 
-test('commands given around a kill of sync are carried out once each', { timeout: 120000 }, async () => {
+test('commands given around a kill of sync are carried out once each', { timeout: 300000 }, async () => {
     const eve = await enter('eve');
     const { state } = eve;
     const [settlement] = state.mine('settlement');
     const recipe = state.recipes.find((r) => r.name === 'train_worker');
-    const gold = await waitFor('the first stock', 10000, () => state.resources.get('gold'));
+    const gold = await waitFor('the first stock', () => state.resources.get('gold'));
     const ticks = [];
     eve.on('update', ({ tick }) => ticks.push(tick));
     const states = [];
@@ -90,8 +90,7 @@ test('commands given around a kill of sync are carried out once each', { timeout
     const second = eve.train(settlement.id, recipe.name);
     const acks = await Promise.all([first, second]);
     assert.notEqual(acks[0].job, acks[1].job);
-    await waitFor('a whole state and both prices paid', 15000,
-        () => state.complete && state.resources.get('gold') <= gold - 2 * recipe.inputs.gold);
+    await waitFor('a whole state and both prices paid', () => state.complete && state.resources.get('gold') <= gold - 2 * recipe.inputs.gold);
     assert.equal(state.resources.get('gold'), gold - 2 * recipe.inputs.gold, 'each paid once');
     assert.deepEqual(ticks, [...ticks].sort((a, b) => a - b), 'no tick goes back');
     assert.deepEqual([states[0], states.at(-1)], ['offline', 'online']);

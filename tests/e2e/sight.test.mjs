@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { disc, distance, publicId } from '../support/fog.mjs';
-import { Game, settings } from '../support/game.mjs';
+import { Game } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
 const SIGHT = { scout: 8, settlement: 7, soldier: 5, worker: 4 };
@@ -14,8 +14,7 @@ let game, player, operator, land;
 
 before(async () => {
     // A map with woods about the home.
-    const services = settings({ world: (text) => text.replace('seed: 0 ', 'seed: 3 ') });
-    game = await Game.start({ test: true, services, env: { MMORTS_WORLD_TERRAIN_BLOCKS: 'true', MMORTS_WORLD_GUARD: 'false' } });
+    game = await Game.start({ test: true, env: { MMORTS_WORLD_SEED: '3', MMORTS_WORLD_TERRAIN_BLOCKS: 'true', MMORTS_WORLD_GUARD: 'false' } });
     operator = await game.token('operator', { permissions: 512 });
     player = await game.join('ada');
     land = await chunksAround(player.mine('settlement')[0].pos);
@@ -82,7 +81,7 @@ async function put(key, at) {
     return entities[0];
 }
 
-test('who stands behind a wood is neither shown nor a target', { timeout: 60000 }, async () => {
+test('who stands behind a wood is neither shown nor a target', { timeout: 300000 }, async () => {
     const free = [...land].filter(([at, { open }]) => open && !player.mine().some((e) => `${e.pos}` === at)).map(([at]) => at.split(',').map(Number));
     const hidden = free.find((at) => inRange(at).length > 0 && !inRange(at).some((e) => sees(e, at)));
     const shown = free.find((at) => inRange(at).some((e) => sees(e, at)));
@@ -91,7 +90,7 @@ test('who stands behind a wood is neither shown nor a target', { timeout: 60000 
 
     const behind = publicId('npc', await put('behind', hidden));
     const before = publicId('npc', await put('before', shown));
-    await waitFor('the one in sight', 10000, () => player.entities.has(before));
+    await waitFor('the one in sight', () => player.entities.has(before));
     await pause(300);
     assert.ok(!player.entities.has(behind), `a bandit at ${hidden} is shown`);
     assert.notEqual(player.hexes.get(`${hidden}`)?.state, 2);
@@ -102,7 +101,7 @@ test('who stands behind a wood is neither shown nor a target', { timeout: 60000 
     assert.equal(accepted.type, 'ack', JSON.stringify(accepted));
 });
 
-test('eyes change by server commands, and at once what is shown and may be attacked', { timeout: 60000 }, async () => {
+test('eyes change by server commands, and at once what is shown and may be attacked', { timeout: 300000 }, async () => {
     const [soldier] = player.mine('soldier');
     const at = [...land].filter(([, { open }]) => open).map(([hex]) => hex.split(',').map(Number))
         .find((hex) => player.mine().some((e) => sees(e, hex)) && ![...player.entities.values()].some((e) => `${e.pos}` === `${hex}`));
@@ -111,7 +110,7 @@ test('eyes change by server commands, and at once what is shown and may be attac
     const set = (entity, change) => world('SetEntity', { key: Buffer.from(`eyes ${keys++}`).toString('base64'), entity, changes: [change] });
     // Whoever is remembered is not shown.
     const isShown = () => player.entities.has(id) && !player.entities.get(id).is_stale;
-    const shown = (what, wanted) => waitFor(what, 10000, () => isShown() === wanted);
+    const shown = (what, wanted) => waitFor(what, () => isShown() === wanted);
     const attack = async () => (await player.command('attack', { units: [soldier.id], target: id })).payload.code ?? 'ack';
 
     await shown('the bandit', true);
@@ -124,7 +123,7 @@ test('eyes change by server commands, and at once what is shown and may be attac
     await player.command('stop', { units: [soldier.id] });
     for (const e of player.mine()) await set(publicRaw(e.id), { sightHexes: 0 });
     await shown('nobody: nobody sees', false);
-    await waitFor('all is fog', 10000, () => player.count(2) === 0); // one goes blind after the other
+    await waitFor('all is fog', () => player.count(2) === 0); // one goes blind after the other
     assert.equal(await attack(), 'unknown_target');
     for (const e of player.mine()) await set(publicRaw(e.id), { sightAsType: true });
     await set(raw, { sightAsType: true });

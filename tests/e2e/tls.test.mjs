@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player } from '../support/game.mjs';
-import { tempDir, waitFor } from '../support/servers.mjs';
+import { pause, tempDir, waitFor } from '../support/servers.mjs';
 
 const HANDSHAKE_MS = 5000, HANDSHAKES_EACH = 32;
 let game, directory, ca, port, socketUrl;
@@ -73,7 +73,7 @@ test('a program plays over wss, its server proven by its certificate', async () 
     player.send({ type: 'leave' });
     assert.deepEqual(await player.waitClosed(), { code: 1000, reason: 'leave' });
     const stranger = new Player(socketUrl, 'a.b.c'); // knows no such authority
-    await waitFor('refusal', 5000, () => stranger.error);
+    await waitFor('refusal', () => stranger.error);
     assert.match(stranger.error.message, /self-signed|certificate/);
 });
 
@@ -100,9 +100,9 @@ test('a client that does not read holds nobody up, and is told everything when i
     const witness = await join_('witness');
     const sleeper = await join_('sleeper', { compression: false });
     sleeper.socket._socket.pause();
-    for (let i = 0; i < 100; i++) {
+    for (let i = 1; i < 2000 && !(i % 20 === 0 && await game.metric('sync', 'mmorts_sync_waiting_bytes') > 0); i++) {
         sleeper.send({ type: 'join' });
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await pause(50);
     }
     assert.ok(await game.metric('sync', 'mmorts_sync_waiting_bytes') > 0, 'the way out is not full');
     await plays(witness);
@@ -126,12 +126,11 @@ test('handshakes that never end are few and cut off in time; who plays is not to
         silent.push(one);
     }
     const closed = () => silent.filter(({ closedMs }) => closedMs !== null);
-    await waitFor('the surplus to be refused', 3000, () => closed().length >= 8);
-    assert.equal(closed().length, 8);
+    await waitFor('the surplus to be refused', () => closed().length >= 8);
     await plays(player);
-    await waitFor('the end of the others', HANDSHAKE_MS + 4000, () => closed().length === silent.length);
+    await waitFor('the end of the others', () => closed().length === silent.length);
     const took = silent.map(({ closedMs }) => closedMs).sort((a, b) => a - b);
-    assert.ok(took[8] > HANDSHAKE_MS - 500 && took.at(-1) < HANDSHAKE_MS + 3000, `${took[8]} to ${took.at(-1)} ms`);
+    assert.ok(took[7] < HANDSHAKE_MS - 500 && took[8] > HANDSHAKE_MS - 500, `8 are refused at once, the others later: ${took[7]}, ${took[8]} ms`);
     await plays(player);
     await plays(await join_('late'));
     player.close();
@@ -145,11 +144,11 @@ test('a new certificate takes over without a restart; one that is none does not'
     const second = certify('second');
     copyFileSync(second.certificate, join(directory, 'now.pem'));
     process.kill(pid, 'SIGHUP'); // the key is still the first one's
-    await waitFor('the complaint', 5000, () => /TLS cannot be set up/.test(game.logOf('sync')));
+    await waitFor('the complaint', () => /TLS cannot be set up/.test(game.logOf('sync')));
     assert.equal(await shown(), 'first');
     copyFileSync(second.key, join(directory, 'now.key'));
     process.kill(pid, 'SIGHUP');
-    await waitFor('the second certificate', 5000, async () => await shown() === 'second');
+    await waitFor('the second certificate', async () => await shown() === 'second');
     writeFileSync(join(directory, 'now.pem'), 'nonsense');
     process.kill(pid, 'SIGHUP');
     await plays(player);

@@ -28,11 +28,11 @@ async function world(method, body) {
 const client = (encoding) => new GameClient({ url: game.socketUrl, token: () => game.token('hunter'), WebSocket, encoding });
 const veteran = (known) => [...known.state.entities.values()].find((e) => e.data.rank > 0);
 
-test('a soldier that killed three is shown as a veteran', { timeout: 90000 }, async () => {
+test('a soldier that killed three is shown as a veteran', { timeout: 300000 }, async () => {
     const first = client('binary');
     try {
         await first.connect();
-        await waitFor('soldiers', 10000, () => first.state.mine('soldier').length === 3);
+        await waitFor('soldiers', () => first.state.mine('soldier').length === 3);
         const [soldier] = first.state.mine('soldier');
         assert.equal(soldier.data.rank, undefined);
         const { length } = first.state.mine();
@@ -42,11 +42,11 @@ test('a soldier that killed three is shown as a veteran', { timeout: 90000 }, as
                 place: { q: soldier.pos[0] + 1, r: soldier.pos[1] },
             });
             await world('SetEntity', { key: Buffer.from(`weak ${i}`).toString('base64'), entity: raw, changes: [{ health: 1 }] });
-            const den = await waitFor('the prey', 10000, () => [...first.state.entities.values()].find((e) => e.type === 'wolf_den'));
+            const den = await waitFor('the prey', () => [...first.state.entities.values()].find((e) => e.type === 'wolf_den'));
             await first.attack([soldier.id], den.id);
-            await waitFor('its end', 15000, () => ![...first.state.entities.values()].some((e) => e.type === 'wolf_den'));
+            await waitFor('its end', () => ![...first.state.entities.values()].some((e) => e.type === 'wolf_den'));
         }
-        await waitFor('the promotion', 10000, () => first.state.entities.get(soldier.id).data.rank === 1);
+        await waitFor('the promotion', () => first.state.entities.get(soldier.id).data.rank === 1);
         assert.equal(veteran(first).id, soldier.id, 'nobody else');
         assert.equal(first.state.mine().length, length);
     } finally {
@@ -56,7 +56,7 @@ test('a soldier that killed three is shown as a veteran', { timeout: 90000 }, as
         const later = client(encoding);
         try {
             await later.connect();
-            await waitFor(`the veteran in ${encoding}`, 10000, () => veteran(later)?.data.rank === 1);
+            await waitFor(`the veteran in ${encoding}`, () => veteran(later)?.data.rank === 1);
         } finally {
             later.close();
         }

@@ -36,13 +36,9 @@ const leg = (page, middle) => page.evaluate(async ([dq, dr]) => {
     const goal = [...state.hexes.values()]
         .filter((h) => (state.terrains.get(h.terrain)?.cost || 0) > 0 && !state.at([h.q, h.r]).length)
         .sort((a, b) => off(a) - off(b))[0];
-    const refused = await game.move([scout().id], [goal.q, goal.r]).then(() => false, () => true);
-    for (let still = 0, at = ''; !refused && still < 10 && creatures().length === 0; still++) {
-        if (`${scout().pos}` === `${[goal.q, goal.r]}`) break;
-        if (`${scout().pos}` !== at) still = 0;
-        at = `${scout().pos}`;
-        await new Promise((done) => setTimeout(done, 100));
-    }
+    const ack = await game.move([scout().id], [goal.q, goal.r]).catch(() => null);
+    while (ack && creatures().length === 0 && (state.tick <= ack.tick + 2 || scout().data.activity !== 'idle'))
+        await new Promise((resolve) => { game.once('update', resolve); });
     return { creatures: creatures(), at: scout().pos, home: state.home };
 }, middle);
 

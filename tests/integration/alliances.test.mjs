@@ -6,11 +6,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Truth, followTicks } from '../support/fog.mjs';
 import { RpcClient } from '../support/rpc.mjs';
-import { ROOT, freePort, pause, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { PATIENCE_MS, ROOT, freePort, pause, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 const VISIBLE = 'VISIBILITY_VISIBLE';
-const PATIENCE_MS = 15000;
 
 let mariadb, redis, directory, env, programs = {}, rpc = {}, reader, truth;
 const history = new Map(); // tick -> Map of empire -> Set of hexes that it sees by itself

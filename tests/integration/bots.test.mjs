@@ -125,7 +125,7 @@ afterEach(async () => {
 test('play: move idle units, gather, attack, train what they can pay where it is made, ping, leave', async () => {
     await start(3);
     const enough = { train: 2, move: 4, gather: 2, attack: 2 };
-    await waitFor('all kinds of commands', 40000, () => Object.entries(enough).every(([kind, n]) => game.commands(kind).length >= n));
+    await waitFor('all kinds of commands', () => Object.entries(enough).every(([kind, n]) => game.commands(kind).length >= n));
     assert.deepEqual([...game.logins].sort(), ['bot-000', 'bot-001', 'bot-002']);
     for (const connection of game.connections) {
         assert.match(connection.token, /^Bearer token-of-bot-00/);
@@ -163,35 +163,35 @@ test('play: move idle units, gather, attack, train what they can pay where it is
     assert.equal(report.acks, report.commands);
     assert.equal(report.ack_us.count, report.acks);
     assert.ok(report.ping_us.count >= 3 && report.bytes_in > 1000);
-    await waitFor('goodbyes', 2000, () => game.connections.every((one) => one.closeCode === 1000));
+    await waitFor('goodbyes', () => game.connections.every((one) => one.closeCode === 1000));
 });
 
 test('come back by themselves, and send again what was not answered', async () => {
     game = new Game();
     game.answers = false;
     await start(1);
-    await waitFor('two commands', 30000, () => game.commands().length >= 2);
+    await waitFor('two commands', () => game.commands().length >= 2);
     const unanswered = game.commands();
     game.tick = 150;
     game.connections[0].send({ type: 'update', tick: 150 });
-    await waitFor('the update', 5000, () => game.connections[0].socket.bufferedAmount === 0);
+    await waitFor('the update', () => game.connections[0].socket.bufferedAmount === 0);
     game.answers = true;
     game.connections[0].socket.terminate();
-    await waitFor('the return', 5000, () => game.commands().length >= 2 * unanswered.length);
+    await waitFor('the return', () => game.commands().length >= 2 * unanswered.length);
     assert.equal(game.logins.length, 1, 'with the same token');
     assert.match(game.connections[1].url, /^\/ws\?last_tick=1[05]0$/);
     assert.deepEqual(game.connections[1].messages.filter((one) => one.type === 'command').slice(0, unanswered.length)
         .map((one) => one.payload), unanswered);
     game.refusal = ['expired', 4401];
     game.connections[1].socket.close(1012);
-    await waitFor('a new token', 10000, () => game.logins.length === 2 && game.connections.length === 4);
-    await waitFor('the full state', 5000, () => game.connections[3].messages.length > 0);
+    await waitFor('a new token', () => game.logins.length === 2 && game.connections.length === 4);
+    await waitFor('the full state', () => game.connections[3].messages.length > 0);
     const { code, report } = await stop();
     assert.equal(code, 0);
     assert.equal(report.resends, unanswered.length);
     assert.deepEqual(report.close_codes, { 1006: 1, 1012: 1, 4401: 1 });
     assert.equal(report.errors.expired, 1);
-    assert.ok(report.away_ms.count === 2 && report.away_ms.max < 5000);
+    assert.ok(report.away_ms.count === 2 && report.away_ms.max < 60000);
 });
 
 for (const [what, message, field] of [
@@ -201,7 +201,7 @@ for (const [what, message, field] of [
 ]) {
     test(`report ${what}`, async () => {
         await start(1);
-        await waitFor('a command', 10000, () => game.commands().length > 0);
+        await waitFor('a command', () => game.commands().length > 0);
         game.connections[0].socket.send(message);
         const { code, report } = await stop();
         assert.equal(code, 1);
@@ -212,21 +212,21 @@ for (const [what, message, field] of [
 test('slow down when told to, and stop after the given time', async () => {
     game = new Game();
     game.answers = false;
-    await start(1, '--seconds', '4', '--prefix', 'zoe');
-    await waitFor('a command', 10000, () => game.commands().length > 0);
+    await start(1, '--seconds', '6', '--prefix', 'zoe');
+    await waitFor('a command', () => game.commands().length > 0);
     const before = game.commands().length;
     game.connections[0].send({ type: 'error', payload: { code: 'rate_limited', message: 'Slowly.', seq: 5 } });
-    assert.equal((await bots.wait(10000)).code, 0);
-    assert.ok(game.commands().length <= before + 1);
+    assert.equal((await bots.wait()).code, 0);
+    assert.ok(game.commands().length <= before + 2); // one that crossed it, one at the end
     assert.deepEqual(game.logins, ['zoe-000']);
 });
 
 test('play in the session that they are told, and come back to it', async () => {
     await start(1, '--session', 'the-arena-2');
-    await waitFor('a command', 30000, () => game.commands().length >= 1);
+    await waitFor('a command', () => game.commands().length >= 1);
     assert.equal(game.connections[0].url, '/ws?session=the-arena-2');
     game.connections[0].socket.terminate();
-    await waitFor('its return', 20000, () => game.connections.length === 2);
+    await waitFor('its return', () => game.connections.length === 2);
     assert.match(game.connections[1].url, /^\/ws\?session=the-arena-2&last_tick=\d+$/);
     assert.equal((await stop()).code, 0);
 });

@@ -109,9 +109,9 @@ int main(void)
     struct mm_loop *loop;
     if (mm_loop_create(NULL, &loop) != MM_OK || mm_db_create(loop, &options, &db) != MM_OK)
         return 1;
-    expect(mm_loop_run_until(loop, &state_up, 20000), "the pool comes up");
+    expect(mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS), "the pool comes up");
     submit_more();
-    expect(mm_loop_run_until(loop, &all_done, 60000), "all jobs complete");
+    expect(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS), "all jobs complete");
     for (int i = 0; i < JOBS; i++)
         if (jobs[i].calls != 1)
             failed++;
@@ -124,10 +124,11 @@ int main(void)
     all_done = false;
     submit_more();
     test_server_kill(server);
-    expect(mm_loop_run_until(loop, &all_done, 60000), "all jobs complete without a server");
+    expect(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS),
+           "all jobs complete without a server");
     expect(failed_jobs > 0, "jobs failed while it was away");
     test_server_restart(server);
-    expect(state_up || mm_loop_run_until(loop, &state_up, 20000), "the pool comes back");
+    expect(state_up || mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS), "the pool comes back");
 
     // Destroyed with the queue full.
     submitted = completed = 0;

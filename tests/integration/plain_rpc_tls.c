@@ -36,7 +36,7 @@ static void make_certificate(const char *dir, const char *name)
         "cat $n.crt $n.key > $n.pem\n";
     const char *argv[] = {"sh", "-c", script, "sh", dir, name, NULL};
     struct test_process *process = test_process_start(argv, NULL);
-    if (test_process_wait(process, 60000) != 0)
+    if (test_process_wait(process, TEST_PATIENCE_MS) != 0)
         test_fail("openssl: %s", test_process_log(process));
     test_process_free(process);
 }
@@ -65,19 +65,20 @@ static void on_result(void *arg, const struct mm_rpc_result *result)
     outcome->code = result->code;
 }
 
-// The code of one call with these files, waiting up to 1.5 s for a connection.
-static enum mm_err call_with(struct mm_loop *loop, const char *url, struct mm_rpc_tls tls)
+// The code of one call with these files, waiting so long for a connection.
+static enum mm_err call_within(struct mm_loop *loop, const char *url, struct mm_rpc_tls tls,
+                               uint32_t deadline_ms)
 {
     struct mm_rpc_client *client;
     struct mm_rpc_client_options client_options = {.tls = tls};
     must(mm_rpc_client_open(loop, url, &client_options, &client), "client");
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
-    struct mm_rpc_call_options options = {.deadline_ms = 1500, .wait_for_connection = true};
+    struct mm_rpc_call_options options = {.deadline_ms = deadline_ms, .wait_for_connection = true};
     struct outcome outcome = {0};
     must(mm_rpc_call(client, &mmorts__test__echo__descriptor, "Echo", &request.base, &options,
                      on_result, &outcome, NULL),
          "call");
-    EXPECT(mm_loop_run_until(loop, &outcome.done, 5000));
+    EXPECT(mm_loop_run_until(loop, &outcome.done, TEST_PATIENCE_MS));
     mm_rpc_client_close(client);
     return outcome.code;
 }
@@ -103,11 +104,12 @@ static void check_stream(struct mm_loop *loop, const char *rpc_url, const char *
                                                .arg = &arrived,
                                                .on_message = on_message};
     must(mm_stream_reader_open(loop, url, client, &options, &reader), "reader");
-    for (int i = 0; i < 500 && mm_stream_reader_state(reader) != MM_STREAM_LIVE; i++)
+    for (int i = 0; i < TEST_PATIENCE_MS / 10 && mm_stream_reader_state(reader) != MM_STREAM_LIVE;
+         i++)
         mm_loop_run_until(loop, &never, 10);
     EXPECT(mm_stream_reader_state(reader) == MM_STREAM_LIVE);
     echo_publish(echo, 1);
-    EXPECT(mm_loop_run_until(loop, &arrived, 5000));
+    EXPECT(mm_loop_run_until(loop, &arrived, TEST_PATIENCE_MS));
     mm_loop_run_until(loop, &never, 20);
     mm_stream_reader_close(reader);
     mm_rpc_client_close(client);
@@ -143,25 +145,24 @@ int main(void)
     must(mm_stream_publisher_open(hub, &stream, &echo.publisher), "publisher");
     must(mm_rpc_server_listen(server, url), "listen");
 
-    EXPECT(call_with(loop, url, ours) == MM_OK);
+    EXPECT(call_within(loop, url, ours, TEST_PATIENCE_MS / 2) == MM_OK);
     check_stream(loop, url, stream_url, ours, &echo);
     // Not signed by the authority the server believes.
-    EXPECT(call_with(loop, url, stranger) == MM_DEADLINE_EXCEEDED);
+    EXPECT(call_within(loop, url, stranger, 1500) == MM_DEADLINE_EXCEEDED);
     // Does not believe the server's authority.
-    EXPECT(call_with(loop, url, wary) == MM_DEADLINE_EXCEEDED);
+    EXPECT(call_within(loop, url, wary, 1500) == MM_DEADLINE_EXCEEDED);
     // No TLS at all.
-    EXPECT(call_with(loop, plain_url, (struct mm_rpc_tls){0}) == MM_DEADLINE_EXCEEDED);
+    EXPECT(call_within(loop, plain_url, (struct mm_rpc_tls){0}, 1500) == MM_DEADLINE_EXCEEDED);
     EXPECT(echo.executions == 1);
     // Without its files it is refused at once.
     struct mm_rpc_client_options no_files = {.tls = missing};
     EXPECT(mm_rpc_client_open(loop, url, &no_files, &client) != MM_OK);
     EXPECT(mm_rpc_client_open(loop, url, NULL, &client) == MM_INVALID_ARGUMENT);
-    EXPECT(call_with(loop, url, ours) == MM_OK);
+    EXPECT(call_within(loop, url, ours, TEST_PATIENCE_MS / 2) == MM_OK);
 
     mm_stream_hub_close(hub);
     mm_rpc_server_close(server);
     mm_loop_destroy(loop);
     free(dir);
-    mm_rpc_finish();
     return plain_finish();
 }

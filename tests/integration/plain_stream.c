@@ -148,14 +148,14 @@ static bool sink_live(struct sink *sink)
 {
     sink->wanted = 0;
     sink->done = sink->state == MM_STREAM_LIVE;
-    return mm_loop_run_until(sink->loop, &sink->done, 5000);
+    return mm_loop_run_until(sink->loop, &sink->done, TEST_PATIENCE_MS);
 }
 
 static bool sink_reach(struct sink *sink, uint64_t value)
 {
     sink->wanted = value;
     sink->done = sink->value >= value;
-    return mm_loop_run_until(sink->loop, &sink->done, 10000);
+    return mm_loop_run_until(sink->loop, &sink->done, TEST_PATIENCE_MS);
 }
 
 #ifdef __SANITIZE_THREAD__
@@ -301,7 +301,7 @@ static void test_restarted_publisher(void)
     bool never = false;
     mm_loop_run_until(loop, &never, 20);
     source_close(&source);
-    for (int i = 0; i < 200 && sink.state != MM_STREAM_DOWN; i++)
+    for (int i = 0; i < TEST_PATIENCE_MS / 10 && sink.state != MM_STREAM_DOWN; i++)
         mm_loop_run_until(loop, &never, 10);
     EXPECT(sink.state == MM_STREAM_DOWN);
     // It remembers what it published, but counts from one again, in a new epoch.
@@ -327,7 +327,7 @@ static void test_without_snapshot(void)
     echo_publish(&source.echo, 20);
     struct sink sink;
     sink_open(&sink, loop, &source, (struct mm_stream_reader_options){.without_snapshot = true});
-    EXPECT(mm_loop_run_until(loop, &sink.done, 5000));
+    EXPECT(mm_loop_run_until(loop, &sink.done, TEST_PATIENCE_MS));
     struct mm_stream_position position = mm_stream_reader_position(sink.reader);
     EXPECT(position.epoch == 5 && position.seq == 20 && sink.messages == 0);
     sink.epoch = 5;
@@ -408,7 +408,7 @@ static void test_slow_reader(void)
     struct sink sink;
     sink_open(&sink, slow_loop, &source, (struct mm_stream_reader_options){.silence_ms = 50});
     bool never = false;
-    for (int i = 0; i < 300 && sink.state != MM_STREAM_LIVE; i++) {
+    for (int i = 0; i < TEST_PATIENCE_MS / 10 && sink.state != MM_STREAM_LIVE; i++) {
         mm_loop_run_until(loop, &never, 5);
         mm_loop_run_until(slow_loop, &never, 5);
     }
@@ -420,7 +420,7 @@ static void test_slow_reader(void)
     }
     sink.wanted = 1000;
     sink.done = false;
-    for (int i = 0; i < 300 && !sink.done; i++) {
+    for (int i = 0; i < TEST_PATIENCE_MS / 10 && !sink.done; i++) {
         mm_loop_run_until(loop, &never, 5);
         mm_loop_run_until(slow_loop, &never, 5);
     }
@@ -447,6 +447,5 @@ int main(void)
     test_close_in_callback();
     test_slow_reader();
     free(dir);
-    mm_rpc_finish();
     return plain_finish();
 }

@@ -21,7 +21,7 @@ enum {
     SYNCS = 2, // processes, between which the clients come and go
     ENTER_MS = 60000,
     BACK_MS = 60000,
-    CATCH_UP_MS = 30000,
+    CATCH_UP_MS = 60000,
     PLAY_MS = 2500,
     SLOW_EVERY = 20,
     SLOW_BYTES = 6000, // a second, of some 16,000

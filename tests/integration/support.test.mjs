@@ -88,7 +88,7 @@ test('children die with a harness that is killed, and its exit removes what it m
         const result = spawnSync('node', ['--input-type=module', '-e', script(end)], { encoding: 'utf8', env });
         const [pid, directory] = result.stdout.split(' ');
         assert.match(pid, /^\d+$/, result.stderr);
-        await waitFor('end of the child', 10000, () => {
+        await waitFor('end of the child', () => {
             const stat = `/proc/${pid}/stat`;
             return !existsSync(stat) || / Z /.test(readFileSync(stat, 'utf8'));
         });

@@ -39,8 +39,8 @@ class Sync {
             settings,
         ].join('\n'));
         sync.program = startProgram('mmorts-sync', ['--config', sync.config]);
-        await waitFor('listening sync', 10000, async () => (await fetch(`http://127.0.0.1:${sync.http}/healthz`)).ok);
-        await waitFor('players\' port', 10000, async () => (await fetch(`http://127.0.0.1:${sync.players}/config.json`)).ok);
+        await waitFor('listening sync', async () => (await fetch(`http://127.0.0.1:${sync.http}/healthz`)).ok);
+        await waitFor('players\' port', async () => (await fetch(`http://127.0.0.1:${sync.players}/config.json`)).ok);
         return sync;
     }
 
@@ -49,7 +49,7 @@ class Sync {
     }
 
     stop() {
-        return this.program.stop(10000);
+        return this.program.stop();
     }
 }
 
@@ -62,7 +62,7 @@ test('wrong settings are named with their line', async () => {
     const path = join(tempDir(), 'sync.yaml');
     writeFileSync(path, 'players:\n  listen: "127.0.0.1:1"\n  lisen: "x"\ntimeouts:\n  ping: 50s\n');
     const program = startProgram('mmorts-sync', ['--config', path, '--check-config']);
-    const { code } = await program.wait(10000);
+    const { code } = await program.wait();
     assert.equal(code, 2);
     assert.match(program.log(), /sync\.yaml:3: .*lisen/);
 });
@@ -94,7 +94,8 @@ test('without the other services', async (t) => {
         assert.deepEqual([early.payload.code, early.payload.seq], ['unavailable', 9]);
         assert.deepEqual(await player.waitClosed(), { code: 1013, reason: 'unavailable' });
         const took = performance.now() - begin;
-        assert.ok(took >= LOGIN_MS - 100 && took < LOGIN_MS + 2000, `${took} ms`);
+        // Not what the default would be (15 s), however busy the machine.
+        assert.ok(took >= LOGIN_MS - 100 && took < LOGIN_MS + 12000, `${took} ms`);
     });
 
     await t.test('it closes its clients before it ends', async () => {
@@ -115,11 +116,11 @@ test('a full server says so', async () => {
     assert.deepEqual(await third.waitClosed(), { code: 4429, reason: 'server_full' });
     first[0].terminate();
     // The place is free again.
-    await waitFor('a free place', 5000, async () => {
+    await waitFor('a free place', async () => {
         const next = sync.player();
         await opened(next);
         next.send({ type: 'ping', payload: { timestamp: 1 } });
-        return next.until('an answer', () => next.messages.some((m) => m.type === 'pong'), 500);
+        return next.until('an answer', () => next.messages.some((m) => m.type === 'pong'), 5000);
     });
     assert.equal(first[1].closed, null);
     await sync.stop();
@@ -140,7 +141,7 @@ test('one address gets its share', async () => {
 test('only listed origins connect', async () => {
     const sync = await Sync.start('  origins: ["https://game.example"]');
     const bad = sync.player('a.b.c', { headers: { Origin: 'https://evil.example' } });
-    await waitFor('refusal', 5000, () => bad.error);
+    await waitFor('refusal', () => bad.error);
     assert.match(bad.error.message, /403/);
     for (const headers of [{ Origin: 'https://game.example' }, {}]) {
         const good = sync.player('a.b.c', { headers });

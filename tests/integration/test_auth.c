@@ -24,7 +24,7 @@
 
 #define REASON(name) MMORTS__AUTH__VERIFY_REASON__VERIFY_##name
 
-enum { WAIT_MS = 20000, TOKEN_CHARS = 4096 };
+enum { WAIT_MS = TEST_PATIENCE_MS, TOKEN_CHARS = 4096 };
 
 // --- the world around auth -----------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ static void on_verify(void *arg, const struct mm_rpc_result *result)
     }
 }
 
-static const struct mm_rpc_call_options call_options = {.deadline_ms = 10000,
+static const struct mm_rpc_call_options call_options = {.deadline_ms = 30000,
                                                         .wait_for_connection = true};
 
 static struct verdict verify(struct world *world, const char *token, bool joining)
@@ -435,12 +435,12 @@ static void on_message(enum mm_redis_event event, const struct mm_redis_message 
 static void expect_event(struct world *world, struct listener *listener, uint64_t player_id,
                          const char *token_hash, Mmorts__Auth__VerifyReason reason)
 {
-    int64_t deadline = test_now_ms() + 1000;
+    int64_t deadline = test_now_ms() + TEST_PATIENCE_MS;
     bool found = false;
     while (!found) {
         int64_t left = deadline - test_now_ms();
         cr_assert(left > 0 && mm_loop_run_until(world->loop, &listener->heard, (uint32_t)left),
-                  "no event within a second");
+                  "no event");
         listener->heard = false;
         Mmorts__Auth__Revoked *event =
             mmorts__auth__revoked__unpack(NULL, listener->bytes, listener->packed);
@@ -468,7 +468,7 @@ static void test_bans(struct world *world, struct listener *listener)
     expect_reason(world, joe.token, REASON(OK));
 
     // A ban with an end: told, and over by itself.
-    int64_t until_ms = (int64_t)time(NULL) * 1000 + 2000;
+    int64_t until_ms = (int64_t)time(NULL) * 1000 + 5000;
     cr_assert(ban(world, joe.user_id, until_ms, "") == MM_OK);
     expect_event(world, listener, joe.user_id, "", REASON(BANNED));
     verdict = verify(world, joe.token, false);
@@ -497,7 +497,7 @@ static void test_revocations(struct world *world, struct listener *listener)
     expect_reason(world, log_in(world, "kim", ",\"permissions\":1").token, REASON(OK));
 }
 
-Test(auth, verdicts, .timeout = 180)
+Test(auth, verdicts, .timeout = 300)
 {
     struct world *world = begin();
     struct listener listener = {.heard = false};
@@ -519,7 +519,7 @@ Test(auth, verdicts, .timeout = 180)
     end(world);
 }
 
-Test(auth, what_was_acknowledged_outlives_restarts, .timeout = 180)
+Test(auth, what_was_acknowledged_outlives_restarts, .timeout = 300)
 {
     struct world *world = begin();
     struct login kim = log_in(world, "kim", "");
@@ -560,7 +560,7 @@ Test(auth, what_was_acknowledged_outlives_restarts, .timeout = 180)
     end(world);
 }
 
-Test(auth, keys, .timeout = 180)
+Test(auth, keys, .timeout = 300)
 {
     struct world *world = begin();
     struct login old = log_in(world, "ann", "");
@@ -603,7 +603,7 @@ static void expect_status(uint16_t port, const char *path, const char *bearer, c
               response.status, response.body);
 }
 
-Test(auth, over_http, .timeout = 180)
+Test(auth, over_http, .timeout = 300)
 {
     struct world *world = begin();
     struct login ann = log_in(world, "ann", "");
@@ -634,7 +634,7 @@ Test(auth, over_http, .timeout = 180)
 }
 
 // Another service asks auth who a bearer token belongs to, and believes it for a few seconds.
-Test(auth, bearer_tokens_of_other_services, .timeout = 180)
+Test(auth, bearer_tokens_of_other_services, .timeout = 300)
 {
     struct world *world = begin();
     struct login ann = log_in(world, "ann", "");
@@ -668,7 +668,7 @@ Test(auth, bearer_tokens_of_other_services, .timeout = 180)
     cr_assert(revoke(world, ann.token) == MM_OK);
     int64_t revoked_ms = test_now_ms();
     while (http_post(port, "/rpc/Social/ListOnline", ann.token, list).status == 200) {
-        cr_assert(test_now_ms() - revoked_ms < 5000);
+        cr_assert(test_now_ms() - revoked_ms < TEST_PATIENCE_MS);
     }
     expect_status(port, "/rpc/Social/ListOnline", ann.token, list, 401, "revoked");
     stop_auth(world);

@@ -191,22 +191,22 @@ static void must_be_caught(const char *fault)
     free(directory);
 }
 
-Test(determinism, a_planted_look_at_the_clock_is_caught, .timeout = 120)
+Test(determinism, a_planted_look_at_the_clock_is_caught, .timeout = 300)
 {
     must_be_caught("clock");
 }
 
-Test(determinism, planted_uninitialised_memory_is_caught, .timeout = 120)
+Test(determinism, planted_uninitialised_memory_is_caught, .timeout = 300)
 {
     must_be_caught("uninitialised");
 }
 
-Test(determinism, planted_address_order_is_caught, .timeout = 120)
+Test(determinism, planted_address_order_is_caught, .timeout = 300)
 {
     must_be_caught("address-order");
 }
 
-Test(determinism, a_planted_race_is_caught, .timeout = 120)
+Test(determinism, a_planted_race_is_caught, .timeout = 300)
 {
     must_be_caught("race");
 }

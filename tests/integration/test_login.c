@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 20000 };
+enum { WAIT_MS = TEST_PATIENCE_MS };
 
 struct response {
     long status;
@@ -112,7 +112,7 @@ static const char *const refused_bodies[] = {
     "{\"username\":\"ann\",\"issuer\":\"x\"}",
 };
 
-Test(login, answers_and_refusals, .timeout = 60)
+Test(login, answers_and_refusals, .timeout = 300)
 {
     char *dir = test_dir_make();
     uint16_t port = test_port_free();
@@ -148,7 +148,7 @@ Test(login, answers_and_refusals, .timeout = 60)
     free(dir);
 }
 
-Test(login, names_and_key_are_kept, .timeout = 60)
+Test(login, names_and_key_are_kept, .timeout = 300)
 {
     char *dir = test_dir_make();
     char path[PATH_MAX];

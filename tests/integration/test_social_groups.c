@@ -58,7 +58,7 @@ static void tear_down(void)
     test_server_free(mariadb);
 }
 
-TestSuite(social_groups, .init = set_up, .fini = tear_down, .timeout = 90);
+TestSuite(social_groups, .init = set_up, .fini = tear_down, .timeout = 300);
 
 static enum mm_err call(struct test_service *service, const char *method, const void *request,
                         void *reply_out)
@@ -125,7 +125,7 @@ static void act(struct test_service *service, uint64_t group, uint64_t actor,
 // The next event is that one, is numbered next, and is for so many players.
 static void expect_event(Mmorts__Social__GroupEventKind kind, uint64_t player_id, size_t told)
 {
-    Mmorts__Social__Event *event = test_listener_next(listener, 10000);
+    Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
     cr_assert(event != NULL, "no event");
     cr_assert_eq(event->event_case, MMORTS__SOCIAL__EVENT__EVENT_GROUP);
     cr_expect_eq(event->group->kind, kind, "%d, not %d", (int)event->group->kind, (int)kind);
@@ -281,7 +281,7 @@ Test(social_groups, what_a_member_says_is_for_the_members)
     cr_expect_eq(say(1, id + 1), MMORTS__SOCIAL__CHAT_REASON__CHAT_UNKNOWN_RECIPIENT);
     expect_silence();
     cr_expect_eq(say(2, id), MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
-    Mmorts__Social__Event *event = test_listener_next(listener, 5000);
+    Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
     cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_CHAT);
     cr_expect_eq(event->chat->to_group, id);
     cr_expect_eq(event->chat->n_to_players, 2);
@@ -334,7 +334,7 @@ Test(social_groups, without_the_database_nothing_is_changed_and_chat_goes_on)
     request.message = (char *)"anybody there?";
     cr_expect_eq(call(first, "SendChat", &request, NULL), MM_OK);
     test_server_restart(mariadb);
-    test_service_wait_ready(first, 10000);
+    test_service_wait_ready(first, TEST_PATIENCE_MS);
     cr_expect_eq(count_memberships(first, NULL), 1);
     act(first, id, 2, ACTION(JOIN), 0, REASON(OK));
 }

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 10000 };
+enum { WAIT_MS = TEST_PATIENCE_MS };
 
 static void sql(const struct test_address *address, const char *statement, char *first, size_t size)
 {
@@ -33,7 +33,7 @@ static void sql(const struct test_address *address, const char *statement, char 
     mysql_library_end();
 }
 
-Test(support, mariadb_keeps_its_data_and_port_over_kill_and_restart, .timeout = 120)
+Test(support, mariadb_keeps_its_data_and_port_over_kill_and_restart, .timeout = 300)
 {
     struct test_server *server = test_mariadb_start();
     struct test_address before = *test_server_address(server);
@@ -71,7 +71,7 @@ static char *redis_say(const struct test_address *address, const char *password,
     return text;
 }
 
-Test(support, redis_password_and_durability, .timeout = 60)
+Test(support, redis_password_and_durability, .timeout = 300)
 {
     struct test_server *durable = test_redis_start("s3cret", true);
     struct test_server *fleeting = test_redis_start(NULL, false);
@@ -99,7 +99,7 @@ Test(support, redis_password_and_durability, .timeout = 60)
     test_server_free(fleeting);
 }
 
-Test(support, the_shared_pair_answers, .timeout = 60)
+Test(support, the_shared_pair_answers, .timeout = 300)
 {
     const struct test_servers *servers = test_servers_get();
     cr_assert_eq(servers, test_servers_get());
@@ -116,7 +116,7 @@ Test(support, the_shared_pair_answers, .timeout = 60)
     free(other);
 }
 
-Test(support, a_program_gets_arguments_and_environment_and_is_reaped, .timeout = 30)
+Test(support, a_program_gets_arguments_and_environment_and_is_reaped, .timeout = 300)
 {
     const char *argv[] = {"sh", "-c", "echo \"$0 $GREETING\"; exit 7", "hello", NULL};
     const char *env[] = {"GREETING=world", NULL};
@@ -130,7 +130,7 @@ Test(support, a_program_gets_arguments_and_environment_and_is_reaped, .timeout =
     test_process_free(process);
 }
 
-Test(support, a_program_that_does_not_end_is_killed_at_the_deadline, .timeout = 30)
+Test(support, a_program_that_does_not_end_is_killed_at_the_deadline, .timeout = 300)
 {
     const char *argv[] = {"sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done", NULL};
     struct test_process *process = test_process_start(argv, NULL);
@@ -144,7 +144,7 @@ Test(support, a_program_that_does_not_end_is_killed_at_the_deadline, .timeout = 
     test_process_free(process);
 }
 
-Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 30)
+Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 300)
 {
     int channel[2];
     cr_assert_eq(pipe(channel), 0);
@@ -177,7 +177,7 @@ Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 30)
     close(channel[1]);
 }
 
-Test(support, http_get_reads_status_and_body, .timeout = 30)
+Test(support, http_get_reads_status_and_body, .timeout = 300)
 {
     uint16_t port = test_port_free();
     char script[512];

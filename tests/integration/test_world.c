@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
+Test(world, join_move_and_restart_by_sigterm, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -29,7 +29,7 @@ Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
     cr_assert_eq(rig_move(&rig, 77, 1, units, count, first.home_q + 10, first.home_r, &result),
                  MM_OK);
     cr_assert_eq(result.reason, MMORTS__WORLD__COMMAND_REASON__COMMAND_OK);
-    cr_assert(rig_until_tick(&rig, result.tick + 40, 10000));
+    cr_assert(rig_until_tick(&rig, result.tick + 40, TEST_PATIENCE_MS));
     rig_stop(&rig);
     uint64_t stopped_at = rig.last_tick;
 
@@ -42,7 +42,7 @@ Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
     char *log = test_process_log(rig.process);
     cr_assert(strstr(log, "rows_replayed=0 ticks_forwarded=0"), "%s", log);
     free(log);
-    cr_assert(rig_until_tick(&rig, stopped_at + 10, 10000));
+    cr_assert(rig_until_tick(&rig, stopped_at + 10, TEST_PATIENCE_MS));
     cr_assert_geq(rig.snapshots, 2);
     Mmorts__World__SessionInfo info;
     char reason[32];
@@ -55,7 +55,7 @@ Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
     cr_assert_eq(repeated.reason, MMORTS__WORLD__COMMAND_REASON__COMMAND_OK);
     cr_assert_eq(repeated.tick, result.tick, "a repeated command was carried out again");
     // The march goes on, and ends where it was sent.
-    cr_assert(rig_until_still(&rig, 1, 40000));
+    cr_assert(rig_until_still(&rig, 1, TEST_PATIENCE_MS));
     const struct hex_axial target = {first.home_q + 10, first.home_r};
     for (size_t i = 0; i < rig.mirror->entity_end; i++) {
         const struct mirror_entity *e = &rig.mirror->entities[i];
@@ -65,7 +65,7 @@ Test(world, join_move_and_restart_by_sigterm, .timeout = 60)
     rig_close(&rig);
 }
 
-Test(world, calls_are_checked, .timeout = 60)
+Test(world, calls_are_checked, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -76,7 +76,7 @@ Test(world, calls_are_checked, .timeout = 60)
     Mmorts__World__JoinRequest other = MMORTS__WORLD__JOIN_REQUEST__INIT;
     other.session = "elsewhere";
     other.player_id = 5;
-    cr_assert_eq(rig_call(&rig, "Join", &other.base, 2000, &reply), MM_NOT_FOUND);
+    cr_assert_eq(rig_call(&rig, "Join", &other.base, RIG_CALL_MS, &reply), MM_NOT_FOUND);
     Mmorts__World__SpawnReply *spawned;
     cr_assert_eq(rig_spawn(&rig, "k", "dragon", 1, 1, 0, 0, &spawned), MM_INVALID_ARGUMENT);
     cr_assert_eq(rig_spawn(&rig, "k", "soldier", 9, 1, 0, 0, &spawned), MM_INVALID_ARGUMENT);
@@ -89,7 +89,7 @@ Test(world, calls_are_checked, .timeout = 60)
     Mmorts__World__GetEntityRequest look = MMORTS__WORLD__GET_ENTITY_REQUEST__INIT;
     look.session = "main";
     look.entity = id;
-    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, RIG_CALL_MS, &reply), MM_OK);
     const Mmorts__World__GetEntityReply *entity = (const void *)reply;
     cr_assert_str_eq(entity->type, "soldier");
     cr_assert_eq(entity->owner, 1);
@@ -98,17 +98,17 @@ Test(world, calls_are_checked, .timeout = 60)
     Mmorts__World__DespawnRequest despawn = MMORTS__WORLD__DESPAWN_REQUEST__INIT;
     despawn.session = "main";
     despawn.entity = id;
-    cr_assert_eq(rig_call(&rig, "Despawn", &despawn.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "Despawn", &despawn.base, RIG_CALL_MS, &reply), MM_OK);
     rig_free_reply(reply);
-    cr_assert_eq(rig_call(&rig, "Despawn", &despawn.base, 2000, &reply), MM_NOT_FOUND);
-    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, 2000, &reply), MM_NOT_FOUND);
+    cr_assert_eq(rig_call(&rig, "Despawn", &despawn.base, RIG_CALL_MS, &reply), MM_NOT_FOUND);
+    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, RIG_CALL_MS, &reply), MM_NOT_FOUND);
 
     Mmorts__World__Hex hex = MMORTS__WORLD__HEX__INIT, *hexes[] = {&hex, &hex};
     Mmorts__World__GetChunksRequest chunks = MMORTS__WORLD__GET_CHUNKS_REQUEST__INIT;
     chunks.session = "main";
     chunks.n_chunks = 2;
     chunks.chunks = hexes;
-    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, RIG_CALL_MS, &reply), MM_OK);
     const Mmorts__World__GetChunksReply *map = (const void *)reply;
     cr_assert_eq(map->chunks->n_q, 1);
     cr_assert_eq(map->chunks->cells.len, 271);
@@ -125,7 +125,7 @@ Test(world, calls_are_checked, .timeout = 60)
     chunks.chunks = three;
     chunks.n_chunks = chunks.n_known = 3;
     chunks.known = (uint64_t[]){known[0], 7, 7};
-    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, RIG_CALL_MS, &reply), MM_OK);
     map = (const void *)reply;
     cr_assert(map->n_unchanged == 1 && map->unchanged[0] == 0);
     cr_assert(map->chunks->n_q == 1 && map->chunks->q[0] == 19 && map->chunks->r[0] == -9);
@@ -134,9 +134,10 @@ Test(world, calls_are_checked, .timeout = 60)
     rig_free_reply(reply);
     chunks.known_catalogue++;
     chunks.n_known = 2;
-    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_INVALID_ARGUMENT);
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, RIG_CALL_MS, &reply),
+                 MM_INVALID_ARGUMENT);
     chunks.n_known = 0;
-    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, RIG_CALL_MS, &reply), MM_OK);
     map = (const void *)reply;
     cr_assert(map->n_unchanged == 0 && map->chunks->n_q == 2 && map->catalogue);
     rig_free_reply(reply);
@@ -145,12 +146,13 @@ Test(world, calls_are_checked, .timeout = 60)
         many[i] = &hex;
     chunks.chunks = many;
     chunks.n_chunks = 257;
-    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, 2000, &reply), MM_INVALID_ARGUMENT);
+    cr_assert_eq(rig_call(&rig, "GetChunks", &chunks.base, RIG_CALL_MS, &reply),
+                 MM_INVALID_ARGUMENT);
     rig_close(&rig);
 }
 
 // Over HTTP whoever has no permission to operate gets to know of sessions, and no more.
-Test(world, calls_need_the_permission_to_operate, .timeout = 60)
+Test(world, calls_need_the_permission_to_operate, .timeout = 300)
 {
     struct world_rig rig;
     char *text = NULL;
@@ -178,7 +180,7 @@ Test(world, calls_need_the_permission_to_operate, .timeout = 60)
     rig_close(&rig);
 }
 
-Test(world, a_paused_session_stands_still_and_stays_paused, .timeout = 60)
+Test(world, a_paused_session_stands_still_and_stays_paused, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -190,13 +192,13 @@ Test(world, a_paused_session_stands_still_and_stays_paused, .timeout = 60)
     Mmorts__World__PauseSessionRequest pause = MMORTS__WORLD__PAUSE_SESSION_REQUEST__INIT;
     pause.session = "main";
     ProtobufCMessage *reply;
-    cr_assert_eq(rig_call(&rig, "PauseSession", &pause.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "PauseSession", &pause.base, RIG_CALL_MS, &reply), MM_OK);
     const Mmorts__World__SessionInfo *info = (const void *)reply;
     cr_assert_eq(info->state, MMORTS__FRAME__SESSION_STATE__SESSION_STATE_PAUSED);
     cr_assert_str_eq(info->reason, "operator");
     uint64_t tick = info->tick;
     rig_free_reply(reply);
-    cr_assert(rig_until_tick(&rig, tick, 5000));
+    cr_assert(rig_until_tick(&rig, tick, TEST_PATIENCE_MS));
     cr_assert_eq(rig.mirror->state, MMORTS__FRAME__SESSION_STATE__SESSION_STATE_PAUSED);
     Mmorts__World__CommandResult result;
     cr_assert_eq(rig_move(&rig, 5, 1, units, count, 5, 5, &result), MM_OK);
@@ -210,9 +212,9 @@ Test(world, a_paused_session_stands_still_and_stays_paused, .timeout = 60)
     cr_assert_eq(after.tick, tick + 1, "only the refused command made a tick");
     Mmorts__World__ResumeSessionRequest resume = MMORTS__WORLD__RESUME_SESSION_REQUEST__INIT;
     resume.session = "main";
-    cr_assert_eq(rig_call(&rig, "ResumeSession", &resume.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "ResumeSession", &resume.base, RIG_CALL_MS, &reply), MM_OK);
     rig_free_reply(reply);
-    cr_assert(rig_until_tick(&rig, tick + 20, 5000));
+    cr_assert(rig_until_tick(&rig, tick + 20, TEST_PATIENCE_MS));
     cr_assert_eq(rig_move(&rig, 5, 1, units, count, 5, 5, &result), MM_OK);
     cr_assert_eq(result.reason, MMORTS__WORLD__COMMAND_REASON__COMMAND_OK);
     rig_close(&rig);
@@ -220,19 +222,19 @@ Test(world, a_paused_session_stands_still_and_stays_paused, .timeout = 60)
 
 // --- time ---------------------------------------------------------------------------------------
 
-Test(world, a_stall_is_caught_up_within_a_bound, .timeout = 60)
+Test(world, a_stall_is_caught_up_within_a_bound, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
     rig_start(&rig);
-    cr_assert(rig_until_tick(&rig, 10, 10000));
+    cr_assert(rig_until_tick(&rig, 10, TEST_PATIENCE_MS));
     double dropped = rig_metric(&rig, "mmorts_world_ticks_dropped_total");
     uint64_t before = rig.last_tick;
     test_process_signal(rig.process, SIGSTOP);
     rig_turn(&rig, 1000);
     cr_assert_leq(rig.last_tick, before + 3);
     test_process_signal(rig.process, SIGCONT);
-    cr_assert(rig_until_tick(&rig, before + 10, 10000));
+    cr_assert(rig_until_tick(&rig, before + 10, TEST_PATIENCE_MS));
     // Twenty ticks were due: five are made up for, the rest of the time is lost.
     cr_assert_geq(rig_metric(&rig, "mmorts_world_ticks_dropped_total"), dropped + 10);
     rig_close(&rig);
@@ -261,7 +263,7 @@ static double system_quantile(const struct world_rig *rig, const char *system, d
     return -1;
 }
 
-Test(world, every_systems_time_is_told_and_threads_are_as_configured, .timeout = 60)
+Test(world, every_systems_time_is_told_and_threads_are_as_configured, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -270,7 +272,7 @@ Test(world, every_systems_time_is_told_and_threads_are_as_configured, .timeout =
     Mmorts__World__JoinReply home;
     rig_join_seen(&rig, 1, &home);
     cr_assert_eq(rig_metric(&rig, "mmorts_world_threads"), 3);
-    cr_assert(rig_until_tick(&rig, rig.last_tick + 40, 10000));
+    cr_assert(rig_until_tick(&rig, rig.last_tick + 40, TEST_PATIENCE_MS));
     for (size_t i = 0; i < world_system_count(); i++) {
         // A test machine that is busy with others may well hold up one tick in forty.
         double p90 = system_quantile(&rig, world_system_name(i), 0.9);

@@ -45,7 +45,7 @@ Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 600
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
     rig_start(&rig);
-    cr_assert(rig_until_tick(&rig, 5, 20000));
+    cr_assert(rig_until_tick(&rig, 5, TEST_PATIENCE_MS));
     rig_stop(&rig);
     struct world *world = fixture_crowd(ENTITIES, rig.last_tick + 400);
     cr_assert_gt(world_mover_count(world), ENTITIES / 10, "hardly anybody is on the march");

@@ -19,7 +19,7 @@ static enum mm_err set_health(struct world_rig *rig, char *key, uint64_t entity,
     request.changes = changes;
     request.n_changes = 1;
     ProtobufCMessage *reply = NULL;
-    enum mm_err err = rig_call(rig, "SetEntity", &request.base, 2000, &reply);
+    enum mm_err err = rig_call(rig, "SetEntity", &request.base, RIG_CALL_MS, &reply);
     if (err == MM_OK)
         *repeated = ((const Mmorts__World__SetEntityReply *)(const void *)reply)->repeated_key;
     rig_free_reply(reply);
@@ -33,7 +33,7 @@ static enum mm_err announce(struct world_rig *rig, char *key, char *text, bool *
     request.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)key};
     request.text = text;
     ProtobufCMessage *reply = NULL;
-    enum mm_err err = rig_call(rig, "Announce", &request.base, 2000, &reply);
+    enum mm_err err = rig_call(rig, "Announce", &request.base, RIG_CALL_MS, &reply);
     if (err == MM_OK)
         *repeated = ((const Mmorts__World__AnnounceReply *)(const void *)reply)->repeated_key;
     rig_free_reply(reply);
@@ -46,13 +46,13 @@ static int32_t health_of(struct world_rig *rig, uint64_t entity)
     look.session = "main";
     look.entity = entity;
     ProtobufCMessage *reply = NULL;
-    cr_assert_eq(rig_call(rig, "GetEntity", &look.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(rig, "GetEntity", &look.base, RIG_CALL_MS, &reply), MM_OK);
     int32_t health = ((const Mmorts__World__GetEntityReply *)(const void *)reply)->health;
     rig_free_reply(reply);
     return health;
 }
 
-Test(world_servers, a_change_survives_kill_9_and_is_made_once, .timeout = 60)
+Test(world_servers, a_change_survives_kill_9_and_is_made_once, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);

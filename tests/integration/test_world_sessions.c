@@ -20,7 +20,7 @@ static enum mm_err create(struct world_rig *rig, const char *session, const char
     request.max_players = max_players;
     Mmorts__World__SessionInfo *info;
     enum mm_err err =
-        rig_call(rig, "CreateSession", &request.base, 5000, (ProtobufCMessage **)&info);
+        rig_call(rig, "CreateSession", &request.base, RIG_CALL_MS, (ProtobufCMessage **)&info);
     if (err == MM_OK) {
         cr_assert_str_eq(info->session, session);
         cr_assert_eq(info->max_players, max_players);
@@ -36,7 +36,7 @@ static enum mm_err end(struct world_rig *rig, const char *session)
     Mmorts__World__EndSessionRequest request = MMORTS__WORLD__END_SESSION_REQUEST__INIT;
     request.session = (char *)(uintptr_t)session;
     ProtobufCMessage *info;
-    enum mm_err err = rig_call(rig, "EndSession", &request.base, 5000, &info);
+    enum mm_err err = rig_call(rig, "EndSession", &request.base, RIG_CALL_MS, &info);
     rig_free_reply(info);
     return err;
 }
@@ -46,8 +46,9 @@ static int listed(struct world_rig *rig, const char *session, size_t *count)
 {
     Mmorts__World__ListSessionsRequest request = MMORTS__WORLD__LIST_SESSIONS_REQUEST__INIT;
     Mmorts__World__ListSessionsReply *reply;
-    cr_assert_eq(rig_call(rig, "ListSessions", &request.base, 5000, (ProtobufCMessage **)&reply),
-                 MM_OK);
+    cr_assert_eq(
+        rig_call(rig, "ListSessions", &request.base, RIG_CALL_MS, (ProtobufCMessage **)&reply),
+        MM_OK);
     int state = -1;
     for (size_t i = 0; i < reply->n_sessions; i++)
         if (strcmp(reply->sessions[i]->session, session) == 0)
@@ -60,7 +61,7 @@ static int listed(struct world_rig *rig, const char *session, size_t *count)
 
 static void until_listed(struct world_rig *rig, const char *session, int state)
 {
-    int64_t until = test_now_ms() + 15000;
+    int64_t until = test_now_ms() + TEST_PATIENCE_MS;
     while (listed(rig, session, NULL) != state) {
         cr_assert_lt(test_now_ms(), until, "%s is listed as %d, not %d", session,
                      listed(rig, session, NULL), state);
@@ -75,7 +76,7 @@ static enum mm_err find(struct world_rig *rig, const char *session, char *rpc, s
     request.session = (char *)(uintptr_t)session;
     Mmorts__World__FindSessionReply *reply;
     enum mm_err err =
-        rig_call(rig, "FindSession", &request.base, 5000, (ProtobufCMessage **)&reply);
+        rig_call(rig, "FindSession", &request.base, RIG_CALL_MS, (ProtobufCMessage **)&reply);
     if (err == MM_OK) {
         snprintf(rpc, rpc_bytes, "%s", reply->world_rpc);
         rig_free_reply(reply);
@@ -90,7 +91,7 @@ enum {
     ENDED = MMORTS__FRAME__SESSION_STATE__SESSION_STATE_ENDED,
 };
 
-Test(world_sessions, sessions_are_created_once_and_within_bounds, .timeout = 60)
+Test(world_sessions, sessions_are_created_once_and_within_bounds, .timeout = 300)
 {
     struct world_rig rig;
     char rpc[128];
@@ -171,7 +172,7 @@ static uint64_t tick_in_replay(const struct world_rig *rig, const char *name)
     return met;
 }
 
-Test(world_sessions, two_at_once_are_killed_and_go_on_each_by_itself, .timeout = 120)
+Test(world_sessions, two_at_once_are_killed_and_go_on_each_by_itself, .timeout = 300)
 {
     struct world_rig main, arena;
     rig_open(&main, NULL, NULL);
@@ -218,7 +219,7 @@ Test(world_sessions, two_at_once_are_killed_and_go_on_each_by_itself, .timeout =
     cr_assert_eq(in_main.last_client_seq, 2);
     cr_assert_eq(in_arena.last_client_seq, 1);
 
-    cr_assert(rig_until_tick(&arena, arena.last_tick + 20, 5000));
+    cr_assert(rig_until_tick(&arena, arena.last_tick + 20, TEST_PATIENCE_MS));
 
     // The bound of the one, not of the other.
     Mmorts__World__JoinReply *full;

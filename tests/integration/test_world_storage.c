@@ -21,7 +21,7 @@ static void damage_snapshots(const struct world_rig *rig, uint64_t parts)
 
 // --- two of them --------------------------------------------------------------------------------
 
-Test(world_storage, a_second_process_takes_over_and_the_first_ends, .timeout = 60)
+Test(world_storage, a_second_process_takes_over_and_the_first_ends, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -30,14 +30,14 @@ Test(world_storage, a_second_process_takes_over_and_the_first_ends, .timeout = 6
     rig_join_seen(&rig, 9, &home);
     uint16_t port;
     struct test_process *rival = rig_rival(&rig, &port);
-    cr_assert(test_process_wait_ready(rival, port, 20000));
+    cr_assert(test_process_wait_ready(rival, port, TEST_PATIENCE_MS));
     // A write of the first is refused; so is its reserving of further ticks.
     Mmorts__World__CommandResult result;
     uint64_t units[16];
     size_t count = rig_units(&rig, 1, units, 16);
     enum mm_err err = rig_move(&rig, 9, 1, units, count, 4, 4, &result);
     cr_assert_neq(err, MM_OK, "a process without the session acknowledged a command");
-    int status = test_process_wait(rig.process, 10000);
+    int status = test_process_wait(rig.process, TEST_PATIENCE_MS);
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), WORLD_EXIT_FENCED);
     test_process_free(rig.process);
@@ -52,7 +52,7 @@ Test(world_storage, a_second_process_takes_over_and_the_first_ends, .timeout = 6
     rig_close(&rig);
 }
 
-Test(world_storage, old_snapshots_and_their_journal_go, .timeout = 60)
+Test(world_storage, old_snapshots_and_their_journal_go, .timeout = 300)
 {
     static const char *const settings[] = {"MMORTS_TEST_SNAPSHOTS=100ms", NULL};
     struct world_rig rig;
@@ -83,7 +83,7 @@ Test(world_storage, old_snapshots_and_their_journal_go, .timeout = 60)
 
 // Long before the interval is over: as soon as replaying what is behind the last snapshot would
 // take too long.
-Test(world_storage, a_snapshot_is_taken_before_a_restart_would_take_too_long, .timeout = 60)
+Test(world_storage, a_snapshot_is_taken_before_a_restart_would_take_too_long, .timeout = 300)
 {
     static const char *const settings[] = {"MMORTS_TEST_REPLAY=1ms", "MMORTS_TEST_SNAPSHOTS=3600s",
                                            NULL};
@@ -93,7 +93,7 @@ Test(world_storage, a_snapshot_is_taken_before_a_restart_would_take_too_long, .t
     rig_start(&rig);
     Mmorts__World__JoinReply home;
     rig_join_seen(&rig, 9, &home);
-    int64_t end = test_now_ms() + 30000;
+    int64_t end = test_now_ms() + TEST_PATIENCE_MS;
     for (uint64_t player = 10; rig_metric(&rig, "mmorts_world_snapshots_total") < 3; player++) {
         cr_assert_lt(test_now_ms(), end);
         rig_join_seen(&rig, player, &home);
@@ -136,7 +136,7 @@ static void write_replaced(const char *path, const char *text, const char *old, 
     fclose(file);
 }
 
-Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
+Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -177,7 +177,7 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
     look.session = "main";
     look.entity = scout;
     ProtobufCMessage *reply;
-    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, 2000, &reply), MM_OK);
+    cr_assert_eq(rig_call(&rig, "GetEntity", &look.base, RIG_CALL_MS, &reply), MM_OK);
     cr_assert_str_eq(((const Mmorts__World__GetEntityReply *)(const void *)reply)->type, "scout");
     rig_free_reply(reply);
     Mmorts__World__SpawnReply *spawned;
@@ -215,7 +215,7 @@ Test(world_storage, a_session_goes_on_under_other_rules, .timeout = 60)
 }
 
 // The row that brings the rules is damaged, and so is every snapshot after it: no guesses are made.
-Test(world_storage, damaged_rules_are_refused, .timeout = 60)
+Test(world_storage, damaged_rules_are_refused, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -236,7 +236,7 @@ Test(world_storage, damaged_rules_are_refused, .timeout = 60)
 // --- the replay tool ----------------------------------------------------------------------------
 
 // It looks at a session while that runs, and the session does not notice.
-Test(world_storage, a_running_session_is_listed_exported_and_replayed, .timeout = 60)
+Test(world_storage, a_running_session_is_listed_exported_and_replayed, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -259,7 +259,7 @@ Test(world_storage, a_running_session_is_listed_exported_and_replayed, .timeout 
     free(text);
     const char *const from[] = {"mmorts-replay", "--from", directory, NULL};
     struct test_process *process = test_process_start(from, NULL);
-    cr_assert_eq(test_process_wait(process, 20000), 0);
+    cr_assert_eq(test_process_wait(process, TEST_PATIENCE_MS), 0);
     test_process_free(process);
     rig_replay(&rig, (const char *const[]){"--session", "elsewhere", NULL}, 3, &text);
     cr_assert(strstr(text, "NOT_FOUND: no session elsewhere"), "%s", text);
@@ -267,13 +267,13 @@ Test(world_storage, a_running_session_is_listed_exported_and_replayed, .timeout 
     rig_replay(&rig, (const char *const[]){"--snapshot", "77", NULL}, 2, NULL);
     // Still the only writer, and still running.
     cr_assert_eq(rig_count_sql(&rig, "SELECT epoch FROM sessions"), 1);
-    cr_assert(rig_until_tick(&rig, rig.last_tick + 5, 5000));
+    cr_assert(rig_until_tick(&rig, rig.last_tick + 5, TEST_PATIENCE_MS));
     rig_close(&rig);
 }
 
 // --- damaged storage ----------------------------------------------------------------------------
 
-Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 60)
+Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
@@ -284,7 +284,7 @@ Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 6
     uint64_t units[16];
     size_t count = rig_units(&rig, 1, units, 16);
     cr_assert_eq(rig_move(&rig, 9, 1, units, count, 9, 0, &result), MM_OK);
-    cr_assert(rig_until_tick(&rig, result.tick + 30, 5000));
+    cr_assert(rig_until_tick(&rig, result.tick + 30, TEST_PATIENCE_MS));
     rig_stop(&rig);
     uint64_t stopped_at = rig.last_tick;
     // The newest of two is damaged: the first one, of tick 0, and the journal lead there as well.
@@ -315,7 +315,7 @@ Test(world_storage, a_damaged_snapshot_gives_way_to_the_one_before, .timeout = 6
     rig_close(&rig);
 }
 
-Test(world_storage, a_journal_that_leads_elsewhere_is_refused, .timeout = 60)
+Test(world_storage, a_journal_that_leads_elsewhere_is_refused, .timeout = 300)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);

@@ -19,7 +19,7 @@ static struct world *left_by(struct world_rig *rig, uint32_t version)
 {
     rig_open(rig, NULL, NULL);
     rig_start(rig);
-    cr_assert(rig_until_tick(rig, 5, 20000));
+    cr_assert(rig_until_tick(rig, 5, TEST_PATIENCE_MS));
     rig_stop(rig);
     struct world_rules *rules = fixture_wild_rules();
     struct world *world = fixture_world(rules, 4);
@@ -35,14 +35,14 @@ static char *refused(const struct world_rig *rig)
 {
     uint16_t port;
     struct test_process *process = rig_rival(rig, &port);
-    int status = test_process_wait(process, 20000);
+    int status = test_process_wait(process, TEST_PATIENCE_MS);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == WORLD_EXIT_UNSOUND, "status %x", status);
     char *log = test_process_log(process);
     test_process_free(process);
     return log;
 }
 
-Test(world_versions, what_an_older_one_ended_cleanly_goes_on, .timeout = 120)
+Test(world_versions, what_an_older_one_ended_cleanly_goes_on, .timeout = 300)
 {
     for (uint32_t version = WORLD_SAVE_OLDEST; version < WORLD_SAVE_VERSION; version++) {
         struct world_rig rig;
@@ -50,7 +50,7 @@ Test(world_versions, what_an_older_one_ended_cleanly_goes_on, .timeout = 120)
         uint64_t tick = world_tick(world), units[8], theirs[8];
         size_t count = fixture_units(world, 1, NULL, theirs, 8);
         rig_start(&rig);
-        cr_assert(rig_until_tick(&rig, tick + 1, 20000));
+        cr_assert(rig_until_tick(&rig, tick + 1, TEST_PATIENCE_MS));
         cr_assert_eq(rig_units(&rig, 1, units, 8), count);
         cr_assert_eq(memcmp(units, theirs, count * sizeof *units), 0, "other units");
         // It goes on as its own: what was played since is replayed after a crash.
@@ -77,7 +77,7 @@ Test(world_versions, what_an_older_one_ended_cleanly_goes_on, .timeout = 120)
     }
 }
 
-Test(world_versions, what_was_not_ended_cleanly_needs_its_own_version, .timeout = 60)
+Test(world_versions, what_was_not_ended_cleanly_needs_its_own_version, .timeout = 300)
 {
     struct world_rig rig;
     struct world *world = left_by(&rig, WORLD_SAVE_VERSION - 1);
@@ -108,12 +108,12 @@ Test(world_versions, what_was_not_ended_cleanly_needs_its_own_version, .timeout 
     // Nothing was changed by that: without the row it goes on.
     rig_sql(&rig, "DELETE FROM journal WHERE inputs = ''", 1);
     rig_start(&rig);
-    cr_assert(rig_until_tick(&rig, tick + 1, 20000));
+    cr_assert(rig_until_tick(&rig, tick + 1, TEST_PATIENCE_MS));
     rig_close(&rig);
     world_free(world);
 }
 
-Test(world_versions, those_that_cannot_be_read_are_named, .timeout = 60)
+Test(world_versions, those_that_cannot_be_read_are_named, .timeout = 300)
 {
     static const struct {
         uint32_t version;

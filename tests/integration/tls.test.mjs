@@ -9,7 +9,6 @@ import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
-const READY_TIMEOUT_MS = 30000;
 const directory = tempDir();
 const file = (name) => join(directory, name);
 let mariadb;
@@ -55,7 +54,7 @@ function start(name, env, certificate) {
     return program;
 }
 
-const ready = (program) => program.waitReady(`${program.http}/readyz`, READY_TIMEOUT_MS);
+const ready = (program) => program.waitReady(`${program.http}/readyz`);
 const waitingFor = async (program) => (await (await fetch(`${program.http}/readyz`)).json()).waiting_for;
 
 async function metric(program, name) {
@@ -122,7 +121,7 @@ test('calls and streams pass between services with certificates, and nobody else
 
     // A process with a stranger's certificate runs, but never gets to world.
     const intruder = start('vision', env, 'intruder');
-    await waitFor('an answer', READY_TIMEOUT_MS, async () => (await waitingFor(intruder)).length === 1);
+    await waitFor('an answer', async () => (await waitingFor(intruder)).length === 1);
     assert.equal(await metric(intruder, 'mmorts_peer_connected{peer="world"}'), 0);
     assert.deepEqual(await intruder.stop(), { code: 0, signal: null });
     assert.deepEqual(await again.stop(), { code: 0, signal: null });
@@ -133,7 +132,7 @@ test("a server by name has to show that name; by number, the authority's word is
     const world = start('world', env, 'elsewhere');
     await ready(world);
     const byName = start('vision', env, 'vision');
-    await waitFor('an answer', READY_TIMEOUT_MS, async () => (await waitingFor(byName)).length > 0);
+    await waitFor('an answer', async () => (await waitingFor(byName)).length > 0);
 
     const byNumber = { ...env, MMORTS_VISION_HTTP: `127.0.0.1:${await freePort()}` };
     for (const name of ['MMORTS_WORLD_RPC', 'MMORTS_WORLD_STREAM']) {

@@ -9,8 +9,6 @@ import { RpcClient } from '../support/rpc.mjs';
 import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
-const READY_TIMEOUT_MS = 20000;
-const NOTICE_TIMEOUT_MS = 15000; // save_interval is 2 s
 const EXIT_FENCED = 3;
 const TABLES = ['sessions', 'explored', 'remembered', 'sharing', 'alliances', 'checkpoints', 'checkpoint_parts', 'writers'];
 
@@ -36,7 +34,7 @@ async function startVision({ quiet = false } = {}) {
     const config = quiet ? quietConfig() : join(ROOT, 'services/vision/vision.yaml');
     const vision = startProgram('mmorts-vision', ['--config', config], { env: { ...env, ...own }, name });
     started.push(vision);
-    vision.ready = () => vision.waitReady(`http://${own.MMORTS_VISION_HTTP}/readyz`, READY_TIMEOUT_MS);
+    vision.ready = () => vision.waitReady(`http://${own.MMORTS_VISION_HTTP}/readyz`);
     vision.rpc = new RpcClient(own.MMORTS_VISION_RPC);
     return vision;
 }
@@ -65,7 +63,7 @@ before(async () => {
         MMORTS_WORLD_HTTP: `127.0.0.1:${await freePort()}`,
     };
     world = startProgram('mmorts-world', ['--config', join(ROOT, 'services/world/world.yaml')], { env });
-    await world.waitReady(`http://${env.MMORTS_WORLD_HTTP}/readyz`, READY_TIMEOUT_MS);
+    await world.waitReady(`http://${env.MMORTS_WORLD_HTTP}/readyz`);
     worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);
 });
 
@@ -80,15 +78,15 @@ test('a second vision takes over: the first writes nothing more and ends with st
     const first = await startVision();
     await first.ready();
     const ada = await joinWorld('ada');
-    await waitFor('what ada explored to be saved', NOTICE_TIMEOUT_MS, () => explored(ada));
+    await waitFor('what ada explored to be saved', () => explored(ada));
     assert.equal(await epoch(), 1);
 
     const second = await startVision({ quiet: true });
-    await waitFor('the second to take over', READY_TIMEOUT_MS, async () => (await epoch()) === 2);
+    await waitFor('the second to take over', async () => (await epoch()) === 2);
     const before = await sums();
     assert.equal(first.exit, null, 'the first has not noticed yet');
     const bob = await joinWorld('bob'); // both have something to write
-    const exit = await first.wait(NOTICE_TIMEOUT_MS);
+    const exit = await first.wait();
     assert.deepEqual(exit, { code: EXIT_FENCED, signal: null }, first.log());
     assert.match(first.log(), /another process has taken this session over.*epoch=1/);
     assert.deepEqual(await sums(), before, 'the first has written after the second took over');
@@ -106,7 +104,7 @@ test('sight ordered from the former process is not lent', async () => {
     const second = await startVision({ quiet: true });
     await second.ready();
     await assert.rejects(first.rpc.call('mmorts.vision.Vision/ShareVision', order), /taken this session over/);
-    assert.deepEqual(await first.wait(NOTICE_TIMEOUT_MS), { code: EXIT_FENCED, signal: null }, first.log());
+    assert.deepEqual(await first.wait(), { code: EXIT_FENCED, signal: null }, first.log());
     assert.deepEqual(await rows('SELECT * FROM sharing'), []);
     await second.rpc.call('mmorts.vision.Vision/ShareVision', order);
     assert.equal((await rows('SELECT * FROM sharing')).length, 1);

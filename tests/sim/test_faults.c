@@ -52,7 +52,7 @@ static void expect_found(const char *name, enum vision_fault inside, enum sim_fa
     cr_log_info("%s: seed %u: %s", name, seeds, failure);
 }
 
-Test(sim_faults, nothing_is_found_where_nothing_is_planted, .timeout = 120)
+Test(sim_faults, nothing_is_found_where_nothing_is_planted, .timeout = 300)
 {
     char failure[400] = "";
     cr_expect_eq(seeds_until_found(FAULT_NONE, SIM_FAULT_NONE, failure, sizeof failure), 0, "%s",
@@ -63,7 +63,7 @@ Test(sim_faults, nothing_is_found_where_nothing_is_planted, .timeout = 120)
 #define VIEW "visible|explored|explained|sight|remembered|shown|terrain"
 
 #define INSIDE(test, NAME, words)                                                                  \
-    Test(sim_faults, test, .timeout = 120)                                                         \
+    Test(sim_faults, test, .timeout = 300)                                                         \
     {                                                                                              \
         expect_found(#test, FAULT_##NAME, SIM_FAULT_NONE, words);                                  \
     }
@@ -79,7 +79,7 @@ INSIDE(memory_knows_too_much, MEMORY_KNOWS_TOO_MUCH, VIEW)
 INSIDE(memory_outlives_reveal, MEMORY_OUTLIVES_REVEAL, VIEW)
 
 #define AROUND(test, NAME, words)                                                                  \
-    Test(sim_faults, test, .timeout = 120)                                                         \
+    Test(sim_faults, test, .timeout = 300)                                                         \
     {                                                                                              \
         expect_found(#test, FAULT_NONE, SIM_FAULT_##NAME, words);                                  \
     }

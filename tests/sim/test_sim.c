@@ -12,7 +12,7 @@ static struct sim_report run(uint64_t seed, uint32_t ticks)
     return report;
 }
 
-Test(sim, a_seed_replays_to_the_byte, .timeout = 120)
+Test(sim, a_seed_replays_to_the_byte, .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
         struct sim_report first = run(seed, 1500), again = run(seed, 1500);
@@ -23,7 +23,7 @@ Test(sim, a_seed_replays_to_the_byte, .timeout = 120)
     }
 }
 
-Test(sim, every_client_is_compared_in_almost_every_tick_of_fair_weather, .timeout = 120)
+Test(sim, every_client_is_compared_in_almost_every_tick_of_fair_weather, .timeout = 300)
 {
     struct sim_report best = {0};
     for (uint64_t seed = 1; seed <= 20; seed++) {

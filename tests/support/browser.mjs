@@ -1,13 +1,26 @@
 // The browser of the tests: Debian's Chromium, without a window, and quiet: it asks nobody for anything.
 
 import { chromium } from 'playwright-core';
+import { PATIENCE_MS } from './servers.mjs';
 
-// The caller closes it. `more`: further arguments of its command line.
-export const launchBrowser = (...more) => chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-        '--disable-component-update', '--disable-sync', ...more],
-});
+// The caller closes it. `more`: further arguments of its command line. Whatever is waited for in its pages is
+// waited for with patience.
+export async function launchBrowser(...more) {
+    const browser = await chromium.launch({
+        executablePath: '/usr/bin/chromium',
+        timeout: PATIENCE_MS,
+        // A container's /dev/shm may be too small for it.
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+            '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', ...more],
+    });
+    const newContext = browser.newContext.bind(browser);
+    browser.newContext = async (options) => {
+        const context = await newContext(options);
+        context.setDefaultTimeout(PATIENCE_MS);
+        return context;
+    };
+    return browser;
+}
 
 // The page of a player who has just logged in, in a context of its own. What the page complains of is added to `faults`.
 export async function openGame(browser, url, name, faults) {

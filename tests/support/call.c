@@ -9,7 +9,7 @@
 #include "libcommon/io/pb.h"
 #include "tests/support/process.h"
 
-enum { READY_TIMEOUT_MS = 60000, CALL_DEADLINE_MS = 10000, ENV_MAX = 40 };
+enum { CALL_DEADLINE_MS = 30000, ENV_MAX = 40 };
 
 struct test_service {
     char name[32];
@@ -65,7 +65,7 @@ struct test_service *test_service_start(const char *name, const char *directory,
                                         const char *const *env)
 {
     struct test_service *service = test_service_launch(name, directory, env);
-    test_service_wait_ready(service, READY_TIMEOUT_MS);
+    test_service_wait_ready(service, TEST_PATIENCE_MS);
     return service;
 }
 

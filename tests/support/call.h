@@ -26,7 +26,7 @@ uint16_t test_service_http_port(const struct test_service *service);
 // Kills what still runs and frees it. NULL is allowed.
 void test_service_free(struct test_service *service);
 
-// One call, 10 s deadline. *reply_out (may be NULL) is the unpacked reply, the caller's to free, or
+// One call, 30 s deadline. *reply_out (may be NULL) is the unpacked reply, the caller's to free, or
 // NULL on error. Waits for the connection.
 enum mm_err test_call(struct test_service *service, const ProtobufCServiceDescriptor *descriptor,
                       const char *method, const ProtobufCMessage *request,

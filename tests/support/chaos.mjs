@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decode } from './rpc.mjs';
-import { ROOT, startProgram, tempDir, waitFor } from './servers.mjs';
+import { PATIENCE_MS, ROOT, startProgram, tempDir, waitFor } from './servers.mjs';
 import { Watched } from './watched.mjs';
 
 const START_STOCK = 5000; // of each item
@@ -171,7 +171,7 @@ export function startBots(game, count) {
     return {
         program,
         async playing() {
-            await waitFor(`${count} bots in the game`, 60000, async () => await game.metric('sync', 'mmorts_sync_players') >= count);
+            await waitFor(`${count} bots in the game`, async () => await game.metric('sync', 'mmorts_sync_players') >= count);
         },
         // Its own verdict: no tick went back, nothing unknown changed, nothing was malformed.
         async stop() {
@@ -191,7 +191,7 @@ export function startBots(game, count) {
 export async function audit(crowd) {
     const { game, players } = crowd;
     await ordersCarriedOut(game, players);
-    await waitFor('the end of all jobs', 90000, async () => {
+    await waitFor('the end of all jobs', async () => {
         const [[jobs], [spawns]] = [await game.query('production', 'SELECT COUNT(*) FROM jobs'),
             await game.query('production', 'SELECT COUNT(*) FROM outbox')];
         return jobs[0] === '0' && spawns[0] === '0';
@@ -223,7 +223,7 @@ async function ordersCarriedOut(game, players) {
         assert.ok(kept.length > 0);
         for (const { seq, target, tick } of kept)
             assert.equal(written.get(`${id} ${seq}`), `${tick} ${target}`, `order ${seq} of ${player.name} in the journal`);
-        await waitFor(`${player.name}'s last orders seen`, 5000, () => [...player.orders.values()].every((order) => order.seen));
+        await waitFor(`${player.name}'s last orders seen`, () => [...player.orders.values()].every((order) => order.seen));
     }
 }
 
@@ -243,9 +243,9 @@ async function ledgerAddsUp(game) {
 async function unitsAreThere(crowd, player) {
     const expected = new Map(UNITS.map((type) => [type, crowd.startUnits.get(player).get(type) +
         [...player.jobs.values()].filter((recipe) => recipe === `train_${type}`).length]));
-    await waitFor(`${player.name}'s units`, 10000, () => UNITS.every((type) => player.countOwn(type) >= expected.get(type)))
+    await waitFor(`${player.name}'s units`, () => UNITS.every((type) => player.countOwn(type) >= expected.get(type)))
         .catch(() => {}); // said better below
-    await player.pastTick(player.tick + 5, 10000);
+    await player.pastTick(player.tick + 5, PATIENCE_MS);
     for (const [type, count] of expected) {
         assert.equal(player.countOwn(type), count, `${type}s of ${player.name}, who has ${player.jobs.size} acknowledged jobs`);
         assert.equal(player.player.mine(type).length, count, `${type}s in ${player.name}'s present state`);

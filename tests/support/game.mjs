@@ -5,11 +5,13 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { BINARY_PROTOCOL, BinaryDecoder } from '../../services/sync/web/sdk/index.js';
-import { ROOT, freePort, query, startProgram, tempDir, waitFor } from './servers.mjs';
+import { PATIENCE_MS, ROOT, freePort, pause, query, startProgram, tempDir, waitFor } from './servers.mjs';
 
-const START_TIMEOUT_MS = 120000; // makes a database and migrates six schemas
+const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
 const PORTS = 60;
+// Of the worlds' maps: the same in every run. WORLD_SEED=N takes another, 0 one that nobody knows.
+const WORLD_SEED = process.env.WORLD_SEED ?? '3';
 
 // A copy of the services' settings, for Game.start: `changes` has by service a function that gives another text of its file.
 export function settings(changes) {
@@ -45,7 +47,7 @@ export class Game {
             rmSync(game.statusFile, { force: true }); // of the game before
             const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
             game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--base-port', String(basePort),
-                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env });
+                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
             try {
                 await game.#started();
                 return game;
@@ -117,7 +119,7 @@ export class Game {
     }
 
     // kill -9, and the milliseconds until the launcher finds it ready again.
-    async killAndWait(name, timeoutMs = 15000) {
+    async killAndWait(name, timeoutMs = PATIENCE_MS) {
         const { pid } = this.process(name);
         const began = performance.now();
         process.kill(pid, 'SIGKILL');
@@ -167,7 +169,7 @@ export class Game {
     }
 
     async stop() {
-        return this.program.stop(60000);
+        return this.program.stop();
     }
 }
 
@@ -262,7 +264,7 @@ export class Player {
     }
 
     // Resolves with what `find` gives as soon as it is truthy; looked at after every message.
-    until(what, find, timeoutMs = 15000) {
+    until(what, find, timeoutMs = PATIENCE_MS) {
         return new Promise((resolve, reject) => {
             const finish = (action, value) => {
                 clearTimeout(timer);
@@ -288,7 +290,7 @@ export class Player {
         return this.until(`${type} message`, () => this.messages.slice(from).find((m) => m.type === type && test(m)), timeoutMs);
     }
 
-    waitClosed(timeoutMs = 15000) {
+    waitClosed(timeoutMs = PATIENCE_MS) {
         return new Promise((resolve, reject) => {
             const timer = setTimeout(() => reject(new Error('not closed in time')), timeoutMs);
             const look = () => {
@@ -306,12 +308,18 @@ export class Player {
         this.socket.send(typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message));
     }
 
-    // Sends a command; resolves with its ack or error message.
-    command(command, fields, seq = this.nextSeq++) {
-        const from = this.messages.length;
-        this.send({ type: 'command', payload: { seq, command, ...fields } });
-        return this.until(`answer to ${command}`, () =>
-            this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq));
+    // Sends a command; resolves with its ack or error message. On a busy machine it may be answered that the answer
+    // takes too long, or orders may arrive all at once that were given one after another: then it is sent again under
+    // its number, as the protocol allows.
+    async command(command, fields, seq = this.nextSeq++) {
+        for (const end = performance.now() + PATIENCE_MS; ;) {
+            const from = this.messages.length;
+            this.send({ type: 'command', payload: { seq, command, ...fields } });
+            const answer = await this.until(`answer to ${command}`, () =>
+                this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq));
+            if (!['timeout', 'rate_limited'].includes(answer.payload.code) || performance.now() > end) return answer;
+            await pause(200);
+        }
     }
 
     chat(text) {

@@ -20,8 +20,6 @@
 
 enum {
     POLL_PAUSE_MS = 5,
-    STOP_PATIENCE_MS = 10000,
-    KILL_PATIENCE_MS = 10000,
     HTTP_TRY_MS = 1000,
     PORT_FIRST = 20000, // below Linux's ephemeral range, which starts at 32768
     PORT_LAST = 31999,
@@ -347,13 +345,13 @@ int test_process_wait(struct test_process *process, int timeout_ms)
 int test_process_stop(struct test_process *process)
 {
     test_process_signal(process, SIGTERM);
-    return test_process_wait(process, STOP_PATIENCE_MS);
+    return test_process_wait(process, TEST_PATIENCE_MS);
 }
 
 void test_process_kill(struct test_process *process)
 {
     test_process_signal(process, SIGKILL);
-    if (!wait_end(process, KILL_PATIENCE_MS))
+    if (!wait_end(process, TEST_PATIENCE_MS))
         test_fail("%s survived SIGKILL", process->name);
 }
 

@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+// How long to wait for what must come: far longer than it takes on a machine that is slow and
+// busy with others besides. A wait that ends sooner makes a test that fails by chance.
+enum { TEST_PATIENCE_MS = 60000 };
+
 struct test_process;
 
 // Prints the message to stderr and aborts.
@@ -61,7 +65,7 @@ void test_process_signal(struct test_process *process, int signal);
 // killed (SIGKILL), reaped, its log shown on stderr, and -1 returned.
 int test_process_wait(struct test_process *process, int timeout_ms);
 
-// SIGTERM, up to 10 s of patience, then as test_process_wait.
+// SIGTERM, TEST_PATIENCE_MS to end, then as test_process_wait.
 int test_process_stop(struct test_process *process);
 
 // SIGKILL and reap.

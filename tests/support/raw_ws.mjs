@@ -8,7 +8,7 @@ import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 
 export const CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
-const WAIT_MS = 10000;
+const WAIT_MS = 120000;
 
 // A client's frame. `length` 7, 16 or 64: the bits that say how long it is; by default as few as will do.
 export function frame(opcode, payload = '', { fin = true, rsv = 0, masked = true, length } = {}) {

@@ -12,9 +12,8 @@
 #include <unistd.h>
 
 enum {
-    ACCEPT_TIMEOUT_MS = 60000, // the first start of all makes MariaDB's system tables
-    STOP_TIMEOUT_MS = 30000,
-    START_TRIES = 5, // a free port may be taken between the look and the start
+    ACCEPT_TIMEOUT_MS = 120000, // the first start of all makes MariaDB's system tables
+    START_TRIES = 5,            // a free port may be taken between the look and the start
 };
 
 enum server_kind { SERVER_MARIADB, SERVER_REDIS };
@@ -117,7 +116,7 @@ void test_server_stop(struct test_server *server)
     if (!server->process)
         return;
     test_process_signal(server->process, SIGTERM);
-    if (test_process_wait(server->process, STOP_TIMEOUT_MS) == -1)
+    if (test_process_wait(server->process, TEST_PATIENCE_MS) == -1)
         test_fail("a server did not stop");
     test_process_free(server->process);
     server->process = NULL;

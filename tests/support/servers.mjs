@@ -15,8 +15,9 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const BUILD = resolve(ROOT, process.env.B || 'build');
 const SERVER_SH = join(ROOT, 'tests/support/server.sh');
 
-const ACCEPT_TIMEOUT_MS = 60000; // the first start of all makes MariaDB's system tables
-const STOP_TIMEOUT_MS = 30000;
+// How long to wait for what must come: far longer than it takes on a machine that is slow and busy
+// with others besides. A wait that ends sooner makes a test that fails by chance.
+export const PATIENCE_MS = 120000;
 const POLL_PAUSE_MS = 10;
 const START_TRIES = 5; // a free port may be taken between the look and the start
 
@@ -34,9 +35,11 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.e
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// Calls `condition` until it gives something truthy, and returns that. An exception counts as "not
-// yet"; at the deadline the last one is part of the error.
-export async function waitFor(what, timeoutMs, condition) {
+// waitFor(what, [timeoutMs,] condition): calls `condition` until it gives something truthy, and returns
+// that. An exception counts as "not yet"; at the deadline the last one is part of the error.
+export async function waitFor(what, ...rest) {
+    const condition = rest.pop();
+    const [timeoutMs = PATIENCE_MS] = rest;
     const deadline = performance.now() + timeoutMs;
     let last;
     for (;;) {
@@ -98,12 +101,14 @@ export class Program {
         closeSync(log);
         running.add(this);
         this.exit = null; // { code, signal } when it has ended
+        this.signalled = new Set(); // what it was sent
         this.ended = new Promise((done) => {
             const end = (code, signal) => {
                 if (this.exit) return;
                 this.exit = { code, signal };
                 running.delete(this);
                 this.reportSanitizer();
+                this.#reportCrash();
                 done(this.exit);
             };
             this.child.once('exit', end);
@@ -128,6 +133,14 @@ export class Program {
         }
     }
 
+    // Ended by a signal that nobody here has sent it: whatever the test makes of that, this is why.
+    #reportCrash() {
+        const { signal } = this.exit;
+        if (signal && !this.signalled.has(signal)) {
+            process.stderr.write(`\n${this.name} ended by ${signal}; its log:\n${this.log()}\n`);
+        }
+    }
+
     // As waitFor, but gives up when the program ends; both errors show the log.
     async #waitWhileRunning(what, timeoutMs, condition) {
         const deadline = performance.now() + timeoutMs;
@@ -143,27 +156,29 @@ export class Program {
     }
 
     // Waits until the log has a match of the pattern (a string or RegExp), and returns the match.
-    waitLog(pattern, timeoutMs = ACCEPT_TIMEOUT_MS) {
+    waitLog(pattern, timeoutMs = PATIENCE_MS) {
         const find = async () =>
             pattern instanceof RegExp ? this.log().match(pattern) : this.log().includes(pattern) && [pattern];
         return this.#waitWhileRunning(`line ${pattern}`, timeoutMs, find);
     }
 
     // Waits until GET <url> answers 200.
-    async waitReady(url, timeoutMs = 15000) {
+    async waitReady(url, timeoutMs = PATIENCE_MS) {
         await this.#waitWhileRunning(`200 from ${url}`, timeoutMs, async () => {
-            const answer = await fetch(url, { signal: AbortSignal.timeout(1000) });
+            const answer = await fetch(url, { signal: AbortSignal.timeout(10000) });
             await answer.arrayBuffer();
             return answer.status === 200 && 'ready';
         });
     }
 
     signal(name) {
-        if (!this.exit) this.child.kill(name);
+        if (this.exit) return;
+        this.signalled.add(name);
+        this.child.kill(name);
     }
 
     // The program's end as { code, signal }. At the deadline it is killed and an error thrown.
-    async wait(timeoutMs = STOP_TIMEOUT_MS) {
+    async wait(timeoutMs = PATIENCE_MS) {
         let timer;
         const late = new Promise((done) => {
             timer = setTimeout(done, timeoutMs, null);
@@ -175,7 +190,7 @@ export class Program {
         throw new Error(`${this.name} did not end within ${timeoutMs} ms; its log:\n${this.log()}`);
     }
 
-    async stop(timeoutMs = STOP_TIMEOUT_MS) {
+    async stop(timeoutMs = PATIENCE_MS) {
         this.signal('SIGTERM');
         return this.wait(timeoutMs);
     }

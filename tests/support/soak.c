@@ -461,7 +461,7 @@ void soak_check_stock(struct soak *soak)
 {
     char text[160] = "";
     rig_turn(soak->rig, 4000); // longer than world waits for an answer: no bill is open any more
-    for (int64_t end = test_now_ms() + 15000; unbalanced(soak, text, sizeof text);) {
+    for (int64_t end = test_now_ms() + TEST_PATIENCE_MS; unbalanced(soak, text, sizeof text);) {
         if (test_now_ms() > end)
             test_fail("%s", text);
         rig_turn(soak->rig, 200);

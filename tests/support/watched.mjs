@@ -4,7 +4,7 @@
 
 import WebSocket from 'ws';
 import { Player, hexDistance } from './game.mjs';
-import { pause } from './servers.mjs';
+import { PATIENCE_MS, pause } from './servers.mjs';
 
 // Hexes: somebody may stand on the target, then a place near it is as good (world's move.c).
 const AT_TARGET = 2;
@@ -12,8 +12,8 @@ const AT_TARGET = 2;
 const UNSEEN_TICKS = 20;
 
 const RETRY_MS = 100;
-const ANSWER_WITHIN_MS = 10000; // with an open connection, even when a service is away
-const COMMAND_WITHIN_MS = 60000;
+const ANSWER_WITHIN_MS = 60000; // with an open connection, even when a service is away
+const COMMAND_WITHIN_MS = PATIENCE_MS;
 
 // "Not now": the command is sent again under its number, as the protocol allows.
 const TRANSIENT = new Set(['unavailable', 'timeout', 'rate_limited', 'paused', 'queue_full', 'internal']);
@@ -82,7 +82,7 @@ export class Watched {
             }
             if (player.closed && this.player === player && this.isPlaying) this.#lost(player);
         });
-        await player.until('the full state', () => this.isPlaying, 20000);
+        await player.until('the full state', () => this.isPlaying);
         this.connections++;
         if (this.lostMs) this.awayMs.push(performance.now() - this.lostMs);
         this.lostMs = 0;

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { READY_MS = 20000, REPLAY_MS = 120000, ENV_MAX = 24, ENV_BYTES = 160 };
+enum { REPLAY_MS = 240000, ENV_MAX = 24, ENV_BYTES = 160 };
 
 static void must(enum mm_err err, const char *what)
 {
@@ -180,7 +180,7 @@ void rig_replay(const struct world_rig *rig, const char *const *arguments, int s
 void rig_start(struct world_rig *rig)
 {
     rig->process = start(rig, "", rig->http_port);
-    if (!test_process_wait_ready(rig->process, rig->http_port, READY_MS)) {
+    if (!test_process_wait_ready(rig->process, rig->http_port, TEST_PATIENCE_MS)) {
         char *log = test_process_log(rig->process);
         test_fail("world is not ready:\n%s", log);
     }
@@ -196,7 +196,7 @@ void rig_refused(const struct world_rig *rig, int status)
 {
     uint16_t port;
     struct test_process *process = rig_rival(rig, &port);
-    int ended = test_process_wait(process, 20000);
+    int ended = test_process_wait(process, TEST_PATIENCE_MS);
     if (!WIFEXITED(ended) || WEXITSTATUS(ended) != status) {
         char *log = test_process_log(process);
         test_fail("world should have exited with %d, wait status is %d:\n%s", status, ended, log);
@@ -325,7 +325,7 @@ enum mm_err rig_join(struct world_rig *rig, uint64_t player_id, Mmorts__World__J
     request.session = rig->session;
     request.player_id = player_id;
     request.username = "somebody";
-    return rig_call(rig, "Join", &request.base, 5000, (ProtobufCMessage **)reply);
+    return rig_call(rig, "Join", &request.base, RIG_CALL_MS, (ProtobufCMessage **)reply);
 }
 
 enum mm_err rig_move(struct world_rig *rig, uint64_t player_id, uint64_t client_seq,
@@ -350,7 +350,7 @@ enum mm_err rig_move(struct world_rig *rig, uint64_t player_id, uint64_t client_
     request.commands = commands;
     Mmorts__World__SubmitCommandsReply *reply;
     enum mm_err err =
-        rig_call(rig, "SubmitCommands", &request.base, 5000, (ProtobufCMessage **)&reply);
+        rig_call(rig, "SubmitCommands", &request.base, RIG_CALL_MS, (ProtobufCMessage **)&reply);
     mmorts__world__command_result__init(result);
     if (err != MM_OK)
         return err;
@@ -376,7 +376,7 @@ enum mm_err rig_spawn(struct world_rig *rig, const char *key, const char *type, 
     request.empire = empire;
     request.count = count;
     request.place = &place;
-    return rig_call(rig, "Spawn", &request.base, 5000, (ProtobufCMessage **)reply);
+    return rig_call(rig, "Spawn", &request.base, RIG_CALL_MS, (ProtobufCMessage **)reply);
 }
 
 enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info, char *reason,
@@ -385,7 +385,8 @@ enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info,
     Mmorts__World__GetSessionRequest request = MMORTS__WORLD__GET_SESSION_REQUEST__INIT;
     request.session = rig->session;
     Mmorts__World__SessionInfo *reply;
-    enum mm_err err = rig_call(rig, "GetSession", &request.base, 5000, (ProtobufCMessage **)&reply);
+    enum mm_err err =
+        rig_call(rig, "GetSession", &request.base, RIG_CALL_MS, (ProtobufCMessage **)&reply);
     mmorts__world__session_info__init(info);
     if (err != MM_OK)
         return err;

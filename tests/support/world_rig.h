@@ -77,6 +77,9 @@ uint64_t rig_hash_seen(const struct world_rig *rig, uint64_t tick);
 // Until none of the empire's entities is under way.
 bool rig_until_still(struct world_rig *rig, uint32_t empire, uint32_t timeout_ms);
 
+// A deadline that nobody reaches who answers at all.
+enum { RIG_CALL_MS = TEST_PATIENCE_MS / 2 };
+
 // Calls and waits. The reply is the caller's (free with protobuf_c_message_free_unpacked), NULL
 // unless OK.
 enum mm_err rig_call(struct world_rig *rig, const char *method, const ProtobufCMessage *request,

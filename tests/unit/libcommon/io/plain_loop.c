@@ -3,6 +3,7 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/io/loop.h"
+#include "tests/support/process.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -181,7 +182,8 @@ static void *run_loop(void *arg)
     return NULL;
 }
 
-static void test_heartbeat_and_stop(void)
+// Told to stop while it sleeps; how long that took.
+static uint64_t stop_a_sleeping_loop(void)
 {
     struct mm_loop *loop;
     if (mm_loop_create(NULL, &loop) != MM_OK)
@@ -189,15 +191,28 @@ static void test_heartbeat_and_stop(void)
     uint64_t before = mm_loop_heartbeat(loop);
     pthread_t thread;
     pthread_create(&thread, NULL, run_loop, loop);
-    uint64_t end_ms = mm_clock_ms() + 5000;
+    uint64_t end_ms = mm_clock_ms() + TEST_PATIENCE_MS;
     while (mm_loop_heartbeat(loop) < before + 2 && mm_clock_ms() < end_ms)
         sched_yield();
     expect(mm_loop_heartbeat(loop) >= before + 2, "an idle loop's heart beats");
     uint64_t stop_ms = mm_clock_ms();
     mm_loop_stop(loop);
     pthread_join(thread, NULL);
-    expect(mm_clock_ms() - stop_ms < MM_LOOP_SLEEP_MAX_MS, "stop ends the sleep");
     mm_loop_destroy(loop);
+    return mm_clock_ms() - stop_ms;
+}
+
+// The loop has just woken when it is told: it would sleep for its whole time. Once in a while a
+// busy machine lets it lie as long.
+static void test_heartbeat_and_stop(void)
+{
+    uint64_t shortest_ms = UINT64_MAX;
+    for (int i = 0; i < 20 && shortest_ms >= MM_LOOP_SLEEP_MAX_MS / 2; i++) {
+        uint64_t took_ms = stop_a_sleeping_loop();
+        if (took_ms < shortest_ms)
+            shortest_ms = took_ms;
+    }
+    expect(shortest_ms < MM_LOOP_SLEEP_MAX_MS / 2, "stop ends the sleep");
 }
 
 int main(void)

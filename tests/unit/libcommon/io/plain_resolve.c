@@ -1,6 +1,7 @@
 // Look-ups and their thread; written without Criterion so that it runs under ThreadSanitizer.
 
 #include "libcommon/io/resolve.h"
+#include "tests/support/process.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static struct outcome look_up(struct mm_loop *loop, const char *host)
     if (mm_resolve_start(loop, host, 4711, resolved, &outcome, &resolve) != MM_OK)
         exit(1);
     expect(outcome.calls == 0, "not called back before start returns");
-    expect(mm_loop_run_until(loop, &outcome.done, 20000), "called back");
+    expect(mm_loop_run_until(loop, &outcome.done, TEST_PATIENCE_MS), "called back");
     return outcome;
 }
 

@@ -91,7 +91,7 @@ static void tear_down(void)
     mm_loop_destroy(loop);
 }
 
-TestSuite(http, .init = set_up, .fini = tear_down, .timeout = 20);
+TestSuite(http, .init = set_up, .fini = tear_down, .timeout = 300);
 
 static int dial(void)
 {

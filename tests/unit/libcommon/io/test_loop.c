@@ -2,6 +2,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/io/loop.h"
 
+#include "tests/support/process.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -22,7 +23,7 @@ static void teardown(void)
     mm_loop_destroy(loop);
 }
 
-TestSuite(loop, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(loop, .init = setup, .fini = teardown, .timeout = 300);
 
 // Runs turns until nothing has been left to do for a moment.
 static void settle(void)
@@ -69,12 +70,12 @@ Test(loop, fd_reports_what_was_asked_for)
     settle();
     cr_assert_eq(probe.calls, 0);
     byte_send(fds[1]);
-    cr_assert(mm_loop_run_until(loop, &probe.done, 1000));
+    cr_assert(mm_loop_run_until(loop, &probe.done, TEST_PATIENCE_MS));
     cr_assert_eq(probe.events, MM_LOOP_READ);
 
     probe.done = false;
     cr_assert_eq(mm_loop_fd_set(loop, fds[0], MM_LOOP_WRITE), MM_OK);
-    cr_assert(mm_loop_run_until(loop, &probe.done, 1000));
+    cr_assert(mm_loop_run_until(loop, &probe.done, TEST_PATIENCE_MS));
     cr_assert_eq(probe.events, MM_LOOP_WRITE);
     mm_loop_fd_remove(loop, fds[0]);
     close(fds[0]);
@@ -94,7 +95,7 @@ Test(loop, fd_without_interest_hears_not_even_a_hang_up)
     mm_loop_stats(loop, &stats);
     cr_assert_lt(stats.turns, 10, "the loop spun %lu turns", (unsigned long)stats.turns);
     cr_assert_eq(mm_loop_fd_set(loop, fds[0], MM_LOOP_READ), MM_OK);
-    cr_assert(mm_loop_run_until(loop, &probe.done, 1000));
+    cr_assert(mm_loop_run_until(loop, &probe.done, TEST_PATIENCE_MS));
     mm_loop_fd_remove(loop, fds[0]);
     close(fds[0]);
 }
@@ -150,7 +151,7 @@ Test(loop, event_of_a_removed_fd_does_not_reach_its_successor)
     cr_assert_eq(test.calls, 1);
     cr_assert_eq(test.fresh_probe.calls, 0);
     byte_send(test.fresh[1]);
-    cr_assert(mm_loop_run_until(loop, &test.fresh_probe.done, 1000));
+    cr_assert(mm_loop_run_until(loop, &test.fresh_probe.done, TEST_PATIENCE_MS));
     mm_loop_fd_remove(loop, test.fresh[0]);
 }
 
@@ -257,7 +258,7 @@ Test(loop, periodic_timer_keeps_to_its_grid_and_counts_what_it_missed)
     uint64_t begin_ns = mm_clock_ns();
     p.first_ns = begin_ns + MM_LOOP_MS(2);
     mm_loop_timer_start_at(loop, &timer, p.first_ns, MM_LOOP_MS(2));
-    cr_assert(mm_loop_run_until(loop, &p.done, 5000));
+    cr_assert(mm_loop_run_until(loop, &p.done, TEST_PATIENCE_MS));
     uint64_t periods = (mm_clock_ns() - begin_ns) / MM_LOOP_MS(2);
     cr_assert_geq(p.expirations, p.calls + 10, "the blocked periods were not counted");
     cr_assert_leq(p.expirations, periods);
@@ -305,7 +306,7 @@ Test(loop, timer_that_always_restarts_itself_starves_nobody)
     mm_loop_timer_init(&timer, restart_at_once, &fires);
     mm_loop_timer_start(loop, &timer, 0, 0);
     byte_send(fds[1]);
-    cr_assert(mm_loop_run_until(loop, &probe.done, 1000));
+    cr_assert(mm_loop_run_until(loop, &probe.done, TEST_PATIENCE_MS));
     cr_assert_lt(fires, 5);
     mm_loop_timer_stop(loop, &timer);
 }
@@ -422,7 +423,7 @@ Test(loop, task_that_posts_itself_starves_nobody)
     mm_loop_task_init(&task_a, post_myself, &runs);
     mm_loop_post_task(loop, &task_a);
     byte_send(fds[1]);
-    cr_assert(mm_loop_run_until(loop, &probe.done, 1000));
+    cr_assert(mm_loop_run_until(loop, &probe.done, TEST_PATIENCE_MS));
     cr_assert_lt(runs, 5);
     mm_loop_post_cancel(loop, &task_a);
 }

@@ -27,7 +27,7 @@ static char *replay_text(struct replay_source *source, const struct replay_wish 
     return text;
 }
 
-Test(replay, a_sound_record_is_met_at_every_row_and_snapshot, .timeout = 60)
+Test(replay, a_sound_record_is_met_at_every_row_and_snapshot, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual);
     struct replay_wish wish = whole;
@@ -54,7 +54,7 @@ Test(replay, a_sound_record_is_met_at_every_row_and_snapshot, .timeout = 60)
     replay_source_close(source);
 }
 
-Test(replay, the_first_wrong_row_is_named_with_its_inputs, .timeout = 60)
+Test(replay, the_first_wrong_row_is_named_with_its_inputs, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual);
     struct recording_row *rows = recording_rows(source);
@@ -78,7 +78,7 @@ Test(replay, the_first_wrong_row_is_named_with_its_inputs, .timeout = 60)
 }
 
 // An input that is missing from the journal: the next snapshot shows what came of it.
-Test(replay, a_lost_input_is_told_by_what_differs_later, .timeout = 60)
+Test(replay, a_lost_input_is_told_by_what_differs_later, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual);
     struct recording_row *rows = recording_rows(source);
@@ -96,7 +96,7 @@ Test(replay, a_lost_input_is_told_by_what_differs_later, .timeout = 60)
     replay_source_close(source);
 }
 
-Test(replay, a_wrong_snapshot_is_told_field_by_field, .timeout = 60)
+Test(replay, a_wrong_snapshot_is_told_field_by_field, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual), *other;
     struct recording_wish wish = usual;
@@ -117,7 +117,7 @@ Test(replay, a_wrong_snapshot_is_told_field_by_field, .timeout = 60)
     replay_source_close(source);
 }
 
-Test(replay, snapshots_that_are_not_sound_are_passed_over_and_told, .timeout = 60)
+Test(replay, snapshots_that_are_not_sound_are_passed_over_and_told, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual);
     struct replay_outcome outcome;
@@ -139,7 +139,7 @@ Test(replay, snapshots_that_are_not_sound_are_passed_over_and_told, .timeout = 6
     replay_source_close(source);
 }
 
-Test(replay, a_row_that_cannot_be_read_ends_the_replay, .timeout = 60)
+Test(replay, a_row_that_cannot_be_read_ends_the_replay, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual);
     struct recording_row *rows = recording_rows(source);
@@ -168,7 +168,7 @@ static void flip(const char *directory, const char *name, long at, unsigned char
     fclose(file);
 }
 
-Test(replay, what_was_exported_replays_the_same, .timeout = 60)
+Test(replay, what_was_exported_replays_the_same, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual), *files;
     char *base = test_dir_make(), directory[256], problem[REPLAY_PROBLEM_BYTES] = "";
@@ -216,7 +216,7 @@ static void count_difference(void *ctx, const char *difference)
     ++*(size_t *)ctx;
 }
 
-Test(replay, states_compare_equal_exactly_if_their_hashes_do, .timeout = 60)
+Test(replay, states_compare_equal_exactly_if_their_hashes_do, .timeout = 300)
 {
     struct replay_source *source = recording_make(&usual);
     struct world *worlds[4], *again;

@@ -255,7 +255,7 @@ Test(social_group, names)
 
 // Whatever is asked for: exactly one leader while there is a member, nobody twice, never more than
 // the limits, nothing changed by a refusal, and the changes tell what became of the members.
-Test(social_group, random_actions_keep_what_holds, .timeout = 20)
+Test(social_group, random_actions_keep_what_holds, .timeout = 300)
 {
     struct mm_rng rng;
     mm_rng_seed(&rng, 4);

@@ -51,7 +51,7 @@ static void must_be_found(enum vision_fault fault, const char *words)
     }
 }
 
-Test(vision_faults, none_no_difference, .timeout = 30)
+Test(vision_faults, none_no_difference, .timeout = 300)
 {
     planted = FAULT_NONE;
     for (uint64_t seed = 1; seed <= 4; seed++) {
@@ -60,72 +60,72 @@ Test(vision_faults, none_no_difference, .timeout = 30)
     }
 }
 
-Test(vision_faults, count_underflow, .timeout = 30)
+Test(vision_faults, count_underflow, .timeout = 300)
 {
     must_be_found(FAULT_COUNT_UNDERFLOW, "hex (");
 }
 
-Test(vision_faults, ring_off_by_one, .timeout = 30)
+Test(vision_faults, ring_off_by_one, .timeout = 300)
 {
     must_be_found(FAULT_RING_OFF_BY_ONE, "hex (");
 }
 
-Test(vision_faults, missed_leave_under_fog, .timeout = 30)
+Test(vision_faults, missed_leave_under_fog, .timeout = 300)
 {
     must_be_found(FAULT_MISSED_LEAVE_UNDER_FOG, "wrongly in sight");
 }
 
-Test(vision_faults, leaked_id_after_despawn, .timeout = 30)
+Test(vision_faults, leaked_id_after_despawn, .timeout = 300)
 {
     must_be_found(FAULT_LEAKED_ID_AFTER_DESPAWN, "left, which it did not see");
 }
 
-Test(vision_faults, slot_keeps_viewers, .timeout = 30)
+Test(vision_faults, slot_keeps_viewers, .timeout = 300)
 {
     must_be_found(FAULT_SLOT_KEEPS_VIEWERS, "");
 }
 
-Test(vision_faults, stale_share, .timeout = 30)
+Test(vision_faults, stale_share, .timeout = 300)
 {
     must_be_found(FAULT_STALE_SHARE, "is 2, not");
 }
 
-Test(vision_faults, ally_stays, .timeout = 30)
+Test(vision_faults, ally_stays, .timeout = 300)
 {
     must_be_found(FAULT_ALLY_STAYS, "is 2, not");
 }
 
-Test(vision_faults, beacons_unlent, .timeout = 30)
+Test(vision_faults, beacons_unlent, .timeout = 300)
 {
     must_be_found(FAULT_BEACONS_UNLENT, ", not 2");
 }
 
-Test(vision_faults, one_sided_lines, .timeout = 60)
+Test(vision_faults, one_sided_lines, .timeout = 300)
 {
     must_be_found(FAULT_ONE_SIDED_LINES, "hex (");
 }
 
-Test(vision_faults, lines_keep_old_map, .timeout = 60)
+Test(vision_faults, lines_keep_old_map, .timeout = 300)
 {
     must_be_found(FAULT_LINES_KEEP_OLD_MAP, "hex (");
 }
 
-Test(vision_faults, sight_type_kept, .timeout = 30)
+Test(vision_faults, sight_type_kept, .timeout = 300)
 {
     must_be_found(FAULT_SIGHT_TYPE_KEPT, "sight");
 }
 
-Test(vision_faults, stealth_ignored, .timeout = 30)
+Test(vision_faults, stealth_ignored, .timeout = 300)
 {
     must_be_found(FAULT_STEALTH_IGNORED, "wrongly in sight");
 }
 
-Test(vision_faults, memory_knows_too_much, .timeout = 30)
+Test(vision_faults, memory_knows_too_much, .timeout = 300)
 {
     must_be_found(FAULT_MEMORY_KNOWS_TOO_MUCH, "remember");
 }
 
-Test(vision_faults, memory_outlives_reveal, .timeout = 30)
+Test(vision_faults, memory_outlives_reveal, .timeout = 300)
 {
     must_be_found(FAULT_MEMORY_OUTLIVES_REVEAL, "beyond its time");
 }

@@ -26,7 +26,7 @@ static struct vision_memory row_of(uint32_t i)
     };
 }
 
-Test(vision_limit, the_oldest_give_way_without_a_look_at_all_the_others, .timeout = 60)
+Test(vision_limit, the_oldest_give_way_without_a_look_at_all_the_others, .timeout = 300)
 {
     struct scene *scene = scene_new(1, SCENE_MOVERS);
     struct vision_options options = vision_options_default();
@@ -59,7 +59,7 @@ Test(vision_limit, the_oldest_give_way_without_a_look_at_all_the_others, .timeou
     scene_free(scene);
 }
 
-Test(vision_limit, an_order_to_share_does_not_look_at_all_others, .timeout = 60)
+Test(vision_limit, an_order_to_share_does_not_look_at_all_others, .timeout = 300)
 {
     enum { EMPIRES = 300 };
     struct scene *scene = scene_new(EMPIRES, SCENE_MOVERS);

@@ -33,7 +33,7 @@ static void tear_down(void)
     vision_world_free(world);
 }
 
-TestSuite(vision_lines, .init = set_up, .fini = tear_down, .timeout = 30);
+TestSuite(vision_lines, .init = set_up, .fini = tear_down, .timeout = 300);
 
 static struct hex_axial anywhere(struct mm_rng *rng)
 {

@@ -37,7 +37,7 @@ static void play(const struct run *run)
     vision_world_free(world);
 }
 
-Test(vision_oracle, many_worlds, .timeout = 120)
+Test(vision_oracle, many_worlds, .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 12; seed++) {
         struct run run = {.world = {.seed = seed,
@@ -51,7 +51,7 @@ Test(vision_oracle, many_worlds, .timeout = 120)
     }
 }
 
-Test(vision_oracle, long_game, .timeout = 120)
+Test(vision_oracle, long_game, .timeout = 300)
 {
     struct run run = {.world = {.seed = 77,
                                 .empires = 4,
@@ -63,7 +63,7 @@ Test(vision_oracle, long_game, .timeout = 120)
     play(&run);
 }
 
-Test(vision_oracle, few_memories_each, .timeout = 60)
+Test(vision_oracle, few_memories_each, .timeout = 300)
 {
     for (uint64_t seed = 30; seed < 34; seed++) {
         struct run run = {.world = {.seed = seed,
@@ -77,7 +77,7 @@ Test(vision_oracle, few_memories_each, .timeout = 60)
     }
 }
 
-Test(vision_oracle, snapshots_in_between, .timeout = 60)
+Test(vision_oracle, snapshots_in_between, .timeout = 300)
 {
     for (uint64_t seed = 40; seed < 44; seed++) {
         struct run run = {.world = {.seed = seed,
@@ -92,7 +92,7 @@ Test(vision_oracle, snapshots_in_between, .timeout = 60)
     }
 }
 
-Test(vision_oracle, allies_that_share_their_beacons_only, .timeout = 60)
+Test(vision_oracle, allies_that_share_their_beacons_only, .timeout = 300)
 {
     for (uint64_t seed = 60; seed < 64; seed++) {
         struct run run = {.world = {.seed = seed,
@@ -108,7 +108,7 @@ Test(vision_oracle, allies_that_share_their_beacons_only, .timeout = 60)
     }
 }
 
-Test(vision_oracle, moves_count_every_few_ticks, .timeout = 60)
+Test(vision_oracle, moves_count_every_few_ticks, .timeout = 300)
 {
     for (uint64_t seed = 70; seed < 74; seed++) {
         struct run run = {.world = {.seed = seed,
@@ -124,7 +124,7 @@ Test(vision_oracle, moves_count_every_few_ticks, .timeout = 60)
     }
 }
 
-Test(vision_oracle, terrain_that_shortens_sight, .timeout = 120)
+Test(vision_oracle, terrain_that_shortens_sight, .timeout = 300)
 {
     for (uint64_t seed = 80; seed < 86; seed++) {
         struct run run = {.world = {.seed = seed,
@@ -141,7 +141,7 @@ Test(vision_oracle, terrain_that_shortens_sight, .timeout = 120)
     }
 }
 
-Test(vision_oracle, without_fog, .timeout = 60)
+Test(vision_oracle, without_fog, .timeout = 300)
 {
     struct run run = {.world = {.seed = 50,
                                 .empires = 4,
@@ -154,7 +154,7 @@ Test(vision_oracle, without_fog, .timeout = 60)
     play(&run);
 }
 
-Test(vision_oracle, many_empires, .timeout = 60)
+Test(vision_oracle, many_empires, .timeout = 300)
 {
     struct run run = {.world = {.seed = 51,
                                 .empires = 39,

@@ -134,7 +134,7 @@ static void copy_shares(const struct vision *from, struct vision *to)
     }
 }
 
-Test(vision_save, restart_knows_what_was_saved, .timeout = 60)
+Test(vision_save, restart_knows_what_was_saved, .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 4; seed++) {
         struct vision_world *world = make_world(seed);
@@ -260,14 +260,14 @@ static void checkpoint_and_replay(uint64_t seed, uint32_t memories_max, int rows
     vision_world_free(world);
 }
 
-Test(vision_save, checkpoint_and_replay, .timeout = 60)
+Test(vision_save, checkpoint_and_replay, .timeout = 300)
 {
     checkpoint_and_replay(9, 1000, 0);
     for (uint64_t seed = 10; seed < 14; seed++)
         checkpoint_and_replay(seed, 2 + (uint32_t)seed % 3, 0);
 }
 
-Test(vision_save, replay_up_to_newer_rows_gives_up_the_same_memories, .timeout = 60)
+Test(vision_save, replay_up_to_newer_rows_gives_up_the_same_memories, .timeout = 300)
 {
     checkpoint_and_replay(9, 1000, 40);
     // What gives way in the replay itself makes a difference in some of them, as in seed 34.
@@ -276,7 +276,7 @@ Test(vision_save, replay_up_to_newer_rows_gives_up_the_same_memories, .timeout =
 }
 
 // Rows beyond the limit (it was lowered): the same ones give way, in whatever order they come.
-Test(vision_save, limits_do_not_depend_on_the_order_of_rows, .timeout = 60)
+Test(vision_save, limits_do_not_depend_on_the_order_of_rows, .timeout = 300)
 {
     struct vision_world *world = make_world(20), *small = make_limited_world(20, 5);
     struct database *db = calloc(1, sizeof *db);
@@ -364,7 +364,7 @@ static void mutate(struct mm_rng *rng, ProtobufCMessage *message)
 }
 
 // Whatever comes: no crash; and a frame that was refused has changed nothing.
-Test(vision_nonsense, refused_frames_change_nothing, .timeout = 120)
+Test(vision_nonsense, refused_frames_change_nothing, .timeout = 300)
 {
     size_t refused = 0, accepted = 0;
     for (uint64_t seed = 1; seed <= 6; seed++) {
@@ -440,7 +440,7 @@ Test(vision_nonsense, needs_a_snapshot_first)
 }
 
 // Out of memory at any moment: an error, and a snapshot sets everything right again.
-Test(vision_nonsense, memory_runs_out, .timeout = 60)
+Test(vision_nonsense, memory_runs_out, .timeout = 300)
 {
     struct vision_world *world = make_world(3);
     vision_world_keep_shares(world); // each core begins without

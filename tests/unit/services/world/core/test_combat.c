@@ -408,7 +408,7 @@ static size_t fill(struct arena *a, uint32_t empire, int32_t q, uint64_t *out)
 }
 
 // Two armies meet: there is an end, and nobody who is left waits for something.
-Test(combat, a_battle_ends, .timeout = 60)
+Test(combat, a_battle_ends, .timeout = 300)
 {
     struct arena a;
     open_arena(&a);

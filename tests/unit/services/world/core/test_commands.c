@@ -576,7 +576,7 @@ Test(empires, homes_are_apart_connected_and_equally_rich)
 }
 
 // The road between two homes is walked from end to end.
-Test(empires, a_scout_reaches_its_neighbour, .timeout = 60)
+Test(empires, a_scout_reaches_its_neighbour, .timeout = 300)
 {
     struct world_rules *rules = fixture_rules();
     fixture_peace(rules); // the neighbour's soldiers are no part of this

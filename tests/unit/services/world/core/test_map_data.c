@@ -185,7 +185,7 @@ static size_t compare_regions(const struct world_map *map, uint32_t *label)
     return regions;
 }
 
-Test(map_data, chunks_are_stitched_where_passable_cells_touch, .timeout = 60)
+Test(map_data, chunks_are_stitched_where_passable_cells_touch, .timeout = 300)
 {
     static const int32_t radii[] = {2, 3, 9, 10, 32};
     uint8_t costs[WORLD_TERRAINS_MAX] = {0, 100, 0};

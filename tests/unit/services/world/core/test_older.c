@@ -75,7 +75,7 @@ static struct world *known_to(const struct world *world, uint32_t version)
     return copy;
 }
 
-Test(older, what_a_version_knew_is_there_and_the_rest_as_if_never_used, .timeout = 60)
+Test(older, what_a_version_knew_is_there_and_the_rest_as_if_never_used, .timeout = 300)
 {
     struct world *world = full_world();
     uint64_t before = 0;
@@ -106,7 +106,7 @@ Test(older, what_a_version_knew_is_there_and_the_rest_as_if_never_used, .timeout
     world_free(world);
 }
 
-Test(older, other_versions_are_told_apart_and_damage_is_noticed, .timeout = 60)
+Test(older, other_versions_are_told_apart_and_damage_is_noticed, .timeout = 300)
 {
     struct world *world = full_world(), *loaded;
     uint64_t hash;

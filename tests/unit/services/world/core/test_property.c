@@ -643,7 +643,7 @@ static uint64_t play_on(const struct world_rules *rules, uint64_t seed, unsigned
     return hash;
 }
 
-Test(world_property, random_play_keeps_every_invariant, .timeout = 120)
+Test(world_property, random_play_keeps_every_invariant, .timeout = 300)
 {
     struct world_rules *rules = quick_rules(), *wild = quick_wild_rules();
     for (uint64_t seed = 1; seed <= 8; seed++)
@@ -655,7 +655,7 @@ Test(world_property, random_play_keeps_every_invariant, .timeout = 120)
     free(rules);
 }
 
-Test(world_property, several_units_on_a_hex, .timeout = 60)
+Test(world_property, several_units_on_a_hex, .timeout = 300)
 {
     struct world_rules *rules = quick_rules();
     rules->movement.units_per_hex = 3;
@@ -663,7 +663,7 @@ Test(world_property, several_units_on_a_hex, .timeout = 60)
     free(rules);
 }
 
-Test(world_property, a_small_budget_for_paths, .timeout = 60)
+Test(world_property, a_small_budget_for_paths, .timeout = 300)
 {
     struct world_rules *rules = quick_rules();
     rules->movement.path_nodes_per_tick = 100;
@@ -672,7 +672,7 @@ Test(world_property, a_small_budget_for_paths, .timeout = 60)
     free(rules);
 }
 
-Test(world_property, few_spawn_keys_are_kept, .timeout = 60)
+Test(world_property, few_spawn_keys_are_kept, .timeout = 300)
 {
     struct world_rules *rules = quick_rules();
     rules->spawn_keys_kept = 5;
@@ -682,7 +682,7 @@ Test(world_property, few_spawn_keys_are_kept, .timeout = 60)
 
 // Some kinds of commands at most once in a while, one at most once a tick: who commands what too
 // soon is refused, and nobody else.
-Test(world_property, commands_cool_down, .timeout = 60)
+Test(world_property, commands_cool_down, .timeout = 300)
 {
     struct world_rules *rules = quick_rules();
     for (uint32_t kind = 0; kind < WORLD_COMMAND_KINDS; kind++)
@@ -695,7 +695,7 @@ Test(world_property, commands_cool_down, .timeout = 60)
     free(rules);
 }
 
-Test(world_property, the_same_play_twice_is_the_same, .timeout = 60)
+Test(world_property, the_same_play_twice_is_the_same, .timeout = 300)
 {
     struct world_rules *rules = quick_rules();
     cr_assert_eq(play_on(rules, 21, 1500, false), play_on(rules, 21, 1500, false));
@@ -706,7 +706,7 @@ Test(world_property, the_same_play_twice_is_the_same, .timeout = 60)
 // --- everybody arrives --------------------------------------------------------------------------
 
 // Whatever the crowd, every order comes to its end: nobody waits for ever for somebody else.
-Test(world_property, every_march_ends, .timeout = 120)
+Test(world_property, every_march_ends, .timeout = 300)
 {
     struct world_rules *rules = quick_rules();
     fixture_peace(rules);

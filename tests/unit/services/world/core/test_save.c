@@ -37,7 +37,7 @@ static struct mm_buf save(const struct world *world)
     return bytes;
 }
 
-Test(save, every_truncation_is_refused, .timeout = 60)
+Test(save, every_truncation_is_refused, .timeout = 300)
 {
     struct world *world = busy_world(NULL), *loaded;
     struct mm_buf bytes = save(world);
@@ -52,7 +52,7 @@ Test(save, every_truncation_is_refused, .timeout = 60)
     world_free(world);
 }
 
-Test(save, every_flipped_bit_is_noticed, .timeout = 120)
+Test(save, every_flipped_bit_is_noticed, .timeout = 300)
 {
     struct world *world = busy_world(NULL), *loaded;
     struct mm_buf bytes = save(world);
@@ -74,7 +74,7 @@ Test(save, every_flipped_bit_is_noticed, .timeout = 120)
 }
 
 // Behind the checksum: what is accepted all the same is sound and can be played on.
-Test(save, what_is_accepted_is_sound, .timeout = 120)
+Test(save, what_is_accepted_is_sound, .timeout = 300)
 {
     struct world *world = busy_world(NULL), *loaded;
     struct mm_buf bytes = save(world);
@@ -106,7 +106,7 @@ Test(save, what_is_accepted_is_sound, .timeout = 120)
 }
 
 // Every allocation fails in turn: an error, no leak, no half-made world.
-Test(save, out_of_memory_while_loading, .timeout = 60)
+Test(save, out_of_memory_while_loading, .timeout = 300)
 {
     struct world *world = busy_world(NULL), *loaded = NULL;
     struct mm_buf bytes = save(world);

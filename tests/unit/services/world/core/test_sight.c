@@ -245,7 +245,7 @@ static struct agreed play(unsigned shown, uint64_t seed)
     return agreed;
 }
 
-TestSuite(sight, .timeout = 120);
+TestSuite(sight, .timeout = 300);
 
 Test(sight, world_and_vision_agree_about_everything)
 {
