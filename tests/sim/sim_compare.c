@@ -133,6 +133,63 @@ static void compare_memories(const struct comparison *c, const struct sim_fog *f
     c->sim->report->memories += fog->memory_count;
 }
 
+// --- what was told only in part ------------------------------------------------------------------
+
+static bool is_known_so(const struct sim_player *player, const struct sim_entity *e)
+{
+    const struct sim_known *k = find(player->entities, player->entity_count, e->id);
+    bool own = e->owner == player->empire;
+    bool moves = own && e->activity == MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING;
+    return k && k->type == e->type && k->owner == e->owner && k->q == e->q && k->r == e->r &&
+           k->health == e->health && k->activity == e->activity && k->progress == e->progress &&
+           k->amount == e->amount && k->rank == e->rank && k->carried == (own ? e->carried : 0) &&
+           k->has_target == moves &&
+           (!moves || (k->target_q == e->target_q && k->target_r == e->target_r));
+}
+
+static bool is_remembered_so(const struct sim_player *player, const struct sim_memory *m)
+{
+    const struct sim_known *k = find(player->memories, player->memory_count, m->id);
+    return k && k->type == m->type && k->owner == m->owner && k->q == m->q && k->r == m->r &&
+           k->health == m->health && k->last_seen == m->last_seen && k->expires_at == m->expires_at;
+}
+
+// How many entities and hexes it knows otherwise than they are.
+static uint64_t differences(const struct sim_player *player, const struct sim_moment *moment)
+{
+    const struct sim_fog *fog = &moment->fog[player->empire];
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < moment->count; i++)
+        count += fog->sees[i] && !is_known_so(player, &moment->entities[i]);
+    for (uint32_t i = 0; i < fog->memory_count; i++)
+        count += !is_remembered_so(player, &fog->memories[i]);
+    for (uint32_t i = 0; i < player->entity_count; i++)
+        count += !is_in_sight(moment, fog, player->entities[i].id) &&
+                 !remembers(fog, player->entities[i].id);
+    for (uint32_t i = 0; i < player->memory_count; i++)
+        count += !is_in_sight(moment, fog, player->memories[i].id) &&
+                 !remembers(fog, player->memories[i].id);
+    for (size_t row = 0; row < SIM_SIDE; row++)
+        count += (uint64_t)__builtin_popcountll((player->visible[row] ^ fog->visible[row]) |
+                                                (player->explored[row] ^ fog->explored[row]));
+    return count;
+}
+
+void sim_player_compare_part(struct sim *sim, const struct sim_player *player,
+                             const struct sim_moment *moment, uint64_t deferred)
+{
+    uint64_t count = differences(player, moment);
+    if (count > deferred)
+        sim_fail(sim,
+                 "tick %llu, empire %u: %llu entities and hexes are shown otherwise than they are, "
+                 "and only %llu are still to be told",
+                 (unsigned long long)moment->tick, player->empire, (unsigned long long)count,
+                 (unsigned long long)deferred);
+    sim->report->compared_parts++;
+}
+
+// --- everything ----------------------------------------------------------------------------------
+
 void sim_player_compare(struct sim *sim, const struct sim_player *player,
                         const struct sim_moment *moment)
 {

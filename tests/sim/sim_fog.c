@@ -105,10 +105,14 @@ static void find_disc(const struct sim *sim, const struct sim_moment *now, int32
         uint64_t *row = &rows[dr + range];
         int32_t from = dr < 0 ? -range - dr : -range, to = dr < 0 ? range : range - dr;
         *row = 0;
-        for (int32_t dq = from; dq <= to; dq++)
-            if (sim_bit(now->map, q + dq, r + dr) &&
-                !(sim->terrain_blocks && is_hidden(sim, now, q, r, range, q + dq, r + dr)))
+        for (int32_t dq = from; dq <= to; dq++) {
+            if (!sim_bit(now->map, q + dq, r + dr))
+                continue;
+            if (sim->terrain_blocks && is_hidden(sim, now, q, r, range, q + dq, r + dr))
+                sim->report->shaded++;
+            else
                 *row |= UINT64_C(1) << (q + dq + SIM_HALF);
+        }
     }
 }
 
@@ -149,8 +153,11 @@ static void look(const struct sim *sim, const struct sim_moment *now, uint32_t e
 {
     enum lent lent[SIM_EMPIRES + 1];
     memset(out, 0, sizeof *out);
-    for (uint32_t from = 1; from <= SIM_EMPIRES; from++)
+    for (uint32_t from = 1; from <= SIM_EMPIRES; from++) {
         lent[from] = lends(sim, from, empire, now->tick);
+        sim->report->lent += lent[from] == LENT_ALL && from != empire;
+        sim->report->lent_beacons += lent[from] == LENT_BEACONS;
+    }
     for (uint32_t i = 0; i < now->count; i++) {
         const struct sim_entity *entity = &now->entities[i];
         if (entity->owner == 0 || !is_lent(lent[entity->owner], entity) || !entity->sight_enabled ||
@@ -188,25 +195,29 @@ static void forget_at(struct sim_fog *fog, uint32_t i)
 }
 
 // What was remembered ends: seen again, expired, or its place came into sight.
-static void old_memories(const struct sim_fog *before, const struct sim_moment *now,
-                         struct sim_fog *fog)
+static void old_memories(const struct sim *sim, const struct sim_moment *before, uint32_t empire,
+                         const struct sim_moment *now, struct sim_fog *fog)
 {
-    fog->memory_count = before->memory_count;
-    memcpy(fog->memories, before->memories, before->memory_count * sizeof *fog->memories);
+    const struct sim_fog *was = &before->fog[empire];
+    fog->memory_count = was->memory_count;
+    memcpy(fog->memories, was->memories, was->memory_count * sizeof *fog->memories);
     for (uint32_t i = fog->memory_count; i-- > 0;) {
         const struct sim_memory *memory = &fog->memories[i];
-        uint32_t at;
-        bool seen = entity_of(now, memory->id, 0, &at) && fog->sees[at];
+        uint32_t at, ended_at;
+        bool exists = entity_of(now, memory->id, 0, &at), seen = exists && fog->sees[at];
         bool revealed = sim_bit(fog->visible, memory->q, memory->r) &&
-                        !sim_bit(before->visible, memory->q, memory->r);
+                        !sim_bit(was->visible, memory->q, memory->r);
         bool expired = memory->expires_at != 0 && memory->expires_at <= now->tick;
+        sim->report->died_unseen += !exists && entity_of(before, memory->id, 0, &ended_at);
+        sim->report->revealed += revealed && !seen;
+        sim->report->expired += expired;
         if (seen || revealed || expired)
             forget_at(fog, i);
     }
 }
 
 // What was in sight and is no longer.
-static void new_memories(uint32_t empire, const struct sim_moment *before,
+static void new_memories(const struct sim *sim, uint32_t empire, const struct sim_moment *before,
                          const struct sim_moment *now, struct sim_fog *fog, uint64_t last_seen)
 {
     const struct sim_fog *was = &before->fog[empire];
@@ -214,15 +225,14 @@ static void new_memories(uint32_t empire, const struct sim_moment *before,
         const struct sim_entity *entity = &before->entities[i];
         if (!was->sees[i])
             continue;
+        bool visible = sim_bit(fog->visible, entity->q, entity->r);
         int32_t ticks = sim_types[entity->type].memory_ticks;
-        if (ticks < 0)
-            continue;
         uint32_t at;
         bool exists = entity_of(now, entity->id, i, &at);
-        if ((exists && fog->sees[at]) || (!exists && entity->owner == empire))
+        sim->report->died_seen += !exists && visible && entity->owner != empire;
+        if (ticks < 0 || (exists && fog->sees[at]) || (!exists && entity->owner == empire))
             continue;
         // Its end was seen, or its place came into sight in this tick, without it.
-        bool visible = sim_bit(fog->visible, entity->q, entity->r);
         if (visible && (!exists || !sim_bit(was->visible, entity->q, entity->r)))
             continue;
         if (fog->memory_count == SIM_MEMORIES)
@@ -257,6 +267,7 @@ static void limit_memories(const struct sim *sim, struct sim_fog *fog)
             if (yields(&fog->memories[i], &fog->memories[first]))
                 first = i;
         forget_at(fog, first);
+        sim->report->evicted++;
     }
 }
 
@@ -274,12 +285,14 @@ static void step_empire(struct sim *sim, uint32_t empire, const struct sim_momen
         fog->explored[row] = was->explored[row] | seen.visible[row];
     for (uint32_t i = 0; i < now->count; i++) {
         const struct sim_entity *entity = &now->entities[i];
-        fog->sees[i] = entity->owner == empire ||
-                       (sim_bit(seen.visible, entity->q, entity->r) &&
-                        (!entity->stealthed || sim_bit(seen.detected, entity->q, entity->r)));
+        bool in_range = sim_bit(seen.visible, entity->q, entity->r);
+        bool noticed = !entity->stealthed || sim_bit(seen.detected, entity->q, entity->r);
+        fog->sees[i] = entity->owner == empire || (in_range && noticed);
+        if (in_range && entity->stealthed && entity->owner != empire)
+            *(noticed ? &sim->report->detected : &sim->report->hidden) += 1;
     }
-    old_memories(was, now, fog);
-    new_memories(empire, before, now, fog, previous_tick);
+    old_memories(sim, before, empire, now, fog);
+    new_memories(sim, empire, before, now, fog, previous_tick);
     limit_memories(sim, fog);
 }
 

@@ -7,10 +7,14 @@
 #include "libcommon/base/rng.h"
 #include "libcommon/base/vec.h"
 #include "services/production/core/production.h"
+#include "services/sync/core/backlog.h"
+#include "services/sync/core/budget.h"
+#include "services/sync/core/resume.h"
 #include "services/sync/core/update.h"
 #include "services/vision/core/vision.h"
 #include "services/world/core/world.h"
 #include "tests/sim/sim.h"
+#include "tests/support/wire_decoder.h"
 #include "tests/support/world_fixture.h"
 
 // The parts of the simulator. Time is in rounds of 50 ms; a round goes: the weather changes, world
@@ -22,7 +26,8 @@ enum {
     SIM_HALF = SIM_SIDE / 2,
     SIM_ENTITIES = 128,
     SIM_MEMORIES = 64,
-    SIM_HISTORY = 4096, // ticks the truth is kept for
+    SIM_MEMORIES_MANY = SIM_MEMORIES - 8, // a limit that no empire reaches
+    SIM_HISTORY = 4096,                   // ticks the truth is kept for
     SIM_TYPES = 10,
     SIM_SIGHT_MAX = 6,
     SIM_TERRAINS = 4,
@@ -245,6 +250,7 @@ struct sim_vision_store {
         MM_VEC(struct sim_share_order);
     } shares;
     uint64_t rows_tick;           // as of which the rows are
+    bool rows_all;                // nothing more was to be saved then
     struct sim_bytes *checkpoint; // packed TickFrame
     uint64_t checkpoint_tick, epoch, seq;
     struct sim_moment *moment; // the truth and fog at the checkpoint
@@ -259,7 +265,10 @@ struct sim_vision {
     Mmorts__Frame__Catalogue *catalogue;
     uint64_t epochs;
 
-    bool writing;
+    bool writing, write_all;
+    bool between;          // transactions of one save
+    bool wants_checkpoint; // with the last of them
+    bool torn;             // goes on from a save that was cut in two
     uint64_t write_at, write_tick;
     struct vision_save save;
     struct sim_bytes *checkpoint;
@@ -335,12 +344,42 @@ struct sim_player {
     int64_t stock[SIM_ITEMS]; // -1: never told
     uint32_t job_count;
     uint64_t jobs[SIM_JOBS]; // open ones
+    struct wire_decoder decoder;
+
+    // For coming back.
+    uint64_t token; // of the last `welcome`; 0: none
+    uint64_t last_tick, settled_tick;
+    bool has_budget; // some of what there is to tell may be told later
+    bool complete;   // everything was told once since the last reset
+    bool resuming;   // `resumed` came, and the update that goes with it has not
+};
+
+// What sync keeps of a client whose connection ended.
+struct sim_trail {
+    uint64_t secret, first_tick, told_tick, until;
+    uint32_t generation, names_epoch;
+    enum sync_encoding encoding;
+    bool kept; // the client is away; its view lives on
 };
 
 struct sim_client {
     struct sim_player player;
     enum sim_client_state state;
     uint32_t life; // of the connection
+    enum sync_encoding encoding;
+
+    // The connection breaks: so many messages still arrive, and in that round sync notices.
+    bool breaking;
+    uint32_t arrives;
+    uint64_t noticed_at;
+
+    // As in services/sync: what it may be sent, is owed, and must be told again.
+    uint32_t bytes_per_second, bytes_carried; // 0: any number
+    struct sync_budget budget;
+    struct sync_backlog *backlog;
+    uint64_t sent, settled_tick;
+    bool overflowed, behind, catch_up, resuming;
+    struct sim_trail trail;
     uint64_t call_until, offline_until;
     uint64_t next_seq;
     uint64_t tick_min, updated_tick;
@@ -357,6 +396,7 @@ struct sim_sync {
     struct sync_core core;
     struct sync_encoder encoder;
     struct mm_buf out;
+    struct sync_delta part, news;
     uint64_t stock_epoch, stock_seq; // production's message applied last
 };
 
@@ -396,6 +436,8 @@ struct sim {
     uint32_t memories_max;      // vision's limit per empire
     bool terrain_blocks;        // terrain shortens sight
     bool beacons_only;          // allies lend only what their beacons see
+    uint32_t save_rows;         // of vision's, in a transaction
+    uint32_t resume_ticks;      // for how long sync keeps what a client needs to go on; 0: never
     uint32_t lineage;
     struct {
         MM_VEC(uint32_t);
@@ -512,6 +554,10 @@ struct sim_type {
     int32_t memory_ticks;                        // -1: not remembered, 0: for ever
 };
 extern const struct sim_type sim_types[SIM_TYPES];
+static inline uint32_t sim_health_max(uint32_t type)
+{
+    return 100 + type;
+}
 extern const char *const sim_terrains[SIM_TERRAINS];
 extern const uint32_t sim_sight_costs[SIM_TERRAINS];
 
@@ -537,10 +583,34 @@ void sim_sync_take(struct sim *sim, const struct sim_message *message);
 void sim_sync_tick(struct sim *sim, const struct sim_message *message, bool snapshot);
 void sim_sync_vision(struct sim *sim, const struct sim_message *message);
 
+// sim_deliver.c: what sync tells its clients
+void sim_deliver_step(struct sim *sim);
+void sim_owing_forget(struct sim_client *client);
+
 // sim_player.c
 void sim_player_reset(struct sim_player *player);
+void sim_player_welcome(struct sim_player *player, uint64_t token, bool resumed);
 void sim_player_take(struct sim *sim, struct sim_player *player, const char *text, size_t len);
+// What both encodings say, with what is known of an entity or memory.
+void sim_player_appeared(struct sim *sim, struct sim_player *player, struct sim_known known);
+void sim_player_disappeared(struct sim *sim, struct sim_player *player, uint64_t id);
+void sim_player_hex(struct sim *sim, struct sim_player *player, int32_t q, int32_t r,
+                    uint32_t state, bool with_terrain);
+void sim_player_remember(struct sim *sim, struct sim_player *player, struct sim_known known,
+                         bool was_in_sight);
+void sim_player_job(struct sim_player *player, uint64_t id, bool open);
+void sim_player_update(struct sim *sim, struct sim_player *player, uint64_t tick);
+void sim_player_updated(struct sim_player *player, bool full, bool only_names, uint64_t deferred);
+void sim_player_resumed(struct sim_player *player);
+struct sim_known *sim_player_find(struct sim_known *list, uint32_t count, uint64_t id);
+bool sim_player_drop(struct sim_known *list, uint32_t *count, uint64_t id);
+// sim_binary.c: the same, of a binary message
+void sim_player_take_binary(struct sim *sim, struct sim_player *player, const uint8_t *data,
+                            size_t len);
 // sim_compare.c
+// Of a player that was not told everything: no more is missing or old than it was told.
+void sim_player_compare_part(struct sim *sim, const struct sim_player *player,
+                             const struct sim_moment *moment, uint64_t deferred);
 void sim_player_compare(struct sim *sim, const struct sim_player *player,
                         const struct sim_moment *moment);
 void sim_player_compare_stock(struct sim *sim, const struct sim_player *player);

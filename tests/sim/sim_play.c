@@ -7,7 +7,7 @@ void sim_weather_choose(struct sim *sim)
     struct sim_weather *w = &sim->weather;
     *w = (struct sim_weather){.commit_max = 2,
                               .delay_max = 1,
-                              .reconnect = 4,
+                              .reconnect = 8,
                               .slow = 15,
                               .share = 60,
                               .spawn = 250,
@@ -16,9 +16,11 @@ void sim_weather_choose(struct sim *sim)
                               .command = 700,
                               .train = 300};
     // Low, so that it is reached, or out of reach.
-    sim->memories_max = sim_chance(sim, 4000) ? 6 : SIM_MEMORIES - 8;
+    sim->memories_max = sim_chance(sim, 4000) ? 6 : SIM_MEMORIES_MANY;
     sim->terrain_blocks = sim_chance(sim, 3000);
     sim->beacons_only = sim_chance(sim, 3000);
+    sim->save_rows = sim_chance(sim, 4000) ? 1 + (uint32_t)sim_below(sim, 8) : 1 << 20;
+    sim->resume_ticks = sim_chance(sim, 8000) ? 40 + (uint32_t)sim_below(sim, 300) : 0;
     // Each seed has its own climate, from fair to foul.
     if (sim_chance(sim, 6000))
         w->delay_max = 1 + (uint32_t)sim_below(sim, 6);
@@ -141,10 +143,19 @@ static void fate(struct sim *sim)
         sim->store_away_until = sim->round + sim_below(sim, 60);
         sim_tell(sim, "the store is away");
     }
-    if (sim_chance(sim, w->world_crash))
+    bool world_up = sim->world.up, vision_up = sim->vision.up;
+    bool both = sim_chance(sim, 1500); // if any
+    if (sim_chance(sim, w->world_crash)) {
         sim_world_crash(sim);
-    if (sim_chance(sim, w->vision_crash))
+        if (both)
+            sim_vision_crash(sim);
+    }
+    if (sim_chance(sim, w->vision_crash)) {
         sim_vision_crash(sim);
+        if (both)
+            sim_world_crash(sim);
+    }
+    sim->report->both_crashes += (world_up || vision_up) && !sim->world.up && !sim->vision.up;
     if (sim_chance(sim, w->sync_crash))
         sim_sync_crash(sim);
     if (sim_chance(sim, w->production_crash))

@@ -20,6 +20,11 @@ struct reading {
 #define FAIL(reading, ...)                                                                         \
     ((reading)->bad = true, sim_fail((reading)->sim, "a player was told: " __VA_ARGS__))
 
+// --- what a player knows, however it was told
+// -----------------------------------------------------
+
+#define PROTOCOL(sim, ...) sim_fail((sim), "a player was told: " __VA_ARGS__)
+
 void sim_player_reset(struct sim_player *player)
 {
     player->named = 0;
@@ -28,6 +33,117 @@ void sim_player_reset(struct sim_player *player)
     player->entity_count = player->memory_count = player->job_count = 0;
     for (size_t i = 0; i < SIM_ITEMS; i++)
         player->stock[i] = -1;
+    player->complete = player->resuming = false;
+}
+
+void sim_player_welcome(struct sim_player *player, uint64_t token, bool resumed)
+{
+    player->token = token;
+    if (resumed)
+        return;
+    sim_player_reset(player);
+    wire_decoder_free(&player->decoder);
+    wire_decoder_init(&player->decoder);
+}
+
+void sim_player_resumed(struct sim_player *player)
+{
+    player->resuming = true;
+    player->job_count = 0;
+    for (size_t i = 0; i < SIM_ITEMS; i++)
+        player->stock[i] = -1;
+}
+
+struct sim_known *sim_player_find(struct sim_known *list, uint32_t count, uint64_t id)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].id == id)
+            return &list[i];
+    return NULL;
+}
+
+bool sim_player_drop(struct sim_known *list, uint32_t *count, uint64_t id)
+{
+    struct sim_known *known = sim_player_find(list, *count, id);
+    if (known)
+        *known = list[--*count];
+    return known != NULL;
+}
+
+void sim_player_appeared(struct sim *sim, struct sim_player *p, struct sim_known known)
+{
+    // What was deferred, or is told to who was away, may be in sight already.
+    if (sim_player_drop(p->entities, &p->entity_count, known.id) && !p->resuming && !p->has_budget)
+        PROTOCOL(sim, "an entity appears that is in sight");
+    (void)sim_player_drop(p->memories, &p->memory_count, known.id);
+    if (p->entity_count == SIM_ENTITIES)
+        PROTOCOL(sim, "more entities than there are");
+    else
+        p->entities[p->entity_count++] = known;
+}
+
+void sim_player_disappeared(struct sim *sim, struct sim_player *p, uint64_t id)
+{
+    if (!sim_player_drop(p->entities, &p->entity_count, id) &&
+        !sim_player_drop(p->memories, &p->memory_count, id) && !p->resuming && !p->has_budget)
+        PROTOCOL(sim, "an entity disappears that it did not know");
+}
+
+void sim_player_remember(struct sim *sim, struct sim_player *p, struct sim_known known,
+                         bool was_in_sight)
+{
+    bool dropped = sim_player_drop(p->entities, &p->entity_count, known.id);
+    if (was_in_sight && !dropped)
+        PROTOCOL(sim, "an entity is remembered that was not in sight");
+    (void)sim_player_drop(p->memories, &p->memory_count, known.id);
+    if (p->memory_count == SIM_MEMORIES)
+        PROTOCOL(sim, "more memories than there can be");
+    else
+        p->memories[p->memory_count++] = known;
+}
+
+void sim_player_hex(struct sim *sim, struct sim_player *p, int32_t q, int32_t at_r, uint32_t state,
+                    bool with_terrain)
+{
+    uint64_t bit = UINT64_C(1) << (q + SIM_HALF);
+    uint64_t *known = &p->explored[at_r + SIM_HALF], *visible = &p->visible[at_r + SIM_HALF];
+    // Who was away may have been told of it; and what is forgotten and explored anew before it was
+    // told is news twice.
+    bool again = with_terrain && (*known & bit) && (p->resuming || p->has_budget);
+    if (with_terrain == ((*known & bit) != 0) && state != 0 && !again)
+        PROTOCOL(sim, "the terrain of (%d, %d) %s", q, at_r, with_terrain ? "twice" : "never");
+    *known = state == 0 ? *known & ~bit : *known | bit;
+    *visible = state == 2 ? *visible | bit : *visible & ~bit;
+}
+
+void sim_player_job(struct sim_player *p, uint64_t id, bool open)
+{
+    uint32_t at = 0;
+    while (at < p->job_count && p->jobs[at] != id)
+        at++;
+    if (open && at == p->job_count && p->job_count < SIM_JOBS)
+        p->jobs[p->job_count++] = id;
+    if (!open && at < p->job_count)
+        p->jobs[at] = p->jobs[--p->job_count];
+}
+
+void sim_player_update(struct sim *sim, struct sim_player *p, uint64_t tick)
+{
+    if (tick < p->tick)
+        PROTOCOL(sim, "tick %llu after %llu", (unsigned long long)tick,
+                 (unsigned long long)p->tick);
+    p->tick = tick;
+}
+
+void sim_player_updated(struct sim_player *p, bool full, bool only_names, uint64_t deferred)
+{
+    if (only_names)
+        return;
+    p->complete |= full;
+    p->resuming = false;
+    p->last_tick = p->tick;
+    if (deferred == 0)
+        p->settled_tick = p->tick;
 }
 
 // --- values --------------------------------------------------------------------------------------
@@ -118,22 +234,6 @@ static uint64_t read_tick(struct reading *r, uint32_t object, const char *key)
 
 // --- entities ------------------------------------------------------------------------------------
 
-static struct sim_known *find(struct sim_known *list, uint32_t count, uint64_t id)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (list[i].id == id)
-            return &list[i];
-    return NULL;
-}
-
-static bool drop(struct sim_known *list, uint32_t *count, uint64_t id)
-{
-    struct sim_known *known = find(list, *count, id);
-    if (known)
-        *known = list[--*count];
-    return known != NULL;
-}
-
 static void read_data(struct reading *r, uint32_t data, struct sim_known *known)
 {
     static const char *const activities[] = {"idle",      "moving",   "attacking",
@@ -161,7 +261,6 @@ static void read_data(struct reading *r, uint32_t data, struct sim_known *known)
 
 static void appeared(struct reading *r, uint32_t object)
 {
-    struct sim_player *p = r->player;
     unsigned kind = 0;
     struct sim_known known = {.id = read_id(r, sim_json_get(&json, object, "id"), &kind),
                               .progress = 1000};
@@ -170,13 +269,7 @@ static void appeared(struct reading *r, uint32_t object)
     read_hex(r, sim_json_get(&json, object, "pos"), &known.q, &known.r);
     known.health = read_int(r, object, "health", -1);
     read_data(r, sim_json_get(&json, object, "data"), &known);
-    if (find(p->entities, p->entity_count, known.id))
-        FAIL(r, "an entity appears that is in sight");
-    (void)drop(p->memories, &p->memory_count, known.id);
-    if (p->entity_count == SIM_ENTITIES)
-        FAIL(r, "more entities than there are");
-    else
-        p->entities[p->entity_count++] = known;
+    sim_player_appeared(r->sim, r->player, known);
 }
 
 static void changed(struct reading *r, uint32_t object)
@@ -184,7 +277,7 @@ static void changed(struct reading *r, uint32_t object)
     struct sim_player *p = r->player;
     unsigned kind = 0;
     uint64_t id = read_id(r, sim_json_get(&json, object, "id"), &kind);
-    struct sim_known *known = find(p->entities, p->entity_count, id);
+    struct sim_known *known = sim_player_find(p->entities, p->entity_count, id);
     if (!known) {
         FAIL(r, "an entity changes that is not in sight");
         return;
@@ -205,11 +298,8 @@ static void changed(struct reading *r, uint32_t object)
 
 static void disappeared(struct reading *r, uint32_t node)
 {
-    struct sim_player *p = r->player;
     unsigned kind = 0;
-    uint64_t id = read_id(r, node, &kind);
-    if (!drop(p->entities, &p->entity_count, id) && !drop(p->memories, &p->memory_count, id))
-        FAIL(r, "an entity disappears that it did not know");
+    sim_player_disappeared(r->sim, r->player, read_id(r, node, &kind));
 }
 
 // --- hexes ---------------------------------------------------------------------------------------
@@ -244,7 +334,6 @@ static void explored(struct reading *r, uint32_t message)
 
 static void hex_news(struct reading *r, uint32_t object)
 {
-    struct sim_player *p = r->player;
     int32_t q = 0, at_r = 0;
     read_hex(r, sim_json_get(&json, object, "hex"), &q, &at_r);
     check_terrain(r, object, q, at_r);
@@ -253,13 +342,8 @@ static void hex_news(struct reading *r, uint32_t object)
         FAIL(r, "a hex's state that is none");
         return;
     }
-    uint64_t bit = UINT64_C(1) << (q + SIM_HALF);
-    uint64_t *known = &p->explored[at_r + SIM_HALF], *visible = &p->visible[at_r + SIM_HALF];
-    bool with_terrain = sim_json_get(&json, object, "terrain") != 0;
-    if (with_terrain == ((*known & bit) != 0) && state != 0)
-        FAIL(r, "the terrain of (%d, %d) %s", q, at_r, with_terrain ? "twice" : "never");
-    *known = state == 0 ? *known & ~bit : *known | bit;
-    *visible = state == 2 ? *visible | bit : *visible & ~bit;
+    sim_player_hex(r->sim, r->player, q, at_r, (uint32_t)state,
+                   sim_json_get(&json, object, "terrain") != 0);
 }
 
 // --- production ----------------------------------------------------------------------------------
@@ -274,24 +358,17 @@ static void resources(struct reading *r, uint32_t message)
 
 static void job(struct reading *r, uint32_t object)
 {
-    struct sim_player *p = r->player;
     uint32_t event = sim_json_get(&json, object, "event"),
              node = sim_json_get(&json, object, "job");
     uint64_t id = 0;
-    uint32_t at = 0;
     if (!event || !node ||
         mm_id_parse(json.text + json.nodes[node].from, json.nodes[node].len, "job_", &id) !=
             MM_OK) {
         FAIL(r, "a job without event or id");
         return;
     }
-    while (at < p->job_count && p->jobs[at] != id)
-        at++;
-    bool open = sim_json_is(&json, event, "started") || sim_json_is(&json, event, "progress");
-    if (open && at == p->job_count && p->job_count < SIM_JOBS)
-        p->jobs[p->job_count++] = id;
-    if (!open && at < p->job_count)
-        p->jobs[at] = p->jobs[--p->job_count];
+    sim_player_job(r->player, id,
+                   sim_json_is(&json, event, "started") || sim_json_is(&json, event, "progress"));
 }
 
 // --- messages ------------------------------------------------------------------------------------
@@ -312,22 +389,21 @@ static void name(struct reading *r, uint32_t object)
 
 static void update(struct reading *r, uint32_t message)
 {
-    static const char *const keys[] = {"type",    "tick",        "full",   "empires",   "appeared",
-                                       "changed", "disappeared", "vision", "resources", "jobs"};
+    static const char *const keys[] = {"type",      "tick",    "full",        "empires",
+                                       "appeared",  "changed", "disappeared", "vision",
+                                       "resources", "jobs",    "deferred"};
+    bool only_names = sim_json_get(&json, message, "empires") != 0;
     for (uint32_t i = message + 1; i < sim_json_end(&json, message);
          i = sim_json_end(&json, i + 1)) {
-        bool known = false;
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-            known |= sim_json_is(&json, i, keys[k]);
-        if (!known)
+        size_t k = 0;
+        while (k < sizeof keys / sizeof *keys && !sim_json_is(&json, i, keys[k]))
+            k++;
+        if (k == sizeof keys / sizeof *keys)
             FAIL(r, "%.*s, of which nothing is known here", (int)json.nodes[i].len,
                  json.text + json.nodes[i].from);
+        only_names &= k < 2 || k == 3;
     }
-    uint64_t tick = read_tick(r, message, "tick");
-    if (tick < r->player->tick)
-        FAIL(r, "tick %llu after %llu", (unsigned long long)tick,
-             (unsigned long long)r->player->tick);
-    r->player->tick = tick;
+    sim_player_update(r->sim, r->player, read_tick(r, message, "tick"));
     each(r, message, "empires", name);
     each(r, message, "appeared", appeared);
     each(r, message, "changed", changed);
@@ -335,21 +411,25 @@ static void update(struct reading *r, uint32_t message)
     each(r, message, "vision", hex_news);
     resources(r, message);
     each(r, message, "jobs", job);
+    sim_player_updated(r->player, sim_json_get(&json, message, "full") != 0, only_names,
+                       read_tick(r, message, "deferred"));
 }
 
-static void remember(struct reading *r, struct sim_known known, uint32_t object)
+static void resumed(struct reading *r, uint32_t message)
 {
-    struct sim_player *p = r->player;
+    sim_player_update(r->sim, r->player, read_tick(r, message, "tick"));
+    sim_player_resumed(r->player);
+    each(r, message, "empires", name);
+}
+
+static struct sim_known read_cache(struct reading *r, struct sim_known known, uint32_t object)
+{
     known.last_seen = read_tick(r, object, "last_seen");
     known.expires_at = read_tick(r, object, "expires_at");
     uint32_t mode = sim_json_get(&json, object, "cache_mode");
     if (!mode || !sim_json_is(&json, mode, known.expires_at ? "timed" : "permanent"))
         FAIL(r, "a memory whose mode and expiry disagree");
-    (void)drop(p->memories, &p->memory_count, known.id);
-    if (p->memory_count == SIM_MEMORIES)
-        FAIL(r, "more memories than there can be");
-    else
-        p->memories[p->memory_count++] = known;
+    return known;
 }
 
 static void cached(struct reading *r, uint32_t message)
@@ -357,13 +437,11 @@ static void cached(struct reading *r, uint32_t message)
     struct sim_player *p = r->player;
     unsigned kind = 0;
     uint64_t id = read_id(r, sim_json_get(&json, message, "entity_id"), &kind);
-    struct sim_known *known = find(p->entities, p->entity_count, id);
-    if (!known) {
+    const struct sim_known *known = sim_player_find(p->entities, p->entity_count, id);
+    if (known)
+        sim_player_remember(r->sim, p, read_cache(r, *known, message), true);
+    else
         FAIL(r, "an entity is remembered that was not in sight");
-        return;
-    }
-    remember(r, *known, message);
-    (void)drop(p->entities, &p->entity_count, id);
 }
 
 static void snapshot(struct reading *r, uint32_t message)
@@ -378,8 +456,7 @@ static void snapshot(struct reading *r, uint32_t message)
     uint32_t stale = sim_json_get(&json, object, "is_stale");
     if (!stale || json.nodes[stale].kind != 't')
         FAIL(r, "a snapshot that is not stale");
-    (void)drop(r->player->entities, &r->player->entity_count, known.id);
-    remember(r, known, object);
+    sim_player_remember(r->sim, r->player, read_cache(r, known, object), false);
 }
 
 void sim_player_take(struct sim *sim, struct sim_player *player, const char *text, size_t len)
@@ -394,6 +471,8 @@ void sim_player_take(struct sim *sim, struct sim_player *player, const char *tex
         update(&r, 0);
     else if (type && sim_json_is(&json, type, "explored_hexes"))
         explored(&r, 0);
+    else if (type && sim_json_is(&json, type, "resumed"))
+        resumed(&r, 0);
     else if (type && sim_json_is(&json, type, "entity_cached"))
         cached(&r, 0);
     else if (type && sim_json_is(&json, type, "entity_snapshot"))

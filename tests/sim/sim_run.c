@@ -24,6 +24,11 @@ const char *const sim_fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_UPDATE_DROPPED] = "update_dropped",
     [SIM_FAULT_DESPAWN_DROPPED] = "despawn_dropped",
     [SIM_FAULT_JOB_NOT_SAVED] = "job_not_saved",
+    [SIM_FAULT_STEP_ASTRAY] = "step_astray",
+    [SIM_FAULT_NUMBER_OFF_BY_ONE] = "number_off_by_one",
+    [SIM_FAULT_STEP_TWICE] = "step_twice",
+    [SIM_FAULT_RESUMED_TOO_LATE] = "resumed_too_late",
+    [SIM_FAULT_OWED_FORGOTTEN] = "owed_forgotten",
 };
 
 void sim_fail(struct sim *sim, const char *format, ...)

@@ -64,6 +64,7 @@ static void write_durable(struct sim *sim)
             abort();
     }
     store->rows_tick = vision->write_tick;
+    store->rows_all = vision->write_all;
     if (!vision->checkpoint)
         return;
     sim_bytes_drop(store->checkpoint);
@@ -78,15 +79,19 @@ static void write_durable(struct sim *sim)
 static void write_begin(struct sim *sim)
 {
     struct sim_vision *vision = &sim->vision;
-    if (vision_save_take(vision->core, 1 << 20, &vision->save) != MM_OK)
+    if (vision_save_take(vision->core, sim->save_rows, &vision->save) != MM_OK)
         abort();
+    if (!vision->between)
+        vision->wants_checkpoint = sim_below(sim, CHECKPOINT_EVERY) == 0;
     vision->writing = true;
+    vision->write_all = vision_save_pending(vision->core) == 0;
     vision->write_tick = vision_tick(vision->core);
     vision->write_at =
         sim->round + 1 + (sim->calm ? 0 : sim_below(sim, sim->weather.commit_max + 1));
     const struct sim_moment *moment = sim_moment(sim, vision->write_tick);
     Mmorts__Frame__TickFrame *frame;
-    if (sim_below(sim, CHECKPOINT_EVERY) != 0 || moment->tick != vision->write_tick ||
+    // Only with the last batch: a checkpoint must not be ahead of the rows.
+    if (!vision->wants_checkpoint || !vision->write_all || moment->tick != vision->write_tick ||
         moment->lineage != sim->lineage || vision_checkpoint(vision->core, &frame) != MM_OK)
         return;
     frame->catalogue = vision->catalogue;
@@ -101,12 +106,13 @@ static void write_begin(struct sim *sim)
 static void write_end(struct sim *sim)
 {
     struct sim_vision *vision = &sim->vision;
-    vision->writing = false;
+    vision->writing = vision->between = false;
     if (sim->store_away_until > sim->round || (!sim->calm && sim_chance(sim, 300))) {
         vision_save_return(vision->core, &vision->save);
     } else {
         write_durable(sim);
         vision_save_free(&vision->save);
+        vision->between = !vision->write_all;
     }
     sim_bytes_drop(vision->checkpoint);
     vision->checkpoint = NULL;
@@ -123,7 +129,8 @@ void sim_vision_round(struct sim *sim)
     if (vision->writing && sim->round >= vision->write_at)
         write_end(sim);
     if (!vision->writing && vision->core && vision_is_live(vision->core) &&
-        sim->publishers[SIM_VISIONS].epoch && sim->round % SAVE_ROUNDS == 0)
+        !vision_is_replaying(vision->core) && sim->publishers[SIM_VISIONS].epoch &&
+        (vision->between || sim->round % SAVE_ROUNDS == 0))
         write_begin(sim);
 }
 
@@ -134,7 +141,7 @@ static void stop(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     if (vision->writing)
         vision_save_free(&vision->save);
-    vision->writing = false;
+    vision->writing = vision->between = false;
     sim_bytes_drop(vision->checkpoint);
     vision->checkpoint = NULL;
     vision_free(vision->core);
@@ -150,8 +157,12 @@ void sim_vision_crash(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     if (!vision->up)
         return;
+    bool first = vision->writing && !vision->write_all;
     if (vision->writing && sim_chance(sim, 5000))
         write_durable(sim); // the transaction had just arrived
+    else
+        first = false;
+    sim->report->torn_saves += vision->between || first;
     sim_tell(sim, "vision dies at tick %llu",
              (unsigned long long)(vision->core ? vision_tick(vision->core) : 0));
     stop(sim);
@@ -194,10 +205,11 @@ void sim_vision_make(struct sim *sim)
     for (size_t i = 0; i < store->explored.count; i++)
         if (vision_load_explored(vision->core, &store->explored.items[i]) != MM_OK)
             sim_fail(sim, "vision refused an explored row that it had saved");
+    vision_loaded_as_of(vision->core, store->rows_tick, store->rows_all);
     for (size_t i = 0; i < store->memories.count; i++)
         if (vision_load_memory(vision->core, &store->memories.items[i]) != MM_OK)
             sim_fail(sim, "vision refused a memory that it had saved");
-    vision_loaded_as_of(vision->core, store->rows_tick, true);
+    vision->torn = !store->rows_all;
     load_shares(sim);
 }
 
@@ -234,6 +246,7 @@ void sim_vision_init(struct sim *sim)
     vision->store.moment = calloc(1, sizeof *vision->store.moment);
     if (!vision->arena || !vision->checkpoint_moment || !vision->store.moment)
         abort();
+    vision->store.rows_all = true;
     mm_vec_init(&vision->store.explored, 1 << 16);
     mm_vec_init(&vision->store.memories, 1 << 16);
     mm_vec_init(&vision->store.shares, 1 << 20);

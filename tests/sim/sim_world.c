@@ -46,7 +46,7 @@ struct world_rules *sim_rules_new(void)
         type->kind = sim_types[i].kind;
         type->sight_hexes = sim_types[i].sight;
         type->sight_type = sim_types[i].sense;
-        type->health_max = 100 + (uint32_t)i;
+        type->health_max = sim_health_max((uint32_t)i);
         type->ticks_per_hex = sim_types[i].ticks_per_hex;
         type->flags = sim_types[i].flags;
         type->amount = sim_types[i].kind == MMORTS__FRAME__KIND__KIND_RESOURCE ? 500 : 0;
@@ -262,6 +262,7 @@ static void random_ops(struct sim *sim, struct sim_row *row)
         } else {
             value = (int32_t)sim_below(sim, what == SIM_PROGRESS ? 1001 : 100);
         }
+        sim->report->owners += what == SIM_OWNER && value != (int32_t)view.owner;
         row->ops[row->op_count++] = (struct sim_op){view.id, what, value};
     }
 }
@@ -279,6 +280,7 @@ static void random_sight(struct sim *sim)
         snprintf(key, sizeof key, "eyes %llu", (unsigned long long)++world->changes);
         Mmorts__World__SetEntityRequest *set = fixture_set_entity(&world->inputs, key, view.id, 1);
         Mmorts__World__EntityChange *change = set->changes[0];
+        sim->report->eyes++;
         switch (sim_below(sim, 6)) {
         case 0:
             change->change_case = MMORTS__WORLD__ENTITY_CHANGE__CHANGE_SIGHT_HEXES;
@@ -373,14 +375,20 @@ static void note_answers(struct sim *sim, struct sim_pending *pending)
     mm_vec_clear(&world->inbox);
 }
 
-static void write_row(struct sim_world *world, struct sim_pending *pending)
+static void write_row(struct sim *sim, struct sim_pending *pending)
 {
+    struct sim_world *world = &sim->world;
     Mmorts__World__JournalEntry entry = MMORTS__WORLD__JOURNAL_ENTRY__INIT;
     world_input *applied[INPUTS_MAX];
     entry.inputs = applied;
-    for (size_t i = 0; i < world->inputs.count; i++)
-        if (world->inputs.results[i].applied)
-            applied[entry.n_inputs++] = (world_input *)(uintptr_t)world->inputs.items[i];
+    for (size_t i = 0; i < world->inputs.count; i++) {
+        if (!world->inputs.results[i].applied)
+            continue;
+        applied[entry.n_inputs++] = (world_input *)(uintptr_t)world->inputs.items[i];
+        unsigned kind = world->inputs.items[i]->input_case;
+        sim->report->spawned += kind == MMORTS__WORLD__INPUT__INPUT_SPAWN;
+        sim->report->despawned += kind == MMORTS__WORLD__INPUT__INPUT_DESPAWN;
+    }
     pending->journaled = entry.n_inputs + pending->row.op_count > 0;
     pending->row.tick = pending->tick;
     pending->row.hash = pending->hash;
@@ -400,7 +408,7 @@ static void make_tick(struct sim *sim)
                                     .hash = world_state_hash(world->core)};
     random_ops(sim, &pending->row);
     sim_overlay_apply(&world->overlay, pending->row.ops, pending->row.op_count, world->core);
-    write_row(world, pending);
+    write_row(sim, pending);
     note_answers(sim, pending);
     pending->frame =
         sim_frame_pack(world, pending->row.ops, pending->row.op_count, false, world->inputs.arena);

@@ -95,6 +95,11 @@ AROUND(input_lost_in_recovery, INPUT_LOST_IN_RECOVERY, "journal|uninterrupted ru
 AROUND(share_not_saved, SHARE_NOT_SAVED, VIEW)
 AROUND(explored_not_saved, EXPLORED_NOT_SAVED, VIEW)
 AROUND(update_dropped, UPDATE_DROPPED,
-       VIEW "|health|carries|target|appears|changes|disappears|named")
+       VIEW "|health|carries|target|appears|changes|disappears|named|is at tick")
 AROUND(despawn_dropped, DESPAWN_DROPPED, "refused|sight|shown")
 AROUND(job_not_saved, JOB_NOT_SAVED, "is worth")
+AROUND(step_astray, STEP_ASTRAY, "is shown at|shown otherwise")
+AROUND(number_off_by_one, NUMBER_OFF_BY_ONE, "is shown at|shown otherwise|not in sight|unreadable")
+AROUND(step_twice, STEP_TWICE, "is shown at|shown otherwise|is at tick|not in sight")
+AROUND(resumed_too_late, RESUMED_TOO_LATE, VIEW "|health|carries|target|unreadable|changes|named")
+AROUND(owed_forgotten, OWED_FORGOTTEN, VIEW "|health|changes|unreadable|otherwise")
