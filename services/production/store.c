@@ -198,12 +198,13 @@ static void load_done(enum mm_err err, void *arg)
                 (unsigned long)app->owner_epoch);
     production_sql_loaded_free(loaded);
     mm_free(load);
-    mm_service_condition_set(app->service, app->loaded_condition, true);
     if (production_publish_restart(app) != MM_OK) {
         MM_LOG_ERROR("the stream cannot be opened again");
         mm_service_quit(app->service, 1);
     }
     production_feed_restart(app);
+    // Last: what was read of the stream before counts no more, so that it is not ready by that.
+    mm_service_condition_set(app->service, app->loaded_condition, true);
 }
 
 void production_store_load(struct production_app *app)

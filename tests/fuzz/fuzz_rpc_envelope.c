@@ -91,6 +91,36 @@ static bool known_message(const Mmorts__Stream__StreamMessage *message)
     return message->base.n_unknown_fields == 0;
 }
 
+// What the writer makes of a head and a body is what the generated code would have packed.
+static void check_writer(Mmorts__Rpc__Request *request)
+{
+    ProtobufCBinaryData body = request->body;
+    nng_msg *msg;
+    request->body = (ProtobufCBinaryData){0};
+    struct mm_envelope envelope = {
+        .head = &request->base, .body_field = 6, .body = {body.data, body.len}};
+    MM_CHECK(mm_envelope_to_msg(&envelope, 1 << 24, &msg) == MM_OK);
+    struct mm_rpc_request_view view;
+    MM_CHECK(mm_rpc_request_read(nng_msg_body(msg), nng_msg_len(msg), &view));
+    same_text(view.method, request->method);
+    same_bytes(view.body, body);
+    size_t len = nng_msg_len(msg);
+    nng_msg_free(msg);
+    if (len > 0)
+        MM_CHECK(mm_envelope_to_msg(&envelope, len - 1, &msg) == MM_RESOURCE_EXHAUSTED);
+    request->body = body;
+}
+
+static void check_request_writer(const uint8_t *data, size_t size)
+{
+    Mmorts__Rpc__Request *request = (Mmorts__Rpc__Request *)protobuf_c_message_unpack(
+        &mmorts__rpc__request__descriptor, NULL, size, data);
+    if (request && known_request(request))
+        check_writer(request);
+    if (request)
+        protobuf_c_message_free_unpacked(&request->base, NULL);
+}
+
 // Unpacks with the generated code, then checks the bytes given and the bytes it packs.
 #define CHECK_WITH(what, type, descriptor)                                                         \
     do {                                                                                           \
@@ -111,6 +141,7 @@ static bool known_message(const Mmorts__Stream__StreamMessage *message)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CHECK_WITH(request, Mmorts__Rpc__Request, mmorts__rpc__request__descriptor);
+    check_request_writer(data, size);
     CHECK_WITH(reply, Mmorts__Rpc__Reply, mmorts__rpc__reply__descriptor);
     CHECK_WITH(message, Mmorts__Stream__StreamMessage, mmorts__stream__stream_message__descriptor);
     return 0;

@@ -1,8 +1,11 @@
 // The text parsers of libcommon/base: whatever bytes come, they stay inside them and accept only
 // what prints back the same.
+#include "libcommon/base/base64url.h"
 #include "libcommon/base/buf_json.h"
 #include "libcommon/base/check.h"
+#include "libcommon/base/hash.h"
 #include "libcommon/base/id.h"
+#include "libcommon/base/name.h"
 #include "libcommon/base/str.h"
 #include "libcommon/base/varint.h"
 #include <inttypes.h>
@@ -61,6 +64,43 @@ static void varints(const uint8_t *data, size_t len)
         MM_CHECK(mm_varint_write(again, value) <= read);
 }
 
+// What is written reads back, and there is one spelling of everything.
+static void round_trips(const uint8_t *data, size_t len)
+{
+    static char text[2 * 4096 + 1];
+    static uint8_t back[4096];
+    size_t n = len < sizeof back ? len : sizeof back, back_len;
+    size_t chars = mm_base64url_encode(data, n, text);
+    MM_CHECK(mm_base64url_decode(text, chars, back, sizeof back, &back_len) == MM_OK);
+    MM_CHECK(back_len == n && (n == 0 || memcmp(back, data, n) == 0));
+    if (mm_base64url_decode((const char *)data, n, back, sizeof back, &back_len) == MM_OK) {
+        chars = mm_base64url_encode(back, back_len, text);
+        MM_CHECK(chars == n && (n == 0 || memcmp(text, data, n) == 0));
+    }
+    mm_hex_encode(data, n, text);
+    MM_CHECK(mm_hex_decode(text, 2 * n, back, n) == MM_OK);
+    MM_CHECK(n == 0 || memcmp(back, data, n) == 0);
+    if (mm_name_valid((const char *)data, n, 20))
+        MM_CHECK(mm_utf8_count((const char *)data, n) <= 20);
+}
+
+// The hash of something is the same in one piece and in two, and ids lead back to their serials.
+static void hashes(const uint8_t *data, size_t len)
+{
+    uint64_t seed = len > 0 ? data[0] : 0, serial;
+    struct mm_hash hash;
+    mm_hash_init(&hash, seed);
+    mm_hash_update(&hash, data, len / 3);
+    mm_hash_update(&hash, data + len / 3, len - len / 3);
+    MM_CHECK(mm_hash_digest(&hash) == mm_hash64(data, len, seed));
+    struct mm_id_key key;
+    mm_id_key_init(&key, data, len);
+    if (len >= sizeof serial) {
+        memcpy(&serial, data, sizeof serial);
+        MM_CHECK(mm_id_to_serial(&key, mm_id_from_serial(&key, serial)) == serial);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const char *text = (const char *)data;
@@ -68,6 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     ids(text, len);
     utf8(text, len);
     varints(data, len);
+    round_trips(data, len);
+    hashes(data, len);
     uint8_t bytes[16];
     size_t out = len / 2 < sizeof bytes ? len / 2 : sizeof bytes;
     if (mm_hex_decode(text, len, bytes, out) == MM_OK)
