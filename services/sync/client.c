@@ -206,6 +206,31 @@ bool sync_client_hold(struct sync_client *client, const struct mm_buf *message)
     return true;
 }
 
+// The socket has taken all that waited for it, whoever flushed it.
+static void on_drained(struct sync_client *client)
+{
+    if (client->state == SYNC_CLIENT_CLOSING) {
+        // All is said, the close frame too; the peer answers and closes.
+        (void)shutdown(client->fd, SHUT_WR);
+    } else if (client->behind) {
+        client->behind = false;
+        client->catch_up = true;
+        client->full = (struct sync_full){.active = true};
+        sync_deliver_soon(client->app);
+    } else if (client->full.active) {
+        sync_deliver_soon(client->app);
+    }
+}
+
+static void flush(struct sync_client *client)
+{
+    if (!sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
+        return;
+    sync_client_watch(client);
+    if (client->state != SYNC_CLIENT_DEAD && sync_outbox_waiting(&client->outbox) == 0)
+        on_drained(client);
+}
+
 void sync_clients_release(struct sync_app *app)
 {
     if (!app->holding)
@@ -217,8 +242,7 @@ void sync_clients_release(struct sync_app *app)
         if (!client || !client->held)
             continue;
         client->held = false;
-        if (sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
-            sync_client_watch(client);
+        flush(client);
     }
 }
 
@@ -344,26 +368,6 @@ static void on_readable(struct sync_client *client)
         die(client);
 }
 
-static void on_writable(struct sync_client *client)
-{
-    if (!sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
-        return;
-    if (sync_outbox_waiting(&client->outbox) > 0)
-        return;
-    sync_client_watch(client);
-    if (client->state == SYNC_CLIENT_CLOSING) {
-        // All is said, the close frame too; the peer answers and closes.
-        (void)shutdown(client->fd, SHUT_WR);
-    } else if (client->behind) {
-        client->behind = false;
-        client->catch_up = true;
-        client->full = (struct sync_full){.active = true};
-        sync_deliver_soon(client->app);
-    } else if (client->full.active) {
-        sync_deliver_soon(client->app);
-    }
-}
-
 static void on_socket(struct mm_loop *loop, int fd, unsigned events, void *arg)
 {
     (void)loop;
@@ -372,7 +376,7 @@ static void on_socket(struct mm_loop *loop, int fd, unsigned events, void *arg)
     if (events & MM_LOOP_READ)
         on_readable(client);
     if (client->state != SYNC_CLIENT_DEAD && (events & MM_LOOP_WRITE))
-        on_writable(client);
+        flush(client);
 }
 
 // --- the beginning -------------------------------------------------------------------------------

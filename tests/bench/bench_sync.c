@@ -239,8 +239,9 @@ static void measure_stall(struct run *run)
     measure_json(run, run->players);
     double before_ms = ms(&load_clients_figures(run->clients)->interval_us, 990000);
     double before_mib = (double)load_game_rss_bytes(run->game, "sync") / 1048576;
-    for (uint32_t i = 0; i < run->players; i += STALL_EVERY)
-        load_clients_stall(run->clients, i, true);
+    for (uint32_t i = 0; i < run->players; i++)
+        if (load_is_picked(i, STALL_EVERY))
+            load_clients_stall(run->clients, i, true);
     play(run, FILL_MS);
     (void)play_measured(run, run->arguments->seconds);
     double during_ms = ms(&load_clients_figures(run->clients)->interval_us, 990000);
@@ -249,7 +250,7 @@ static void measure_stall(struct run *run)
     figure(run, "stall.interval_p99_during", during_ms, "ms");
     figure(run, "stall.memory_before", before_mib, "MiB");
     figure(run, "stall.memory_during", during_mib, "MiB");
-    for (uint32_t i = 0; i < run->players; i += STALL_EVERY)
+    for (uint32_t i = 0; i < run->players; i++)
         load_clients_stall(run->clients, i, false);
     must_play(run, run->players, CATCH_UP_MS, "after they read again");
 }

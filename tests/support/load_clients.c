@@ -31,7 +31,7 @@ enum {
     COMMAND_WITHIN_S = 5,
     HANDSHAKE_BYTES = 8192,
     SLOW_PERIOD_MS = 50,
-    NARROW_BYTES = 4096,
+    NARROW_BYTES = 2304,
 };
 
 #define TICK_NS UINT64_C(50000000)
@@ -208,7 +208,7 @@ static void begin(struct load_clients *clients, struct client *client)
     load_receive_stamped(client->fd);
     // Little room in our kernel: what such a client does not read soon waits at the server.
     int narrow = NARROW_BYTES;
-    if (clients->options.narrow_every && index % clients->options.narrow_every == 0)
+    if (load_is_picked(index, clients->options.narrow_every))
         MM_CHECK(setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &narrow, sizeof narrow) == 0);
     client->wanted = false;
     client->state = LOAD_CONNECTING;
@@ -313,6 +313,7 @@ static void on_welcome(struct load_clients *clients, struct client *client,
         figures->json_resumed += client->json;
     } else if (client->resumes) {
         figures->unresumed++;
+        figures->forgotten += strcmp(message->code, "unknown") == 0;
         memcpy(figures->unresumed_why, message->code, sizeof figures->unresumed_why);
     }
 }

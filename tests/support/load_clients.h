@@ -19,11 +19,16 @@ enum load_state {
     LOAD_PLAYING,
 };
 
+// What clients that are mixed speak, by their index: JSON, the binary encoding, and both
+// compressed.
+enum { LOAD_KINDS = 4 };
+
 struct load_options {
     uint16_t port; // of sync, on 127.0.0.1
     uint32_t count;
     uint32_t entering_max; // clients on their way in at once; 0: 200
-    uint32_t narrow_every; // each so-many-th client has a small receive buffer; 0: none
+    uint32_t
+        narrow_every; // one of so many clients (load_is_picked) has a small receive buffer; 0: none
     // Token of client `index`; valid until the next call.
     const char *(*token)(void *arg, uint32_t index);
     void *arg;
@@ -32,6 +37,12 @@ struct load_options {
     bool mixed;
     bool come_back; // who is sent away or cut off connects again
 };
+
+// Picks one of `every` clients, such that where they are mixed every kind is among those picked.
+static inline bool load_is_picked(uint32_t index, uint32_t every)
+{
+    return every > 0 && index % every == index / every % LOAD_KINDS % every;
+}
 
 struct load_figures {
     struct mm_histogram interval_us; // between the arrivals of a client's updates, less 50 ms for
@@ -48,6 +59,7 @@ struct load_figures {
     uint64_t enter_bytes;           // of those `bytes`, until the clients had entered
     uint64_t resumed, json_resumed; // of those entered, who went on where they had stopped
     uint64_t unresumed;             // who wanted to and were told everything
+    uint64_t forgotten;             // of those, who were unknown where they had been before
     char unresumed_why[32];         // the last one's reason
     char refusal[32];               // the last refusal's code
     char loss[96];                  // how the last one was lost

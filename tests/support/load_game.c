@@ -37,11 +37,18 @@ static char *read_text(const char *path)
 
 // Copies a settings file with one setting's value replaced. A setting that is not there any more
 // fails the harness, so that no figure is taken of other settings than it says.
-static void copy_with(const char *from, const char *to, const char *const (*changes)[2])
+static void copy_with(const char *from, const char *to, const char *const (*changes)[2],
+                      const char *const (*more)[2])
 {
     char *text = read_text(from);
-    for (; (*changes)[0]; changes++) {
-        const char *setting = (*changes)[0], *value = (*changes)[1];
+    for (const char *const(*change)[2] = changes;; change++) {
+        if (!(*change)[0] && more) { // the first list is done
+            change = more;
+            more = NULL;
+        }
+        if (!(*change)[0])
+            break;
+        const char *setting = (*change)[0], *value = (*change)[1];
         char *at = strstr(text, setting);
         if (!at)
             test_fail("%s has no `%s`", from, setting);
@@ -93,9 +100,9 @@ static void make_settings(const struct load_game *game, const char *directory)
             if (strcmp(from, "services/world/game") == 0)
                 link_to("tests/support/patrol", to);
             else if (strcmp(from, "services/world/world.yaml") == 0)
-                copy_with(from, to, world);
+                copy_with(from, to, world, NULL);
             else if (strcmp(from, "services/sync/sync.yaml") == 0)
-                copy_with(from, to, sync);
+                copy_with(from, to, sync, game->sync_settings);
             else
                 link_to(from, to);
         }
@@ -210,12 +217,19 @@ static void start(struct load_game *game)
 
 struct load_game *load_game_start(uint32_t players, uint64_t seed, uint32_t syncs)
 {
+    return load_game_start_with(players, seed, syncs, NULL);
+}
+
+struct load_game *load_game_start_with(uint32_t players, uint64_t seed, uint32_t syncs,
+                                       const char *const (*sync)[2])
+{
     struct load_game *game = calloc(1, sizeof *game);
     MM_CHECK(game);
     game->directory = test_dir_make();
     game->players = players;
     game->seed = seed;
     game->syncs = syncs;
+    game->sync_settings = sync;
     game->empires = calloc(players, sizeof *game->empires);
     MM_CHECK(game->empires);
     start(game);

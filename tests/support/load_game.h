@@ -13,6 +13,10 @@ struct load_game;
 // units, and the units are sent on patrol. `syncs` processes of sync share the players ("sync",
 // "sync-2", ...).
 struct load_game *load_game_start(uint32_t players, uint64_t seed, uint32_t syncs);
+// The same with other settings of sync: pairs of how a setting begins in sync.yaml ("log: ") and
+// its value; {NULL, NULL} is the last.
+struct load_game *load_game_start_with(uint32_t players, uint64_t seed, uint32_t syncs,
+                                       const char *const (*sync)[2]);
 void load_game_stop(struct load_game *game);
 
 uint16_t load_game_port(const struct load_game *game); // players'

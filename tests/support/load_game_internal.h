@@ -23,6 +23,7 @@ struct load_game {
     uint32_t players, syncs;
     uint64_t seed;
     uint32_t *empires;
+    const char *const (*sync_settings)[2]; // of the caller; NULL: none
 };
 
 // load_patrol.c: founds the empires and sends their units on patrol.
