@@ -107,8 +107,8 @@ bool vision_shares(const struct vision *vision, uint32_t from, uint32_t to);
 // How many were ordered to lend to an empire (as vision_shares counts).
 uint32_t vision_ordered_lenders(const struct vision *vision, uint32_t to);
 
-// For those who must know who lends by order. A relation counts from the order that begins it to the
-// tick in which its end takes effect: so whoever is told sees no less than is shown.
+// For those who must know who lends by order. A relation counts from the order that begins it to
+// the tick in which its end takes effect: so whoever is told sees no less than is shown.
 struct vision_lenders {
     uint64_t *pairs; // borrower << 32 | lender, ascending; free with mm_free
     size_t count;

@@ -277,6 +277,12 @@ bool world_command_rally(struct world *world, const struct world_player *player,
     struct world_result unknown = {0};
     for (size_t i = 0; i < command->n_units; i++) {
         uint32_t slot = own_building(world, player, command->units[i], &unknown);
+        for (uint32_t j = 0; slot != WORLD_SLOT_NONE && j < count; j++) {
+            if (slots[j] == slot) {
+                world_refuse(result, REASON(INVALID), "a building is named twice");
+                return false;
+            }
+        }
         if (slot != WORLD_SLOT_NONE)
             slots[count++] = slot;
     }
