@@ -8,7 +8,8 @@
 # B is the build directory; SANITIZE, what it was built with; TEST_JOBS, how many unit tests at once.
 # FUZZ_SEED is the seed of the fuzzers' moment (1).
 # A test fails by its own count, by dying, by its time limit, or by a sanitizer's report. The
-# output of one that failed is shown.
+# output of one that failed is shown, with the ends of the logs of programs that it started; what
+# went wrong is said again at the end. Tests that skip are named with their reason.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -63,9 +64,8 @@ is_chosen() { # PATH KIND ARGUMENT...
 time_limit() {
     local seconds
     case $1 in
-    unit | plain) seconds=180 ;;
-    sim | integration) seconds=300 ;;
-    *) seconds=900 ;;
+    unit | plain | fuzz) seconds=900 ;;
+    *) seconds=1800 ;;
     esac
     [ -z "$SANITIZE" ] || seconds=$((seconds * 3))
     echo "$seconds"
@@ -110,6 +110,20 @@ has_sanitizer_report() { # PATH LOG
          END                            { exit !found }' "$2"
 }
 
+# What was skipped, and why, as one line.
+skips() { # LOG
+    sed -nE 's/^\[SKIP\] //p; s/^ *ok [0-9]+ - (.*) # SKIP ?(.*)/\1: \2/p' "$1" | paste -sd ';'
+}
+
+# The few lines of an output that say what went wrong.
+gist() { # LOG
+    {
+        grep -aE -A 14 '^ *not ok ' "$1" | grep -avE 'duration_ms|failureType|^ *---$' || true
+        grep -aE '^\[(FAIL|----|ERR )|FAILED|test harness|Sanitizer|runtime error|panic|ended by SIG' "$1" || true
+    } | head -n 40
+    tail -n 5 "$1"
+}
+
 # Sets passed, failed and why from the exit status and the log.
 judge() { # PATH STATUS LOG
     local path=$1 status=$2 log=$3 count
@@ -135,7 +149,7 @@ judge() { # PATH STATUS LOG
 }
 
 run_one() { # PATH
-    local path=$1 kind log status=0 start seconds program
+    local path=$1 kind log status=0 start seconds program skipped
     kind=$(kind_of "$path")
     log=$TMPDIR/log/${path//\//+}
     case $path in
@@ -151,23 +165,33 @@ run_one() { # PATH
     # timeout(1) has a process group of its own, which Ctrl-C does not reach: clean_up() ends this
     # shell instead, whose death is told to timeout, which ends the program and its children.
     : >"$TMPDIR/running.$$"
+    export MM_TEST_LOGS=$log.programs
     setpriv --pdeathsig TERM timeout -k 10 "$(time_limit "$kind")" "${program[@]}" \
         >"$log" 2>&1 </dev/null || status=$?
     seconds=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
     local passed failed why
     judge "$path" "$status" "$log"
+    skipped=$(skips "$log")
     (
         flock 9
         echo "$passed $failed" >>"$TMPDIR/counts"
-        printf '%-4s %-11s %-60s %4d passed %3d failed %7s s%s\n' \
+        line=$(printf '%-4s %-11s %-60s %4d passed %3d failed %7s s%s' \
             "$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$kind" "${path#tests/}" \
-            "$passed" "$failed" "$seconds" "${why:+  ($why)}"
+            "$passed" "$failed" "$seconds" "${why:+  ($why)}${skipped:+  (skipped: $skipped)}")
+        printf '%s\n' "$line"
+        [ "$failed" -gt 0 ] || return 0
+        {
+            printf '%s\n' "$line"
+            gist "$log" | cut -c1-300 | sed 's/^/    | /'
+        } >>"$TMPDIR/failures"
         # The mark keeps a program's own sum from being taken for ours.
         # A fuzzer says what it found in its last lines, after many of how it got there.
-        [ "$failed" -eq 0 ] || tail -n "$([ "$kind" = fuzz ] && echo 40 || echo +1)" "$log" |
-            sed 's/^/    | /'
+        {
+            tail -n "$([ "$kind" = fuzz ] && echo 40 || echo +1)" "$log"
+            [ ! -e "$MM_TEST_LOGS" ] || tail -n 400 "$MM_TEST_LOGS"
+        } | sed 's/^/    | /'
     ) 9>"$TMPDIR/lock"
-    rm -f "$log" "$TMPDIR/running.$$"
+    rm -f "$log" "$MM_TEST_LOGS" "$TMPDIR/running.$$"
 }
 
 # --- the servers that the tests share ------------------------------------------------------------
@@ -238,7 +262,7 @@ while read -r path; do
     if is_chosen "$path" "$kind" "$@"; then of_kind[$kind]+="$path"$'\n'; fi
 done < <(list_tests)
 
-export -f run_one judge own_count has_sanitizer_report time_limit kind_of
+export -f run_one judge own_count skips gist has_sanitizer_report time_limit kind_of
 for kind in "${all_kinds[@]}"; do
     [ -n "${of_kind[$kind]:-}" ] || continue
     case $kind in
@@ -255,6 +279,10 @@ for kind in "${all_kinds[@]}"; do
     printf '%s' "${of_kind[$kind]}" | xargs -d '\n' -n 1 -P "$at_once" bash -c 'run_one "$1"' run_one
 done
 
+if [ -s "$TMPDIR/failures" ]; then
+    echo '--- what failed:'
+    cat "$TMPDIR/failures"
+fi
 read -r passed failed < <(awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$TMPDIR/counts")
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -138,7 +138,7 @@ static void sink_close(struct sink *sink)
 {
     // A message that arrives in the very moment of closing is not what these tests are about.
     bool never = false;
-    mm_loop_run_until(sink->loop, &never, 20);
+    mm_loop_run_until(sink->loop, &never, 200);
     if (!sink->closed)
         mm_stream_reader_close(sink->reader);
     mm_rpc_client_close(sink->client);

@@ -26,6 +26,7 @@ enum {
     PORT_TRIES = 1000,
     DIRS_MAX = 64,
     READ_ROOM = 4096,
+    LOG_KEPT_BYTES = 4000,
 };
 
 struct test_process {
@@ -368,6 +369,22 @@ static void report_sanitizer(const struct test_process *process)
     }
 }
 
+// tests/run.sh shows it if the test fails.
+static void keep_end_of_log(const struct test_process *process)
+{
+    const char *path = getenv("MM_TEST_LOGS");
+    FILE *file = path && *path ? fopen(path, "a") : NULL;
+    if (!file)
+        return;
+    char *log = test_process_log(process);
+    size_t len = strlen(log);
+    const char *end = len > LOG_KEPT_BYTES ? log + len - LOG_KEPT_BYTES : log;
+    fprintf(file, "--- the end of the log of %s, process %d:\n%s\n", process->name, process->pid,
+            end);
+    free(log);
+    fclose(file);
+}
+
 // The log and its directory, so that a long test may start any number of programs.
 static void remove_log(const struct test_process *process)
 {
@@ -389,6 +406,7 @@ void test_process_free(struct test_process *process)
         return;
     test_process_kill(process);
     report_sanitizer(process);
+    keep_end_of_log(process);
     for (struct test_process **link = &all_processes; *link; link = &(*link)->next) {
         if (*link == process) {
             *link = process->next;

@@ -4,10 +4,11 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -19,19 +20,52 @@ const SERVER_SH = join(ROOT, 'tests/support/server.sh');
 // with others besides. A wait that ends sooner makes a test that fails by chance.
 export const PATIENCE_MS = 120000;
 const POLL_PAUSE_MS = 10;
+const LINGER_MS = 60000;
+const LOG_LINES_SHOWN = 40;
 const START_TRIES = 5; // a free port may be taken between the look and the start
 
 const running = new Set();
 const directories = new Set();
+
+// What our programs, and the services of a launcher, said last.
+function showLogs() {
+    for (const directory of directories) {
+        for (const file of readdirSync(directory, { recursive: true })) {
+            if (!String(file).endsWith('.log')) continue;
+            const text = readFileSync(join(directory, String(file)), 'utf8').trimEnd();
+            if (text.includes('\0')) continue; // a database's
+            const lines = text.split('\n').slice(-LOG_LINES_SHOWN);
+            process.stderr.write(`\n--- the end of ${file}\n${lines.map((line) => line.slice(0, 400)).join('\n')}\n`);
+        }
+    }
+}
 
 process.on('exit', () => {
     for (const child of running) {
         child.reportSanitizer();
         child.child.kill('SIGKILL');
     }
+    try {
+        if (process.exitCode) showLogs();
+    } catch (error) {
+        process.stderr.write(`no logs: ${error.message}\n`);
+    }
     for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+
+// A test that failed may have left programs, which would keep this process alive until its time limit. Comes after
+// what the test file itself does at its end.
+if (/\.test\.mjs$/.test(process.argv[1] ?? '')) {
+    queueMicrotask(() => after(() => {
+        for (const child of running) child.kill();
+        const giveUp = () => {
+            process.stderr.write('test harness: something is still open after the last test\n');
+            process.exit(process.exitCode || 1);
+        };
+        setTimeout(giveUp, LINGER_MS).unref();
+    }));
+}
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
