@@ -205,6 +205,8 @@ struct sync_client {
 
     uint32_t commands; // unanswered
     bool told_rate_limited;
+    bool focused;
+    struct sync_place focus; // where the player looks, as it says
     bool groups_wanted, groups_asked; // its groups are to be told; social is being asked for them
     struct {
         struct sync_once told; // mail that it heard of

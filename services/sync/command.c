@@ -452,6 +452,15 @@ static bool read_chat(const json_t *payload, struct sync_command *command,
     return !to_group || read_id_field(payload, "group", "group_", &command->target, error);
 }
 
+static bool read_focus(const json_t *payload, struct sync_command *command,
+                       struct sync_command_error *error)
+{
+    command->type = SYNC_COMMAND_FOCUS;
+    const json_t *hex = json_object_get(payload, "hex");
+    command->has_focus = hex && !json_is_null(hex);
+    return !command->has_focus || read_hex(payload, "hex", command, error);
+}
+
 static bool read_message(const json_t *root, struct sync_command *command,
                          struct sync_command_error *error)
 {
@@ -466,6 +475,8 @@ static bool read_message(const json_t *root, struct sync_command *command,
         return read_ping(payload, command, error);
     if (strcmp(name, "chat") == 0)
         return read_chat(payload, command, error);
+    if (strcmp(name, "focus") == 0)
+        return read_focus(payload, command, error);
     if (strcmp(name, "join") == 0)
         command->type = SYNC_COMMAND_JOIN;
     else if (strcmp(name, "leave") == 0)

@@ -27,6 +27,7 @@ enum sync_command_type {
     SYNC_COMMAND_CHAT,
     SYNC_COMMAND_JOIN,
     SYNC_COMMAND_LEAVE,
+    SYNC_COMMAND_FOCUS,
     SYNC_COMMAND_MOVE,
     SYNC_COMMAND_STOP,
     SYNC_COMMAND_ATTACK,
@@ -83,6 +84,7 @@ struct sync_command {
     } points[SYNC_COMMAND_POINTS_MAX];      // patrol
     uint32_t radius;                        // wander
     int32_t q, r;                           // target hex
+    bool has_focus;                         // focus: it is on that hex, not nowhere
     uint64_t target;                        // target entity, building, job or group
     uint32_t cycles;                        // train
     bool refund;                            // cancel

@@ -17,6 +17,8 @@ enum first_byte {
     CHAT = 0x02,
     JOIN = 0x03,
     LEAVE = 0x04,
+    FOCUS = 0x05,
+    NO_FOCUS = 0x06,
     MOVE = 0x10,
     STOP = 0x11,
     ATTACK = 0x12,
@@ -123,11 +125,11 @@ static bool read_coordinates(struct reader *in, int32_t *q_out, int32_t *r_out)
     return true;
 }
 
-static bool read_hex(struct reader *in, struct sync_command *command,
+static bool read_hex(struct reader *in, const char *field, struct sync_command *command,
                      struct sync_command_error *error)
 {
     return read_coordinates(in, &command->q, &command->r) ||
-           sync_command_invalid(error, "target", "a hex [q, r] of whole numbers within the map");
+           sync_command_invalid(error, field, "a hex [q, r] of whole numbers within the map");
 }
 
 static bool read_points(struct reader *in, struct sync_command *command,
@@ -247,15 +249,20 @@ static bool read_message(uint8_t first, struct reader *in, struct sync_command *
     case LEAVE:
         command->type = SYNC_COMMAND_LEAVE;
         return true;
+    case FOCUS:
+    case NO_FOCUS:
+        command->type = SYNC_COMMAND_FOCUS;
+        command->has_focus = first == FOCUS;
+        return !command->has_focus || read_hex(in, "hex", command, error);
     case MOVE:
         command->type = SYNC_COMMAND_MOVE;
-        return read_orders(in, command, error) && read_hex(in, command, error);
+        return read_orders(in, command, error) && read_hex(in, "target", command, error);
     case STOP:
         command->type = SYNC_COMMAND_STOP;
         return read_orders(in, command, error);
     case ATTACK_MOVE:
         command->type = SYNC_COMMAND_ATTACK_MOVE;
-        return read_orders(in, command, error) && read_hex(in, command, error);
+        return read_orders(in, command, error) && read_hex(in, "target", command, error);
     case ATTACK:
     case GATHER:
         command->type = first == ATTACK ? SYNC_COMMAND_ATTACK : SYNC_COMMAND_GATHER;
@@ -265,7 +272,7 @@ static bool read_message(uint8_t first, struct reader *in, struct sync_command *
         return true;
     case BUILD:
         command->type = SYNC_COMMAND_BUILD;
-        return read_orders(in, command, error) && read_hex(in, command, error) &&
+        return read_orders(in, command, error) && read_hex(in, "target", command, error) &&
                read_name(in, "building", command, error);
     case REPAIR:
         command->type = SYNC_COMMAND_REPAIR;
@@ -287,7 +294,7 @@ static bool read_message(uint8_t first, struct reader *in, struct sync_command *
         return read_orders(in, command, error) && read_radius(in, command, error);
     case RALLY:
         command->type = SYNC_COMMAND_RALLY;
-        return read_orders(in, command, error) && read_hex(in, command, error);
+        return read_orders(in, command, error) && read_hex(in, "target", command, error);
     case TRAIN:
         command->type = SYNC_COMMAND_TRAIN;
         return read_train(in, command, error);

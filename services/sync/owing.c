@@ -76,7 +76,8 @@ static bool begin_owing(struct sync_client *client)
 bool sync_owing_encode(struct sync_client *client, struct sync_view *view)
 {
     struct sync_app *app = client->app;
-    struct sync_take take = {client->encoding, client->budget.level_milli / 1000, &app->priorities};
+    struct sync_take take = {client->encoding, client->budget.level_milli / 1000, &app->priorities,
+                             client->focused ? &client->focus : NULL};
     bool ok = !view->delta.full && (client->backlog || begin_owing(client)) &&
               sync_backlog_merge(client->backlog, &app->core, &view->delta);
     if (ok)

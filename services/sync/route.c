@@ -390,6 +390,10 @@ static void route(struct sync_client *client, struct sync_command *command, uint
             client->full = (struct sync_full){.active = true};
         sync_deliver_soon(client->app);
         break;
+    case SYNC_COMMAND_FOCUS:
+        client->focused = command->has_focus;
+        client->focus = (struct sync_place){command->q, command->r};
+        break;
     case SYNC_COMMAND_CHAT:
         route_limited(client, &client->chats, now_ms, command, sync_route_chat);
         break;

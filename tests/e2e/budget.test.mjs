@@ -141,6 +141,10 @@ async function few(t, { game, other, budget, binary }) {
     assert.ok(units.length > 0);
 
     await t.test('it is told that its picture is not complete, and sent no more than it may', async () => {
+        slow.send({ type: 'focus', payload: { hex: [q, r] } });
+        slow.send({ type: 'focus', payload: { hex: 'here' } });
+        const [, wrong] = (await slow.waitFor('error')).payload.message.match(/'(\w+)'/);
+        assert.equal(wrong, 'hex');
         await march(slow, units, 6);
         await slow.until('an update that defers something', () => updates(slow, from).some((m) => m.deferred > 0), 120000);
         const before = bytesOf(frames);

@@ -193,7 +193,8 @@ static bool takes_all(const struct sim *sim, struct sim_client *client,
 static bool encode_part(struct sim *sim, struct sim_client *client, struct sync_view *view)
 {
     struct sim_sync *sync = &sim->sync;
-    struct sync_take take = {client->encoding, client->budget.level_milli / 1000, &priorities};
+    struct sync_take take = {client->encoding, client->budget.level_milli / 1000, &priorities,
+                             NULL};
     if (!client->backlog)
         client->backlog = sync_backlog_new();
     bool ok = !view->delta.full && client->backlog &&

@@ -39,7 +39,9 @@
 struct sync_priorities {
     // Hexes from the nearest of the empire's own entities or its home. Up to the first: critical,
     // if it is another empire's or land, else high; to the second high; to the third normal; else
-    // low. The empire's own entities, and what is to disappear, are always critical.
+    // low. The empire's own entities, and what is to disappear, are always critical. Where a player
+    // says where it looks, these are distances from there, and what is near to its own as well is
+    // at most one step lower than that alone would make it.
     uint32_t bands[3];
 };
 
@@ -93,6 +95,7 @@ struct sync_take {
     enum sync_encoding encoding; // in which it will be told
     int64_t bytes;               // that this may take, about
     const struct sync_priorities *priorities;
+    const struct sync_place *focus; // where the player looks; NULL: it did not say
 };
 
 // Moves what comes first into *out (emptied before), as much as fits; something if there are bytes

@@ -115,9 +115,19 @@ static void find_anchors(struct sync_backlog *backlog, const struct sync_core *c
 
 enum level { CRITICAL, HIGH, NORMAL, LOW };
 
+static enum level level_at(const uint32_t bands[3], int32_t distance)
+{
+    if ((uint32_t)distance <= bands[0])
+        return CRITICAL;
+    if ((uint32_t)distance <= bands[1])
+        return HIGH;
+    return (uint32_t)distance <= bands[2] ? NORMAL : LOW;
+}
+
 static enum level level_of(const struct sync_backlog *backlog, const struct sync_take *take,
                            int32_t q, int32_t r, bool may_be_critical)
 {
+    const uint32_t *bands = take->priorities->bands;
     int32_t nearest = INT32_MAX;
     for (uint32_t i = 0; i < backlog->anchor_count; i++) {
         const struct sync_place *place = &backlog->anchors[i];
@@ -125,12 +135,14 @@ static enum level level_of(const struct sync_backlog *backlog, const struct sync
             hex_distance((struct hex_axial){q, r}, (struct hex_axial){place->q, place->r});
         nearest = distance < nearest ? distance : nearest;
     }
-    const uint32_t *bands = take->priorities->bands;
-    if ((uint32_t)nearest <= bands[0])
-        return may_be_critical ? CRITICAL : HIGH;
-    if ((uint32_t)nearest <= bands[1])
-        return HIGH;
-    return (uint32_t)nearest <= bands[2] ? NORMAL : LOW;
+    enum level level = level_at(bands, nearest);
+    if (take->focus) {
+        struct hex_axial focus = {take->focus->q, take->focus->r};
+        enum level seen = level_at(bands, hex_distance((struct hex_axial){q, r}, focus));
+        level = level < LOW ? level + 1 : LOW;
+        level = seen < level ? seen : level;
+    }
+    return level == CRITICAL && !may_be_critical ? HIGH : level;
 }
 
 // Weights are products of the two: SYNC_WEIGHTS is the greatest over the smallest of them.

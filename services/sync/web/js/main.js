@@ -332,6 +332,7 @@ function frame(now) {
     $('map').classList.toggle('can-order', selectedUnits().length > 0);
     minimap.draw();
     panels.tick(state.tick);
+    game.focus(view.hexAt(view.width / 2, view.height / 2));
     selection.show(selectedEntities());
   }
   requestAnimationFrame(frame);

@@ -527,6 +527,13 @@ function writeMessage(writer, { type, payload = {} }) {
       return true;
     case 'join': writer.u8(0x03); return true;
     case 'leave': writer.u8(0x04); return true;
+    case 'focus': {
+      const { hex } = payload;
+      if (hex === null || hex === undefined) writer.u8(0x06);
+      else if (isHex(hex)) writer.u8(0x05).zigzag(hex[0]).zigzag(hex[1]);
+      else return false;
+      return true;
+    }
     case 'command': {
       const [first, write] = COMMANDS.get(payload.command) ?? [];
       return Boolean(write) && isCount(payload.seq) && write(writer.u8(first), payload);

@@ -23,6 +23,7 @@ const MAIL_BYTES_MAX = 3900;
  */
 export class GameClient extends Emitter {
   #resuming = false;  // what was missed is being told
+  #focus = null;      // the hex that the player looks at
 
   /** @param {object} options as of Connection */
   constructor(options) {
@@ -75,6 +76,7 @@ export class GameClient extends Emitter {
         this.playerId = payload.player_id;
         this.username = payload.username;
         this.session = payload.session_status;
+        if (this.#focus) this.#sayFocus();
         this.emit('welcome', payload);
         break;
       case 'update':
@@ -181,6 +183,20 @@ export class GameClient extends Emitter {
     const ack = await this.command('cancel', { job });
     this.state.jobIsCancelled(job);
     return ack;
+  }
+
+  #sayFocus() {
+    this.connection.send({ type: 'focus', payload: { hex: this.#focus } });
+  }
+
+  /**
+   * The hex that the player looks at, or null: what happens near it is told first where the connection may not be sent
+   * everything at once. It is told to the server when it is another one, and again after every reconnect.
+   */
+  focus(hex) {
+    if (`${hex}` === `${this.#focus}`) return;
+    this.#focus = hex;
+    this.#sayFocus();
   }
 
   /** Says something to everybody, or to a group; false without a connection. Refusals come as 'error' events. */

@@ -368,6 +368,8 @@ export class GameClient extends Emitter<ClientEvents> {
   stop(units: string[]): Promise<Ack>;
   train(building: string, recipe: string, cycles?: number): Promise<Ack>;
   cancel(job: string): Promise<Ack>;
+  /** Where the player looks: what happens there is told first. */
+  focus(hex: Hex | null): void;
   chat(text: string, group?: string): boolean;
   whisper(player: string, text: string): boolean;
   group(action: GroupAction, fields?: object): Promise<Ack>;

@@ -32,6 +32,13 @@ Test(sync_command, session_messages)
     cr_expect(command.type == SYNC_COMMAND_PING && command.timestamp == 1699999999123);
     cr_assert(parse("{\"type\":\"ping\"}"));
     cr_expect_eq(command.timestamp, 0);
+    cr_assert(parse("{\"type\":\"focus\",\"payload\":{\"hex\":[12,-5]}}"));
+    cr_expect(command.type == SYNC_COMMAND_FOCUS && command.has_focus);
+    cr_expect(command.q == 12 && command.r == -5);
+    cr_assert(parse("{\"type\":\"focus\",\"payload\":{\"hex\":null}}"));
+    cr_expect(command.type == SYNC_COMMAND_FOCUS && !command.has_focus);
+    cr_assert(parse("{\"type\":\"focus\"}"));
+    cr_expect_not(command.has_focus);
     cr_assert(parse("{\"type\":\"join\",\"payload\":{}}"));
     cr_expect_eq(command.type, SYNC_COMMAND_JOIN);
     cr_assert(parse("{\"type\":\"leave\"}"));
@@ -185,6 +192,9 @@ Test(sync_command, what_is_wrong_is_named)
     refused("{\"type\":\"chat\",\"payload\":{\"message\":\"a\\u0000\"}}", "chat_invalid",
             "control");
     refused("{\"type\":\"ping\",\"payload\":{\"timestamp\":\"x\"}}", "invalid", "'timestamp'");
+    refused("{\"type\":\"focus\",\"payload\":{\"hex\":[1]}}", "invalid", "'hex'");
+    refused("{\"type\":\"focus\",\"payload\":{\"hex\":[1,2000000000]}}", "invalid", "'hex'");
+    refused("{\"type\":\"focus\",\"payload\":{\"hex\":[0.5,1]}}", "invalid", "'hex'");
     refused("{\"type\":\"command\",\"payload\":[]}", "invalid", "'payload'");
     refused("{\"type\":\"command\",\"payload\":{\"command\":\"stop\"}}", "invalid", "'seq'");
     refused("{\"type\":\"command\",\"payload\":{\"seq\":0}}", "invalid", "'seq'");

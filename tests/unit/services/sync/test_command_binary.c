@@ -58,6 +58,13 @@ Test(sync_command_binary, what_the_sdk_writes)
     cr_expect(command.chat_len == 3 && strcmp(command.chat, "h\xc3\xa4") == 0);
     accepted("03", SYNC_COMMAND_JOIN);
     accepted("04", SYNC_COMMAND_LEAVE);
+    accepted("051809", SYNC_COMMAND_FOCUS);
+    cr_expect(command.has_focus && command.q == 12 && command.r == -5);
+    accepted("06", SYNC_COMMAND_FOCUS);
+    cr_expect_not(command.has_focus);
+    cr_expect_not(parse("05feffffff0f00"));
+    cr_expect_str_eq(error.code, "invalid");
+    cr_expect_not_null(strstr(error.message, "'hex'"));
     accepted("10ac020101" ID1 "1809", SYNC_COMMAND_MOVE);
     cr_expect(command.queued && command.unit_count == 1 && command.units[0] == 1);
     cr_expect(command.q == 12 && command.r == -5);
@@ -104,7 +111,7 @@ static void refused(const char *hex, const char *code, const char *names, bool h
 Test(sync_command_binary, what_is_refused)
 {
     refused("", "malformed", "empty", false);
-    refused("05", "unknown_type", "type", false);
+    refused("07", "unknown_type", "type", false);
     refused("80", "unknown_type", "type", false);
     refused("010000", "malformed", "behind", false);
     refused("0300", "malformed", "behind", false);

@@ -31,6 +31,7 @@ struct rig {
     struct sync_view *view;
     struct sync_backlog *backlog;
     struct sync_delta part;
+    const struct sync_place *focus;
 };
 
 // A world that has gone on for a while, and the live view of one of its empires.
@@ -83,7 +84,7 @@ static const struct sync_entity *seen(const struct rig *rig, size_t i)
 
 static void take(struct rig *rig, int64_t bytes, const struct sync_priorities *priorities)
 {
-    struct sync_take how = {SYNC_JSON, bytes, priorities};
+    struct sync_take how = {SYNC_JSON, bytes, priorities, rig->focus};
     sync_backlog_take(rig->backlog, &rig->core, rig->view, &how, &rig->part);
     cr_assert_not(rig->part.full);
 }
@@ -229,16 +230,18 @@ Test(sync_backlog, what_matters_more_comes_first)
     }
 }
 
-// Of what is equal but for its place, the nearer is told sooner: first a stranger's soldier in the
-// first band, last one beyond all of them.
-Test(sync_backlog, bands)
+// Of what is equal but for its place, the nearer is told sooner: strangers' soldiers at such
+// distances from the only place of one's own, in which order? focus: so far from there the player
+// looks; negative: it did not say where.
+static void tell_in_order(const int32_t away[4], int32_t focus, const size_t order[4])
 {
     struct rig *rig = rig_new(21, 3, 4);
     struct sync_mirror *mirror = &rig->core.mirror;
     // All but four are put aside; home is the only place of one's own.
     const struct sync_empire *home = sync_mirror_empire(mirror, 3);
     uint64_t wanted[4];
-    static const int32_t away[4] = {60, 7, 1, 4};
+    struct sync_place place = {home->home_q + focus, home->home_r};
+    rig->focus = focus >= 0 ? &place : NULL;
     uint32_t type = 0;
     while (mirror->catalogue.types[type].kind != MMORTS__FRAME__KIND__KIND_UNIT)
         type++;
@@ -253,14 +256,28 @@ Test(sync_backlog, bands)
             cr_assert(sync_backlog_add_appeared(rig->backlog, entity->id, true, mirror->tick));
         }
     }
-    static const size_t order[4] = {2, 3, 1, 0};
     for (size_t i = 0; i < 4; i++) {
         take(rig, ONE, &near_bands);
         cr_assert_eq(rig->part.appeared.count, 1);
         cr_expect_eq(mirror->entities[rig->part.appeared.items[0].slot].id, wanted[order[i]],
-                     "as number %zu", i);
+                     "as number %zu, looking at %d", i, focus);
     }
     rig_free(rig);
+}
+
+Test(sync_backlog, bands)
+{
+    tell_in_order((const int32_t[]){60, 7, 1, 4}, -1, (const size_t[]){2, 3, 1, 0});
+}
+
+// What is near to where the player looks comes first, wherever its own are; then what is near to
+// those, as if it were a band farther off.
+Test(sync_backlog, focus)
+{
+    tell_in_order((const int32_t[]){1, 60, 30, 4}, 60, (const size_t[]){1, 0, 3, 2});
+    tell_in_order((const int32_t[]){1, 66, 30, 61}, 60, (const size_t[]){3, 0, 1, 2});
+    tell_in_order((const int32_t[]){30, 60, 66, 1}, 60, (const size_t[]){1, 3, 2, 0});
+    tell_in_order((const int32_t[]){60, 7, 1, 4}, 0, (const size_t[]){2, 3, 1, 0});
 }
 
 // --- news that take each other back --------------------------------------------------------------
@@ -445,7 +462,7 @@ static size_t deliver(struct rig *rig, struct client *client, int64_t left, int6
         cr_assert(sync_encode_delta(&rig->encoder, &rig->core, rig->view, client->encoding,
                                     client->told_tick));
     } else {
-        struct sync_take how = {client->encoding, left, &near_bands};
+        struct sync_take how = {client->encoding, left, &near_bands, rig->focus};
         cr_assert(sync_backlog_merge(rig->backlog, &rig->core, &rig->view->delta));
         sync_backlog_take(rig->backlog, &rig->core, rig->view, &how, &rig->part);
         owed = sync_backlog_left(rig->backlog);

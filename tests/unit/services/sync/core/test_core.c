@@ -289,9 +289,11 @@ static bool deliver_part(struct rig *rig, struct client *client)
     if (!client->backlog)
         client->backlog = sync_backlog_new();
     cr_assert(sync_backlog_merge(client->backlog, &rig->core, &client->view->delta));
+    // Where a player looks changes nothing of what is true.
+    struct sync_place focus = {(int32_t)mm_rng_below(&rig->world->rng, 60) - 30, 0};
     struct sync_take take = {client->encoding,
                              (int64_t)mm_rng_below(&rig->world->rng, 2 * rig->weather.bytes + 1),
-                             &priorities};
+                             &priorities, mm_rng_below(&rig->world->rng, 2) ? &focus : NULL};
     sync_backlog_take(client->backlog, &rig->core, client->view, &take, &rig->part);
     cr_assert_not(rig->part.full);
     size_t left = sync_backlog_left(client->backlog);

@@ -95,6 +95,8 @@ test('messages of the client', () => {
         [{ type: 'chat', payload: { message: 'hä' } }, '0268c3a4'],
         [{ type: 'join' }, '03'],
         [{ type: 'leave' }, '04'],
+        [{ type: 'focus', payload: { hex: [12, -5] } }, '051809'],
+        [{ type: 'focus', payload: { hex: null } }, '06'],
         [command({ command: 'move', units: [unit], target: [12, -5], queued: true }), `10ac020101${id('01')}1809`],
         [command({ command: 'stop', units: [unit, unit] }), `11ac020002${id('01')}${id('01')}`],
         [command({ command: 'attack', units: [unit], target: 'building_0000000000002' }), `12ac020001${id('01')}${id('02')}`],
@@ -124,4 +126,5 @@ test('what cannot be said in bytes is left to JSON', () => {
         { command: 'stop', units: [unit], seq: -1 },
     ]) assert.equal(command(payload), null, JSON.stringify(payload));
     assert.equal(encodeMessage({ type: 'dance' }), null);
+    assert.equal(encodeMessage({ type: 'focus', payload: { hex: [0.5, 1] } }), null);
 });

@@ -422,6 +422,23 @@ test('who is online, what is said, and errors that answer no command', async () 
     assert.deepEqual([heard[9][1].code, heard[9][1].details.retry_after_ms], ['chat_rate_limited', 900]);
 });
 
+test('where the player looks is told when it changes, and again after a reconnect', async () => {
+    const { game } = await join();
+    const told = () => socket().sent.filter(({ type }) => type === 'focus').map(({ payload }) => payload.hex);
+    game.focus([3, -1]);
+    game.focus([3, -1]);
+    game.focus([4, -1]);
+    assert.deepEqual(told(), [[3, -1], [4, -1]]);
+    socket().drop();
+    await clock.pass(1000);
+    assert.deepEqual(told(), [], 'another connection');
+    socket().welcome();
+    assert.deepEqual(told(), [[4, -1]]);
+    game.focus(null);
+    assert.deepEqual(told(), [[4, -1], null]);
+    game.close();
+});
+
 test('the commands have the protocol\'s fields', async () => {
     const { game } = await join();
     outcome(game.move(['unit_a'], [1, 2]));
