@@ -98,8 +98,12 @@ test('settings that are named exist', () => {
     }), 'no such setting');
 });
 
+// All that the services' files take from the environment.
+const variables = () => new Set(FILES.filter((path) => /^services\/.*\.yaml$/.test(path))
+    .flatMap((path) => [...read(path).matchAll(/\$\{(MMORTS_\w+)/g)].map(([, name]) => name)));
+
 test('environment variables that are named are read, and those that are read are named', () => {
-    const inFiles = new Set(SERVICES.flatMap((service) => [...yaml(service).matchAll(/\$\{(MMORTS_\w+)/g)].map(([, name]) => name)));
+    const inFiles = variables();
     const known = new Set(inFiles);
     for (const path of FILES.filter((name) => /^(tests|tools|compose|libcommon)\/|Makefile$/.test(name) && !/\.(md|png|gz)$/.test(name)))
         for (const [name] of read(path).matchAll(/MMORTS_[A-Z_]+[A-Z]/g)) known.add(name);
@@ -118,6 +122,17 @@ test('environment variables that are named are read, and those that are read are
         }
     nothing(wrong, 'nobody reads this variable');
     nothing([...inFiles].filter((name) => !named.has(name)), 'no page names this variable');
+});
+
+test('compose/ passes on every variable that is not of its own making', () => {
+    const compose = read('compose/docker-compose.yml'), example = read('compose/env.example');
+    // The images have these themselves; certificates are files, so they take a mount as well.
+    const own = /_(HTTP|LISTEN|REUSE_PORT|CERTIFICATE|KEY|TLS_CA|CERT_KEY)$/;
+    nothing([...variables()].filter((name) => !own.test(name) && !new RegExp(`^ +${name}:`, 'm').test(compose)), 'not in docker-compose.yml');
+    nothing([...compose.matchAll(/\$\{(\w+)/g)].map(([, name]) => name).filter((name) => !new RegExp(`^#? ?${name}=`, 'm').test(example)),
+        'not in env.example');
+    nothing([...example.matchAll(/^#? ?(\w+)=/gm)].map(([, name]) => name).filter((name) => !compose.includes(`\${${name}`)),
+        'in env.example alone');
 });
 
 test('calls that are named are in the contracts', () => {

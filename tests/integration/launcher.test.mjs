@@ -60,12 +60,15 @@ class House {
             || !(await Promise.all(used.map((port) => isFree(this.base + port)))).every(Boolean));
     }
 
+    // Of these, how the game is played is a setting of whoever starts the launcher; where things are is the launcher's.
     launch(...more) {
         writeFileSync(this.notesPath, '');
         rmSync(this.statusPath, { force: true });
         const args = ['--data', this.data, '--base-port', String(this.base), '--players-port', String(this.players),
             '--status-file', this.statusPath, ...more];
-        this.launcher = new Program(join(this.bin, 'mmorts-launcher'), args);
+        const env = { MMORTS_WORLD_SEED: '5', MMORTS_SYNC_CONNECTIONS: 'allow', MMORTS_DB_HOST: 'elsewhere.example',
+            MMORTS_TLS_CA: 'ca.pem', MMORTS_SESSION: 'other' };
+        this.launcher = new Program(join(this.bin, 'mmorts-launcher'), args, { env });
         return this.launcher;
     }
 
@@ -138,6 +141,8 @@ test('starts in order, restarts what dies, keeps the state, stops in order', asy
     const env = JSON.parse(readFileSync(join(house.bin, 'world.env'), 'utf8'));
     assert.match(env.MMORTS_WORLD_RPC, /^ipc:\/\//);
     assert.equal(env.MMORTS_SYNC_LISTEN, `127.0.0.1:${house.players}`);
+    assert.deepEqual([env.MMORTS_WORLD_SEED, env.MMORTS_SYNC_CONNECTIONS], ['5', 'allow']);
+    assert.deepEqual([env.MMORTS_DB_HOST, env.MMORTS_TLS_CA, env.MMORTS_SESSION], ['127.0.0.1', undefined, undefined]);
     const database = { host: env.MMORTS_DB_HOST, port: env.MMORTS_DB_PORT, user: env.MMORTS_DB_USER, password: env.MMORTS_DB_PASSWORD };
     const redis = { host: env.MMORTS_REDIS_HOST, port: env.MMORTS_REDIS_PORT, password: env.MMORTS_REDIS_PASSWORD };
     await query(database, 'CREATE DATABASE mmorts_test; CREATE TABLE mmorts_test.t (x INT); INSERT INTO mmorts_test.t VALUES (42)');
