@@ -121,7 +121,7 @@ static size_t check_news(struct model *m)
     return changes;
 }
 
-Test(vision_lenders, are_those_ordered_and_not_ended_yet, .timeout = 60)
+Test(vision_lenders, are_those_ordered_and_not_ended_yet, .timeout = 300)
 {
     struct model *m = mm_calloc(1, sizeof *m);
     struct vision_options options = vision_options_default();

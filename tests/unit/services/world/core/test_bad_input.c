@@ -539,7 +539,7 @@ static void accepted(struct scene *s, const char *what)
     fixture_inputs_clear(&s->inputs);
 }
 
-TestSuite(bad_input, .timeout = 120);
+TestSuite(bad_input, .timeout = 300);
 
 Test(bad_input, every_command_is_accepted_as_long_as_nothing_is_wrong_with_it)
 {

@@ -123,7 +123,7 @@ static void put_at(struct field *f, uint64_t entity, int32_t q)
     cr_assert(fixture_step_checked(f->world, &f->inputs).applied);
 }
 
-TestSuite(sharing, .timeout = 60);
+TestSuite(sharing, .timeout = 300);
 
 // --- what may be aimed at ------------------------------------------------------------------------
 
