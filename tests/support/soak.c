@@ -52,7 +52,7 @@ struct soak {
     struct spawn spawns[SPAWNS_MAX];
     size_t spawn_count, barracks_count;
     unsigned accepted[ORDERS];
-    unsigned acknowledged, unacknowledged;
+    unsigned acknowledged, unacknowledged, shared;
 };
 
 struct mm_rng *soak_rng(struct soak *soak)
@@ -343,6 +343,31 @@ static void spawn(struct soak *soak)
                        &options, on_spawned, kept, NULL);
 }
 
+// --- lent sight ---------------------------------------------------------------------------------
+
+static void on_shared(void *arg, const struct mm_rpc_result *result)
+{
+    struct soak *soak = arg;
+    soak->shared += result->code == MM_OK;
+}
+
+// One of the others lends a player its sight, or nobody does.
+static void share(struct soak *soak)
+{
+    uint64_t player = mm_rng_below(&soak->rng, PLAYERS) + 1;
+    uint32_t borrower = soak->empires[player], lender = soak->empires[player % PLAYERS + 1];
+    Mmorts__World__SetSharingRequest request = MMORTS__WORLD__SET_SHARING_REQUEST__INIT;
+    request.session = soak->rig->session;
+    request.first = request.last = borrower;
+    request.borrower = &borrower;
+    request.lender = &lender;
+    request.n_borrower = request.n_lender = mm_rng_below(&soak->rng, 2);
+    request.allies = (Mmorts__World__AlliesLend)mm_rng_below(&soak->rng, 3);
+    struct mm_rpc_call_options options = {.deadline_ms = 2000, .wait_for_connection = true};
+    (void)!mm_rpc_call(soak->rig->client, &mmorts__world__world__descriptor, "SetSharing",
+                       &request.base, &options, on_shared, soak, NULL);
+}
+
 void soak_play(struct soak *soak, uint32_t ms)
 {
     int64_t end = test_now_ms() + ms;
@@ -352,6 +377,8 @@ void soak_play(struct soak *soak, uint32_t ms)
                 give_order(soak);
         if (mm_rng_chance(&soak->rng, 1, 15) && soak->spawn_count < SPAWNS_MAX)
             spawn(soak);
+        if (mm_rng_chance(&soak->rng, 1, 20))
+            share(soak);
         rig_turn(soak->rig, 10);
     }
 }
@@ -473,6 +500,8 @@ void soak_check_variety(const struct soak *soak)
     for (int order = MMORTS__WORLD__COMMAND__ORDER_MOVE; order < ORDERS; order++)
         if (soak->accepted[order] == 0)
             test_fail("no order of kind %d was ever accepted", order);
+    if (soak->shared == 0)
+        test_fail("nobody lent anybody sight");
     if (soak->acknowledged < 40 || payer_bills(soak->payer, true) < 3 ||
         payer_bills(soak->payer, false) == 0 || payer_lost(soak->payer) == 0)
         test_fail("too little happened to say anything: %u acknowledged, %zu bills paid, %zu "
@@ -483,8 +512,9 @@ void soak_check_variety(const struct soak *soak)
 
 void soak_print(const struct soak *soak)
 {
-    printf("%zu commands, %zu spawns, %zu bills paid and %zu refused; accepted, by kind:",
-           soak->command_count, soak->spawn_count, payer_bills(soak->payer, true),
+    printf("%zu commands, %zu spawns, %u times sight lent or not, %zu bills paid and %zu refused; "
+           "accepted, by kind:",
+           soak->command_count, soak->spawn_count, soak->shared, payer_bills(soak->payer, true),
            payer_bills(soak->payer, false));
     for (int order = MMORTS__WORLD__COMMAND__ORDER_MOVE; order < ORDERS; order++)
         printf(" %u", soak->accepted[order]);
