@@ -115,12 +115,14 @@ static int32_t alert_radius(const struct world *world, uint32_t slot,
 
 // What was found out of who is shown to whom, while nobody moves: many fighters look at the same
 // few whom their own eyes do not show them. Answers go by the place of their mix; the last one
-// stays.
+// stays. Mostly nobody asks, so it is cleared by the first who does.
+enum { SIGHTINGS = 2048 };
 struct sightings {
+    bool begun;
     struct sighting {
         uint32_t empire, slot; // slot 0: none
         bool seen;
-    } of[256];
+    } of[SIGHTINGS];
 };
 
 // Whether a fighter has an enemy before it: by its own eyes, or by any its empire sees by (a
@@ -133,7 +135,10 @@ static bool is_shown(const struct world *world, struct sightings *known, uint32_
     uint32_t empire = WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, slot)->owner;
     if (empire == 0)
         return false;
-    struct sighting *sighting = &known->of[mm_mix64((uint64_t)empire << 32 | other) % 256];
+    if (!known->begun)
+        memset(known->of, 0, sizeof known->of);
+    known->begun = true;
+    struct sighting *sighting = &known->of[mm_mix64((uint64_t)empire << 32 | other) % SIGHTINGS];
     if (sighting->slot != other || sighting->empire != empire)
         *sighting = (struct sighting){empire, other, world_empire_sees(world, empire, other)};
     return sighting->seen;
@@ -276,7 +281,8 @@ uint32_t world_divide_watch(struct world *world)
 void world_watch_part(struct world *world, uint32_t part)
 {
     struct world_alarms *alarms = &world->alarms[part];
-    struct sightings known = {0};
+    struct sightings known;
+    known.begun = false;
     int32_t alert_max = world_alert_max(world);
     const uint64_t *idle = world_ecs_query(&world->ecs, WORLD_QUERY_IDLE);
     const uint64_t *ordered = world_ecs_query(&world->ecs, WORLD_QUERY_ORDERED);
@@ -439,7 +445,8 @@ static void fight_on(struct world *world, struct sightings *known, uint32_t slot
 
 void world_system_fight(struct world *world)
 {
-    struct sightings known = {0};
+    struct sightings known;
+    known.begun = false;
     const uint64_t *fighting = world_ecs_query(&world->ecs, WORLD_QUERY_FIGHTING);
     size_t end = world->ecs.slot_end;
     if (world_ecs_query_count(&world->ecs, WORLD_QUERY_FIGHTING) == 0)
