@@ -57,11 +57,10 @@ enum {
     SYNC_FULL_CHUNK_BYTES = 65536,      // of one client's full state at once
     SYNC_FULL_BYTES_PER_TURN = 8 << 20, // of all clients' full states
     SYNC_ROSTER_MAX = 10000,
-    SYNC_ROSTER_TOLD_MAX = 100,  // players named in a list
+    SYNC_ROSTER_TOLD_MAX = 100,  // players that clients know by name
     SYNC_ROSTER_NEWS = 10,       // who comes and goes, told by name in a second
     SYNC_ROSTER_NEWS_BURST = 40, // and at once
     SYNC_ROSTER_MS = 1000,       // what is beyond is told so often
-    SYNC_ROSTER_CALM_MS = 3000,  // without news a long list is told again
     SYNC_INSTANCE_BYTES = 8,
     SYNC_SECRET_BYTES = 16,
     SYNC_RESUME_TEXT_BYTES = 49, // of a resume token, with the NUL
@@ -329,10 +328,16 @@ struct sync_app {
         });
     } roster;
     struct mm_idmap *roster_index; // player -> position
+    struct {
+        MM_VEC(struct sync_listed {
+            uint64_t player_id;
+            bool heard; // by all clients; else by those who have come since, if by any
+        });
+    } listed; // whom clients know by name
     uint32_t groups_calls, mail_calls;
     bool roster_wanted;
-    bool roster_untold; // somebody came or went and was not told by name
-    uint64_t roster_told_ns, roster_changed_ns;
+    bool roster_untold; // somebody came or went, and clients were not told
+    uint64_t roster_told_ns;
     struct sync_bucket roster_news;
     mm_rpc_handle roster_call;
 
@@ -401,6 +406,7 @@ void sync_client_send_binary(struct sync_client *client, const struct mm_buf *me
 // The same for what is said to everybody: it is sent together with the next update, or after
 // SYNC_TALK_MS, and dropped (false) for a client that lets it pile up.
 bool sync_client_hold(struct sync_client *client, const struct mm_buf *message);
+bool sync_client_hold_binary(struct sync_client *client, const struct mm_buf *message);
 // Sends what is held.
 void sync_clients_release(struct sync_app *app);
 
@@ -527,6 +533,9 @@ MM_MUST_USE enum mm_err sync_talk_open(struct sync_app *app);
 void sync_talk_close(struct sync_app *app);
 // Sends a message to every client that plays.
 void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message);
+// To those who are spoken to in that encoding, a message of it.
+void sync_talk_broadcast_in(struct sync_app *app, enum sync_encoding encoding,
+                            const struct mm_buf *message);
 // A line of text from those who run the game, to everybody.
 void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestamp_ms);
 
@@ -540,8 +549,8 @@ void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member
 void sync_roster_sweep(struct sync_app *app);
 // Players online.
 size_t sync_roster_count(const struct sync_app *app);
-// Appends {"type":"roster",…}.
-void sync_roster_write(struct sync_app *app, struct mm_buf *out);
+// Appends the message `roster`.
+void sync_roster_write(struct sync_app *app, enum sync_encoding encoding, struct mm_buf *out);
 // The name of a player who is online; NULL: none is known.
 const char *sync_roster_name_of(struct sync_app *app, uint64_t player_id);
 

@@ -190,12 +190,13 @@ void sync_client_send_binary(struct sync_client *client, const struct mm_buf *me
 }
 
 // One system call for each word to each of thousands of players would hold up the game.
-bool sync_client_hold(struct sync_client *client, const struct mm_buf *message)
+static bool hold(struct sync_client *client, enum sync_ws_opcode opcode,
+                 const struct mm_buf *message)
 {
     struct sync_app *app = client->app;
     if (message->err != MM_OK || client->state >= SYNC_CLIENT_CLOSING)
         return false;
-    enum sync_sent sent = sync_outbox_keep_frame(&client->outbox, SYNC_WS_TEXT, message->data,
+    enum sync_sent sent = sync_outbox_keep_frame(&client->outbox, opcode, message->data,
                                                  message->len, control_limit(client));
     if (!sync_client_sent(client, sent) || sent == SYNC_FULL)
         return false;
@@ -204,6 +205,16 @@ bool sync_client_hold(struct sync_client *client, const struct mm_buf *message)
     if (!app->talk.active)
         mm_loop_timer_start(app->loop, &app->talk, MM_LOOP_MS(SYNC_TALK_MS), 0);
     return true;
+}
+
+bool sync_client_hold(struct sync_client *client, const struct mm_buf *message)
+{
+    return hold(client, SYNC_WS_TEXT, message);
+}
+
+bool sync_client_hold_binary(struct sync_client *client, const struct mm_buf *message)
+{
+    return hold(client, SYNC_WS_BINARY, message);
 }
 
 // The socket has taken all that waited for it, whoever flushed it.

@@ -305,9 +305,13 @@ static void send_welcome(struct sync_client *client, enum sync_resume_result res
 
 static void send_roster(struct sync_client *client)
 {
-    mm_buf_reset(&client->app->scratch);
-    sync_roster_write(client->app, &client->app->scratch);
-    sync_client_send(client, &client->app->scratch);
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    sync_roster_write(client->app, client->encoding, out);
+    if (client->encoding == SYNC_BINARY)
+        sync_client_send_binary(client, out);
+    else
+        sync_client_send(client, out);
 }
 
 void sync_join_play(struct sync_client *client)

@@ -332,6 +332,7 @@ static enum mm_err init_state(struct sync_app *app)
                                                 (uint32_t)app->settings.band_normal}};
     mm_vec_init(&app->waiting, SYNC_COMMANDS_WAITING_MAX);
     mm_vec_init(&app->roster, SYNC_ROSTER_MAX);
+    mm_vec_init(&app->listed, SYNC_ROSTER_TOLD_MAX);
     app->roster_news = sync_bucket_full(SYNC_ROSTER_NEWS, SYNC_ROSTER_NEWS_BURST,
                                         mm_loop_now_ns(app->loop) / 1000000);
     mm_buf_init(&app->full_buf, SYNC_FULL_BYTES_MAX);
@@ -481,6 +482,7 @@ void sync_app_close(struct sync_app *app)
     sync_delta_free(&app->news);
     mm_buf_free(&app->sessions_json);
     mm_vec_free(&app->roster);
+    mm_vec_free(&app->listed);
     mm_idmap_free(app->client_of_connection);
     mm_idmap_free(app->seat_of_player);
     if (!app->lobby)

@@ -4,16 +4,24 @@
 #include "libcommon/base/buf_json.h"
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
+#include "services/sync/core/binary.h"
 
 // Who is online in the session, as social says, and what clients are told of it. One message to
-// each player for each who comes or goes is the square of their number when thousands come at once:
-// so many a second are told by name, and what is beyond is told together, once a second. A list has
-// a bound too; with more players than that it is a part of them, and the count tells.
+// each player for each who comes or goes is the square of their number when thousands come at once.
+// So clients know a part of them by name, all the same one (`listed`), and how many there are; so
+// many a second are told one by one, and what is beyond is told together, once a second: what
+// differs, and not the list again.
 
 #define CALL_MS 3000
 
-static void write_player(struct mm_buf *out, uint64_t player_id, const char *username)
+static void put_player(struct mm_buf *out, enum sync_encoding encoding, uint64_t player_id,
+                       const char *username)
 {
+    if (encoding == SYNC_BINARY) {
+        mm_buf_varint(out, player_id);
+        sync_binary_text(out, username);
+        return;
+    }
     mm_buf_printf(out, "{\"player_id\":\"%" PRIu64 "\",\"username\":", player_id);
     mm_buf_json_cstr(out, username);
     mm_buf_byte(out, '}');
@@ -64,31 +72,74 @@ size_t sync_roster_count(const struct sync_app *app)
     return players > app->roster.count ? players : app->roster.count;
 }
 
-void sync_roster_write(struct sync_app *app, struct mm_buf *out)
+// --- the list ------------------------------------------------------------------------------------
+
+static struct sync_listed *find_listed(struct sync_app *app, uint64_t player_id)
 {
-    size_t told = 0;
-    mm_buf_printf(out, "{\"type\":\"roster\",\"payload\":{\"player_count\":%zu,\"players\":[",
-                  sync_roster_count(app));
-    for (size_t i = 0; i < app->roster.count && told < SYNC_ROSTER_TOLD_MAX; i++) {
-        mm_buf_str(out, told++ ? "," : "");
-        write_player(out, app->roster.items[i].player_id, app->roster.items[i].username);
+    for (size_t i = 0; i < app->listed.count; i++)
+        if (app->listed.items[i].player_id == player_id)
+            return &app->listed.items[i];
+    return NULL;
+}
+
+// NULL: there is no room.
+static struct sync_listed *list_player(struct sync_app *app, uint64_t player_id)
+{
+    struct sync_listed *listed = find_listed(app, player_id);
+    if (listed)
+        return listed;
+    if (app->listed.count == SYNC_ROSTER_TOLD_MAX ||
+        !mm_vec_push(&app->listed, ((struct sync_listed){player_id, false})))
+        return NULL;
+    return &app->listed.items[app->listed.count - 1];
+}
+
+// Who plays here is here, whether social knows yet or not.
+static void fill_list(struct sync_app *app)
+{
+    for (size_t i = 0; i < app->roster.count && app->listed.count < SYNC_ROSTER_TOLD_MAX; i++)
+        (void)list_player(app, app->roster.items[i].player_id);
+    for (size_t i = 0; i < app->clients.count && app->listed.count < SYNC_ROSTER_TOLD_MAX; i++)
+        if (app->clients.items[i]->state == SYNC_CLIENT_PLAYING)
+            (void)list_player(app, app->clients.items[i]->player_id);
+}
+
+void sync_roster_write(struct sync_app *app, enum sync_encoding encoding, struct mm_buf *out)
+{
+    bool binary = encoding == SYNC_BINARY;
+    size_t count = 0, told = 0;
+    fill_list(app);
+    for (size_t i = 0; i < app->listed.count; i++)
+        count += sync_roster_name_of(app, app->listed.items[i].player_id) != NULL;
+    if (binary) {
+        mm_buf_byte(out, SYNC_BINARY_ROSTER);
+        mm_buf_varint(out, sync_roster_count(app));
+        mm_buf_varint(out, count);
+    } else {
+        mm_buf_printf(out, "{\"type\":\"roster\",\"payload\":{\"player_count\":%zu,\"players\":[",
+                      sync_roster_count(app));
     }
-    for (size_t i = 0; i < app->clients.count && told < SYNC_ROSTER_TOLD_MAX; i++) {
-        const struct sync_client *client = app->clients.items[i];
-        if (client->state != SYNC_CLIENT_PLAYING || roster_has(app, client->player_id) ||
-            client->seat->clients != client)
-            continue;
-        mm_buf_str(out, told++ ? "," : "");
-        write_player(out, client->player_id, client->username);
+    for (size_t i = 0; i < app->listed.count; i++) {
+        uint64_t player_id = app->listed.items[i].player_id;
+        const char *name = sync_roster_name_of(app, player_id);
+        if (!name)
+            continue; // has left, and the others are told soon
+        mm_buf_str(out, !binary && told++ ? "," : "");
+        put_player(out, encoding, player_id, name);
     }
-    MM_BUF_LIT(out, "]}}");
+    if (!binary)
+        MM_BUF_LIT(out, "]}}");
 }
 
 static void tell_roster(struct sync_app *app)
 {
-    mm_buf_reset(&app->scratch);
-    sync_roster_write(app, &app->scratch);
-    sync_talk_broadcast(app, &app->scratch);
+    for (enum sync_encoding encoding = SYNC_JSON; encoding <= SYNC_BINARY; encoding++) {
+        mm_buf_reset(&app->scratch);
+        sync_roster_write(app, encoding, &app->scratch);
+        sync_talk_broadcast_in(app, encoding, &app->scratch);
+    }
+    for (size_t i = 0; i < app->listed.count; i++)
+        app->listed.items[i].heard = true;
     app->roster_untold = false;
 }
 
@@ -102,6 +153,7 @@ static void on_roster(void *arg, const struct mm_rpc_result *result)
     app->roster_wanted = false;
     mm_vec_clear(&app->roster);
     mm_idmap_clear(app->roster_index);
+    mm_vec_clear(&app->listed);
     for (size_t i = 0; i < reply->n_members; i++)
         roster_add(app, reply->members[i]->player_id, reply->members[i]->username);
     tell_roster(app);
@@ -122,32 +174,87 @@ void sync_roster_ask(struct sync_app *app)
 
 // --- who comes and goes --------------------------------------------------------------------------
 
-static void tell(struct sync_app *app, const char *type, const Mmorts__Social__Member *member)
+// Once something was left out, only what comes together sets it right.
+static bool tell(struct sync_app *app, const char *type, const Mmorts__Social__Member *member)
 {
-    uint64_t now_ns = mm_loop_now_ns(app->loop);
-    // Once something was left out, only the list sets it right: what comes before it is in it.
-    if (app->roster_untold || !sync_bucket_take(&app->roster_news, now_ns / 1000000)) {
+    uint64_t now_ms = mm_loop_now_ns(app->loop) / 1000000;
+    if (app->roster_untold || !sync_bucket_take(&app->roster_news, now_ms)) {
         app->roster_untold = true;
-        app->roster_changed_ns = now_ns;
-        return;
+        return false;
     }
     mm_buf_reset(&app->scratch);
     mm_buf_printf(&app->scratch, "{\"type\":\"%s\",\"payload\":", type);
-    write_player(&app->scratch, member->player_id, member->username);
+    put_player(&app->scratch, SYNC_JSON, member->player_id, member->username);
     mm_buf_byte(&app->scratch, '}');
     sync_talk_broadcast(app, &app->scratch);
+    return true;
 }
 
 void sync_roster_joined(struct sync_app *app, const Mmorts__Social__Member *member)
 {
     roster_add(app, member->player_id, member->username);
-    tell(app, "player_joined", member);
+    struct sync_listed *listed = list_player(app, member->player_id);
+    if (!listed)
+        app->roster_untold = true; // one more, of whom only the number is told
+    else if (tell(app, "player_joined", member))
+        listed->heard = true;
 }
 
 void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member)
 {
     roster_remove(app, member->player_id);
-    tell(app, "player_left", member);
+    struct sync_listed *listed = find_listed(app, member->player_id);
+    if (!listed)
+        app->roster_untold = true;
+    else if (tell(app, "player_left", member)) {
+        mm_vec_remove_swap(&app->listed, (size_t)(listed - app->listed.items));
+        // Another one takes the place.
+        app->roster_untold = app->roster.count > app->listed.count;
+    }
+}
+
+// --- what is told together -----------------------------------------------------------------------
+
+// Whom clients are to hear of: social knows them, and not all clients do.
+static bool is_news(const struct sync_app *app, const struct sync_listed *listed)
+{
+    return !listed->heard && roster_has(app, listed->player_id);
+}
+
+static void write_news(struct sync_app *app, enum sync_encoding encoding, const uint64_t *left,
+                       size_t left_count, struct mm_buf *out)
+{
+    bool binary = encoding == SYNC_BINARY;
+    size_t joined = 0, told = 0;
+    for (size_t i = 0; i < app->listed.count; i++)
+        joined += is_news(app, &app->listed.items[i]);
+    if (binary) {
+        mm_buf_byte(out, SYNC_BINARY_PLAYERS);
+        mm_buf_varint(out, sync_roster_count(app));
+        mm_buf_varint(out, joined);
+    } else {
+        mm_buf_printf(out, "{\"type\":\"players\",\"payload\":{\"player_count\":%zu%s",
+                      sync_roster_count(app), joined > 0 ? ",\"joined\":[" : "");
+    }
+    for (size_t i = 0; i < app->listed.count; i++) {
+        uint64_t player_id = app->listed.items[i].player_id;
+        if (!is_news(app, &app->listed.items[i]))
+            continue;
+        mm_buf_str(out, !binary && told++ ? "," : "");
+        put_player(out, encoding, player_id, sync_roster_name_of(app, player_id));
+    }
+    if (binary)
+        mm_buf_varint(out, left_count);
+    else
+        mm_buf_printf(out, "%s%s", joined > 0 ? "]" : "", left_count > 0 ? ",\"left\":[" : "");
+    for (size_t i = 0; i < left_count; i++) {
+        if (binary)
+            mm_buf_varint(out, left[i]);
+        else
+            mm_buf_printf(out, "%s\"%" PRIu64 "\"", i ? "," : "", left[i]);
+    }
+    if (!binary)
+        mm_buf_str(out, left_count > 0 ? "]}}" : "}}");
 }
 
 void sync_roster_sweep(struct sync_app *app)
@@ -156,14 +263,21 @@ void sync_roster_sweep(struct sync_app *app)
     if (!app->roster_untold || now_ns - app->roster_told_ns < MM_LOOP_MS(SYNC_ROSTER_MS))
         return;
     app->roster_told_ns = now_ns;
-    // A long list waits until nobody comes or goes any more; until then the count is enough.
-    if (sync_roster_count(app) <= SYNC_ROSTER_TOLD_MAX ||
-        now_ns - app->roster_changed_ns >= MM_LOOP_MS(SYNC_ROSTER_CALM_MS)) {
-        tell_roster(app);
-        return;
+    app->roster_untold = false;
+    uint64_t left[SYNC_ROSTER_TOLD_MAX];
+    size_t left_count = 0;
+    for (size_t i = app->listed.count; i-- > 0;) {
+        if (sync_roster_name_of(app, app->listed.items[i].player_id))
+            continue;
+        left[left_count++] = app->listed.items[i].player_id;
+        mm_vec_remove_swap(&app->listed, i);
     }
-    mm_buf_reset(&app->scratch);
-    mm_buf_printf(&app->scratch, "{\"type\":\"players\",\"payload\":{\"player_count\":%zu}}",
-                  sync_roster_count(app));
-    sync_talk_broadcast(app, &app->scratch);
+    fill_list(app);
+    for (enum sync_encoding encoding = SYNC_JSON; encoding <= SYNC_BINARY; encoding++) {
+        mm_buf_reset(&app->scratch);
+        write_news(app, encoding, left, left_count, &app->scratch);
+        sync_talk_broadcast_in(app, encoding, &app->scratch);
+    }
+    for (size_t i = 0; i < app->listed.count; i++)
+        app->listed.items[i].heard |= roster_has(app, app->listed.items[i].player_id);
 }

@@ -30,6 +30,20 @@ void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message)
     }
 }
 
+void sync_talk_broadcast_in(struct sync_app *app, enum sync_encoding encoding,
+                            const struct mm_buf *message)
+{
+    for (size_t i = app->clients.count; i-- > 0;) {
+        struct sync_client *client = i < app->clients.count ? app->clients.items[i] : NULL;
+        if (!client || client->state != SYNC_CLIENT_PLAYING || client->encoding != encoding)
+            continue;
+        if (encoding == SYNC_BINARY)
+            (void)sync_client_hold_binary(client, message);
+        else
+            (void)sync_client_hold(client, message);
+    }
+}
+
 // --- social's events -----------------------------------------------------------------------------
 
 // On all of the player's connections.

@@ -21,7 +21,7 @@ const KEYS = {
         welcome: ['player_id', 'username', 'session_id', 'empire_id', 'home', 'next_seq', 'session_status', 'resume', 'resumed', 'reason'],
         // Who plays is public; of their empires it says nothing.
         roster: ['player_count', 'players'],
-        players: ['player_count'],
+        players: ['player_count', 'joined', 'left'],
         player_joined: ['player_id', 'username'],
         player_left: ['player_id', 'username'],
         chat: ['player_id', 'username', 'message', 'timestamp'],

@@ -637,6 +637,44 @@ static bool take_resumed(struct input *in)
     return !failed(in);
 }
 
+static void take_joined(struct input *in)
+{
+    uint64_t count = bounded(in, left(in) / 2, "a count of players");
+    for (uint64_t i = 0; i < count && !failed(in); i++) {
+        char name[WIRE_TEXT_MAX + 1];
+        uint64_t id = varint(in);
+        text(in, name);
+        if (!failed(in))
+            TELL(in, joined, id, name);
+    }
+}
+
+static bool take_roster(struct input *in)
+{
+    uint64_t count = varint(in);
+    if (failed(in))
+        return false;
+    TELL(in, roster, count);
+    take_joined(in);
+    return !failed(in);
+}
+
+static bool take_players(struct input *in)
+{
+    uint64_t count = varint(in);
+    if (failed(in))
+        return false;
+    TELL(in, players, count);
+    take_joined(in);
+    uint64_t gone = bounded(in, left(in), "a count of players");
+    for (uint64_t i = 0; i < gone && !failed(in); i++) {
+        uint64_t id = varint(in);
+        if (!failed(in))
+            TELL(in, left, id);
+    }
+    return !failed(in);
+}
+
 static bool take_update(struct input *in, unsigned flags)
 {
     struct wire_decoder *d = in->decoder;
@@ -706,6 +744,10 @@ bool wire_decoder_take(struct wire_decoder *decoder, const uint8_t *data, size_t
         ok = take_pong(&in);
     else if (type == 0x06)
         ok = take_resumed(&in);
+    else if (type == 0x07)
+        ok = take_roster(&in);
+    else if (type == 0x08)
+        ok = take_players(&in);
     else
         fault(&in, "there is no message 0x%02x", type);
     if (ok && left(&in) > 0)

@@ -73,6 +73,10 @@ struct wire_sink {
     void (*ack)(void *arg, uint64_t seq, uint64_t tick, uint64_t job);
     void (*pong)(void *arg, int64_t timestamp, uint64_t tick);
     void (*resumed)(void *arg, uint64_t tick); // `empire` follows for each it names
+    void (*roster)(void *arg, uint64_t count); // `joined` follows for each it names
+    void (*players)(void *arg, uint64_t count);
+    void (*joined)(void *arg, uint64_t player_id, const char *name);
+    void (*left)(void *arg, uint64_t player_id);
     void (*update_begin)(void *arg, uint64_t tick, bool full);
     void (*empire)(void *arg, uint64_t id, const char *name);
     void (*gone_memory)(void *arg, unsigned kind, uint64_t id);

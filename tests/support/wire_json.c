@@ -143,6 +143,57 @@ static void pong(void *arg, int64_t timestamp, uint64_t tick)
         json_pack("{s:I, s:o}", "timestamp", (json_int_t)timestamp, "server_tick", integer(tick)));
 }
 
+static void count_players(struct wire_json *j, const char *type, uint64_t count)
+{
+    json_object_set_new(j->message, "type", json_string(type));
+    json_object_set_new(j->message, "payload", json_pack("{s:o}", "player_count", integer(count)));
+}
+
+static void roster(void *arg, uint64_t count)
+{
+    struct wire_json *j = arg;
+    count_players(j, "roster", count);
+    json_object_set_new(json_object_get(j->message, "payload"), "players", json_array());
+}
+
+static void players(void *arg, uint64_t count)
+{
+    count_players(arg, "players", count);
+}
+
+static json_t *player_list(struct wire_json *j, const char *name)
+{
+    json_t *payload = json_object_get(j->message, "payload");
+    json_t *array = json_object_get(payload, "players");
+    if (!array)
+        array = json_object_get(payload, name);
+    if (!array) {
+        array = json_array();
+        json_object_set_new(payload, name, array);
+    }
+    return array;
+}
+
+static json_t *player_text(uint64_t player_id)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)player_id);
+    return json_string(text);
+}
+
+static void joined(void *arg, uint64_t player_id, const char *name)
+{
+    struct wire_json *j = arg;
+    json_t *player = json_pack("{s:o, s:s}", "player_id", player_text(player_id), "username", name);
+    json_array_append_new(player_list(j, "joined"), player);
+}
+
+static void left(void *arg, uint64_t player_id)
+{
+    struct wire_json *j = arg;
+    json_array_append_new(player_list(j, "left"), player_text(player_id));
+}
+
 // --- an update's parts ---------------------------------------------------------------------------
 
 static void resumed(void *arg, uint64_t tick)
@@ -294,6 +345,10 @@ static const struct wire_sink sink = {
     .ack = ack,
     .pong = pong,
     .resumed = resumed,
+    .roster = roster,
+    .players = players,
+    .joined = joined,
+    .left = left,
     .update_begin = update_begin,
     .empire = empire,
     .gone_memory = gone_memory,

@@ -21,6 +21,8 @@ enum sync_binary_type {
     SYNC_BINARY_ACK = 0x04,
     SYNC_BINARY_PONG = 0x05,
     SYNC_BINARY_RESUMED = 0x06,
+    SYNC_BINARY_ROSTER = 0x07,
+    SYNC_BINARY_PLAYERS = 0x08,
     SYNC_BINARY_UPDATE = 0x80, // and the flags below
 };
 

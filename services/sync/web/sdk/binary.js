@@ -64,6 +64,17 @@ class Reader {
     throw new RangeError('a varint is too long');
   }
 
+  /** The same to the last bit. */
+  bigVarint() {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.u8();
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+    throw new RangeError('a varint is too long');
+  }
+
   zigzag() {
     const value = this.varint();
     return value % 2 ? -(value + 1) / 2 : value / 2;
@@ -95,6 +106,9 @@ class Reader {
     return [q + near[0], r + near[1]];
   }
 }
+
+const playerId = (reader) => `${reader.bigVarint()}`;
+const player = (reader) => ({ player_id: playerId(reader), username: reader.text() });
 
 const among = (list, index, what) => {
   if (list[index] === undefined || list[index] === null) throw new RangeError(`no such ${what}: ${index}`);
@@ -144,6 +158,14 @@ export class BinaryDecoder {
       }
       case 5: return { type: 'pong', payload: { timestamp: reader.zigzag(), server_tick: reader.varint() } };
       case 6: return this.#resumed(reader);
+      case 7: return { type: 'roster', payload: { player_count: reader.varint(), players: this.#list(reader, () => player(reader)) } };
+      case 8: {
+        const payload = { player_count: reader.varint() };
+        const joined = this.#list(reader, () => player(reader)), left = this.#list(reader, () => playerId(reader));
+        if (joined.length) payload.joined = joined;
+        if (left.length) payload.left = left;
+        return { type: 'players', payload };
+      }
       default: throw new RangeError(`no such message: ${type}`);
     }
   }

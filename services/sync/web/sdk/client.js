@@ -86,7 +86,11 @@ export class GameClient extends Emitter {
         this.emit('update', message);
         break;
       case 'resumed': this.#resuming = true; break;
-      case 'players': this.playerCount = payload.player_count; break;
+      case 'players':
+        this.playerCount = payload.player_count;
+        for (const one of payload.left ?? []) this.players.delete(one);
+        for (const one of payload.joined ?? []) this.players.set(one.player_id, one.username);
+        break;
       case 'roster':
         this.playerCount = payload.player_count ?? payload.players.length;
         this.players = new Map(payload.players.map(p => [p.player_id, p.username]));

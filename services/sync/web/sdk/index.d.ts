@@ -322,7 +322,8 @@ export interface ClientEvents extends ConnectionEvents {
   announcement: { message: string; timestamp: number };
   player_joined: Player;
   player_left: Player;
-  players: { player_count: number };
+  /** `left`: ids */
+  players: { player_count: number; joined?: Player[]; left?: string[] };
   roster: { player_count?: number; players: Player[] };
   session_status: SessionStatus;
   groups: { groups: Group[]; invited: Group[] };

@@ -228,3 +228,23 @@ Test(load_view, the_same_in_bytes)
     cr_assert(view.log[view.log_count - 1].began_anew);
     cr_assert(BYTES(0x03, 0, 0, 30, 0) && view.count == 0);
 }
+
+Test(load_view, who_is_online_in_bytes)
+{
+    cr_assert(BYTES(0x07, 0xe8, 0x07, 2, 7, 3, 'a', 'd', 'a', 0x81, 0x02, 2, 'b', 'y'), "%s",
+              view.fault);
+    cr_assert(message.news == LOAD_NEWS_OTHER);
+    cr_assert(BYTES(0x08, 3, 1, 9, 1, 'c', 2, 7, 8), "%s", view.fault);
+    cr_assert(BYTES(0x08, 3, 0, 0), "%s", view.fault);
+    cr_assert_not(BYTES(0x08, 3, 0, 2, 7), "one of two is missing");
+}
+
+Test(load_view, a_list_of_players_that_ends_early)
+{
+    cr_assert_not(BYTES(0x07, 2, 2, 7, 1, 'a'));
+}
+
+Test(load_view, a_list_of_players_that_goes_on)
+{
+    cr_assert_not(BYTES(0x07, 1, 1, 7, 1, 'a', 0));
+}

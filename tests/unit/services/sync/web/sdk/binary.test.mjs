@@ -49,6 +49,19 @@ test('what is deferred is counted, behind the tick', () => {
     assert.throws(() => decodes.decode(bytes('c020')), RangeError);
 });
 
+test('who is online', () => {
+    const decodes = decoder();
+    assert.deepEqual(decodes.decode(bytes('07e8070207036164618102026279')), {
+        type: 'roster', payload: { player_count: 1000, players: [{ player_id: '7', username: 'ada' }, { player_id: '257', username: 'by' }] },
+    });
+    assert.deepEqual(decodes.decode(bytes('080301ffffffffffffffffff010161020708')), {
+        type: 'players', payload: { player_count: 3, joined: [{ player_id: '18446744073709551615', username: 'a' }], left: ['7', '8'] },
+    });
+    assert.deepEqual(decodes.decode(bytes('08050000')), { type: 'players', payload: { player_count: 5 } });
+    for (const broken of ['07', '0701', '070101', '0805', '080500', '08050001', '0805000000', '0705010703616461ff'])
+        assert.throws(() => decodes.decode(bytes(broken)), RangeError, broken);
+});
+
 test('what is cut short or goes on too long is refused, whatever message it is', () => {
     let refused = 0;
     for (const [i, { binary }] of vectors.entries()) {

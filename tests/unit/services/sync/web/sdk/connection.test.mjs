@@ -408,6 +408,8 @@ test('who is online, what is said, and errors that answer no command', async () 
     socket().say({ type: 'player_left', payload: { player_id: '8', username: 'bob' } });
     assert.deepEqual([game.players.size, game.playerCount], [1, 1]);
     socket().say({ type: 'players', payload: { player_count: 900 } });
+    socket().say({ type: 'players', payload: { player_count: 900, joined: [{ player_id: '10', username: 'dan' }], left: ['7', '77'] } });
+    assert.deepEqual([[...game.players], game.playerCount], [[['10', 'dan']], 900], 'what differs');
     socket().say({ type: 'player_left', payload: { player_id: '99', username: 'eve' } });
     assert.deepEqual([game.players.size, game.playerCount], [1, 899], 'of very many a part is known by name');
     socket().say({ type: 'roster', payload: { player_count: 500, players: [{ player_id: '9', username: 'dan' }] } });
@@ -417,9 +419,9 @@ test('who is online, what is said, and errors that answer no command', async () 
     socket().say({ type: 'session_status', payload: { state: 'paused' } });
     assert.equal(game.session.state, 'paused');
     socket().say({ type: 'error', payload: { code: 'chat_rate_limited', message: 'Too much.', retry_after_ms: 900 } });
-    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'players', 'player_left', 'roster', 'chat',
+    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'players', 'players', 'player_left', 'roster', 'chat',
         'announcement', 'session_status', 'error']);
-    assert.deepEqual([heard[9][1].code, heard[9][1].details.retry_after_ms], ['chat_rate_limited', 900]);
+    assert.deepEqual([heard[10][1].code, heard[10][1].details.retry_after_ms], ['chat_rate_limited', 900]);
 });
 
 test('where the player looks is told when it changes, and again after a reconnect', async () => {
