@@ -65,8 +65,8 @@ static void try_parts(const uint8_t *data, size_t size)
 {
     static const char header[] = "{\"alg\":\"ES256\",\"typ\":\"JWT\"}";
     static const char *const words[] = {
-        "{\"user_id\":7,\"username\":\"ann\",\"permissions\":3,\"activated\":1,"
-        "\"iss\":\"login-server\",\"iat\":1799999000,\"exp\":1800009000",
+        ("{\"user_id\":7,\"username\":\"ann\",\"permissions\":3,\"activated\":1,"
+         "\"iss\":\"login-server\",\"iat\":1799999000,\"exp\":1800009000"),
         "\"user_id\":",
         "\"username\":",
         "\"permissions\":",
