@@ -9,34 +9,34 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
+#include "libcommon/io/loop.h"
 #include "libcommon/io/nng_close.h"
 #include "libcommon/io/pb.h"
 #include "libcommon/io/rpc_envelope.h"
 #include "libcommon/io/rpc_server.h"
+#include "libcommon/io/stream_ring.h"
 
-struct held {
-    uint8_t *body; // packed
-    size_t len;
-    uint64_t tick;
-};
-
-// The last messages. held[(seq - 1) % capacity] is message seq, for oldest <= seq <= newest.
-struct ring {
-    struct held *held;
-    uint32_t capacity;
-    uint64_t oldest, newest; // empty when oldest == newest + 1
-    size_t bytes, bytes_max;
+// A Replay call that waits for the message after the newest.
+struct wait {
+    struct mm_stream_publisher *publisher;
+    struct wait *next, **link; // what points to it
+    struct mm_rpc_call *call;
+    struct mm_loop_timer timer;
+    uint32_t max_bytes;
 };
 
 struct mm_stream_publisher {
     struct mm_stream_hub *hub;
     char stream[MM_STREAM_NAME_LEN_MAX + 1], session[MM_STREAM_NAME_LEN_MAX + 1];
     uint64_t epoch;
-    struct ring ring;
+    struct mm_stream_ring ring;
     mm_stream_snapshot_fn snapshot;
     void *arg;
     struct mm_stream_snapshot *snapshots; // being made
     uint32_t snapshots_count;
+    struct wait *waits;
+    bool replay_only;
+    uint64_t replays;
 };
 
 // Lives until the owner of the state answers, even if the publisher goes before.
@@ -47,46 +47,14 @@ struct mm_stream_snapshot {
 };
 
 struct mm_stream_hub {
+    struct mm_loop *loop;
     nng_socket socket;
     struct mm_stream_publisher *publishers[MM_STREAM_PUBLISHERS_MAX];
     size_t publishers_count;
+    uint32_t waits_count;
+    bool draining;
     uint16_t port;
 };
-
-// --- the ring -----------------------------------------------------------------------------------
-
-static struct held *ring_at(const struct ring *ring, uint64_t seq)
-{
-    return &ring->held[(seq - 1) % ring->capacity];
-}
-
-static void ring_drop_oldest(struct ring *ring)
-{
-    struct held *held = ring_at(ring, ring->oldest++);
-    ring->bytes -= held->len;
-    mm_free(held->body);
-    held->body = NULL;
-}
-
-// Takes body. Where it does not fit, the oldest leave; a message larger than the whole ring leaves
-// too.
-static void ring_push(struct ring *ring, uint8_t *body, size_t len, uint64_t tick)
-{
-    if (ring->newest + 1 - ring->oldest == ring->capacity)
-        ring_drop_oldest(ring);
-    ring->newest++;
-    *ring_at(ring, ring->newest) = (struct held){.body = body, .len = len, .tick = tick};
-    ring->bytes += len;
-    while (ring->bytes > ring->bytes_max)
-        ring_drop_oldest(ring);
-}
-
-static void ring_free(struct ring *ring)
-{
-    while (ring->held && ring->oldest <= ring->newest)
-        ring_drop_oldest(ring);
-    mm_free(ring->held);
-}
 
 // --- publishing ---------------------------------------------------------------------------------
 
@@ -104,20 +72,17 @@ enum mm_err mm_stream_publisher_open(struct mm_stream_hub *hub,
     struct mm_stream_publisher *publisher = mm_calloc(1, sizeof *publisher);
     if (!publisher)
         return MM_RESOURCE_EXHAUSTED;
-    uint32_t capacity =
-        options->ring_messages_max ? options->ring_messages_max : MM_STREAM_RING_MESSAGES_DEFAULT;
-    publisher->ring =
-        (struct ring){.held = mm_calloc(capacity, sizeof(struct held)),
-                      .capacity = capacity,
-                      .oldest = 1,
-                      .bytes_max = options->ring_bytes_max ? options->ring_bytes_max
-                                                           : MM_STREAM_RING_BYTES_DEFAULT};
     bool named = options->stream[0] != '\0' && options->session[0] != '\0' &&
                  mm_str_copy(publisher->stream, sizeof publisher->stream, options->stream) &&
                  mm_str_copy(publisher->session, sizeof publisher->session, options->session);
-    if (!publisher->ring.held || !named) {
-        enum mm_err err = named ? MM_RESOURCE_EXHAUSTED : MM_INVALID_ARGUMENT;
-        mm_free(publisher->ring.held);
+    enum mm_err err = MM_INVALID_ARGUMENT;
+    if (named)
+        err = mm_stream_ring_init(&publisher->ring,
+                                  options->ring_messages_max ? options->ring_messages_max
+                                                             : MM_STREAM_RING_MESSAGES_DEFAULT,
+                                  options->ring_bytes_max ? options->ring_bytes_max
+                                                          : MM_STREAM_RING_BYTES_DEFAULT);
+    if (err != MM_OK) {
         mm_free(publisher);
         return err;
     }
@@ -125,6 +90,7 @@ enum mm_err mm_stream_publisher_open(struct mm_stream_hub *hub,
     publisher->epoch = options->epoch;
     while (publisher->epoch == 0)
         mm_random_bytes(&publisher->epoch, sizeof publisher->epoch);
+    publisher->replay_only = options->replay_only;
     publisher->snapshot = options->snapshot;
     publisher->arg = options->arg;
     hub->publishers[hub->publishers_count++] = publisher;
@@ -132,16 +98,16 @@ enum mm_err mm_stream_publisher_open(struct mm_stream_hub *hub,
     return MM_OK;
 }
 
-// Takes body, which has been packed into memory from mm_malloc.
-static uint64_t publish(struct mm_stream_publisher *publisher, uint64_t tick, uint8_t *body,
-                        size_t len)
+static void answer_waits(struct mm_stream_publisher *publisher);
+
+static void send_to_readers(struct mm_stream_publisher *publisher, uint64_t seq, uint64_t tick,
+                            const uint8_t *body, size_t len)
 {
-    MM_CHECK(len <= MM_RPC_REPLY_BYTES_MAX / 2); // Replay must be able to carry it
     Mmorts__Stream__StreamMessage head = MMORTS__STREAM__STREAM_MESSAGE__INIT;
     head.stream = publisher->stream;
     head.session = publisher->session;
     head.epoch = publisher->epoch;
-    head.seq = publisher->ring.newest + 1;
+    head.seq = seq;
     head.tick = tick;
     struct mm_envelope envelope = {.head = &head.base, .body_field = 6, .body = {body, len}};
     nng_msg *msg;
@@ -149,8 +115,19 @@ static uint64_t publish(struct mm_stream_publisher *publisher, uint64_t tick, ui
     if (mm_envelope_to_msg(&envelope, SIZE_MAX, &msg) == MM_OK &&
         nng_sendmsg(publisher->hub->socket, msg, NNG_FLAG_NONBLOCK) != 0)
         nng_msg_free(msg);
-    ring_push(&publisher->ring, body, len, tick);
-    return head.seq;
+}
+
+// Takes body, which has been packed into memory from mm_malloc.
+static uint64_t publish(struct mm_stream_publisher *publisher, uint64_t tick, uint8_t *body,
+                        size_t len)
+{
+    MM_CHECK(len <= MM_RPC_REPLY_BYTES_MAX / 2); // Replay must be able to carry it
+    uint64_t seq = publisher->ring.newest + 1;
+    if (!publisher->replay_only)
+        send_to_readers(publisher, seq, tick, body, len);
+    mm_stream_ring_push(&publisher->ring, body, len, tick);
+    answer_waits(publisher);
+    return seq;
 }
 
 uint64_t mm_stream_publish(struct mm_stream_publisher *publisher, uint64_t tick,
@@ -182,6 +159,13 @@ uint64_t mm_stream_publisher_seq(const struct mm_stream_publisher *publisher)
     return publisher->ring.newest;
 }
 
+uint64_t mm_stream_publisher_replays(const struct mm_stream_publisher *publisher)
+{
+    return publisher->replays;
+}
+
+static struct mm_rpc_call *end_wait(struct wait *wait);
+
 void mm_stream_publisher_close(struct mm_stream_publisher *publisher)
 {
     if (!publisher)
@@ -197,7 +181,9 @@ void mm_stream_publisher_close(struct mm_stream_publisher *publisher)
         mm_rpc_fail(at->call, MM_UNAVAILABLE, "the stream is closed");
         at->publisher = NULL;
     }
-    ring_free(&publisher->ring);
+    while (publisher->waits)
+        mm_rpc_fail(end_wait(publisher->waits), MM_UNAVAILABLE, "the stream is closed");
+    mm_stream_ring_free(&publisher->ring);
     mm_free(publisher);
 }
 
@@ -216,12 +202,12 @@ static struct mm_stream_publisher *find(struct mm_rpc_call *call, const char *st
 }
 
 // Fills reply with the messages from `from` on; how many. At least one, then as many as fit.
-static size_t gather(const struct ring *ring, uint64_t from, size_t bytes_max,
+static size_t gather(const struct mm_stream_ring *ring, uint64_t from, size_t bytes_max,
                      Mmorts__Stream__StreamMessage *messages, Mmorts__Stream__StreamMessage **list)
 {
     size_t count = 0, bytes = 0;
     for (uint64_t seq = from; seq <= ring->newest; seq++, count++) {
-        const struct held *held = ring_at(ring, seq);
+        const struct mm_stream_held *held = mm_stream_ring_at(ring, seq);
         if (count > 0 && bytes + held->len > bytes_max)
             break;
         bytes += held->len;
@@ -234,6 +220,101 @@ static size_t gather(const struct ring *ring, uint64_t from, size_t bytes_max,
     return count;
 }
 
+static Mmorts__Stream__ReplayReply reply_of(const struct mm_stream_publisher *publisher)
+{
+    Mmorts__Stream__ReplayReply reply = MMORTS__STREAM__REPLAY_REPLY__INIT;
+    reply.epoch = publisher->epoch;
+    reply.oldest_seq = publisher->ring.oldest;
+    reply.newest_seq = publisher->ring.newest;
+    return reply;
+}
+
+// Answers with what is there from `from` on, which is held or the next to be published.
+static void answer(const struct mm_stream_publisher *publisher, struct mm_rpc_call *call,
+                   uint64_t from, uint32_t max_bytes)
+{
+    const struct mm_stream_ring *ring = &publisher->ring;
+    Mmorts__Stream__ReplayReply reply = reply_of(publisher);
+    size_t bytes_max = max_bytes == 0 || max_bytes > MM_STREAM_REPLAY_BYTES_MAX
+                           ? MM_STREAM_REPLAY_BYTES_MAX
+                           : max_bytes;
+    size_t count = (size_t)(ring->newest + 1 - from);
+    Mmorts__Stream__StreamMessage *messages = mm_calloc(count + 1, sizeof *messages);
+    Mmorts__Stream__StreamMessage **list = mm_calloc(count + 1, sizeof *list);
+    if (messages && list) {
+        reply.n_messages = gather(ring, from, bytes_max, messages, list);
+        reply.messages = list;
+        mm_rpc_reply(call, &reply.base);
+    } else {
+        mm_rpc_fail(call, MM_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    mm_free(messages);
+    mm_free(list);
+}
+
+// Takes the wait off its publisher and frees it; its call, to be answered.
+static struct mm_rpc_call *end_wait(struct wait *wait)
+{
+    struct mm_stream_hub *hub = wait->publisher->hub;
+    struct mm_rpc_call *call = wait->call;
+    mm_loop_timer_stop(hub->loop, &wait->timer);
+    *wait->link = wait->next;
+    if (wait->next)
+        wait->next->link = wait->link;
+    hub->waits_count--;
+    mm_free(wait);
+    return call;
+}
+
+// What waits is answered with what there is: the message that was just published (or, if that is
+// larger than the ring, nothing: the next call is told that it is gone).
+static void answer_waits(struct mm_stream_publisher *publisher)
+{
+    const struct mm_stream_ring *ring = &publisher->ring;
+    uint64_t from = ring->oldest > ring->newest ? ring->newest + 1 : ring->newest;
+    while (publisher->waits) {
+        uint32_t max_bytes = publisher->waits->max_bytes;
+        answer(publisher, end_wait(publisher->waits), from, max_bytes);
+    }
+}
+
+static void on_wait_over(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    struct wait *wait = arg;
+    const struct mm_stream_publisher *publisher = wait->publisher;
+    answer(publisher, end_wait(wait), publisher->ring.newest + 1, 0);
+}
+
+// False: it is to be answered at once.
+static bool begin_wait(struct mm_stream_publisher *publisher, struct mm_rpc_call *call,
+                       const Mmorts__Stream__ReplayRequest *input)
+{
+    struct mm_stream_hub *hub = publisher->hub;
+    uint64_t wait_ms =
+        input->wait_ms < MM_STREAM_WAIT_MS_MAX ? input->wait_ms : MM_STREAM_WAIT_MS_MAX;
+    uint64_t most_ms = (uint64_t)mm_rpc_call_deadline_left_ms(call) * 3 / 4;
+    wait_ms = wait_ms < most_ms ? wait_ms : most_ms;
+    if (wait_ms == 0 || hub->draining || hub->waits_count == MM_STREAM_WAITS_MAX)
+        return false;
+    struct wait *wait = mm_calloc(1, sizeof *wait);
+    if (!wait)
+        return false;
+    *wait = (struct wait){.publisher = publisher,
+                          .next = publisher->waits,
+                          .link = &publisher->waits,
+                          .call = call,
+                          .max_bytes = input->max_bytes};
+    if (wait->next)
+        wait->next->link = &wait->next;
+    publisher->waits = wait;
+    hub->waits_count++;
+    mm_loop_timer_init(&wait->timer, on_wait_over, wait);
+    mm_loop_timer_start(hub->loop, &wait->timer, MM_LOOP_MS(wait_ms), 0);
+    return true;
+}
+
 static void stream_rpc_replay(Mmorts__Stream__Stream_Service *service,
                               const Mmorts__Stream__ReplayRequest *input,
                               Mmorts__Stream__ReplayReply_Closure closure, void *closure_data)
@@ -244,32 +325,18 @@ static void stream_rpc_replay(Mmorts__Stream__Stream_Service *service,
     struct mm_stream_publisher *publisher = find(call, input->stream, input->session);
     if (!publisher)
         return;
-    const struct ring *ring = &publisher->ring;
-    Mmorts__Stream__ReplayReply reply = MMORTS__STREAM__REPLAY_REPLY__INIT;
-    reply.epoch = publisher->epoch;
-    reply.oldest_seq = ring->oldest;
-    reply.newest_seq = ring->newest;
+    publisher->replays++;
+    const struct mm_stream_ring *ring = &publisher->ring;
     if (input->epoch != publisher->epoch || input->from_seq < ring->oldest ||
         input->from_seq > ring->newest + 1) {
+        Mmorts__Stream__ReplayReply reply = reply_of(publisher);
         reply.snapshot_needed = true;
         mm_rpc_reply(call, &reply.base);
         return;
     }
-    size_t bytes_max = input->max_bytes == 0 || input->max_bytes > MM_STREAM_REPLAY_BYTES_MAX
-                           ? MM_STREAM_REPLAY_BYTES_MAX
-                           : input->max_bytes;
-    size_t count = (size_t)(ring->newest + 1 - input->from_seq);
-    Mmorts__Stream__StreamMessage *messages = mm_calloc(count + 1, sizeof *messages);
-    Mmorts__Stream__StreamMessage **list = mm_calloc(count + 1, sizeof *list);
-    if (messages && list) {
-        reply.n_messages = gather(ring, input->from_seq, bytes_max, messages, list);
-        reply.messages = list;
-        mm_rpc_reply(call, &reply.base);
-    } else {
-        mm_rpc_fail(call, MM_RESOURCE_EXHAUSTED, "out of memory");
-    }
-    mm_free(messages);
-    mm_free(list);
+    if (input->from_seq == ring->newest + 1 && begin_wait(publisher, call, input))
+        return;
+    answer(publisher, call, input->from_seq, input->max_bytes);
 }
 
 static void stream_rpc_snapshot(Mmorts__Stream__Stream_Service *service,
@@ -362,11 +429,11 @@ void mm_stream_snapshot_fail(struct mm_stream_snapshot *snapshot, enum mm_err co
 enum mm_err mm_stream_hub_open(struct mm_loop *loop, struct mm_rpc_server *rpc, const char *url,
                                const struct mm_rpc_tls *tls, struct mm_stream_hub **out)
 {
-    (void)loop; // everything here runs where it is called
     *out = NULL;
     struct mm_stream_hub *hub = mm_calloc(1, sizeof *hub);
     if (!hub)
         return MM_RESOURCE_EXHAUSTED;
+    hub->loop = loop;
     int rv = nng_pub0_open(&hub->socket);
     if (rv != 0) {
         mm_free(hub);
@@ -383,6 +450,16 @@ enum mm_err mm_stream_hub_open(struct mm_loop *loop, struct mm_rpc_server *rpc, 
     mm_rpc_server_register(rpc, &stream_service.base, hub, NULL, 0);
     *out = hub;
     return MM_OK;
+}
+
+void mm_stream_hub_drain(struct mm_stream_hub *hub)
+{
+    hub->draining = true;
+    for (size_t i = 0; i < hub->publishers_count; i++) {
+        struct mm_stream_publisher *publisher = hub->publishers[i];
+        while (publisher->waits)
+            answer(publisher, end_wait(publisher->waits), publisher->ring.newest + 1, 0);
+    }
 }
 
 uint16_t mm_stream_hub_port(const struct mm_stream_hub *hub)

@@ -2,6 +2,7 @@
 #define MM_IO_STREAM_PUBLISHER_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ struct mm_stream_snapshot;
 #define MM_STREAM_REPLAY_BYTES_MAX      ((size_t)256 << 10)
 #define MM_STREAM_SNAPSHOTS_MAX         64 // being made at once, per publisher
 #define MM_STREAM_SEND_MESSAGES_DEFAULT 4  // unsent to one reader before the oldest drops
+#define MM_STREAM_WAITS_MAX             32 // Replay calls that wait for news, of all publishers
+#define MM_STREAM_WAIT_MS_MAX           10000
 
 // Opens the socket, listens at url and registers the Stream service with `rpc` (so before
 // mm_rpc_server_listen; the Stream methods are open to services, and over HTTP to the operator).
@@ -36,6 +39,9 @@ MM_MUST_USE enum mm_err mm_stream_hub_open(struct mm_loop *loop, struct mm_rpc_s
 // Closes the socket and all its publishers. The rpc server must be drained or closed by then: its
 // Stream methods need the hub.
 void mm_stream_hub_close(struct mm_stream_hub *hub);
+
+// The process is going to end: Replay calls that wait are answered, none waits any more.
+void mm_stream_hub_drain(struct mm_stream_hub *hub);
 
 // The TCP port listened at (for tcp://127.0.0.1:0); 0 for other transports.
 uint16_t mm_stream_hub_port(const struct mm_stream_hub *hub);
@@ -51,6 +57,9 @@ struct mm_stream_publisher_options {
     uint64_t epoch;             // of this run; 0 = a random one
     uint32_t ring_messages_max; // 0 = default; the oldest leave
     size_t ring_bytes_max;      // 0 = default; a single larger message empties the ring
+    // By Replay alone, not over the socket: that sends every message to every reader, also to those
+    // who want none of this stream.
+    bool replay_only;
     mm_stream_snapshot_fn snapshot;
     void *arg;
 };
@@ -61,7 +70,7 @@ MM_MUST_USE enum mm_err mm_stream_publisher_open(struct mm_stream_hub *hub,
                                                  const struct mm_stream_publisher_options *options,
                                                  struct mm_stream_publisher **out);
 
-// Removes the stream; snapshots still being made answer UNAVAILABLE.
+// Removes the stream; snapshots still being made, and Replay calls that wait, answer UNAVAILABLE.
 void mm_stream_publisher_close(struct mm_stream_publisher *publisher);
 
 // Publishes the next message; returns its seq. Never blocks; bodies are copied. A body larger than
@@ -73,6 +82,9 @@ uint64_t mm_stream_publish_bytes(struct mm_stream_publisher *publisher, uint64_t
 
 uint64_t mm_stream_publisher_epoch(const struct mm_stream_publisher *publisher);
 uint64_t mm_stream_publisher_seq(const struct mm_stream_publisher *publisher); // newest; 0 = none
+
+// How often Replay was called, so that an owner can tell whether anybody reads.
+uint64_t mm_stream_publisher_replays(const struct mm_stream_publisher *publisher);
 
 // Answers a snapshot: the state after message `seq` (0 = before the first), never newer than what
 // was published. body is packed before this returns.

@@ -11,6 +11,7 @@
 #include "libcommon/io/migrate.h"
 #include "libcommon/io/redis.h"
 #include "libcommon/io/rpc_server.h"
+#include "libcommon/io/stream_publisher.h"
 #include "libcommon/service/service_internal.h"
 
 #include <signal.h>
@@ -108,6 +109,9 @@ void mm_service_quit(struct mm_service *service, int exit_status)
     MM_LOG_INFO("draining", "calls_running=%u", mm_rpc_server_calls_running(service->rpc));
     service->drain_deadline_ns =
         mm_loop_now_ns(service->loop) + MM_LOOP_MS(service->settings.drain_timeout_ms);
+    if (service->hub != NULL) {
+        mm_stream_hub_drain(service->hub);
+    }
     mm_rpc_server_drain(service->rpc);
     mm_loop_timer_start(service->loop, &service->drain_timer, 0, MM_LOOP_MS(DRAIN_LOOK_MS));
     if (service->spec->drain != NULL) {

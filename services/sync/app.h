@@ -15,6 +15,7 @@
 #include "libcommon/io/redis.h"
 #include "libcommon/io/rpc_client.h"
 #include "libcommon/io/rpc_server.h"
+#include "libcommon/io/stream_follower.h"
 #include "libcommon/io/stream_reader.h"
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
@@ -73,6 +74,7 @@ struct sync_settings {
     bool reuse_port;
     const char *web_dir;
     const char *login_url;
+    const char *empires; // that vision tells of: all, or those served here
     struct mm_config_strings origins;
     const char *compression;               // off, snapshots, all
     const char *connections;               // of one player: replace, refuse, allow
@@ -230,6 +232,7 @@ struct sync_seat {
     } trails;           // of clients that may come back; without clients the seat is kept for them
     mm_rpc_handle call; // GetView under way
     uint64_t retry_ns;
+    uint64_t served_from; // revision of the first set of served empires with this one
 };
 
 // A command on its way; the client may be gone when the answer comes.
@@ -305,8 +308,19 @@ struct sync_app {
     uint8_t *read_buf;
 
     struct mm_stream_reader *world_reader, *vision_reader, *production_reader;
-    uint64_t vision_seq; // of the last vision message, to notice holes
     bool production_dirty;
+
+    // serving.c: vision's part of the stream for this process, instead of vision_reader
+    struct {
+        struct mm_stream_follower *follower; // NULL: the whole stream is read
+        char name[2 * SYNC_INSTANCE_BYTES + 1];
+        uint64_t revision; // of the set as it is now, ...
+        uint64_t sent;     // as vision was told last, ...
+        uint64_t taken;    // and as it is known to have
+        bool lost;         // vision does not know of us (any more)
+        mm_rpc_handle call;
+        uint64_t retry_ns;
+    } serving;
 
     struct {
         MM_VEC(struct sync_pending *);
@@ -523,9 +537,28 @@ void sync_route_free(struct sync_app *app);
 
 MM_MUST_USE enum mm_err sync_feeds_open(struct sync_app *app);
 void sync_feeds_close(struct sync_app *app);
+// A frame of vision's stream, or of its part for this process.
+void sync_feeds_vision(void *app, const struct mm_stream_message *message);
+// Either of the streams that views need came or went.
+void sync_feeds_state(void *app, enum mm_stream_state state);
 // Mends what the core asks to have mended.
 void sync_feeds_check(struct sync_app *app);
 void sync_recipes_ask(struct sync_app *app);
+
+// --- serving.c: the empires that this process serves ---------------------------------------------
+
+MM_MUST_USE enum mm_err sync_serving_open(struct sync_app *app);
+void sync_serving_close(struct sync_app *app);
+// The seat is taken: vision is to tell of its empire, and sync_serving_knows will say when it does.
+void sync_serving_add(struct sync_app *app, struct sync_seat *seat);
+// An empire is served no longer.
+void sync_serving_remove(struct sync_app *app);
+// Whether what vision answers about the seat's empire is continued by its stream.
+bool sync_serving_knows(const struct sync_app *app, const struct sync_seat *seat);
+// Tells vision of changes.
+void sync_serving_tell(struct sync_app *app);
+// Calls of vision that are always under way.
+uint32_t sync_serving_calls(const struct sync_app *app);
 
 // --- talk.c: social and auth through Redis -------------------------------------------------------
 

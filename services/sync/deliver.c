@@ -501,6 +501,7 @@ void sync_deliver(struct mm_loop *loop, void *arg)
     sync_deliver_status(app);
     if (ticked)
         sync_clients_release(app);
+    sync_serving_tell(app);
     sync_seats_ask(app);
     sync_feeds_check(app);
     deliver_fulls(app);

@@ -6,6 +6,7 @@
 #include "libcommon/base/buf_json.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
 #include "libcommon/io/pb.h"
 #include "services/sync/app.h"
 
@@ -62,19 +63,22 @@ static void on_tick_snapshot(void *arg, const struct mm_stream_message *message)
     sync_deliver_soon(app);
 }
 
-static void on_state(void *arg, enum mm_stream_state state)
+void sync_feeds_state(void *arg, enum mm_stream_state state)
 {
     (void)state;
     struct sync_app *app = arg;
-    bool live = mm_stream_reader_state(app->world_reader) == MM_STREAM_LIVE &&
-                mm_stream_reader_state(app->vision_reader) == MM_STREAM_LIVE;
+    enum mm_stream_state vision = app->serving.follower
+                                      ? mm_stream_follower_state(app->serving.follower)
+                                      : mm_stream_reader_state(app->vision_reader);
+    bool live =
+        mm_stream_reader_state(app->world_reader) == MM_STREAM_LIVE && vision == MM_STREAM_LIVE;
     if (app->feeds_condition >= 0)
         mm_service_condition_set(app->service, app->feeds_condition, live);
 }
 
 // --- vision --------------------------------------------------------------------------------------
 
-static void on_vision(void *arg, const struct mm_stream_message *message)
+void sync_feeds_vision(void *arg, const struct mm_stream_message *message)
 {
     struct sync_app *app = arg;
     Mmorts__Frame__VisionFrame *frame =
@@ -227,7 +231,7 @@ enum mm_err sync_feeds_open(struct sync_app *app)
         .arg = app,
         .on_message = on_tick,
         .on_snapshot = on_tick_snapshot,
-        .on_state = on_state,
+        .on_state = sync_feeds_state,
     };
     enum mm_err err =
         mm_stream_reader_open(app->loop, app->world_url, app->world, &options, &app->world_reader);
@@ -237,10 +241,12 @@ enum mm_err sync_feeds_open(struct sync_app *app)
     // for one by one, the stream only continues them.
     options.stream = "vision";
     options.without_snapshot = true;
-    options.on_message = on_vision;
+    options.on_message = sync_feeds_vision;
     options.on_snapshot = NULL;
-    err = mm_stream_reader_open(app->loop, app->vision_url, app->vision, &options,
-                                &app->vision_reader);
+    err = mm_str_equal(app->settings.empires, "served")
+              ? sync_serving_open(app)
+              : mm_stream_reader_open(app->loop, app->vision_url, app->vision, &options,
+                                      &app->vision_reader);
     if (err != MM_OK)
         return err;
     options.stream = "production";
@@ -259,6 +265,7 @@ void sync_feeds_close(struct sync_app *app)
         mm_stream_reader_close(app->world_reader);
     if (app->vision_reader)
         mm_stream_reader_close(app->vision_reader);
+    sync_serving_close(app);
     if (app->production_reader)
         mm_stream_reader_close(app->production_reader);
     app->world_reader = app->vision_reader = app->production_reader = NULL;

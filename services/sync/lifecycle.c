@@ -34,6 +34,13 @@ const struct mm_config_field sync_fields[] = {
      .offset = SETTING(login_url),
      .fallback = "http://127.0.0.1:7108",
      .help = "base URL of the login server, told to the web client"},
+    {.path = "vision.empires",
+     .type = MM_CONFIG_STRING,
+     .offset = SETTING(empires),
+     .fallback = "all",
+     .choices = "all|served",
+     .help = "whose sight is read: everybody's, or that of the empires served here, for where "
+             "several sync processes serve the session"},
     {.path = "players.origins",
      .type = MM_CONFIG_STRINGS,
      .offset = SETTING(origins),

@@ -70,6 +70,7 @@ static bool sit_down(struct sync_client *client)
             if (c != client)
                 replace(c);
     }
+    sync_serving_tell(app);
     sync_seats_ask(app);
     sync_deliver_soon(app);
     return true;

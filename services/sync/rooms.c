@@ -149,7 +149,8 @@ struct sync_app *sync_room_of(struct sync_app *lobby, const char *session,
 static bool idle(const struct sync_app *app)
 {
     return app->clients.count == 0 && app->dead.count == 0 && app->batches == 0 &&
-           mm_rpc_client_calls(app->world) == 0 && mm_rpc_client_calls(app->vision) == 0 &&
+           mm_rpc_client_calls(app->world) == 0 &&
+           mm_rpc_client_calls(app->vision) == sync_serving_calls(app) &&
            mm_rpc_client_calls(app->production) == 0 && mm_rpc_client_calls(app->social) == 0;
 }
 

@@ -29,6 +29,7 @@ static struct sync_seat *seat_new(struct sync_app *app, const struct sync_client
         seat->app = app;
         seat->view = view;
         view->user = seat;
+        sync_serving_add(app, seat);
         return seat;
     }
     if (view)
@@ -44,6 +45,7 @@ static void seat_free(struct sync_seat *seat)
         app->view_calls--;
     }
     sync_core_view_close(&app->core, seat->view);
+    sync_serving_remove(app);
     mm_vec_free(&seat->trails);
     mm_free(seat);
 }
@@ -148,13 +150,17 @@ void sync_seats_ask(struct sync_app *app)
         struct sync_view *view = app->core.views.items[i];
         struct sync_seat *seat = view ? view->user : NULL;
         if (!seat || !seat->clients || view->state != SYNC_VIEW_WAITING || seat->call ||
-            now_ns < seat->retry_ns)
+            now_ns < seat->retry_ns || !sync_serving_knows(app, seat))
             continue;
         if (app->view_calls >= SYNC_VIEW_CALLS_MAX || !app->core.mirror.loaded)
             return;
         Mmorts__Vision__GetViewRequest request = MMORTS__VISION__GET_VIEW_REQUEST__INIT;
         request.session = (char *)(uintptr_t)app->session;
         request.empire = view->empire;
+        if (app->serving.follower) {
+            request.subscriber = app->serving.name;
+            request.revision = seat->served_from;
+        }
         struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
         enum mm_err err = mm_rpc_call(app->vision, &mmorts__vision__vision__descriptor, "GetView",
                                       &request.base, &options, on_view, seat, &seat->call);

@@ -26,6 +26,8 @@
 //                                   |  \-> rpc (views, questions, sharing)
 //                                   +-> store (write-behind, checkpoints)
 //
+// What some readers want of the stream, not all of it, is cut out of each frame by serve.
+//
 // At the start: load (store) -> the last checkpoint into the core -> replay from world's ring what
 // came after it -> live. Only then is the stream opened, under a new epoch.
 
@@ -51,6 +53,8 @@ struct vision_settings {
     int64_t retry_ms;
     const char *alliance_kind; // of social's groups; "": none are alliances
     int64_t alliance_reread_ms;
+    int64_t subscriptions_max;
+    int64_t lease_ms;
 };
 
 // A remembered entity as it lies in the database: types by name, because world may number them
@@ -128,6 +132,7 @@ struct vision_app {
     bool is_live;
 
     struct mm_stream_publisher *publisher; // NULL until the first time live
+    struct vision_serving *serving;        // serve.c
 
     struct mm_loop_timer save_timer, load_timer;
     struct vision_write *write; // NULL: nothing is being written
@@ -183,6 +188,24 @@ void vision_feed_close(struct vision_app *app);
 // Opens the stream under a new epoch (again): readers must ask for whole views.
 MM_MUST_USE enum mm_err vision_publish_restart(struct vision_app *app);
 void vision_publish_frame(struct vision_app *app, const Mmorts__Frame__VisionFrame *frame);
+
+// --- serve.c: parts of the vision stream ------------------------------------------------------
+
+MM_MUST_USE enum mm_err vision_serve_open(struct vision_app *app);
+void vision_serve_close(struct vision_app *app);
+// The stream begins anew: so do its parts, each with a first frame as the stream's.
+void vision_serve_restart(struct vision_app *app);
+// Nobody is told anything any more.
+void vision_serve_end(struct vision_app *app);
+void vision_serve_frame(struct vision_app *app, const Mmorts__Frame__VisionFrame *frame);
+// The publisher of the subscriber's stream, if it serves the empire with that revision or a later
+// one; else NULL, and *why_out is said why.
+struct mm_stream_publisher *vision_serve_publisher(struct vision_app *app, const char *subscriber,
+                                                   uint64_t revision, uint32_t empire,
+                                                   const char **why_out);
+void vision_rpc_serve(Mmorts__Vision__Vision_Service *service,
+                      const Mmorts__Vision__ServeRequest *input,
+                      Mmorts__Vision__ServeReply_Closure closure, void *closure_data);
 
 // --- store.c: what is durable ----------------------------------------------------------------
 

@@ -61,6 +61,7 @@ bool vision_fence_lost(struct vision_app *app, enum mm_err err)
     if (app->publisher)
         mm_stream_publisher_close(app->publisher);
     app->publisher = NULL;
+    vision_serve_end(app);
     mm_service_condition_set(app->service, app->feed_condition, false);
     mm_service_quit(app->service, VISION_EXIT_FENCED);
     return true;

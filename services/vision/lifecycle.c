@@ -118,6 +118,9 @@ enum mm_err vision_start_service(struct mm_service *service, void *state)
     if (err != MM_OK)
         return err;
     vision_lends_open(app);
+    err = vision_serve_open(app);
+    if (err != MM_OK)
+        return err;
     vision_store_open(app);
     return MM_OK;
 }
@@ -138,6 +141,7 @@ void vision_stop_service(struct mm_service *service, void *state)
     vision_allies_close(app);
     vision_lends_close(app);
     vision_store_stop(app);
+    vision_serve_close(app);
     if (app->publisher)
         mm_stream_publisher_close(app->publisher);
     app->publisher = NULL;

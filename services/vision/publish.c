@@ -53,14 +53,16 @@ enum mm_err vision_publish_restart(struct vision_app *app)
         mm_stream_publisher_open(mm_service_stream_hub(app->service), &options, &app->publisher);
     if (err != MM_OK)
         return err;
+    vision_serve_restart(app);
     // The tick that views are of from here on, so that a reader can join it with world's.
     Mmorts__Frame__VisionFrame frame = MMORTS__FRAME__VISION_FRAME__INIT;
     frame.tick = vision_tick(app->core);
-    vision_publish_frame(app, &frame);
+    mm_stream_publish(app->publisher, frame.tick, &frame.base);
     return MM_OK;
 }
 
 void vision_publish_frame(struct vision_app *app, const Mmorts__Frame__VisionFrame *frame)
 {
     mm_stream_publish(app->publisher, frame->tick, &frame->base);
+    vision_serve_frame(app, frame);
 }

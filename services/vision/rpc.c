@@ -45,14 +45,24 @@ static void vision_rpc_get_view(Service *service, const Mmorts__Vision__GetViewR
     struct vision_app *app = vision_rpc_app(call, input->session);
     if (!app || !vision_rpc_empire_known(call, app, input->empire))
         return;
+    const struct mm_stream_publisher *stream = app->publisher;
+    if (input->subscriber[0] != '\0') {
+        const char *why;
+        stream =
+            vision_serve_publisher(app, input->subscriber, input->revision, input->empire, &why);
+        if (!stream) {
+            mm_rpc_fail(call, MM_FAILED_PRECONDITION, "%s", why);
+            return;
+        }
+    }
     Mmorts__Vision__GetViewReply reply = MMORTS__VISION__GET_VIEW_REPLY__INIT;
     enum mm_err err = vision_view(app->core, input->empire, &reply.view);
     if (err != MM_OK) {
         mm_rpc_fail(call, err, "the view could not be made");
         return;
     }
-    reply.epoch = mm_stream_publisher_epoch(app->publisher);
-    reply.seq = mm_stream_publisher_seq(app->publisher);
+    reply.epoch = mm_stream_publisher_epoch(stream);
+    reply.seq = mm_stream_publisher_seq(stream);
     closure(&reply, call);
     vision_view_free(reply.view);
 }
@@ -273,6 +283,9 @@ void vision_rpc_register(struct vision_app *app)
     // Over HTTP for the operator only: whoever may ask for any empire's view sees everything.
     static const struct mm_rpc_policy policies[] = {
         {.method = "GetView",
+         .permission = MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE,
+         .idempotent = true},
+        {.method = "Serve",
          .permission = MMORTS__AUTH__PERMISSION__PERMISSION_OPERATE,
          .idempotent = true},
         {.method = "GetVisibleArea",

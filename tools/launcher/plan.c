@@ -72,6 +72,7 @@ static void make_env(struct plan *plan, const struct launcher_options *options)
     }
     env_set(plan, "MMORTS_SYNC_LISTEN", "127.0.0.1:%u", plan->players_port);
     env_set(plan, "MMORTS_SYNC_REUSE_PORT", "%s", options->syncs > 1 ? "true" : "false");
+    env_set(plan, "MMORTS_SYNC_EMPIRES", "%s", options->syncs > 1 ? "served" : "all");
     env_set(plan, "MMORTS_DB_HOST", "127.0.0.1");
     env_set(plan, "MMORTS_DB_PORT", "%u", plan->mariadb_port);
     env_set(plan, "MMORTS_DB_USER", "mmorts");
