@@ -8,7 +8,7 @@
 // counters (recompute). All three must come to the same frames, hex by hex. Times are CPU time of
 // this one thread, the median of the ticks.
 
-#include "services/vision/core/internal.h"
+#include "services/vision/core/state.h"
 #include "tests/support/bench.h"
 #include "tests/support/vision_scene.h"
 

@@ -61,6 +61,10 @@ test('what is said reaches the right connections once, wherever they are', { tim
     const eve = await connectAt(game, 'sync-2', 'eve');
     const dan = await connectAt(game, 'sync', 'dan');
     const all = [ada, bob, eve, dan];
+    // Each process is told by vision of its own empires, and of no others.
+    assert.equal(await game.metric('vision', 'mmorts_vision_subscriptions'), SYNCS.length);
+    const viewsOf = (sync) => game.metric(sync, 'mmorts_sync_views_live');
+    await waitFor('as many empires as views', 60000, async () => await game.metric('vision', 'mmorts_vision_subscribed_empires') === await viewsOf('sync') + await viewsOf('sync-2'));
     const lines = (player) => player.messages.filter((m) => m.type === 'chat').map((m) => m.payload.message);
 
     // Chat of all: in every order the same, and nobody hears a line twice.

@@ -1,6 +1,6 @@
 // The simulator's oracles are proven by bugs that they must find: some planted around the cores
 // (sim.h), some within vision's core, of which this program has one of its own: the real sources
-// compiled with the fault hooks of services/vision/core/internal.h switched on.
+// compiled with the fault hooks of services/vision/core/fault.h switched on.
 
 #include "tests/sim/sim.h"
 #include "tests/support/vision_faults.h"

@@ -2,7 +2,7 @@
 #define TESTS_SUPPORT_VISION_FAULTS_H
 
 // Vision's core with bugs: the real sources, compiled into the program that includes this, with the
-// fault hooks of services/vision/core/internal.h switched on. `planted` says which one.
+// fault hooks of services/vision/core/fault.h switched on. `planted` says which one.
 
 enum vision_fault {
     FAULT_NONE,

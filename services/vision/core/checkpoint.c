@@ -1,5 +1,5 @@
 #include "libcommon/base/alloc.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/state.h"
 
 #include <string.h>
 

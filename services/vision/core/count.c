@@ -1,5 +1,7 @@
+#include "services/vision/core/count.h"
 #include "libcommon/base/check.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
 
 // How many see a cell: 64 counters at a time.
 

@@ -1,4 +1,5 @@
-#include "services/vision/core/internal.h"
+#include "services/vision/core/memory.h"
+#include "services/vision/core/state.h"
 
 // Memories beyond an empire's limit: which of them give way.
 //

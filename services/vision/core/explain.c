@@ -1,4 +1,7 @@
-#include "services/vision/core/internal.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/share.h"
+#include "services/vision/core/sight.h"
+#include "services/vision/core/state.h"
 
 #include <stdlib.h>
 

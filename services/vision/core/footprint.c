@@ -1,6 +1,7 @@
+#include "services/vision/core/footprint.h"
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/state.h"
 
 #include <string.h>
 

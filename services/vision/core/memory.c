@@ -1,5 +1,10 @@
+#include "services/vision/core/memory.h"
 #include "libcommon/base/alloc.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/output.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
+#include "services/vision/core/watch.h"
 
 #include <string.h>
 

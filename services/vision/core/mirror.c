@@ -1,6 +1,13 @@
+#include "services/vision/core/mirror.h"
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/count.h"
+#include "services/vision/core/memory.h"
+#include "services/vision/core/output.h"
+#include "services/vision/core/sight.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
+#include "services/vision/core/watch.h"
 
 #include <string.h>
 

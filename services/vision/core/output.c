@@ -1,5 +1,7 @@
+#include "services/vision/core/output.h"
 #include "libcommon/base/alloc.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/turn.h"
 
 #include <string.h>
 

@@ -1,5 +1,8 @@
 #include "libcommon/base/alloc.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
+#include "services/vision/core/watch.h"
 
 #include <string.h>
 

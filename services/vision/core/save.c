@@ -1,6 +1,9 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/memory.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
 
 #include <string.h>
 

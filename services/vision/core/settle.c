@@ -1,4 +1,9 @@
-#include "services/vision/core/internal.h"
+#include "services/vision/core/settle.h"
+#include "services/vision/core/count.h"
+#include "services/vision/core/output.h"
+#include "services/vision/core/share.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
 
 #include <string.h>
 

@@ -1,6 +1,10 @@
+#include "services/vision/core/share.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/hash.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/count.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
 
 #include <string.h>
 

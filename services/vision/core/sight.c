@@ -1,4 +1,10 @@
-#include "services/vision/core/internal.h"
+#include "services/vision/core/sight.h"
+#include "services/vision/core/count.h"
+#include "services/vision/core/footprint.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/settle.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
 
 // The observers' discs, as they are counted in their empires' views.
 

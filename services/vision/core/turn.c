@@ -1,4 +1,10 @@
-#include "services/vision/core/internal.h"
+#include "services/vision/core/turn.h"
+#include "services/vision/core/footprint.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/settle.h"
+#include "services/vision/core/sight.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/view.h"
 
 // The tick's changes, empire by empire: its units move, are counted, and its views settled.
 

@@ -1,5 +1,7 @@
+#include "services/vision/core/view.h"
 #include "libcommon/base/alloc.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/state.h"
 
 // Views of (empire, chunk), and what is active of them.
 

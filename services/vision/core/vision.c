@@ -1,7 +1,17 @@
 #include "services/vision/core/vision.h"
 
 #include "libcommon/base/alloc.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/footprint.h"
+#include "services/vision/core/memory.h"
+#include "services/vision/core/mirror.h"
+#include "services/vision/core/output.h"
+#include "services/vision/core/settle.h"
+#include "services/vision/core/share.h"
+#include "services/vision/core/sight.h"
+#include "services/vision/core/state.h"
+#include "services/vision/core/turn.h"
+#include "services/vision/core/view.h"
+#include "services/vision/core/watch.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 #include "libcommon/base/rng.h"
-#include "services/vision/core/internal.h"
+#include "services/vision/core/sight.h"
 #include "tests/support/vision_world.h"
 
 #include <criterion/criterion.h>
