@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-// One tick from frame to frame; see internal.h for the picture.
+// One tick from frame to frame; see state.h for the picture.
 
 // No policy of ours: more of these than memory holds. The named limits are in the options.
 #define TABLE_ENTRIES_MAX ((size_t)1 << 30)
