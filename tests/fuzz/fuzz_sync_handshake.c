@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { REQUEST_BYTES_MAX = 24000, ANSWER_BYTES_MAX = 65536, TURNS = 3, CLIENTS = 64 };
 
-#define TOKEN "s3cr3t-t0ken"
+#define TOKEN  "s3cr3t-t0ken"
+#define RESUME "0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static const char *const words[] = {
     "GET /ws HTTP/1.1\r\n",
@@ -47,6 +48,13 @@ static const char *const words[] = {
     "POST /ws HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
     "GET /config.json HTTP/1.1\r\n",
     "keep-alive, Upgrade\r\n",
+    "GET /ws?token=" TOKEN "&resume=" RESUME "&last_tick=9&settled_tick=7 HTTP/1.1\r\n",
+    "GET /ws?resume=" RESUME,
+    "&resume=",
+    "&last_tick=18446744073709551615",
+    "&settled_tick=",
+    "&session=",
+    " HTTP/1.1\r\n",
 };
 
 // --- the server: about to stop, so who gets through the handshake is told to come back
@@ -202,6 +210,27 @@ static void check_answer(const struct peer *peer)
     check_frames(body, len - (size_t)(body - answer));
 }
 
+// The input as a token to go on with: only 48 digits whose last 32 are the other's secret are one.
+static void check_resume(const uint8_t *data, size_t size)
+{
+    static struct sync_client client, other;
+    static const uint8_t secret[SYNC_SECRET_BYTES] = {0xcd, 0xef, 0x01, 0x23, 0x45, 0x67,
+                                                      0x89, 0xab, 0xcd, 0xef, 0x01, 0x23,
+                                                      0x45, 0x67, 0x89, 0xab};
+    // Most of a sound token, so that the last digits count, too.
+    static const char sound[] = "0123456789abcdefcdef0123456789abcdef0123456789ab";
+    size_t kept = data[0] % sizeof sound, len = kept;
+    memcpy(client.resume, sound, kept);
+    for (size_t i = 1; i < size && len < sizeof client.resume - 1 && data[i]; i++)
+        client.resume[len++] = (char)data[i];
+    client.resume[len] = '\0';
+    memcpy(other.trail.secret, secret, sizeof secret);
+    other.trail.first_tick = 1;
+    bool digits = len == 48 && strspn(client.resume, "0123456789abcdef") == 48;
+    bool same = digits && memcmp(client.resume + 16, sound + 16, 32) == 0;
+    MM_CHECK(sync_trail_goes_on(&client, &other) == same);
+}
+
 // A byte of the input as what it stands for; nothing if there is no room.
 static size_t append(uint8_t *out, size_t room, uint8_t byte)
 {
@@ -220,6 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct peer peer;
     if (size < 2)
         return 0;
+    check_resume(data, size);
     size_t len = 0, cut = data[0];
     if (data[0] & 1) { // everything that must be there: what follows decides the rest
         static const uint8_t whole[] = {0x81, 0x82, 0x83, 0x86, 0x87};
