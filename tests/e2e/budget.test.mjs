@@ -134,7 +134,7 @@ async function few(t, { game, other, budget, binary }) {
     const [{ pos: [q, r] }] = slow.mine('settlement');
     const spawn = { session: 'main', key: 'c2NvdXRz', type: 'scout', empire: 1, count: SCOUTS, place: { q, r } };
     assert.equal((await game.call('world', 'Spawn', spawn, operator)).status, 200);
-    await slow.until('its scouts', () => slow.mine('scout').length > SCOUTS, 60000);
+    await slow.until('its scouts', () => slow.mine('scout').length > SCOUTS);
     await pause(1200 * budget.carried / budget.perSecond); // what is told first is paid for, and what comes now kept
     const truth = record(witness), known = record(slow), frames = watch(slow), from = slow.messages.length;
     const units = slow.mine('scout').concat(slow.mine('soldier'), slow.mine('worker'));
@@ -146,11 +146,11 @@ async function few(t, { game, other, budget, binary }) {
         const [, wrong] = (await slow.waitFor('error')).payload.message.match(/'(\w+)'/);
         assert.equal(wrong, 'hex');
         await march(slow, units, 6);
-        await slow.until('an update that defers something', () => updates(slow, from).some((m) => m.deferred > 0), 120000);
+        await slow.until('an update that defers something', () => updates(slow, from).some((m) => m.deferred > 0));
         const before = bytesOf(frames);
         assert.ok(before > budget.carried / 4, `what it had not used was kept: ${before} bytes came before`);
         const begin = slow.tick;
-        await slow.until('six seconds of it', () => slow.tick > begin + 6 * TICK_RATE, 120000);
+        await slow.until('six seconds of it', () => slow.tick > begin + 6 * TICK_RATE);
         assert.ok(frames.length > 10, `${frames.length} frames`);
         // Answers to commands count, but do not wait; an update may be one entity too long.
         const answers = 100 * units.length;
@@ -171,7 +171,7 @@ async function few(t, { game, other, budget, binary }) {
 
     await t.test('what it is told late is the newest, and nothing is too late', async () => {
         const { tick } = slow;
-        await waitFor('what was true then', 60000, () => witness.tick > tick);
+        await waitFor('what was true then', () => witness.tick > tick);
         const [begin] = truth.keys();
         const told = updates(slow, from).filter((m) => m.tick > begin && m.tick <= tick);
         const first = told[0].tick;
@@ -190,13 +190,13 @@ async function few(t, { game, other, budget, binary }) {
         const answer = await slow.command('stop', { units: units.map((u) => u.id) });
         assert.equal(answer.type, 'ack', JSON.stringify(answer));
         const complete = () => updates(slow, from).at(-1).deferred === undefined;
-        await slow.until('a complete picture', complete, 120000);
+        await slow.until('a complete picture', complete);
         // The same as what a full state says, of the entities in sight.
         const before = [...slow.entities.values()].map((e) => [e.id, `${e.pos}`, e.health]).sort();
         const hexes = [...slow.hexes].filter(([, h]) => h.state === 2).map(([hex]) => hex).sort();
         const at = slow.messages.length;
         slow.send({ type: 'join' });
-        await slow.waitFor('update', (m) => m.full, { from: at, timeoutMs: 60000 });
+        await slow.waitFor('update', (m) => m.full, { from: at });
         assert.deepEqual([...slow.entities.values()].map((e) => [e.id, `${e.pos}`, e.health]).sort(), before);
         assert.deepEqual([...slow.hexes].filter(([, h]) => h.state === 2).map(([hex]) => hex).sort(), hexes);
     });

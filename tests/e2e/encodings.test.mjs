@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { Game, settings } from '../support/game.mjs';
+import { keepPictures, picturesAt, sorted } from '../support/pictures.mjs';
 import { waitFor } from '../support/servers.mjs';
 
 const clients = [];
@@ -25,23 +26,6 @@ after(async () => {
     await game?.stop();
 });
 
-const sorted = (list) => list.map((one) => JSON.stringify(one)).sort();
-
-// A field that is null and none told at all mean the same.
-const told = (data) => Object.entries(data).filter(([, value]) => value !== null).sort();
-
-function picture({ entities, hexes, resources, jobs, empires, deferred }) {
-    return {
-        entities: sorted([...entities.values()].map(({ id, type, kind, owner, pos, health, stale, lastSeen, expiresAt, data }) =>
-            [id, type, kind, owner, pos, health, stale, stale && lastSeen, stale && expiresAt, told(data)])),
-        hexes: sorted([...hexes.values()].map(({ q, r, terrain, state }) => [q, r, terrain, state])),
-        resources: sorted([...resources]),
-        jobs: sorted([...jobs.values()].filter(({ event }) => event !== 'waiting').map(told)),
-        empires: sorted([...empires]),
-        deferred,
-    };
-}
-
 // A client that keeps what it knew after each tick, and what it was told to have happened.
 async function enter(name, encoding, compression) {
     const Socket = class extends WebSocket {
@@ -49,13 +33,13 @@ async function enter(name, encoding, compression) {
     };
     const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket: Socket, encoding });
     clients.push(client);
-    Object.assign(client, { label: `${encoding}${compression ? ', compressed' : ''}`, pictures: new Map(), events: [], parts: new Set(), binary: 0 });
+    Object.assign(client, { label: `${encoding}${compression ? ', compressed' : ''}`, events: [], parts: new Set() });
+    keepPictures(client);
     client.connection.on('message', ({ type }) => client.parts.add(type));
     client.on('update', (update) => {
         for (const part of Object.keys(update)) client.parts.add(part);
         if (update.full) client.events = [];
         else client.events.push(...(update.events ?? []).map((event) => ({ tick: update.tick, ...event })));
-        client.pictures.set(update.tick, picture(client.state));
     });
     await client.connect();
     return client;
@@ -79,7 +63,7 @@ async function live(client) {
     const units = (type) => state.mine(type).map(({ id }) => id);
     const [soldier] = state.mine('soldier');
     await spawn('wolf', [soldier.pos[0] + 1, soldier.pos[1]]);
-    const wolf = await waitFor('a wolf', 20000, () => find(client, 'wolf'));
+    const wolf = await waitFor('a wolf', () => find(client, 'wolf'));
     await client.attack(units('soldier'), wolf.id);
     await client.train(state.mine('settlement')[0].id, 'train_scout');
     const [worker, builder] = units('worker');
@@ -88,20 +72,9 @@ async function live(client) {
     for (const at of [[q + 2, r - 3], [q - 3, r + 1], [q + 3, r], [q, r + 3]])
         if (await client.build([builder], 'barracks', at).then(() => true, () => false)) break;
     await client.patrol(units('scout'), [[q + 9, r - 2], [q - 7, r - 3], [q - 2, r + 9]]);
-    await waitFor('a fight', 60000, () => client.events.some(({ event }) => event === 'attack'));
-    await waitFor('the end of it', 60000, () => client.events.some(({ event }) => event === 'death'));
-    await waitFor('a scout that was trained', 60000, () => state.mine('scout').length > 1);
-}
-
-// What each knew at every tick from `from` to `to`: what it was told last.
-function statesAt(client, from, to) {
-    const states = [];
-    let known = client.pictures.get(Math.max(...[...client.pictures.keys()].filter((tick) => tick < from)));
-    for (let tick = from; tick <= to; tick++) {
-        known = client.pictures.get(tick) ?? known;
-        states.push(known);
-    }
-    return states;
+    await waitFor('a fight', () => client.events.some(({ event }) => event === 'attack'));
+    await waitFor('the end of it', () => client.events.some(({ event }) => event === 'death'));
+    await waitFor('a scout that was trained', () => state.mine('scout').length > 1);
 }
 
 test('JSON and binary connections of one player decode the same state at every tick', { timeout: 180000 }, async () => {
@@ -113,9 +86,9 @@ test('JSON and binary connections of one player decode the same state at every t
     const bob = await enter('bob', 'binary', true);
     bob.chat('hello');
     const end = Math.max(...players.map(({ state }) => state.tick)) + 40;
-    await waitFor('the same tick for all', 60000, () => players.every(({ state }) => state.tick > end));
+    await waitFor('the same tick for all', () => players.every(({ state }) => state.tick > end));
 
-    const states = players.map((player) => statesAt(player, from, end));
+    const states = players.map((player) => picturesAt(player, from, end));
     const events = players.map((player) => sorted(player.events.filter(({ tick }) => tick >= from && tick <= end)));
     for (const [i, player] of players.entries()) {
         for (const [at, state] of states[i].entries()) assert.deepEqual(state, states[0][at], `${player.label} at tick ${from + at}`);

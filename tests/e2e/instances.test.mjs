@@ -4,8 +4,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import WebSocket from 'ws';
+import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { randomFrom } from '../support/chaos.mjs';
 import { Game, Player, settings } from '../support/game.mjs';
+import { keepPictures, picturesAt } from '../support/pictures.mjs';
 import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 import { Watched } from '../support/watched.mjs';
 
@@ -93,6 +96,13 @@ test('what is said reaches the right connections once, wherever they are', { tim
     assert.equal(trained.type, 'ack', JSON.stringify(trained));
     await bob.until('its job', () => bob.jobs.has(trained.payload.job));
 
+    // Mail, and what is said to one alone: to both of them, once.
+    const sent = await ada.command('mail', { action: 'send', to_name: 'bob', subject: 'Truce?', body: 'Until noon.' });
+    assert.equal(sent.type, 'ack', JSON.stringify(sent));
+    assert.equal((await bob.waitFor('mail')).payload.mail.subject, 'Truce?');
+    ada.send({ type: 'chat', payload: { message: 'for your eyes', to: bob.welcome.player_id } });
+    await Promise.all([ada, bob].map((p) => p.until('the line', () => lines(p).includes('for your eyes'))));
+
     // The operators' words, to all; and one who is banned, at the other process.
     await game.call('social', 'Announce', { session: 'main', message: 'tea at five' }, operator);
     await Promise.all(all.map((p) => p.waitFor('announcement')));
@@ -107,6 +117,8 @@ test('what is said reaches the right connections once, wherever they are', { tim
         const mine = player !== dan ? 1 : 0;
         assert.equal(count(player, 'group_joined', () => true), mine);
         assert.equal(lines(player).filter((l) => l === 'to the lot').length, mine);
+        assert.equal(lines(player).filter((l) => l === 'for your eyes').length, mine);
+        assert.equal(count(player, 'mail', () => true), player === bob ? 1 : 0);
         assert.equal(player.jobs.size, player === bob ? 1 : 0);
     }
     for (const id of own) assert.ok(!dan.entities.has(id), 'who is no ally sees nothing of it');
@@ -240,3 +252,46 @@ test('a process is drained, and killed: its players go on at the other', { timeo
         player.stop();
     }
 }));
+
+// A client of the SDK at that process.
+async function enterAt(game, sync, name, encoding) {
+    for (let tries = 0; tries < 100; tries++) {
+        const before = await joinsAt(game, sync);
+        const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket, encoding });
+        keepPictures(client);
+        client.welcomes = [];
+        client.on('welcome', (welcome) => client.welcomes.push(welcome));
+        client.connection.on('message', ({ type, payload }) => { if (type === 'going_away') client.goingAway = payload; });
+        await client.connect();
+        if (await joinsAt(game, sync) > before) return client;
+        client.close();
+    }
+    throw new Error(`${name} never came to ${sync}`);
+}
+
+for (const encoding of ['json', 'binary']) {
+    test(`${encoding}: who is sent away with a token is told everything at the other process, and why`, { timeout: 300000 }, () => withGame('allow')(async (game) => {
+        const witness = await enterAt(game, 'sync-2', 'ada', 'binary');
+        const client = await enterAt(game, 'sync', 'ada', encoding);
+        const [{ id, pos: [q, r] }] = client.state.mine('scout');
+        await client.patrol([id], [[q + 7, r], [q - 2, r - 5]]);
+        const again = new Promise((resolve) => client.once('welcome', resolve));
+        const ready = new Promise((resolve) => client.once('ready', () => resolve(client.state.tick)));
+        const { tick } = client.state;
+        process.kill(game.process('sync').pid, 'SIGTERM');
+        const { resumed, reason, resume } = await again;
+        assert.deepEqual([resumed, reason], [false, 'other_instance']);
+        assert.equal(client.goingAway.reason, 'restart');
+        assert.equal(client.goingAway.resume, client.welcomes[0].resume);
+        assert.notEqual(resume, client.goingAway.resume);
+        // From its first tick there on it knows what the other knows, whom nothing happened to.
+        const from = await ready;
+        assert.ok(from >= tick);
+        await waitFor('a while', () => Math.min(client.state.tick, witness.state.tick) > from + 60);
+        assert.equal(witness.welcomes.length, 1);
+        const [ours, theirs] = [client, witness].map((one) => picturesAt(one, from + 1, from + 60));
+        for (const [i, picture] of ours.entries()) assert.deepEqual(picture, theirs[i], `tick ${from + 1 + i}`);
+        client.close();
+        witness.close();
+    }));
+}
