@@ -8,7 +8,7 @@ import { launchBrowser, openGame } from '../support/browser.mjs';
 import { Game } from '../support/game.mjs';
 import { pause, waitFor } from '../support/servers.mjs';
 
-const PATIENCE_MS = 10000;
+const PATIENCE_MS = 60000;
 const clients = {};
 let game, browser;
 
@@ -135,4 +135,25 @@ test('in the browser: founded, invited and joined by the panel', { timeout: 3000
     await gil.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === 'No alliance');
     await fay.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('gil has left Wings.'));
     assert.deepEqual(faults, []);
+});
+
+test('what an ally shows may be aimed at, as long as it is shown', { timeout: 300000 }, async () => {
+    const { ada, bob } = clients;
+    const nodes = () => [...ada.state.entities.values()].filter((e) => e.id.startsWith('resource_') && !e.is_stale).map((e) => e.id);
+    const [worker] = [...ada.state.entities.values()].filter((e) => e.owner === ada.state.empireId && e.type === 'worker');
+    const own = new Set(nodes());
+    const answer = (target) => ada.gather([worker.id], target).then(() => 'ack', (error) => error.code);
+    await ada.group('create', { name: 'Eyes' });
+    await settles('the group', () => ada.groups.length === 1);
+    const { id } = ada.groups[0];
+    await ada.group('policy', { group: id, policy: 'open' });
+    await bob.group('join', { group: id });
+    await settles('a node of bob\'s', () => nodes().some((node) => !own.has(node)));
+    const target = nodes().find((node) => !own.has(node));
+    await settles('the order to be taken', async () => await answer(target) === 'ack');
+    await ada.stop([worker.id]);
+    await bob.group('leave', { group: id });
+    await settles('it to be hidden', () => !nodes().includes(target));
+    await settles('the order to be refused', async () => await answer(target) === 'unknown_target');
+    assert.equal(await answer([...own][0]), 'ack', 'a node of her own');
 });
