@@ -5,6 +5,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/db_conn.h"
+#include "tests/support/plain.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
 
@@ -13,18 +14,6 @@
 #include <stdlib.h>
 
 #define JOBS 3000
-
-static int passed, failed;
-
-static void expect(bool ok, const char *what)
-{
-    if (ok) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAILED: %s\n", what);
-}
 
 struct job {
     uint64_t number;
@@ -61,7 +50,7 @@ static void done(enum mm_err err, void *arg)
     job->calls++;
     job->err = err;
     if (err == MM_OK && job->number % 50 != 7)
-        expect(job->value == job->number + 1, "the worker's result is seen on the loop");
+        EXPECT_THAT(job->value == job->number + 1, "the worker's result is seen on the loop");
     failed_jobs += err != MM_OK;
     late_jobs += err == MM_DEADLINE_EXCEEDED;
     completed++;
@@ -109,35 +98,34 @@ int main(void)
     struct mm_loop *loop;
     if (mm_loop_create(NULL, &loop) != MM_OK || mm_db_create(loop, &options, &db) != MM_OK)
         return 1;
-    expect(mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS), "the pool comes up");
+    EXPECT_THAT(mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS), "the pool comes up");
     submit_more();
-    expect(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS), "all jobs complete");
+    EXPECT_THAT(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS), "all jobs complete");
     for (int i = 0; i < JOBS; i++)
-        if (jobs[i].calls != 1)
-            failed++;
-    expect(refused > 0, "the queue was full");
-    expect(late_jobs > 0, "deadlines passed");
-    expect(late_jobs < JOBS / 2, "most jobs were in time");
+        EXPECT_THAT(jobs[i].calls == 1, "every job is called back once");
+    EXPECT_THAT(refused > 0, "the queue was full");
+    EXPECT_THAT(late_jobs > 0, "deadlines passed");
+    EXPECT_THAT(late_jobs < JOBS / 2, "most jobs were in time");
 
     // The server dies with the queue full, and comes back.
     submitted = completed = failed_jobs = 0;
     all_done = false;
     submit_more();
     test_server_kill(server);
-    expect(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS),
-           "all jobs complete without a server");
-    expect(failed_jobs > 0, "jobs failed while it was away");
+    EXPECT_THAT(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS),
+                "all jobs complete without a server");
+    EXPECT_THAT(failed_jobs > 0, "jobs failed while it was away");
     test_server_restart(server);
-    expect(state_up || mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS), "the pool comes back");
+    EXPECT_THAT(state_up || mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS),
+                "the pool comes back");
 
     // Destroyed with the queue full.
     submitted = completed = 0;
     submit_more();
     int accepted = submitted;
     mm_db_destroy(db, 0);
-    expect(completed == accepted, "destroy calls back every accepted job");
+    EXPECT_THAT(completed == accepted, "destroy calls back every accepted job");
     mm_loop_destroy(loop);
     test_server_free(server);
-    printf("%d passed, %d failed\n", passed > 0 ? passed : 0, failed);
-    return failed ? 1 : 0;
+    return plain_finish();
 }

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gen/social.pb-c.h"
-#include "tests/support/call.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
+#include "tests/support/social.h"
 #include "tests/support/social_listener.h"
 
 #define REASON(name) MMORTS__SOCIAL__GROUP_REASON__GROUP_##name
@@ -17,36 +16,21 @@
 #define EVENT(name)  MMORTS__SOCIAL__GROUP_EVENT_KIND__GROUP_##name
 #define ROLE(name)   MMORTS__SOCIAL__GROUP_ROLE__GROUP_ROLE_##name
 
-static struct test_server *redis, *mariadb;
 static struct test_service *first, *second;
 static struct test_listener *listener;
-static char variables[5][96];
 static uint64_t last_seq;
 
 static struct test_service *start(void)
 {
-    char *directory = test_dir_make();
-    const char *const env[] = {variables[0], variables[1], variables[2],
-                               variables[3], variables[4], NULL};
-    struct test_service *service = test_service_start("social", directory, env);
-    free(directory);
-    return service;
+    return test_social_start("MMORTS_SOCIAL_GROUP_PENDING=1h");
 }
 
 static void set_up(void)
 {
-    redis = test_redis_start(NULL, false);
-    mariadb = test_mariadb_start();
-    const struct test_address *db = test_server_address(mariadb);
-    snprintf(variables[0], sizeof variables[0], "MMORTS_REDIS_PORT=%u",
-             test_server_address(redis)->port);
-    snprintf(variables[1], sizeof variables[1], "MMORTS_DB_PORT=%u", db->port);
-    snprintf(variables[2], sizeof variables[2], "MMORTS_DB_USER=%s", db->user);
-    snprintf(variables[3], sizeof variables[3], "MMORTS_DB_PASSWORD=%s", db->password);
-    snprintf(variables[4], sizeof variables[4], "MMORTS_SOCIAL_GROUP_PENDING=1h");
+    test_social_servers_start();
     first = start();
     second = start();
-    listener = test_listener_open(redis);
+    listener = test_listener_open(test_social_redis());
 }
 
 static void tear_down(void)
@@ -54,34 +38,16 @@ static void tear_down(void)
     test_listener_close(listener);
     test_service_free(first);
     test_service_free(second);
-    test_server_free(redis);
-    test_server_free(mariadb);
+    test_social_servers_free();
 }
 
 TestSuite(social_groups, .init = set_up, .fini = tear_down, .timeout = 300);
-
-static enum mm_err call(struct test_service *service, const char *method, const void *request,
-                        void *reply_out)
-{
-    return test_call(service, &mmorts__social__social__descriptor, method, request, reply_out);
-}
-
-static Mmorts__Social__Member member(uint64_t player_id)
-{
-    static char names[16][16];
-    Mmorts__Social__Member m = MMORTS__SOCIAL__MEMBER__INIT;
-    char *name = names[player_id % 16];
-    snprintf(name, sizeof names[0], "p%d", (int)player_id);
-    m.player_id = player_id;
-    m.username = name;
-    return m;
-}
 
 // Answers the group's id; 0 unless GROUP_OK.
 static uint64_t create(struct test_service *service, uint64_t actor, const char *name,
                        Mmorts__Social__GroupPolicy policy, Mmorts__Social__GroupReason want)
 {
-    Mmorts__Social__Member m = member(actor);
+    Mmorts__Social__Member m = test_social_member(actor);
     Mmorts__Social__CreateGroupRequest request = MMORTS__SOCIAL__CREATE_GROUP_REQUEST__INIT;
     request.session = (char *)"main";
     request.actor = &m;
@@ -90,7 +56,7 @@ static uint64_t create(struct test_service *service, uint64_t actor, const char 
     request.tag = (char *)"TAG";
     request.policy = policy;
     Mmorts__Social__GroupReply *reply = NULL;
-    cr_assert_eq(call(service, "CreateGroup", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(service, "CreateGroup", &request, &reply), MM_OK);
     cr_assert_eq(reply->reason, want, "%s", reply->message);
     uint64_t id = reply->group ? reply->group->id : 0;
     mmorts__social__group_reply__free_unpacked(reply, NULL);
@@ -101,7 +67,7 @@ static enum mm_err try_act(struct test_service *service, uint64_t group, uint64_
                            Mmorts__Social__GroupAction action, uint64_t target,
                            Mmorts__Social__GroupReply **reply)
 {
-    Mmorts__Social__Member a = member(actor), t = member(target);
+    Mmorts__Social__Member a = test_social_member(actor), t = test_social_member(target);
     Mmorts__Social__ActOnGroupRequest request = MMORTS__SOCIAL__ACT_ON_GROUP_REQUEST__INIT;
     request.session = (char *)"main";
     request.actor = &a;
@@ -109,7 +75,7 @@ static enum mm_err try_act(struct test_service *service, uint64_t group, uint64_
     request.action = action;
     request.target = target ? &t : NULL;
     request.role = ROLE(OFFICER);
-    return call(service, "ActOnGroup", &request, reply);
+    return test_social_call(service, "ActOnGroup", &request, reply);
 }
 
 static void act(struct test_service *service, uint64_t group, uint64_t actor,
@@ -148,7 +114,7 @@ static size_t count_memberships(struct test_service *service, uint64_t *seq_out)
     request.session = (char *)"main";
     request.kind = (char *)"clan";
     Mmorts__Social__ListMembershipsReply *reply = NULL;
-    cr_assert_eq(call(service, "ListMemberships", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(service, "ListMemberships", &request, &reply), MM_OK);
     cr_assert_eq(reply->n_group_id, reply->n_player_id);
     size_t count = reply->n_group_id;
     if (seq_out)
@@ -219,7 +185,7 @@ Test(social_groups, lists)
     request.session = (char *)"main";
     request.player_id = 3;
     Mmorts__Social__GetPlayerGroupsReply *mine = NULL;
-    cr_assert_eq(call(second, "GetPlayerGroups", &request, &mine), MM_OK);
+    cr_assert_eq(test_social_call(second, "GetPlayerGroups", &request, &mine), MM_OK);
     cr_assert_eq(mine->n_groups, 0);
     cr_assert_eq(mine->n_invited, 1);
     cr_expect_eq(mine->invited[0]->id, one);
@@ -235,7 +201,7 @@ Test(social_groups, lists)
     size_t listed = 0;
     for (size_t pages = 0; pages < 3; pages++) {
         Mmorts__Social__ListGroupsReply *reply = NULL;
-        cr_assert_eq(call(first, "ListGroups", &list, &reply), MM_OK);
+        cr_assert_eq(test_social_call(first, "ListGroups", &list, &reply), MM_OK);
         for (size_t i = 0; i < reply->n_groups; i++, listed++) {
             cr_expect_gt(reply->groups[i]->id, list.after_id);
             cr_expect_eq(reply->groups[i]->n_members, 0);
@@ -247,15 +213,15 @@ Test(social_groups, lists)
     }
     cr_expect_eq(listed, 2);
     list.limit = 201;
-    cr_expect_eq(call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
     list.limit = 1;
     list.kind = (char *)"";
-    cr_expect_eq(call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
 }
 
 static Mmorts__Social__ChatReason say(uint64_t from, uint64_t group)
 {
-    Mmorts__Social__Member m = member(from);
+    Mmorts__Social__Member m = test_social_member(from);
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
     request.session = (char *)"main";
     request.from = &m;
@@ -263,7 +229,7 @@ static Mmorts__Social__ChatReason say(uint64_t from, uint64_t group)
     request.to_group = group;
     request.message = (char *)"hello, all";
     Mmorts__Social__SendChatReply *reply = NULL;
-    cr_assert_eq(call(second, "SendChat", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(second, "SendChat", &request, &reply), MM_OK);
     Mmorts__Social__ChatReason reason = reply->reason;
     mmorts__social__send_chat_reply__free_unpacked(reply, NULL);
     return reason;
@@ -295,8 +261,8 @@ Test(social_groups, what_was_answered_outlives_every_process)
     act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
     test_process_kill(test_service_process(first));
     test_process_kill(test_service_process(second));
-    test_server_kill(mariadb);
-    test_server_restart(mariadb);
+    test_server_kill(test_social_mariadb());
+    test_server_restart(test_social_mariadb());
     test_service_free(first);
     test_service_free(second);
     first = start();
@@ -311,9 +277,9 @@ Test(social_groups, events_that_redis_did_not_take_are_published_later)
     uint64_t id =
         create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
     expect_event(EVENT(CREATED), 1, 1);
-    test_server_stop(redis);
+    test_server_stop(test_social_redis());
     act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
-    test_server_restart(redis);
+    test_server_restart(test_social_redis());
     test_listener_reopen(listener);
     expect_event(EVENT(JOINED), 2, 2);
     act(second, id, 2, ACTION(LEAVE), 0, REASON(OK));
@@ -325,15 +291,15 @@ Test(social_groups, without_the_database_nothing_is_changed_and_chat_goes_on)
 {
     uint64_t id =
         create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
-    test_server_stop(mariadb);
+    test_server_stop(test_social_mariadb());
     cr_expect_eq(try_act(first, id, 2, ACTION(JOIN), 0, NULL), MM_UNAVAILABLE);
-    Mmorts__Social__Member m = member(1);
+    Mmorts__Social__Member m = test_social_member(1);
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
     request.session = (char *)"main";
     request.from = &m;
     request.message = (char *)"anybody there?";
-    cr_expect_eq(call(first, "SendChat", &request, NULL), MM_OK);
-    test_server_restart(mariadb);
+    cr_expect_eq(test_social_call(first, "SendChat", &request, NULL), MM_OK);
+    test_server_restart(test_social_mariadb());
     test_service_wait_ready(first, TEST_PATIENCE_MS);
     cr_expect_eq(count_memberships(first, NULL), 1);
     act(first, id, 2, ACTION(JOIN), 0, REASON(OK));
@@ -345,9 +311,10 @@ Test(social_groups, malformed_requests_are_typed_errors)
     request.session = (char *)"main";
     request.kind = (char *)"clan";
     request.name = (char *)"A name";
-    cr_expect_eq(call(first, "CreateGroup", &request, NULL), MM_INVALID_ARGUMENT, "no actor");
+    cr_expect_eq(test_social_call(first, "CreateGroup", &request, NULL), MM_INVALID_ARGUMENT,
+                 "no actor");
     request.session = (char *)"other";
-    cr_expect_eq(call(first, "CreateGroup", &request, NULL), MM_NOT_FOUND);
+    cr_expect_eq(test_social_call(first, "CreateGroup", &request, NULL), MM_NOT_FOUND);
     act(first, 12345, 1, ACTION(JOIN), 0, REASON(NOT_FOUND));
     uint64_t id =
         create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));

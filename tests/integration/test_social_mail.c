@@ -9,50 +9,21 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "gen/social.pb-c.h"
 #include "libcommon/io/db_conn.h"
-#include "tests/support/call.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
+#include "tests/support/social.h"
 #include "tests/support/social_listener.h"
 
 #define REASON(name) MMORTS__SOCIAL__MAIL_REASON__MAIL_##name
 
-static struct test_server *redis, *mariadb;
 static struct test_service *first, *second;
 static struct test_listener *listener;
 static struct mm_db_conn *db;
-static char variables[4][96];
-
-static struct test_service *start_with(const char *extra)
-{
-    char *directory = test_dir_make();
-    const char *const env[] = {variables[0], variables[1], variables[2], variables[3], extra, NULL};
-    struct test_service *service = test_service_start("social", directory, env);
-    free(directory);
-    return service;
-}
 
 static struct test_service *start(void)
 {
-    return start_with("MMORTS_SOCIAL_MAIL_MESSAGES=1000");
-}
-
-static enum mm_err call(struct test_service *service, const char *method, const void *request,
-                        void *reply_out)
-{
-    return test_call(service, &mmorts__social__social__descriptor, method, request, reply_out);
-}
-
-static Mmorts__Social__Member member(uint64_t player_id)
-{
-    static char names[16][16];
-    Mmorts__Social__Member m = MMORTS__SOCIAL__MEMBER__INIT;
-    char *name = names[player_id % 16];
-    snprintf(name, sizeof names[0], "p%d", (int)player_id);
-    m.player_id = player_id;
-    m.username = name;
-    return m;
+    return test_social_start("MMORTS_SOCIAL_MAIL_MESSAGES=1000");
 }
 
 // A number out of the database, as a reader who knows nothing of the service sees it.
@@ -75,7 +46,7 @@ static void wait_rows(const char *sql, uint64_t wanted)
 
 static void open_db(void)
 {
-    const struct test_address *address = test_server_address(mariadb);
+    const struct test_address *address = test_server_address(test_social_mariadb());
     struct mm_db_options options = {.host = address->host,
                                     .port = address->port,
                                     .user = address->user,
@@ -86,7 +57,7 @@ static void open_db(void)
 
 static void come(struct test_service *service, uint64_t player_id, const char *name)
 {
-    Mmorts__Social__Member m = member(player_id);
+    Mmorts__Social__Member m = test_social_member(player_id);
     if (name)
         m.username = (char *)(uintptr_t)name;
     Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
@@ -94,26 +65,20 @@ static void come(struct test_service *service, uint64_t player_id, const char *n
     request.instance = (char *)"sync-1";
     request.member = &m;
     request.connection = player_id;
-    cr_assert_eq(call(service, "SetOnline", &request, NULL), MM_OK);
+    cr_assert_eq(test_social_call(service, "SetOnline", &request, NULL), MM_OK);
 }
 
 static void set_up(void)
 {
-    redis = test_redis_start(NULL, false);
-    mariadb = test_mariadb_start();
-    const struct test_address *address = test_server_address(mariadb);
-    snprintf(variables[0], sizeof variables[0], "MMORTS_REDIS_PORT=%u",
-             test_server_address(redis)->port);
-    snprintf(variables[1], sizeof variables[1], "MMORTS_DB_PORT=%u", address->port);
-    snprintf(variables[2], sizeof variables[2], "MMORTS_DB_USER=%s", address->user);
-    snprintf(variables[3], sizeof variables[3], "MMORTS_DB_PASSWORD=%s", address->password);
+    test_social_servers_start();
     first = start();
     second = start();
     open_db();
     for (uint64_t id = 1; id <= 5; id++)
         come(id % 2 ? first : second, id, NULL);
     wait_rows("SELECT COUNT(*) FROM players", 5);
-    listener = test_listener_open(redis); // whoever came has come: only mail is heard of
+    listener =
+        test_listener_open(test_social_redis()); // whoever came has come: only mail is heard of
 }
 
 static void tear_down(void)
@@ -122,8 +87,7 @@ static void tear_down(void)
     mm_db_conn_close(db);
     test_service_free(first);
     test_service_free(second);
-    test_server_free(redis);
-    test_server_free(mariadb);
+    test_social_servers_free();
 }
 
 TestSuite(social_mail, .init = set_up, .fini = tear_down, .timeout = 300);
@@ -138,7 +102,7 @@ struct letter {
 static Mmorts__Social__SendMailRequest request_of(const struct letter *letter,
                                                   Mmorts__Social__Member *from)
 {
-    *from = member(letter->from);
+    *from = test_social_member(letter->from);
     Mmorts__Social__SendMailRequest request = MMORTS__SOCIAL__SEND_MAIL_REQUEST__INIT;
     request.session = (char *)"main";
     request.from = from;
@@ -155,7 +119,7 @@ static enum mm_err try_send(struct test_service *service, struct letter letter,
 {
     Mmorts__Social__Member from;
     Mmorts__Social__SendMailRequest request = request_of(&letter, &from);
-    return call(service, "SendMail", &request, reply);
+    return test_social_call(service, "SendMail", &request, reply);
 }
 
 static void send(struct test_service *service, struct letter letter,
@@ -180,7 +144,7 @@ static Mmorts__Social__GetInboxReply *inbox(struct test_service *service, uint64
     request.before = before;
     request.limit = limit;
     Mmorts__Social__GetInboxReply *reply = NULL;
-    cr_assert_eq(call(service, "GetInbox", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(service, "GetInbox", &request, &reply), MM_OK);
     return reply;
 }
 
@@ -202,7 +166,7 @@ static char *read_mail(struct test_service *service, uint64_t player_id, uint64_
     request.player_id = player_id;
     request.number = number;
     Mmorts__Social__ReadMailReply *reply = NULL;
-    cr_assert_eq(call(service, "ReadMail", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(service, "ReadMail", &request, &reply), MM_OK);
     char *body = NULL;
     if (reply->mail) {
         cr_expect_eq(reply->mail->number, number);
@@ -221,7 +185,7 @@ static uint32_t delete_mail(struct test_service *service, uint64_t player_id, ui
     request.n_numbers = 1;
     request.numbers = &number;
     Mmorts__Social__DeleteMailReply *reply = NULL;
-    cr_assert_eq(call(service, "DeleteMail", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(service, "DeleteMail", &request, &reply), MM_OK);
     uint32_t deleted = reply->deleted;
     mmorts__social__delete_mail_reply__free_unpacked(reply, NULL);
     return deleted;
@@ -397,36 +361,36 @@ Test(social_mail, malformed_requests_are_typed_errors)
 {
     Mmorts__Social__GetInboxRequest list = MMORTS__SOCIAL__GET_INBOX_REQUEST__INIT;
     list.session = (char *)"main";
-    cr_expect_eq(call(first, "GetInbox", &list, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "GetInbox", &list, NULL), MM_INVALID_ARGUMENT);
     list.player_id = 1;
     list.limit = 51;
-    cr_expect_eq(call(first, "GetInbox", &list, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "GetInbox", &list, NULL), MM_INVALID_ARGUMENT);
     list.session = (char *)"other";
-    cr_expect_eq(call(first, "GetInbox", &list, NULL), MM_NOT_FOUND);
+    cr_expect_eq(test_social_call(first, "GetInbox", &list, NULL), MM_NOT_FOUND);
     Mmorts__Social__ReadMailRequest read = MMORTS__SOCIAL__READ_MAIL_REQUEST__INIT;
     read.session = (char *)"main";
     read.player_id = 1;
-    cr_expect_eq(call(first, "ReadMail", &read, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "ReadMail", &read, NULL), MM_INVALID_ARGUMENT);
     Mmorts__Social__DeleteMailRequest drop = MMORTS__SOCIAL__DELETE_MAIL_REQUEST__INIT;
     uint64_t numbers[51] = {0};
     drop.session = (char *)"main";
     drop.player_id = 1;
-    cr_expect_eq(call(first, "DeleteMail", &drop, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "DeleteMail", &drop, NULL), MM_INVALID_ARGUMENT);
     drop.numbers = numbers;
     drop.n_numbers = 51;
-    cr_expect_eq(call(first, "DeleteMail", &drop, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "DeleteMail", &drop, NULL), MM_INVALID_ARGUMENT);
     Mmorts__Social__SendGroupMailRequest group = MMORTS__SOCIAL__SEND_GROUP_MAIL_REQUEST__INIT;
-    Mmorts__Social__Member from = member(1);
+    Mmorts__Social__Member from = test_social_member(1);
     group.session = (char *)"main";
     group.from = &from;
     group.request_id = 1;
-    cr_expect_eq(call(first, "SendGroupMail", &group, NULL), MM_INVALID_ARGUMENT);
+    cr_expect_eq(test_social_call(first, "SendGroupMail", &group, NULL), MM_INVALID_ARGUMENT);
 }
 
 Test(social_mail, the_rate_holds_across_instances_and_forgives_repetitions)
 {
     test_service_free(second);
-    second = start_with("MMORTS_SOCIAL_MAIL_MESSAGES=3");
+    second = test_social_start("MMORTS_SOCIAL_MAIL_MESSAGES=3");
     for (uint64_t i = 1; i <= 3; i++)
         send(i == 2 ? first : second, (struct letter){.from = 1, .request = i, .to = 2},
              REASON(OK));
@@ -444,7 +408,7 @@ Test(social_mail, the_rate_holds_across_instances_and_forgives_repetitions)
 Test(social_mail, a_full_mailbox_gives_up_what_was_read_and_nothing_else)
 {
     test_service_free(second);
-    second = start_with("MMORTS_SOCIAL_MAIL_BOX=2");
+    second = test_social_start("MMORTS_SOCIAL_MAIL_BOX=2");
     send(second, (struct letter){.from = 1, .request = 1, .to = 2, .body = "one"}, REASON(OK));
     send(second, (struct letter){.from = 1, .request = 2, .to = 2, .body = "two"}, REASON(OK));
     send(second, (struct letter){.from = 1, .request = 3, .to = 2}, REASON(MAILBOX_FULL));
@@ -466,7 +430,7 @@ Test(social_mail, what_is_too_old_goes_and_is_no_longer_counted)
     send(first, (struct letter){.from = 1, .request = 2, .to = 3}, REASON(OK));
     free(read_mail(first, 3, 1));
     test_service_free(second);
-    second = start_with("MMORTS_SOCIAL_MAIL_RETENTION=1s");
+    second = test_social_start("MMORTS_SOCIAL_MAIL_RETENTION=1s");
     wait_rows("SELECT COUNT(*) FROM mails", 0);
     cr_expect_eq(count_rows("SELECT COUNT(*) FROM mail_copies"), 0);
     expect_box(first, 2, 0, 0);
@@ -477,7 +441,7 @@ Test(social_mail, what_is_too_old_goes_and_is_no_longer_counted)
 
 static uint64_t found_group(uint64_t members)
 {
-    Mmorts__Social__Member m = member(1);
+    Mmorts__Social__Member m = test_social_member(1);
     Mmorts__Social__CreateGroupRequest create = MMORTS__SOCIAL__CREATE_GROUP_REQUEST__INIT;
     create.session = (char *)"main";
     create.actor = &m;
@@ -485,17 +449,17 @@ static uint64_t found_group(uint64_t members)
     create.name = (char *)"The Lot";
     create.policy = MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN;
     Mmorts__Social__GroupReply *reply = NULL;
-    cr_assert_eq(call(first, "CreateGroup", &create, &reply), MM_OK);
+    cr_assert_eq(test_social_call(first, "CreateGroup", &create, &reply), MM_OK);
     uint64_t id = reply->group->id;
     mmorts__social__group_reply__free_unpacked(reply, NULL);
     for (uint64_t player = members; player >= 2; player--) {
-        m = member(player);
+        m = test_social_member(player);
         Mmorts__Social__ActOnGroupRequest act = MMORTS__SOCIAL__ACT_ON_GROUP_REQUEST__INIT;
         act.session = (char *)"main";
         act.actor = &m;
         act.group_id = id;
         act.action = MMORTS__SOCIAL__GROUP_ACTION__GROUP_JOIN;
-        cr_assert_eq(call(first, "ActOnGroup", &act, NULL), MM_OK);
+        cr_assert_eq(test_social_call(first, "ActOnGroup", &act, NULL), MM_OK);
     }
     for (uint64_t told = 0; told < members;) { // by events, which do not concern these tests
         Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
@@ -510,7 +474,7 @@ static Mmorts__Social__MailReason send_group(struct test_service *service, uint6
                                              uint64_t request_id, uint64_t group,
                                              uint32_t *delivered, uint32_t *full)
 {
-    Mmorts__Social__Member m = member(from);
+    Mmorts__Social__Member m = test_social_member(from);
     Mmorts__Social__SendGroupMailRequest request = MMORTS__SOCIAL__SEND_GROUP_MAIL_REQUEST__INIT;
     request.session = (char *)"main";
     request.from = &m;
@@ -519,7 +483,7 @@ static Mmorts__Social__MailReason send_group(struct test_service *service, uint6
     request.subject = (char *)"to all";
     request.body = (char *)"of us";
     Mmorts__Social__SendMailReply *reply = NULL;
-    cr_assert_eq(call(service, "SendGroupMail", &request, &reply), MM_OK);
+    cr_assert_eq(test_social_call(service, "SendGroupMail", &request, &reply), MM_OK);
     Mmorts__Social__MailReason reason = reply->reason;
     *delivered = reply->delivered;
     *full = reply->full;
@@ -556,7 +520,7 @@ Test(social_mail, a_full_member_holds_up_no_group)
 {
     uint64_t group = found_group(3);
     test_service_free(second);
-    second = start_with("MMORTS_SOCIAL_MAIL_BOX=1");
+    second = test_social_start("MMORTS_SOCIAL_MAIL_BOX=1");
     uint32_t delivered = 0, full = 0;
     send(second, (struct letter){.from = 4, .request = 1, .to = 2}, REASON(OK));
     cr_assert_eq(send_group(second, 1, 1, group, &delivered, &full), REASON(OK));
@@ -681,15 +645,15 @@ Test(social_mail, whenever_it_is_killed_each_mail_is_there_once)
 Test(social_mail, without_the_database_nothing_is_sent_and_nothing_is_lost)
 {
     send(first, (struct letter){.from = 1, .request = 1, .to = 2}, REASON(OK));
-    test_server_kill(mariadb);
+    test_server_kill(test_social_mariadb());
     cr_expect_eq(try_send(first, (struct letter){.from = 1, .request = 2, .to = 2}, NULL),
                  MM_UNAVAILABLE);
     Mmorts__Social__GetInboxRequest list = MMORTS__SOCIAL__GET_INBOX_REQUEST__INIT;
     list.session = (char *)"main";
     list.player_id = 2;
-    cr_expect_eq(call(second, "GetInbox", &list, NULL), MM_UNAVAILABLE);
+    cr_expect_eq(test_social_call(second, "GetInbox", &list, NULL), MM_UNAVAILABLE);
     come(second, 6, NULL); // who comes meanwhile is in the game, and can be written to afterwards
-    test_server_restart(mariadb);
+    test_server_restart(test_social_mariadb());
     mm_db_conn_close(db);
     open_db();
     test_service_wait_ready(first, TEST_PATIENCE_MS);
@@ -697,23 +661,23 @@ Test(social_mail, without_the_database_nothing_is_sent_and_nothing_is_lost)
     expect_box(second, 2, 1, 1);
     send(first, (struct letter){.from = 1, .request = 2, .to = 2}, REASON(OK));
     expect_box(second, 2, 2, 2);
-    Mmorts__Social__Member m = member(6), *list_of_one = &m;
+    Mmorts__Social__Member m = test_social_member(6), *list_of_one = &m;
     Mmorts__Social__HeartbeatRequest heartbeat = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
     heartbeat.session = (char *)"main";
     heartbeat.instance = (char *)"sync-1";
     heartbeat.n_members = 1;
     heartbeat.members = &list_of_one;
-    cr_assert_eq(call(second, "Heartbeat", &heartbeat, NULL), MM_OK);
+    cr_assert_eq(test_social_call(second, "Heartbeat", &heartbeat, NULL), MM_OK);
     wait_rows("SELECT COUNT(*) FROM players WHERE player_id = 6", 1);
     send(first, (struct letter){.from = 1, .request = 3, .to = 6}, REASON(OK));
 }
 
 Test(social_mail, without_redis_it_is_sent_and_told_later)
 {
-    test_server_stop(redis);
+    test_server_stop(test_social_redis());
     send(first, (struct letter){.from = 1, .request = 1, .to = 2}, REASON(OK));
     expect_box(second, 2, 1, 1);
-    test_server_restart(redis);
+    test_server_restart(test_social_redis());
     test_listener_reopen(listener);
     expect_mail_event(1, 2, 1, 1, TEST_PATIENCE_MS);
     cr_expect(test_listener_is_silent(listener));

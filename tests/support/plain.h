@@ -9,7 +9,8 @@
 
 static int plain_passed, plain_failed;
 
-#define EXPECT(condition) plain_expect((condition), #condition, __FILE__, __LINE__)
+#define EXPECT(condition)            plain_expect((condition), #condition, __FILE__, __LINE__)
+#define EXPECT_THAT(condition, what) plain_expect((condition), (what), __FILE__, __LINE__)
 
 static inline bool plain_expect(bool ok, const char *what, const char *file, int line)
 {

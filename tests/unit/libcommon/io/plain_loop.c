@@ -3,6 +3,7 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/io/loop.h"
+#include "tests/support/plain.h"
 #include "tests/support/process.h"
 
 #include <pthread.h>
@@ -12,18 +13,6 @@
 
 #define PRODUCERS 3
 #define POSTS     30000
-
-static int passed, failed;
-
-static void expect(bool ok, const char *what)
-{
-    if (ok) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAILED: %s\n", what);
-}
 
 struct producer {
     struct mm_loop *loop;
@@ -83,8 +72,8 @@ static void test_posts(void)
     mm_loop_run(loop);
     for (size_t i = 0; i < PRODUCERS; i++) {
         pthread_join(producers[i].thread, NULL);
-        expect(producers[i].in_order, "posts of one thread run in its order");
-        expect(producers[i].next_to_see == POSTS, "every accepted post runs exactly once");
+        EXPECT_THAT(producers[i].in_order, "posts of one thread run in its order");
+        EXPECT_THAT(producers[i].next_to_see == POSTS, "every accepted post runs exactly once");
     }
     mm_loop_destroy(loop);
 }
@@ -134,8 +123,8 @@ static void test_tasks(void)
     mm_loop_run(loop);
     for (size_t i = 0; i < PRODUCERS; i++) {
         pthread_join(producers[i].thread, NULL);
-        expect(producers[i].task_saw == POSTS, "the last post of a task is seen");
-        expect(producers[i].task_runs <= POSTS, "a task runs at most once a post");
+        EXPECT_THAT(producers[i].task_saw == POSTS, "the last post of a task is seen");
+        EXPECT_THAT(producers[i].task_runs <= POSTS, "a task runs at most once a post");
         mm_loop_post_cancel(loop, &producers[i].task);
     }
     mm_loop_destroy(loop);
@@ -152,7 +141,7 @@ struct parcel {
 static void parcel_open(struct mm_loop *loop, void *arg)
 {
     struct parcel *parcel = arg;
-    expect(parcel->value == 42, "a task sees what was written before its post");
+    EXPECT_THAT(parcel->value == 42, "a task sees what was written before its post");
     mm_loop_stop(loop);
 }
 
@@ -194,7 +183,7 @@ static uint64_t stop_a_sleeping_loop(void)
     uint64_t end_ms = mm_clock_ms() + TEST_PATIENCE_MS;
     while (mm_loop_heartbeat(loop) < before + 2 && mm_clock_ms() < end_ms)
         sched_yield();
-    expect(mm_loop_heartbeat(loop) >= before + 2, "an idle loop's heart beats");
+    EXPECT_THAT(mm_loop_heartbeat(loop) >= before + 2, "an idle loop's heart beats");
     uint64_t stop_ms = mm_clock_ms();
     mm_loop_stop(loop);
     pthread_join(thread, NULL);
@@ -212,7 +201,7 @@ static void test_heartbeat_and_stop(void)
         if (took_ms < shortest_ms)
             shortest_ms = took_ms;
     }
-    expect(shortest_ms < MM_LOOP_SLEEP_MAX_MS / 2, "stop ends the sleep");
+    EXPECT_THAT(shortest_ms < MM_LOOP_SLEEP_MAX_MS / 2, "stop ends the sleep");
 }
 
 int main(void)
@@ -221,6 +210,5 @@ int main(void)
     test_tasks();
     test_hand_over();
     test_heartbeat_and_stop();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    return plain_finish();
 }

@@ -1,24 +1,13 @@
 // Look-ups and their thread; written without Criterion so that it runs under ThreadSanitizer.
 
 #include "libcommon/io/resolve.h"
+#include "tests/support/plain.h"
 #include "tests/support/process.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int passed, failed;
-
-static void expect(bool ok, const char *what)
-{
-    if (ok) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAILED: %s\n", what);
-}
 
 struct outcome {
     bool done;
@@ -43,8 +32,8 @@ static struct outcome look_up(struct mm_loop *loop, const char *host)
     struct mm_resolve *resolve;
     if (mm_resolve_start(loop, host, 4711, resolved, &outcome, &resolve) != MM_OK)
         exit(1);
-    expect(outcome.calls == 0, "not called back before start returns");
-    expect(mm_loop_run_until(loop, &outcome.done, TEST_PATIENCE_MS), "called back");
+    EXPECT_THAT(outcome.calls == 0, "not called back before start returns");
+    EXPECT_THAT(mm_loop_run_until(loop, &outcome.done, TEST_PATIENCE_MS), "called back");
     return outcome;
 }
 
@@ -56,18 +45,19 @@ int main(void)
     struct outcome literal = look_up(loop, "127.0.0.1");
     struct sockaddr_in address;
     memcpy(&address, &literal.result.addresses[0].address, sizeof address);
-    expect(literal.err == MM_OK && literal.result.count == 1, "a literal address is one address");
-    expect(address.sin_family == AF_INET && ntohs(address.sin_port) == 4711 &&
-               ntohl(address.sin_addr.s_addr) == INADDR_LOOPBACK,
-           "address and port are as given");
+    EXPECT_THAT(literal.err == MM_OK && literal.result.count == 1,
+                "a literal address is one address");
+    EXPECT_THAT(address.sin_family == AF_INET && ntohs(address.sin_port) == 4711 &&
+                    ntohl(address.sin_addr.s_addr) == INADDR_LOOPBACK,
+                "address and port are as given");
     struct outcome name = look_up(loop, "localhost");
-    expect(name.err == MM_OK && name.result.count >= 1, "localhost has an address");
+    EXPECT_THAT(name.err == MM_OK && name.result.count >= 1, "localhost has an address");
     struct outcome nobody = look_up(loop, "nobody.invalid");
-    expect(nobody.err == MM_NOT_FOUND || nobody.err == MM_UNAVAILABLE, "no such name");
+    EXPECT_THAT(nobody.err == MM_NOT_FOUND || nobody.err == MM_UNAVAILABLE, "no such name");
     char long_name[400];
     memset(long_name, 'a', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = 0;
-    expect(look_up(loop, long_name).err == MM_NOT_FOUND, "a name too long is no name");
+    EXPECT_THAT(look_up(loop, long_name).err == MM_NOT_FOUND, "a name too long is no name");
 
     // Cancelled at every stage; the last threads outlive the loop.
     struct outcome cancelled = {0};
@@ -80,8 +70,7 @@ int main(void)
     }
     const bool never = false;
     (void)mm_loop_run_until(loop, &never, 20);
-    expect(cancelled.calls == 0, "a cancelled look-up does not call back");
+    EXPECT_THAT(cancelled.calls == 0, "a cancelled look-up does not call back");
     mm_loop_destroy(loop);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    return plain_finish();
 }

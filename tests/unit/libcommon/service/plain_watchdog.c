@@ -4,6 +4,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
 #include "libcommon/service/watchdog.h"
+#include "tests/support/plain.h"
 #include "tests/support/process.h"
 
 #include <signal.h>
@@ -15,14 +16,6 @@
 #include <unistd.h>
 
 enum { STALL_MS = 200 };
-
-static int passed, failed;
-
-static void expect(bool good, const char *what)
-{
-    printf("%s: %s\n", good ? "ok" : "FAILED", what);
-    good ? passed++ : failed++;
-}
 
 static uint64_t read_beat(const void *ctx)
 {
@@ -55,7 +48,7 @@ static void test_counts(void)
     atomic_uint_fast64_t beat = 0;
     struct mm_watchdog *watchdog = NULL;
     if (mm_watchdog_start(STALL_MS, false, read_beat, &beat, &watchdog) != MM_OK) {
-        expect(false, "starts");
+        EXPECT_THAT(false, "starts");
         return;
     }
     bool left_alone = false;
@@ -67,15 +60,15 @@ static void test_counts(void)
             break; // it was not held up, and is complained of all the same
         }
     }
-    expect(left_alone, "a beating loop is left alone");
+    EXPECT_THAT(left_alone, "a beating loop is left alone");
     uint64_t before = mm_watchdog_stalls(watchdog);
     uint64_t deadline = mm_clock_ms() + TEST_PATIENCE_MS;
     while (mm_watchdog_stalls(watchdog) == before && mm_clock_ms() < deadline) {
         sleep_ms(20);
     }
-    expect(mm_watchdog_stalls(watchdog) == before + 1, "a silent loop is a stall");
+    EXPECT_THAT(mm_watchdog_stalls(watchdog) == before + 1, "a silent loop is a stall");
     sleep_ms(3 * STALL_MS);
-    expect(mm_watchdog_stalls(watchdog) == before + 1, "which is counted once");
+    EXPECT_THAT(mm_watchdog_stalls(watchdog) == before + 1, "which is counted once");
     mm_watchdog_stop(watchdog);
 }
 
@@ -117,9 +110,10 @@ int main(void)
     test_counts();
     static char text[16384];
     int status = run_stuck_child(text, sizeof text);
-    expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "a stuck process ends with SIGABRT");
-    expect(strstr(text, "event loop is stuck") != NULL, "says so");
-    expect(strstr(text, "pause") != NULL || strstr(text, "libc") != NULL, "and shows the stack");
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed == 0 ? 0 : 1;
+    EXPECT_THAT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+                "a stuck process ends with SIGABRT");
+    EXPECT_THAT(strstr(text, "event loop is stuck") != NULL, "says so");
+    EXPECT_THAT(strstr(text, "pause") != NULL || strstr(text, "libc") != NULL,
+                "and shows the stack");
+    return plain_finish();
 }
