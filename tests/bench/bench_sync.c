@@ -28,6 +28,7 @@ static const char help[] =
     "  --stall        also: what 5% of clients who do not read do to the others\n"
     "  --storm N      also: N clients are cut off at once and come back, first to be told\n"
     "                 everything, then to go on where they stopped\n"
+    "  --compress     also: all clients in JSON and in binary, with every update compressed\n"
     "  --no-floor     without the bare loop that sends as many bytes\n"
     "  --help         shows this\n"
     "\n"
@@ -53,7 +54,7 @@ struct arguments {
     uint32_t players, storm;
     unsigned seconds;
     uint64_t seed;
-    bool stall, no_floor;
+    bool stall, compress, no_floor;
 };
 
 // One game with its clients.
@@ -232,6 +233,31 @@ static void measure_json(struct run *run, uint32_t count)
     figure(run, "interval_in_json_p99", ms(&figures->interval_us, 990000), "ms");
 }
 
+// All clients connect again with compression, which is the operators' choice for updates
+// (players.compression: all), first in JSON, then in the binary encoding.
+static void measure_compressed(struct run *run)
+{
+    for (int json = 1; json >= 0; json--) {
+        load_clients_close(run->clients, 0, run->players);
+        for (uint32_t i = 0; i < run->players; i++) {
+            load_clients_speak_json(run->clients, i, json);
+            load_clients_compress(run->clients, i, true);
+        }
+        load_clients_open(run->clients, 0, run->players);
+        must_play(run, run->players, ENTER_MS, "compressed");
+        load_clients_run(run->clients, bench_now_ns() + (uint64_t)SETTLE_MS * 1000000);
+        struct cpu cpu = play_measured(run, run->arguments->seconds);
+        double clients_s = run->players * cpu.seconds;
+        const struct load_figures *figures = load_clients_figures(run->clients);
+        sized(run, "bytes", json ? "json_compressed" : "binary_compressed",
+              (double)figures->bytes / clients_s, "bytes/s");
+        sized(run, "cpu", json ? "sync_in_json_compressed" : "sync_in_binary_compressed", cpu.sync,
+              "s/s");
+        figure(run, json ? "compressed_in_json" : "compressed_in_binary",
+               100.0 * (double)figures->compressed / (double)figures->messages, "%");
+    }
+}
+
 // The others' intervals, and sync's memory, before and while a twentieth does not read. All speak
 // JSON: the sockets of those who do not read are full some ten seconds later.
 static void measure_stall(struct run *run)
@@ -281,6 +307,7 @@ static void storm(struct run *run, uint32_t count, bool resume)
     if (!resume)
         return;
     figure(run, "storm_resumed", (double)figures->resumed, "");
+    figure(run, "storm_told_everything", (double)figures->unresumed, "");
     if (figures->unresumed)
         printf("%llu clients could not go on where they stopped, the last: %s\n",
                (unsigned long long)figures->unresumed, figures->unresumed_why);
@@ -352,6 +379,8 @@ static struct measured measure(struct bench *bench, const struct arguments *argu
         measure_stall(&run);
     else
         measure_json(&run, players < JSON_CLIENTS ? players : JSON_CLIENTS);
+    if (arguments->compress)
+        measure_compressed(&run);
     judge(&run);
     return measured;
 }
@@ -384,10 +413,15 @@ static void measure_all(struct bench *bench, struct arguments *arguments)
 static bool parse(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
-        {"players", required_argument, NULL, 'p'}, {"seconds", required_argument, NULL, 's'},
-        {"seed", required_argument, NULL, 'e'},    {"stall", no_argument, NULL, 't'},
-        {"storm", required_argument, NULL, 'm'},   {"no-floor", no_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"players", required_argument, NULL, 'p'},
+        {"seconds", required_argument, NULL, 's'},
+        {"seed", required_argument, NULL, 'e'},
+        {"stall", no_argument, NULL, 't'},
+        {"storm", required_argument, NULL, 'm'},
+        {"no-floor", no_argument, NULL, 'f'},
+        {"compress", no_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     *arguments = (struct arguments){.seconds = 6, .seed = 1};
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
@@ -406,6 +440,9 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
             break;
         case 'm':
             arguments->storm = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'c':
+            arguments->compress = true;
             break;
         case 'f':
             arguments->no_floor = true;

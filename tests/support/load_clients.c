@@ -617,6 +617,11 @@ void load_clients_speak_json(struct load_clients *clients, uint32_t index, bool 
     clients->all[index].json = json;
 }
 
+void load_clients_compress(struct load_clients *clients, uint32_t index, bool compressed)
+{
+    clients->all[index].deflate = compressed;
+}
+
 void load_clients_resume(struct load_clients *clients, bool resume)
 {
     clients->afresh = !resume;

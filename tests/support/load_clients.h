@@ -76,6 +76,8 @@ void load_clients_open(struct load_clients *clients, uint32_t from, uint32_t to)
 void load_clients_close(struct load_clients *clients, uint32_t from, uint32_t to);
 // What it speaks when it connects the next time.
 void load_clients_speak_json(struct load_clients *clients, uint32_t index, bool json);
+// Whether it asks for compression when it connects the next time.
+void load_clients_compress(struct load_clients *clients, uint32_t index, bool compressed);
 // Whether who comes back asks to go on where it stopped, as all do at first, or for everything.
 void load_clients_resume(struct load_clients *clients, bool resume);
 // From now on the client reads nothing, or reads again.
