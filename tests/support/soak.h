@@ -26,8 +26,9 @@ void soak_check_spawns(struct soak *soak);
 // For every empire and item: what production took, less what world gave back, is what the buildings
 // cost that stand there.
 void soak_check_stock(struct soak *soak);
-// Every kind of order was accepted, and every way of paying came up.
-void soak_check_variety(const struct soak *soak);
+// Every kind of order was accepted, and every way of paying came up: how soon is a matter of luck
+// and of the machine. NULL if so, otherwise what is missing (valid until the next call).
+const char *soak_missing(const struct soak *soak);
 // One line of figures.
 void soak_print(const struct soak *soak);
 
