@@ -136,7 +136,7 @@ extern const char *const sync_resume_words[SYNC_RESUME_RESULTS]; // as the proto
 // What must be known of a client to go on where it stopped: see trails.c.
 struct sync_trail {
     uint8_t secret[SYNC_SECRET_BYTES]; // of its token
-    uint64_t first_tick; // since when it follows its view; 0: it was not told everything yet
+    uint64_t first_tick; // who knows this tick was told everything; 0: it was not yet
     uint64_t told_tick;  // of the last update it was sent; of one that has left
     uint64_t map_version, until_ns;
     uint32_t generation, names_epoch; // of its view
@@ -482,6 +482,7 @@ bool sync_trail_goes_on(const struct sync_client *client, const struct sync_clie
 // Appends its token as a member of a JSON object, with a comma before it.
 void sync_trail_write_token(const struct sync_client *client, struct mm_buf *out);
 // It was told everything: from now on it can be told differences.
+// It is told everything in this tick; before the tick counts as one that it was told of.
 void sync_trail_told_all(struct sync_client *client);
 // It leaves its seat: notes where it stopped. False: it will need everything.
 bool sync_trail_keep(struct sync_client *client);

@@ -372,8 +372,8 @@ static size_t deliver_full(struct sync_client *client)
         if (!client->full.active) {
             client->updated_ns = 0; // a full state begins a new series of intervals
             sync_owing_begin(client);
-            updated(client);
             sync_trail_told_all(client);
+            updated(client);
         }
         sync_client_watch(client);
     }

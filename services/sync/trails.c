@@ -59,7 +59,10 @@ void sync_trail_write_token(const struct sync_client *client, struct mm_buf *out
 void sync_trail_told_all(struct sync_client *client)
 {
     const struct sync_view *view = client->seat->view;
-    client->trail.first_tick = client->app->core.mirror.tick;
+    uint64_t tick = client->app->core.mirror.tick;
+    // Who knows this tick from before may have received nothing of all that is told in it anew.
+    bool known = client->updated_tick >= tick || client->tick_min >= tick;
+    client->trail.first_tick = known ? tick + 1 : tick;
     client->trail.generation = view->generation;
     client->trail.names_epoch = view->names_epoch;
     client->trail.aligned = false;
@@ -148,8 +151,7 @@ static enum sync_resume_result prepare(struct sync_client *client, const struct 
 {
     struct sync_app *app = client->app;
     struct sync_place_in_stream place = place_of(trail, position);
-    if (position.tick < trail->first_tick ||
-        !sync_resume_possible(&app->core, client->seat->view, &place))
+    if (!sync_resume_possible(&app->core, client->seat->view, &place))
         return SYNC_RESUME_TOO_OLD;
     mm_buf_reset(&app->resumed_buf);
     return sync_resume_begin(&app->core, client->seat->view, client->encoding, &place,
@@ -176,6 +178,8 @@ static enum sync_resume_result return_to(struct sync_client *client)
         return SYNC_RESUME_UNKNOWN;
     if (trail->encoding != client->encoding)
         return SYNC_RESUME_ENCODING;
+    if (position.tick < trail->first_tick)
+        return SYNC_RESUME_TOO_OLD;
     enum sync_resume_result result = prepare(client, trail, position);
     if (result != SYNC_RESUMED)
         return result;

@@ -226,6 +226,24 @@ test('whoever cannot be resumed is told everything, and why', { timeout: 300000 
     other.player.terminate();
 });
 
+test('who was told everything again in a tick that it knew cannot go on from that tick', { timeout: 300000 }, async () => {
+    const { player, payload } = await welcomed('again', '');
+    await player.waitFor('update', ({ full }) => full);
+    // The answer comes at once: sooner or later in the tick of the update before it.
+    for (let known = 0, told = -1; told !== known;) {
+        ({ tick: known } = await player.waitFor('update', ({ full, tick }) => !full && tick > known));
+        const from = player.messages.length;
+        player.send({ type: 'join' });
+        ({ tick: told } = await player.waitFor('update', ({ full }) => full, { from }));
+        known = Math.max(known, ...player.messages.slice(0, from).map(({ tick }) => tick ?? 0));
+    }
+    const [{ tick }] = player.messages.filter(({ full }) => full).slice(-1);
+    // Nothing of that answer needs to have arrived.
+    const again = await welcomed('again', `resume=${payload.resume}&last_tick=${tick}`);
+    assert.deepEqual([again.payload.resumed, again.payload.reason], [false, 'too_old']);
+    again.player.terminate();
+});
+
 test('who leaves is not waited for', { timeout: 300000 }, async () => {
     const { player, payload } = await welcomed('leaver', '');
     const { tick } = await player.waitFor('update', ({ full }) => full);

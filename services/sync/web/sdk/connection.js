@@ -53,6 +53,7 @@ export class Connection extends Emitter {
   #decoder = null;      // of binary messages: of this connection, and those that it resumed
   #resume = null;       // the token for going on where this connection stops
   #settledTick;
+  #whole = false;       // everything was told: not while a full state is coming in
 
   /**
    * @param {object} options
@@ -139,7 +140,7 @@ export class Connection extends Emitter {
     const url = new URL(this.#options.url);
     if (this.#options.session) url.searchParams.set('session', this.#options.session);
     if (this.lastTick) url.searchParams.set('last_tick', this.lastTick);
-    if (this.lastTick && this.#resume) {
+    if (this.lastTick && this.#resume && this.#whole) {
       url.searchParams.set('resume', this.#resume);
       if (this.#settledTick !== this.lastTick) url.searchParams.set('settled_tick', this.#settledTick);
     }
@@ -190,6 +191,7 @@ export class Connection extends Emitter {
     switch (message.type) {
       case 'map': this.#decoder.onMap(message); break;
       case 'welcome': this.#onWelcome(message.payload); break;
+      case 'explored_hexes': this.#whole &&= !message.reset; break;
       case 'update': this.#onUpdate(message); break;
       case 'going_away': this.#resume = message.payload.resume ?? this.#resume; break;
       case 'pong': this.emit('latency', Date.now() - message.payload.timestamp); break;
@@ -202,6 +204,7 @@ export class Connection extends Emitter {
 
   /** One of nothing but names goes before something else of its tick. */
   #onUpdate(update) {
+    this.#whole ||= update.full === true;
     if (saysOnlyNames(update) || update.tick < this.lastTick) return;
     this.lastTick = update.tick;
     if (!update.deferred) this.#settledTick = update.tick;
@@ -209,7 +212,10 @@ export class Connection extends Emitter {
 
   #onWelcome({ next_seq: nextSeq, resume = null, resumed = false }) {
     this.#resume = resume;
-    if (!resumed) this.#decoder = new BinaryDecoder();
+    if (!resumed) {
+      this.#decoder = new BinaryDecoder();
+      this.#whole = false; // what was known does not count any more
+    }
     clearTimeout(this.#welcomeTimer);
     this.#attempt = 0;
     this.#nextSeq = Math.max(this.#nextSeq, nextSeq);

@@ -471,6 +471,7 @@ test('comes back with the token and the place where it stopped', async () => {
     await clock.pass(200);
     assert.equal(socket().url, 'ws://game.example/ws', 'the first welcome had no token');
     socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'aa11' } });
+    socket().say({ type: 'update', tick: 40, full: true });
     socket().say({ type: 'update', tick: 41 });
     socket().say({ type: 'update', tick: 42, deferred: 3, changed: [] });
     // Of this tick nothing is told yet but names.
@@ -480,6 +481,7 @@ test('comes back with the token and the place where it stopped', async () => {
     assert.equal(socket().url, 'ws://game.example/ws?last_tick=42&resume=aa11&settled_tick=41');
     // Nothing of what a server says without a token, or of bytes that make no sense, is gone on from.
     socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'bb22' } });
+    socket().say({ type: 'update', tick: 43, full: true });
     socket().say({ type: 'going_away', payload: { reason: 'restart', resume: 'cc33' } });
     socket().drop(1012);
     await clock.pass(200);
@@ -487,6 +489,33 @@ test('comes back with the token and the place where it stopped', async () => {
     socket().onmessage({ data: Uint8Array.of(4, 1).buffer });
     await clock.pass(1000);
     assert.doesNotMatch(socket().url, /resume=/);
+});
+
+test('while a full state is coming in there is nothing to go on from', async () => {
+    await open();
+    socket().drop();
+    await clock.pass(200);
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'aa11' } });
+    socket().say({ type: 'explored_hexes', reset: true, hexes: [] });
+    socket().say({ type: 'update', tick: 42, full: true });
+    // The answer to `join`, of the same tick: the connection breaks within it.
+    socket().say({ type: 'explored_hexes', reset: true, hexes: [] });
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(socket().url, 'ws://game.example/ws?last_tick=42');
+    // So it does within the full state of the next connection.
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'bb22' } });
+    socket().say({ type: 'update', tick: 42, empires: [{ id: 'empire_x', name: 'x' }] });
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(socket().url, 'ws://game.example/ws?last_tick=42');
+    socket().say({ type: 'welcome', payload: { next_seq: 1, resume: 'cc33' } });
+    socket().say({ type: 'explored_hexes', reset: true, hexes: [] });
+    socket().say({ type: 'explored_hexes', hexes: [] });
+    socket().say({ type: 'update', tick: 42, full: true });
+    socket().drop();
+    await clock.pass(200);
+    assert.equal(socket().url, 'ws://game.example/ws?last_tick=42&resume=cc33');
 });
 
 test('the decoder goes on with a connection that is resumed, and begins anew with another', async () => {
