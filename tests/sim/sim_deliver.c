@@ -295,8 +295,12 @@ static void deliver_full(struct sim *sim, struct sim_client *client)
         return;
     sim->report->fulls++;
     owing_begin(sim, client);
+    // Who knows this tick from before may have received nothing of this.
+    uint64_t tick = core->mirror.tick;
+    bool known = client->updated_tick >= tick || client->tick_min >= tick;
+    client->trail.first_tick =
+        known && sim->options.fault != SIM_FAULT_RESUMED_BEFORE_FULL ? tick + 1 : tick;
     updated(sim, client);
-    client->trail.first_tick = core->mirror.tick;
     client->trail.generation = client->view->generation;
     client->trail.names_epoch = client->view->names_epoch;
 }
@@ -312,8 +316,7 @@ static bool prepare(struct sim *sim, struct sim_client *client, struct sync_posi
     struct sync_place_in_stream place = {position, client->trail.generation,
                                          client->trail.names_epoch};
     mm_buf_reset(&sync->out);
-    return position.tick >= client->trail.first_tick &&
-           sync_resume_possible(&sync->core, client->view, &place) &&
+    return sync_resume_possible(&sync->core, client->view, &place) &&
            sync_resume_begin(&sync->core, client->view, client->encoding, &place, &sync->out,
                              &sync->news);
 }
@@ -335,8 +338,9 @@ static bool goes_on(struct sim *sim, struct sim_client *client)
     const struct sim_player *player = &client->player;
     struct sync_position position = {player->settled_tick, player->last_tick};
     return sim->resume_ticks > 0 && client->trail.kept && player->token == client->trail.secret &&
-           player->complete && position.tick <= client->trail.told_tick &&
-           client->trail.encoding == client->encoding && prepare(sim, client, position);
+           player->complete && position.tick >= client->trail.first_tick &&
+           position.tick <= client->trail.told_tick && client->trail.encoding == client->encoding &&
+           prepare(sim, client, position);
 }
 
 static void play(struct sim *sim, struct sim_client *client)
@@ -353,6 +357,7 @@ static void play(struct sim *sim, struct sim_client *client)
         client->updated_tick = client->player.last_tick;
     } else {
         client->trail = (struct sim_trail){.secret = ++sim->calls};
+        client->updated_tick = 0;
     }
     client->trail.kept = false;
     if (arrives(client))
@@ -426,6 +431,16 @@ static void deliver_client(struct sim *sim, struct sim_client *client)
         deliver_full(sim, client);
     if (follows(client) && client->blocked == 0 && !client->breaking && !sim_failed(sim))
         compare(sim, client);
+}
+
+// Everything again; not while it is being told already.
+void sim_deliver_again(struct sim *sim, struct sim_client *client)
+{
+    if (!follows(client))
+        return;
+    client->full = (struct sync_full){.active = true};
+    sim->report->agains++;
+    deliver_client(sim, client);
 }
 
 // --- a step --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ void sim_weather_choose(struct sim *sim)
     *w = (struct sim_weather){.commit_max = 2,
                               .delay_max = 1,
                               .reconnect = 8,
+                              .again = 4,
                               .slow = 15,
                               .share = 60,
                               .spawn = 250,
@@ -155,6 +156,8 @@ static void fate(struct sim *sim)
         if (both)
             sim_world_crash(sim);
     }
+    if (sim->vision.between && sim_chance(sim, 40))
+        sim_vision_crash(sim);
     sim->report->both_crashes += (world_up || vision_up) && !sim->world.up && !sim->vision.up;
     if (sim_chance(sim, w->sync_crash))
         sim_sync_crash(sim);

@@ -28,6 +28,7 @@ const char *const sim_fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_NUMBER_OFF_BY_ONE] = "number_off_by_one",
     [SIM_FAULT_STEP_TWICE] = "step_twice",
     [SIM_FAULT_RESUMED_TOO_LATE] = "resumed_too_late",
+    [SIM_FAULT_RESUMED_BEFORE_FULL] = "resumed_before_full",
     [SIM_FAULT_OWED_FORGOTTEN] = "owed_forgotten",
 };
 

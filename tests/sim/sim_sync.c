@@ -195,6 +195,16 @@ void sim_sync_take(struct sim *sim, const struct sim_message *message)
 
 // --- life ----------------------------------------------------------------------------------------
 
+// So many messages more, at most, will arrive; sync notices later.
+static void begin_to_break(struct sim *sim, struct sim_client *client, uint64_t messages)
+{
+    if (client->breaking)
+        return;
+    client->breaking = true;
+    client->arrives = sim_chance(sim, 5000) ? 0 : (uint32_t)sim_below(sim, messages);
+    client->noticed_at = sim->round + sim_below(sim, 20);
+}
+
 static void client_round(struct sim *sim, struct sim_client *client)
 {
     const struct sim_weather *w = &sim->weather;
@@ -211,10 +221,12 @@ static void client_round(struct sim *sim, struct sim_client *client)
         client->blocked = sim->calm ? 0 : client->blocked - 1;
     else if (!sim->calm && sim_chance(sim, w->slow))
         client->blocked = (unsigned)sim_below(sim, 40);
-    if (!sim->calm && !client->breaking && sim_chance(sim, w->reconnect)) {
-        client->breaking = true;
-        client->arrives = sim_chance(sim, 5000) ? 0 : (uint32_t)sim_below(sim, 8);
-        client->noticed_at = sim->round + sim_below(sim, 20);
+    if (!sim->calm && sim_chance(sim, w->reconnect))
+        begin_to_break(sim, client, 8);
+    if (client->state == SIM_PLAYING && sim_chance(sim, w->again)) {
+        if (!sim->calm && sim_chance(sim, 3000))
+            begin_to_break(sim, client, 3);
+        sim_deliver_again(sim, client);
     }
     if (client->breaking && sim->round >= client->noticed_at) {
         leave(sim, client);

@@ -60,7 +60,7 @@ Test(sim_faults, nothing_is_found_where_nothing_is_planted, .timeout = 300)
 }
 
 // What a difference between a client and the oracle is told in.
-#define VIEW "visible|explored|explained|sight|remembered|shown|terrain"
+#define VIEW "visible|explored|explained|sight|remembered|shown|terrain|its cache has"
 
 #define INSIDE(test, NAME, words)                                                                  \
     Test(sim_faults, test, .timeout = 300)                                                         \
@@ -102,4 +102,5 @@ AROUND(step_astray, STEP_ASTRAY, "is shown at|shown otherwise")
 AROUND(number_off_by_one, NUMBER_OFF_BY_ONE, "is shown at|shown otherwise|not in sight|unreadable")
 AROUND(step_twice, STEP_TWICE, "is shown at|shown otherwise|is at tick|not in sight")
 AROUND(resumed_too_late, RESUMED_TOO_LATE, VIEW "|health|carries|target|unreadable|changes|named")
+AROUND(resumed_before_full, RESUMED_BEFORE_FULL, VIEW "|named|health|unreadable")
 AROUND(owed_forgotten, OWED_FORGOTTEN, VIEW "|health|changes|unreadable|otherwise")
