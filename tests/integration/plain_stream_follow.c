@@ -420,6 +420,5 @@ int main(void)
     test_close_in_callback(loop);
     mm_loop_destroy(loop);
     free(dir);
-    mm_rpc_finish();
     return plain_finish();
 }
