@@ -136,8 +136,8 @@ extern const char *const sync_resume_words[SYNC_RESUME_RESULTS]; // as the proto
 // What must be known of a client to go on where it stopped: see trails.c.
 struct sync_trail {
     uint8_t secret[SYNC_SECRET_BYTES]; // of its token
-    uint64_t first_tick; // who knows this tick was told everything; 0: it was not yet
-    uint64_t told_tick;  // of the last update it was sent; of one that has left
+    uint64_t first_tick;               // who knows this tick was told everything; 0: it was not yet
+    uint64_t told_tick;                // of the last update it was sent; of one that has left
     uint64_t map_version, until_ns;
     uint32_t generation, names_epoch; // of its view
     enum sync_encoding encoding;
@@ -207,7 +207,7 @@ struct sync_client {
     uint32_t commands; // unanswered
     bool told_rate_limited;
     bool focused;
-    struct sync_place focus; // where the player looks, as it says
+    struct sync_place focus;          // where the player looks, as it says
     bool groups_wanted, groups_asked; // its groups are to be told; social is being asked for them
     struct {
         struct sync_once told; // mail that it heard of
