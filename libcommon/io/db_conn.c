@@ -56,22 +56,6 @@ enum mm_err db_config_fill(struct db_config *config, const struct mm_db_options 
 
 // --- errors ------------------------------------------------------------------------------------
 
-enum mm_err db_conn_fail(struct mm_db_conn *conn, unsigned number, const char *text)
-{
-    conn->error_number = number;
-    (void)mm_str_copy(conn->error_text, sizeof conn->error_text, text);
-    if (db_error_is_lost(number))
-        conn->broken = true;
-    return db_error_class(number);
-}
-
-enum mm_err db_conn_fail_own(struct mm_db_conn *conn, enum mm_err err, const char *text)
-{
-    conn->error_number = 0;
-    (void)mm_str_copy(conn->error_text, sizeof conn->error_text, text);
-    return err;
-}
-
 static enum mm_err fail_mysql(struct mm_db_conn *conn)
 {
     return db_conn_fail(conn, mysql_errno(conn->mysql), mysql_error(conn->mysql));

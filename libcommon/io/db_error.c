@@ -1,5 +1,7 @@
-// What a MariaDB error number means to us. Numbers: mysqld_error.h (server), errmsg.h (client).
+// What a MariaDB error number means to us, and the last error of a connection. Numbers:
+// mysqld_error.h (server), errmsg.h (client).
 
+#include "libcommon/base/str.h"
 #include "libcommon/io/db_internal.h"
 
 #include <errmsg.h>
@@ -92,4 +94,20 @@ enum mm_err db_error_class(unsigned number)
     default:
         return MM_INTERNAL;
     }
+}
+
+enum mm_err db_conn_fail(struct mm_db_conn *conn, unsigned number, const char *text)
+{
+    conn->error_number = number;
+    (void)mm_str_copy(conn->error_text, sizeof conn->error_text, text);
+    if (db_error_is_lost(number))
+        conn->broken = true;
+    return db_error_class(number);
+}
+
+enum mm_err db_conn_fail_own(struct mm_db_conn *conn, enum mm_err err, const char *text)
+{
+    conn->error_number = 0;
+    (void)mm_str_copy(conn->error_text, sizeof conn->error_text, text);
+    return err;
 }

@@ -98,10 +98,6 @@ void db_conn_interrupt(struct mm_db_conn *conn);
 void db_conn_limits_lift(struct mm_db_conn *conn, bool lift);
 // Rolls back and closes what a job has left open.
 void db_conn_tidy(struct mm_db_conn *conn);
-// Keeps the error for mm_db_error_*, notices a lost connection; the error's class.
-enum mm_err db_conn_fail(struct mm_db_conn *conn, unsigned number, const char *text);
-// An error of our own making: no number.
-enum mm_err db_conn_fail_own(struct mm_db_conn *conn, enum mm_err err, const char *text);
 
 // db_stmt.c
 void db_statements_close(struct mm_db_conn *conn);
@@ -115,5 +111,9 @@ void db_rows_free(struct mm_db_rows *rows);  // its columns
 // db_error.c
 enum mm_err db_error_class(unsigned number);
 bool db_error_is_lost(unsigned number);
+// Keeps the error for mm_db_error_*, notices a lost connection; the error's class.
+enum mm_err db_conn_fail(struct mm_db_conn *conn, unsigned number, const char *text);
+// An error of our own making: no number.
+enum mm_err db_conn_fail_own(struct mm_db_conn *conn, enum mm_err err, const char *text);
 
 #endif

@@ -11,115 +11,6 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { BLOCK_BYTES = 64 << 10, ERROR_CHARS_MAX = 400 };
-
-struct mm_yaml_block {
-    struct mm_yaml_block *next;
-    size_t used, size;
-    max_align_t bytes[];
-};
-
-void *mm_yaml_alloc(struct mm_yaml *doc, size_t bytes)
-{
-    MM_CHECK(bytes <= 2 * (size_t)MM_YAML_FILE_BYTES_MAX * sizeof(void *));
-    size_t need = (bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-    struct mm_yaml_block *block = doc->blocks;
-    if (block == NULL || block->size - block->used < need) {
-        size_t size = need > BLOCK_BYTES ? need : BLOCK_BYTES;
-        block = calloc(1, sizeof *block + size);
-        MM_CHECK(block != NULL);
-        block->size = size;
-        block->next = doc->blocks;
-        doc->blocks = block;
-    }
-    void *memory = (char *)block->bytes + block->used;
-    block->used += need;
-    return memory;
-}
-
-char *mm_yaml_copy(struct mm_yaml *doc, const char *text, size_t chars)
-{
-    char *copy = mm_yaml_alloc(doc, chars + 1);
-    memcpy(copy, text, chars);
-    copy[chars] = '\0';
-    return copy;
-}
-
-char *mm_yaml_text(struct mm_yaml *doc, const char *format, ...)
-{
-    char text[ERROR_CHARS_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return mm_yaml_copy(doc, text, strlen(text));
-}
-
-void *mm_yaml_grow(struct mm_yaml *doc, void *array, size_t count, size_t *room, size_t item_bytes)
-{
-    if (count < *room) {
-        return array;
-    }
-    size_t more = *room == 0 ? 4 : *room * 2;
-    void *grown = mm_yaml_alloc(doc, more * item_bytes);
-    if (count > 0) {
-        memcpy(grown, array, count * item_bytes);
-    }
-    *room = more;
-    return grown;
-}
-
-// --- errors --------------------------------------------------------------------------------------
-
-void mm_yaml_fail_line(struct mm_yaml *doc, int line, const char *format, va_list args)
-{
-    size_t index = doc->error_count++;
-    if (index >= MM_YAML_ERRORS_MAX) {
-        return;
-    }
-    char text[ERROR_CHARS_MAX];
-    vsnprintf(text, sizeof text, format, args);
-    doc->errors[index] = line > 0 ? mm_yaml_text(doc, "%s:%d: %s", doc->name, line, text)
-                                  : mm_yaml_text(doc, "%s: %s", doc->name, text);
-}
-
-static void fail_at(struct mm_yaml *doc, int line, const char *format, ...) MM_PRINTF(3, 4);
-
-static void fail_at(struct mm_yaml *doc, int line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    mm_yaml_fail_line(doc, line, format, args);
-    va_end(args);
-}
-
-void mm_yaml_fail(struct mm_yaml_node *node, const char *format, ...)
-{
-    MM_CHECK(node != NULL);
-    va_list args;
-    va_start(args, format);
-    mm_yaml_fail_line(node->doc, node->line, format, args);
-    va_end(args);
-}
-
-void mm_yaml_fail_document(struct mm_yaml *doc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    mm_yaml_fail_line(doc, 0, format, args);
-    va_end(args);
-}
-
-size_t mm_yaml_error_count(const struct mm_yaml *doc)
-{
-    return doc->error_count;
-}
-
-const char *mm_yaml_error(const struct mm_yaml *doc, size_t index)
-{
-    return index < doc->error_count && index < MM_YAML_ERRORS_MAX ? doc->errors[index] : NULL;
-}
-
 // --- events to nodes -----------------------------------------------------------------------------
 
 struct reader {
@@ -143,10 +34,11 @@ static void next_event(struct reader *reader)
     const yaml_parser_t *parser = &reader->parser;
     const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
     if (parser->error == YAML_READER_ERROR) {
-        fail_at(reader->doc, 0, "not valid UTF-8 text (byte %zu): %s", parser->problem_offset,
-                problem);
+        mm_yaml_fail_at(reader->doc, 0, "not valid UTF-8 text (byte %zu): %s",
+                        parser->problem_offset, problem);
     } else {
-        fail_at(reader->doc, (int)parser->problem_mark.line + 1, "not valid YAML: %s", problem);
+        mm_yaml_fail_at(reader->doc, (int)parser->problem_mark.line + 1, "not valid YAML: %s",
+                        problem);
     }
     memset(&reader->event, 0, sizeof reader->event);
     reader->failed = true;
@@ -157,7 +49,8 @@ static struct mm_yaml_node *make_node(struct reader *reader, enum mm_yaml_kind k
 {
     struct mm_yaml *doc = reader->doc;
     if (++doc->node_count > MM_YAML_NODES_MAX) {
-        fail_at(doc, event_line(reader), "more than %d values in one file", MM_YAML_NODES_MAX);
+        mm_yaml_fail_at(doc, event_line(reader), "more than %d values in one file",
+                        MM_YAML_NODES_MAX);
         reader->failed = true;
         return NULL;
     }
@@ -172,10 +65,10 @@ static struct mm_yaml_node *make_node(struct reader *reader, enum mm_yaml_kind k
 static void refuse_decoration(struct reader *reader, const void *anchor, const void *tag)
 {
     if (anchor != NULL) {
-        fail_at(reader->doc, event_line(reader), "anchors (&) are not supported");
+        mm_yaml_fail_at(reader->doc, event_line(reader), "anchors (&) are not supported");
     }
     if (tag != NULL) {
-        fail_at(reader->doc, event_line(reader), "tags (!) are not supported");
+        mm_yaml_fail_at(reader->doc, event_line(reader), "tags (!) are not supported");
     }
 }
 
@@ -195,7 +88,7 @@ static struct mm_yaml_node *read_scalar(struct reader *reader, const char *name)
     node->empty = !node->quoted && raw_bytes == 0;
     node->text = "";
     if (memchr(raw, '\0', raw_bytes) != NULL) {
-        fail_at(reader->doc, node->line, "%s: a zero byte is not allowed", name);
+        mm_yaml_fail_at(reader->doc, node->line, "%s: a zero byte is not allowed", name);
         node->refused = true;
     } else {
         const char *text = mm_yaml_expand(reader->doc, node->line, raw, raw_bytes);
@@ -203,8 +96,8 @@ static struct mm_yaml_node *read_scalar(struct reader *reader, const char *name)
         node->text = text == NULL ? "" : text;
     }
     if (!node->quoted && (strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0)) {
-        fail_at(reader->doc, node->line, "%s: null is not a value; leave the key out instead",
-                name);
+        mm_yaml_fail_at(reader->doc, node->line,
+                        "%s: null is not a value; leave the key out instead", name);
         node->refused = true;
     }
     return node;
@@ -236,8 +129,8 @@ static bool is_duplicate(struct mm_yaml_node *map, const char *key, int line)
 {
     for (size_t i = 0; i < map->count; i++) {
         if (strcmp(map->pairs[i].key, key) == 0) {
-            fail_at(map->doc, line, "duplicate key \"%s\" (first on line %d)", key,
-                    map->pairs[i].value->line);
+            mm_yaml_fail_at(map->doc, line, "duplicate key \"%s\" (first on line %d)", key,
+                            map->pairs[i].value->line);
             return true;
         }
     }
@@ -249,7 +142,7 @@ static void read_pair(struct reader *reader, struct mm_yaml_node *map, int depth
     struct mm_yaml *doc = reader->doc;
     int line = event_line(reader);
     if (reader->event.type != YAML_SCALAR_EVENT) {
-        fail_at(doc, line, "a key has to be a plain word");
+        mm_yaml_fail_at(doc, line, "a key has to be a plain word");
         reader->failed = true;
         return;
     }
@@ -257,7 +150,7 @@ static void read_pair(struct reader *reader, struct mm_yaml_node *map, int depth
     const char *raw = (const char *)reader->event.data.scalar.value;
     const char *key = mm_yaml_copy(doc, raw, strnlen(raw, reader->event.data.scalar.length));
     if (strcmp(key, "<<") == 0) {
-        fail_at(doc, line, "merge keys (<<) are not supported");
+        mm_yaml_fail_at(doc, line, "merge keys (<<) are not supported");
     }
     const char *name = map->name[0] == '\0' ? key : mm_yaml_text(doc, "%s.%s", map->name, key);
     next_event(reader);
@@ -293,7 +186,8 @@ static struct mm_yaml_node *read_map(struct reader *reader, const char *name, in
 static struct mm_yaml_node *read_node(struct reader *reader, const char *name, int depth)
 {
     if (depth > MM_YAML_DEPTH_MAX) {
-        fail_at(reader->doc, event_line(reader), "nested deeper than %d levels", MM_YAML_DEPTH_MAX);
+        mm_yaml_fail_at(reader->doc, event_line(reader), "nested deeper than %d levels",
+                        MM_YAML_DEPTH_MAX);
         reader->failed = true;
         return NULL;
     }
@@ -305,10 +199,10 @@ static struct mm_yaml_node *read_node(struct reader *reader, const char *name, i
     case YAML_MAPPING_START_EVENT:
         return read_map(reader, name, depth);
     case YAML_ALIAS_EVENT:
-        fail_at(reader->doc, event_line(reader), "aliases (*) are not supported");
+        mm_yaml_fail_at(reader->doc, event_line(reader), "aliases (*) are not supported");
         return NULL;
     default:
-        fail_at(reader->doc, event_line(reader), "a value is expected here");
+        mm_yaml_fail_at(reader->doc, event_line(reader), "a value is expected here");
         reader->failed = true;
         return NULL;
     }
@@ -333,7 +227,7 @@ static void read_document(struct reader *reader)
     if (root != NULL && root->kind == MM_YAML_MAP) {
         doc->root = root;
     } else if (root != NULL && !root->empty) {
-        fail_at(doc, line, "the file has to be a map (key: value)");
+        mm_yaml_fail_at(doc, line, "the file has to be a map (key: value)");
     }
     if (!reader->failed) {
         next_event(reader); // document end
@@ -342,7 +236,7 @@ static void read_document(struct reader *reader)
         next_event(reader);
     }
     if (!reader->failed && reader->event.type != YAML_STREAM_END_EVENT) {
-        fail_at(doc, event_line(reader), "a file holds one document only");
+        mm_yaml_fail_at(doc, event_line(reader), "a file holds one document only");
     }
 }
 
@@ -359,7 +253,7 @@ static struct mm_yaml *make_document(const char *name)
 static void parse_into(struct mm_yaml *doc, const char *text, size_t text_bytes)
 {
     if (text_bytes > MM_YAML_FILE_BYTES_MAX) {
-        fail_at(doc, 0, "larger than %d bytes", MM_YAML_FILE_BYTES_MAX);
+        mm_yaml_fail_at(doc, 0, "larger than %d bytes", MM_YAML_FILE_BYTES_MAX);
         return;
     }
     struct reader reader = {.doc = doc};
@@ -383,7 +277,7 @@ struct mm_yaml *mm_yaml_load(const char *path)
     struct mm_yaml *doc = make_document(path);
     FILE *file = fopen(path, "rbe");
     if (file == NULL) {
-        fail_at(doc, 0, "cannot be opened: %s", strerror(errno));
+        mm_yaml_fail_at(doc, 0, "cannot be opened: %s", strerror(errno));
         return doc;
     }
     size_t room = MM_YAML_FILE_BYTES_MAX + 1;
@@ -391,7 +285,7 @@ struct mm_yaml *mm_yaml_load(const char *path)
     MM_CHECK(text != NULL);
     size_t bytes = fread(text, 1, room, file);
     if (ferror(file)) {
-        fail_at(doc, 0, "cannot be read: %s", strerror(errno));
+        mm_yaml_fail_at(doc, 0, "cannot be read: %s", strerror(errno));
     } else {
         parse_into(doc, text, bytes);
     }
@@ -400,26 +294,7 @@ struct mm_yaml *mm_yaml_load(const char *path)
     return doc;
 }
 
-void mm_yaml_free(struct mm_yaml *doc)
-{
-    if (doc == NULL) {
-        return;
-    }
-    struct mm_yaml_block *block = doc->blocks;
-    while (block != NULL) {
-        struct mm_yaml_block *next = block->next;
-        free(block);
-        block = next;
-    }
-    free(doc);
-}
-
 struct mm_yaml_node *mm_yaml_root(struct mm_yaml *doc)
 {
     return doc->root;
-}
-
-const char *mm_yaml_name(const struct mm_yaml *doc)
-{
-    return doc->name;
 }

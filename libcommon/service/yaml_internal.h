@@ -38,8 +38,8 @@ struct mm_yaml {
     struct mm_yaml_block *blocks;
 };
 
-// Zeroed memory that lives as long as the document; ends the process if there is none, which at
-// start-up is the honest answer.
+// yaml_doc.c. Zeroed memory that lives as long as the document; ends the process if there is none,
+// which at start-up is the honest answer.
 void *mm_yaml_alloc(struct mm_yaml *doc, size_t bytes);
 char *mm_yaml_copy(struct mm_yaml *doc, const char *text, size_t chars);
 char *mm_yaml_text(struct mm_yaml *doc, const char *format, ...) MM_PRINTF(2, 3);
@@ -47,7 +47,8 @@ char *mm_yaml_text(struct mm_yaml *doc, const char *format, ...) MM_PRINTF(2, 3)
 // An array grown to hold at least one more element.
 void *mm_yaml_grow(struct mm_yaml *doc, void *array, size_t count, size_t *room, size_t item_bytes);
 
-void mm_yaml_fail_line(struct mm_yaml *doc, int line, const char *format, va_list args);
+// Notes an error; line 0: of the document as a whole.
+void mm_yaml_fail_at(struct mm_yaml *doc, int line, const char *format, ...) MM_PRINTF(3, 4);
 
 // `raw` with ${NAME} and ${NAME:-default} replaced from the environment, $${ as a plain ${. On an
 // error: reported at that line, and NULL.

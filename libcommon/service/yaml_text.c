@@ -10,16 +10,6 @@
 
 enum { EXPANDED_BYTES_MAX = 64 << 10, NAME_CHARS_MAX = 128 };
 
-static void fail_at(struct mm_yaml *doc, int line, const char *format, ...) MM_PRINTF(3, 4);
-
-static void fail_at(struct mm_yaml *doc, int line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    mm_yaml_fail_line(doc, line, format, args);
-    va_end(args);
-}
-
 static bool is_name_char(char c, bool first)
 {
     return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
@@ -56,7 +46,7 @@ static const char *expand_variable(struct mm_yaml *doc, int line, const char *at
     bool has_default = close != NULL && close - at >= 2 && at[0] == ':' && at[1] == '-';
     if (close == NULL || name_chars == 0 || name_chars > NAME_CHARS_MAX ||
         (close != at && !has_default)) {
-        fail_at(doc, line, "malformed ${...}: expected ${NAME} or ${NAME:-default}");
+        mm_yaml_fail_at(doc, line, "malformed ${...}: expected ${NAME} or ${NAME:-default}");
         return NULL;
     }
     char variable[NAME_CHARS_MAX + 1];
@@ -68,7 +58,7 @@ static const char *expand_variable(struct mm_yaml *doc, int line, const char *at
     } else if (value != NULL) {
         put(out, value, strlen(value));
     } else {
-        fail_at(doc, line, "environment variable %s is not set", variable);
+        mm_yaml_fail_at(doc, line, "environment variable %s is not set", variable);
         return NULL;
     }
     return close + 1;
@@ -98,7 +88,8 @@ const char *mm_yaml_expand(struct mm_yaml *doc, int line, const char *raw, size_
         return NULL;
     }
     if (out.too_long) {
-        fail_at(doc, line, "longer than %d bytes after ${} was replaced", EXPANDED_BYTES_MAX);
+        mm_yaml_fail_at(doc, line, "longer than %d bytes after ${} was replaced",
+                        EXPANDED_BYTES_MAX);
         return NULL;
     }
     out.text[out.bytes] = '\0';
