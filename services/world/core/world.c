@@ -404,8 +404,8 @@ static void take_input(struct world *world, const world_input *input, struct mm_
 
 // --- hashing what a step changed -----------------------------------------------------------------
 
-// Below this many marks one thread is done before another is awake.
-enum { SETTLE_MARKS_PER_PART = 2048 };
+// Twice as many are some 200 us of work, of which a second thread saves half, and is awake by then.
+enum { SETTLE_MARKS_PER_PART = 8192 };
 
 struct settling {
     struct world_ecs *ecs;
