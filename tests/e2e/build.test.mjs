@@ -53,14 +53,17 @@ async function clickHex(hex, options) {
     await page.mouse.click(x, y, options);
 }
 
-// A hex in sight about home on which nothing is, also on the hexes around it.
-const freePlace = (distance) => page.evaluate((wanted) => {
+// A hex in sight about home on which nothing is, also on the hexes around it; a little further if those at that
+// distance are all taken just now.
+const freePlace = (distance) => waitFor('a free place', () => page.evaluate((wanted) => {
     const { state } = window.mmorts;
     const d = (a, b) => Math.max(Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1]), Math.abs(a[0] + a[1] - b[0] - b[1]));
-    const hex = [...state.hexes.values()].find((h) => h.state === 2 && (state.terrains.get(h.terrain)?.cost || 0) > 0 &&
-        d([h.q, h.r], state.home) === wanted && [...state.entities.values()].every((e) => d(e.pos, [h.q, h.r]) > 1));
+    const far = (h) => d([h.q, h.r], state.home);
+    const [hex] = [...state.hexes.values()].filter((h) => h.state === 2 && (state.terrains.get(h.terrain)?.cost || 0) > 0 &&
+        far(h) >= wanted && far(h) <= wanted + 3 && [...state.entities.values()].every((e) => d(e.pos, [h.q, h.r]) > 1))
+        .sort((a, b) => far(a) - far(b));
     return hex && [hex.q, hex.r];
-}, distance);
+}, distance));
 
 const chooseWorkers = () => page.evaluate(() => window.mmorts.actions.select(window.mmorts.state.mine('worker')));
 
