@@ -80,7 +80,7 @@ struct vision_stored {
     uint32_t chunk_radius; // 0: nothing was ever saved
     uint32_t words;        // of each explored row
     uint64_t tick;         // that the rows are of
-    bool all;              // nothing more was to be saved then
+    bool all;              // no change to what is remembered was left out then
     struct {
         MM_VEC(struct vision_explored); // cells: offsets into bits, see vision_store_bits()
     } explored;
@@ -247,7 +247,6 @@ struct vision_sql_write {
     uint32_t chunk_radius;
     const struct vision_save *save;
     uint64_t tick; // in which the rows were taken
-    bool all;      // and nothing was left
     char *const *type_names;
     size_t type_count;
 };

@@ -13,7 +13,12 @@
 // loses nothing either, as long as world lives: every checkpoint_interval the mirror of world is
 // saved with its place in the tick stream, and a restart replays from there.
 
-enum { STORE_LANE = 1, STORE_DEADLINE_MS = 30000, STORE_LOAD_DEADLINE_MS = 300000 };
+enum {
+    STORE_LANE = 1,
+    STORE_DEADLINE_MS = 30000,
+    STORE_ROWS_MS_MAX = 600000, // added to it: a millisecond for each row
+    STORE_LOAD_DEADLINE_MS = 300000,
+};
 
 // One transaction on its way.
 struct vision_write {
@@ -98,7 +103,6 @@ static enum mm_err write_rows(struct mm_db_conn *conn, void *arg)
         .chunk_radius = write->chunk_radius,
         .save = &write->save,
         .tick = write->tick,
-        .all = write->all,
         .type_names = write->catalogue->types->name,
         .type_count = write->catalogue->types->n_name,
     };
@@ -116,6 +120,14 @@ static enum mm_err write_work(struct mm_db_conn *conn, void *arg)
 static size_t rows_of(const struct vision_write *write)
 {
     return write->save.explored_count + write->save.memory_count + write->save.forgotten_count;
+}
+
+// What is remembered is written in one go, so after a long time without the database this may be
+// many rows.
+static uint32_t deadline_of(const struct vision_write *write)
+{
+    size_t rows = rows_of(write);
+    return STORE_DEADLINE_MS + (rows < STORE_ROWS_MS_MAX ? (uint32_t)rows : STORE_ROWS_MS_MAX);
 }
 
 size_t vision_store_unsaved(const struct vision_app *app)
@@ -212,7 +224,7 @@ static void start_write(struct vision_app *app)
                             .done = write_done,
                             .arg = write,
                             .lane = STORE_LANE,
-                            .deadline_ms = STORE_DEADLINE_MS};
+                            .deadline_ms = deadline_of(write)};
     app->write = write;
     mm_metrics_observe(app->save_loop_seconds, (mm_clock_ns() - write->started_ns) / 1000);
     if (mm_db_submit(mm_service_db(app->service), &job) != MM_OK) {

@@ -231,16 +231,16 @@ static enum mm_err write_forgotten(struct mm_db_conn *conn, const struct vision_
     return err;
 }
 
-static enum mm_err write_memories(struct mm_db_conn *conn, const struct vision_sql_write *write)
+static enum mm_err write_memories(struct mm_db_conn *conn, const struct vision_sql_write *write,
+                                  const struct vision_memory *rows, size_t count)
 {
     enum { COLUMNS = 11 };
-    const struct vision_save *save = write->save;
-    struct mm_db_arg *args = mm_calloc(save->memory_count * COLUMNS, sizeof *args);
+    struct mm_db_arg *args = mm_calloc(count * COLUMNS, sizeof *args);
     if (!args)
         return MM_RESOURCE_EXHAUSTED;
     size_t n = 0;
-    for (size_t i = 0; i < save->memory_count; i++) {
-        const struct vision_memory *row = &save->memories[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct vision_memory *row = &rows[i];
         if (row->type >= write->type_count)
             continue;
         struct mm_db_arg values[COLUMNS] = {
@@ -302,12 +302,16 @@ enum mm_err vision_sql_write(struct mm_db_conn *conn, const struct vision_sql_wr
                    "VALUES (?, ?, ?, ?) ON DUPLICATE KEY UPDATE "
                    "saved_tick = VALUES(saved_tick), saved_all = VALUES(saved_all)",
                    MM_DB_ARGS(mm_db_str(write->session), mm_db_u64(write->chunk_radius),
-                              mm_db_u64(write->tick), mm_db_u64(write->all)),
+                              mm_db_u64(write->tick), mm_db_u64(1)),
                    NULL);
     if (err == MM_OK)
         err = write_forgotten(conn, write);
-    if (err == MM_OK && write->save->memory_count > 0)
-        err = write_memories(conn, write);
+    const struct vision_save *save = write->save;
+    for (size_t at = 0; err == MM_OK && at < save->memory_count; at += VISION_SAVE_ROWS_MAX) {
+        size_t left = save->memory_count - at;
+        err = write_memories(conn, write, save->memories + at,
+                             left < VISION_SAVE_ROWS_MAX ? left : VISION_SAVE_ROWS_MAX);
+    }
     if (err == MM_OK && write->save->explored_count > 0)
         err = write_explored(conn, write);
     return err;

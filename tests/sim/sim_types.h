@@ -250,7 +250,7 @@ struct sim_vision_store {
         MM_VEC(struct sim_share_order);
     } shares;
     uint64_t rows_tick;           // as of which the rows are
-    bool rows_all;                // nothing more was to be saved then
+    bool rows_all;                // nothing explored was left to be saved then
     struct sim_bytes *checkpoint; // packed TickFrame
     uint64_t checkpoint_tick, epoch, seq;
     struct sim_moment *moment; // the truth and fog at the checkpoint
@@ -268,7 +268,6 @@ struct sim_vision {
     bool writing, write_all;
     bool between;          // transactions of one save
     bool wants_checkpoint; // with the last of them
-    bool torn;             // goes on from a save that was cut in two
     uint64_t write_at, write_tick;
     struct vision_save save;
     struct sim_bytes *checkpoint;

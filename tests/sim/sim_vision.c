@@ -89,15 +89,13 @@ void sim_vision_live(struct sim *sim)
 
 // --- what must come of it ------------------------------------------------------------------------
 
-// `previous` is the tick the core had before; 0: it knew nothing. torn: in this tick it came to
-// what was saved by a save that a crash cut in two, in which an empire with as many memories as it
-// may have may have given up others than it had.
-static void foresee(struct sim *sim, uint64_t tick, uint64_t previous, bool jump, bool torn)
+// `previous` is the tick the core had before; 0: it knew nothing.
+static void foresee(struct sim *sim, uint64_t tick, uint64_t previous, bool jump)
 {
     static struct sim_moment before;
     struct sim_vision_store *store = &sim->vision.store;
     struct sim_moment *now = sim_moment(sim, tick);
-    if (!jump && !torn && now->lineage == sim->lineage && now->lineage != 0)
+    if (!jump && now->lineage == sim->lineage && now->lineage != 0)
         return; // replayed after a restart: must come out as it did
     const struct sim_moment *known = previous ? sim_moment(sim, previous) : NULL;
     if (known && (known->tick != previous || known->lineage == 0))
@@ -105,10 +103,6 @@ static void foresee(struct sim *sim, uint64_t tick, uint64_t previous, bool jump
     if (previous && !known) {
         sim_fail(sim, "simulator: tick %llu is no longer known", (unsigned long long)previous);
         return;
-    }
-    if (torn) {
-        sim->report->torn_resumes++;
-        sim->lineage++;
     }
     if (jump) {
         sim->report->jumps++;
@@ -120,8 +114,6 @@ static void foresee(struct sim *sim, uint64_t tick, uint64_t previous, bool jump
         known = &before;
     }
     sim_fog_step(sim, known, now, previous);
-    if (torn)
-        adopt(sim, now);
     if (jump && store->rows_tick > previous && previous < sim->fog_tick)
         adopt(sim, now);
     sim->fog_tick = tick;
@@ -148,7 +140,6 @@ void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool s
     if (!vision->core)
         sim_vision_make(sim);
     uint64_t previous = vision_tick(vision->core);
-    bool was_replaying = vision->torn && vision_is_replaying(vision->core);
     const Mmorts__Frame__VisionFrame *out;
     enum mm_err err = vision_apply(vision->core, frame, &out);
     if (err != MM_OK) {
@@ -158,9 +149,7 @@ void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool s
     }
     if (snapshot)
         keep_catalogue(vision, frame->catalogue);
-    bool replayed = was_replaying && !vision_is_replaying(vision->core);
-    foresee(sim, frame->tick, previous, snapshot,
-            replayed && !snapshot && sim->memories_max < SIM_MEMORIES_MANY);
+    foresee(sim, frame->tick, previous, snapshot);
     if (sim->publishers[SIM_VISIONS].epoch == 0)
         return;
     if (snapshot)

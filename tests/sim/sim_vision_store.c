@@ -205,11 +205,10 @@ void sim_vision_make(struct sim *sim)
     for (size_t i = 0; i < store->explored.count; i++)
         if (vision_load_explored(vision->core, &store->explored.items[i]) != MM_OK)
             sim_fail(sim, "vision refused an explored row that it had saved");
-    vision_loaded_as_of(vision->core, store->rows_tick, store->rows_all);
+    vision_loaded_as_of(vision->core, store->rows_tick, true);
     for (size_t i = 0; i < store->memories.count; i++)
         if (vision_load_memory(vision->core, &store->memories.items[i]) != MM_OK)
             sim_fail(sim, "vision refused a memory that it had saved");
-    vision->torn = !store->rows_all;
     load_shares(sim);
 }
 
@@ -234,6 +233,7 @@ void sim_vision_start(struct sim *sim)
                  (unsigned long long)store->checkpoint_tick, mm_err_name(err),
                  vision_refusal(vision->core));
     sim->report->resumes++;
+    sim->report->torn_resumes += !store->rows_all;
     sim_tell(sim, "vision resumes from tick %llu", (unsigned long long)store->checkpoint_tick);
     sim_reader_open(sim, SIM_VISION_TICKS, store->epoch, store->seq);
 }

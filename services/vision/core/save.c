@@ -51,11 +51,11 @@ static void take_explored(struct vision *vision, struct vision_save *save)
 enum mm_err vision_save_take(struct vision *vision, size_t rows_max, struct vision_save *out)
 {
     *out = (struct vision_save){0};
-    size_t forgotten = vision->unsaved_forgotten.count;
-    forgotten = forgotten < rows_max ? forgotten : rows_max;
-    size_t memories = rows_max - forgotten;
-    memories = vision->unsaved_memories < memories ? vision->unsaved_memories : memories;
-    size_t explored = rows_max - forgotten - memories;
+    // What is remembered is always taken whole: which memories give way at the limit hangs on all
+    // there are, so rows of different ticks would lead a restart to others. What is explored only
+    // grows, and a replay finds again what has no row yet.
+    size_t forgotten = vision->unsaved_forgotten.count, memories = vision->unsaved_memories;
+    size_t explored = forgotten + memories < rows_max ? rows_max - forgotten - memories : 0;
     explored = vision->unsaved_views < explored ? vision->unsaved_views : explored;
 
     struct vision_save save = {

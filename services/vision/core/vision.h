@@ -284,8 +284,9 @@ struct vision_save {
     uint64_t *words; // the explored rows' bits
 };
 
-// What changed since it was last taken, at most rows_max rows, oldest changes first; empty when
-// nothing is left. MM_RESOURCE_EXHAUSTED: memory; nothing was taken.
+// What changed since it was last taken: all of what is remembered and forgotten, and with that
+// explored rows up to rows_max in all, oldest changes first; empty when nothing is left.
+// MM_RESOURCE_EXHAUSTED: memory; nothing was taken.
 enum mm_err MM_MUST_USE vision_save_take(struct vision *vision, size_t rows_max,
                                          struct vision_save *out);
 // Writing failed: what was taken counts as changed again. Frees it.
@@ -298,9 +299,10 @@ size_t vision_save_pending(const struct vision *vision);
 enum mm_err MM_MUST_USE vision_load_explored(struct vision *vision,
                                              const struct vision_explored *row);
 enum mm_err MM_MUST_USE vision_load_memory(struct vision *vision, const struct vision_memory *row);
-// What is loaded was saved at this tick, or later than anything before it; `all`: and nothing more
-// was to be saved then. Until the core has come to that tick (or to a snapshot) no memory gives
-// way; then the same have that gave way the first time.
+// What is loaded was saved at this tick, or later than anything before it; `all`: and no change to
+// what is remembered was left out then (as vision_save_take has it). Until the core has come to
+// that tick (or to a snapshot) no memory gives way; then the same have that gave way the first
+// time.
 void vision_loaded_as_of(struct vision *vision, uint64_t tick, bool all);
 // Whether that tick is still to come. Until then nothing is to be saved.
 bool vision_is_replaying(const struct vision *vision);
