@@ -223,8 +223,8 @@ static void client_round(struct sim *sim, struct sim_client *client)
         client->blocked = (unsigned)sim_below(sim, 40);
     if (!sim->calm && sim_chance(sim, w->reconnect))
         begin_to_break(sim, client, 8);
-    if (client->state == SIM_PLAYING && sim_chance(sim, w->again)) {
-        if (!sim->calm && sim_chance(sim, 3000))
+    if (!sim->calm && client->state == SIM_PLAYING && sim_chance(sim, w->again)) {
+        if (sim_chance(sim, 3000))
             begin_to_break(sim, client, 3);
         sim_deliver_again(sim, client);
     }
