@@ -54,14 +54,25 @@ static void roster_remove(struct sync_app *app, uint64_t player_id)
         *mm_idmap_find(app->roster_index, app->roster.items[at].player_id) = at;
 }
 
+static const struct sync_client *playing_here(struct sync_app *app, uint64_t player_id)
+{
+    const struct sync_client *client = sync_clients_of_player(app, player_id);
+    while (client && client->state != SYNC_CLIENT_PLAYING)
+        client = client->beside;
+    return client;
+}
+
+static bool is_online(struct sync_app *app, uint64_t player_id)
+{
+    return roster_has(app, player_id) || playing_here(app, player_id);
+}
+
 const char *sync_roster_name_of(struct sync_app *app, uint64_t player_id)
 {
     uint64_t at = 0;
     if (mm_idmap_get(app->roster_index, player_id, &at))
         return app->roster.items[at].username;
-    const struct sync_client *client = sync_clients_of_player(app, player_id);
-    while (client && client->state != SYNC_CLIENT_PLAYING)
-        client = client->beside;
+    const struct sync_client *client = playing_here(app, player_id);
     return client ? client->username : NULL;
 }
 
@@ -110,7 +121,7 @@ void sync_roster_write(struct sync_app *app, enum sync_encoding encoding, struct
     size_t count = 0, told = 0;
     fill_list(app);
     for (size_t i = 0; i < app->listed.count; i++)
-        count += sync_roster_name_of(app, app->listed.items[i].player_id) != NULL;
+        count += is_online(app, app->listed.items[i].player_id);
     if (binary) {
         mm_buf_byte(out, SYNC_BINARY_ROSTER);
         mm_buf_varint(out, sync_roster_count(app));
@@ -121,11 +132,10 @@ void sync_roster_write(struct sync_app *app, enum sync_encoding encoding, struct
     }
     for (size_t i = 0; i < app->listed.count; i++) {
         uint64_t player_id = app->listed.items[i].player_id;
-        const char *name = sync_roster_name_of(app, player_id);
-        if (!name)
+        if (!is_online(app, player_id))
             continue; // has left, and the others are told soon
         mm_buf_str(out, !binary && told++ ? "," : "");
-        put_player(out, encoding, player_id, name);
+        put_player(out, encoding, player_id, sync_roster_name_of(app, player_id));
     }
     if (!binary)
         MM_BUF_LIT(out, "]}}");
@@ -267,7 +277,7 @@ void sync_roster_sweep(struct sync_app *app)
     uint64_t left[SYNC_ROSTER_TOLD_MAX];
     size_t left_count = 0;
     for (size_t i = app->listed.count; i-- > 0;) {
-        if (sync_roster_name_of(app, app->listed.items[i].player_id))
+        if (is_online(app, app->listed.items[i].player_id))
             continue;
         left[left_count++] = app->listed.items[i].player_id;
         mm_vec_remove_swap(&app->listed, i);
