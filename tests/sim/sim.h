@@ -93,7 +93,7 @@ struct sim_options {
     X(revealed, 2000, "memories whose place was seen again without them")                          \
     X(expired, 4000, "memories that expired")                                                      \
     X(evicted, 5000, "memories that gave way to the limit")                                        \
-    X(torn_resumes, 4, "restarts from a save that a crash cut in two")
+    X(torn_resumes, 100, "restarts from a save that a crash cut in two")
 
 struct sim_report {
 #define SIM_COUNT(name, least, what) uint64_t name;
