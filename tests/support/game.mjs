@@ -10,6 +10,7 @@ import { PATIENCE_MS, ROOT, freePort, pause, query, startProgram, tempDir, waitF
 const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
 const PORTS = 60;
+const ANSWER_MS = 30000; // sync itself says "timeout" after 3 s
 // Of the worlds' maps: the same in every run. WORLD_SEED=N takes another, 0 one that nobody knows.
 const WORLD_SEED = process.env.WORLD_SEED ?? '3';
 
@@ -312,12 +313,13 @@ export class Player {
     // takes too long, or orders may arrive all at once that were given one after another: then it is sent again under
     // its number, as the protocol allows.
     async command(command, fields, seq = this.nextSeq++) {
+        let from = this.messages.length;
         for (const end = performance.now() + PATIENCE_MS; ;) {
-            const from = this.messages.length;
             this.send({ type: 'command', payload: { seq, command, ...fields } });
             const answer = await this.until(`answer to ${command}`, () =>
-                this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq));
+                this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq), ANSWER_MS);
             if (!['timeout', 'rate_limited'].includes(answer.payload.code) || performance.now() > end) return answer;
+            from = this.messages.indexOf(answer) + 1; // the real one may come while we pause
             await pause(200);
         }
     }
