@@ -128,7 +128,10 @@ void sim_world_start(struct sim *sim)
     sim_overlay_apply(&world->overlay, NULL, 0, world->core);
     world->up = true;
     sim_publisher_open(sim, SIM_TICKS, store->epoch);
-    sim_truth_take(sim, sim_moment(sim, world->published));
+    // All reserved ticks may have been made: then vision may have seen this one.
+    struct sim_moment *moment = sim_moment(sim, world->published);
+    if (moment->tick != world->published || moment->lineage == 0)
+        sim_truth_take(sim, moment);
     sim_tell(sim, "world is back at tick %llu", (unsigned long long)world_tick(world->core));
 }
 
