@@ -1,5 +1,7 @@
 #include "libcommon/io/stream_publisher.h"
 
+#include <nng/nng.h>
+#include <nng/protocol/pubsub0/pub.h>
 #include <string.h>
 
 #include "gen/stream.pb-c.h"
@@ -8,10 +10,10 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "libcommon/io/loop.h"
+#include "libcommon/io/nng_close.h"
 #include "libcommon/io/pb.h"
 #include "libcommon/io/rpc_envelope.h"
 #include "libcommon/io/rpc_server.h"
-#include "libcommon/io/stream_fan.h"
 #include "libcommon/io/stream_ring.h"
 
 // A Replay call that waits for the message after the newest.
@@ -46,11 +48,12 @@ struct mm_stream_snapshot {
 
 struct mm_stream_hub {
     struct mm_loop *loop;
-    struct mm_stream_fan *fan;
+    nng_socket socket;
     struct mm_stream_publisher *publishers[MM_STREAM_PUBLISHERS_MAX];
     size_t publishers_count;
     uint32_t waits_count;
     bool draining;
+    uint16_t port;
 };
 
 // --- publishing ---------------------------------------------------------------------------------
@@ -107,8 +110,11 @@ static void send_to_readers(struct mm_stream_publisher *publisher, uint64_t seq,
     head.seq = seq;
     head.tick = tick;
     struct mm_envelope envelope = {.head = &head.base, .body_field = 6, .body = {body, len}};
+    nng_msg *msg;
     // A message that cannot be sent is a gap to the readers: they fetch it from the ring.
-    mm_stream_fan_send(publisher->hub->fan, &envelope);
+    if (mm_envelope_to_msg(&envelope, SIZE_MAX, &msg) == MM_OK &&
+        nng_sendmsg(publisher->hub->socket, msg, NNG_FLAG_NONBLOCK) != 0)
+        nng_msg_free(msg);
 }
 
 // Takes body, which has been packed into memory from mm_malloc.
@@ -428,8 +434,16 @@ enum mm_err mm_stream_hub_open(struct mm_loop *loop, struct mm_rpc_server *rpc, 
     if (!hub)
         return MM_RESOURCE_EXHAUSTED;
     hub->loop = loop;
-    enum mm_err err = mm_stream_fan_open(loop, url, tls, &hub->fan);
+    int rv = nng_pub0_open(&hub->socket);
+    if (rv != 0) {
+        mm_free(hub);
+        return mm_nng_err(rv);
+    }
+    // Few: a slow reader is better served by a gap and a catch-up than by old messages.
+    rv = nng_socket_set_int(hub->socket, NNG_OPT_SENDBUF, MM_STREAM_SEND_MESSAGES_DEFAULT);
+    enum mm_err err = rv == 0 ? mm_nng_listen(hub->socket, url, tls, &hub->port) : mm_nng_err(rv);
     if (err != MM_OK) {
+        mm_nng_close(hub->socket);
         mm_free(hub);
         return err;
     }
@@ -450,7 +464,7 @@ void mm_stream_hub_drain(struct mm_stream_hub *hub)
 
 uint16_t mm_stream_hub_port(const struct mm_stream_hub *hub)
 {
-    return mm_stream_fan_port(hub->fan);
+    return hub->port;
 }
 
 void mm_stream_hub_close(struct mm_stream_hub *hub)
@@ -459,6 +473,6 @@ void mm_stream_hub_close(struct mm_stream_hub *hub)
         return;
     while (hub->publishers_count > 0)
         mm_stream_publisher_close(hub->publishers[0]);
-    mm_stream_fan_close(hub->fan);
+    mm_nng_close(hub->socket);
     mm_free(hub);
 }

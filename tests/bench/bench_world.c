@@ -235,16 +235,7 @@ static void stream_open(struct stream *stream)
     MM_CHECK(mm_stream_publisher_open(stream->hub, &options, &stream->publisher) == MM_OK);
     MM_CHECK(nng_sub0_open(&stream->reader) == 0);
     MM_CHECK(nng_socket_set(stream->reader, NNG_OPT_SUB_SUBSCRIBE, "", 0) == 0);
-    MM_CHECK(nng_dial(stream->reader, url, NULL, NNG_FLAG_NONBLOCK) == 0);
-    nng_msg *msg = NULL;
-    while (!msg) {
-        bool never = false;
-        (void)mm_loop_run_until(stream->loop, &never, 1);
-        mm_stream_publish_bytes(stream->publisher, 1, NULL, 0);
-        if (nng_recvmsg(stream->reader, &msg, NNG_FLAG_NONBLOCK) != 0)
-            msg = NULL;
-    }
-    nng_msg_free(msg);
+    MM_CHECK(nng_dial(stream->reader, url, NULL, 0) == 0);
 }
 
 static void stream_close(struct stream *stream)
