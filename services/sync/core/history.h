@@ -16,10 +16,10 @@
 // A tick that changed something is a block of bytes, oldest first:
 //
 //   u16 ticks since the block before | u16 bytes that follow | u8 parts there are |
-//   changed:  count, each: number, u8 mask            (counts and numbers are varints)
-//   appeared: count, each: 2 × number + 1 if it was known before; then u64 id
-//   gone:     count, each: number + 1 or 0, u8 kind, u64 id
 //   cached:   count, each: number + 1 or 0, u8 1 if it was known before, u64 id
+//   gone:     count, each: number + 1 or 0, u8 kind, u64 id
+//   appeared: count, each: 2 × number + 1 if it was known before; then u64 id
+//   changed:  count, each: number, u8 mask            (counts and numbers are varints)
 //   hexes, and hexes whose terrain is news: count, each: u8 from the hex before (as the binary
 //             protocol's `near`), or 0 and zigzag dq, zigzag dr
 //
