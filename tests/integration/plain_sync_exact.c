@@ -32,12 +32,15 @@ enum {
 // What the slow ones read in a second, well below what they are sent.
 static const uint32_t slow_bytes[LOAD_KINDS] = {6000, 40, 2000, 40};
 
+// Of those who are cut off at once, half of all, a process remembers a part.
+static char views_max[12];
+enum { REMEMBERED_EVERY = 5 };
 // Little room in the sockets, so that who is slow falls behind soon; in the binary encoding that
-// still takes a minute or more. Of those who are cut off at once a process remembers a part.
+// still takes a minute or more.
 static const char *const settings[][2] = {
     {"send_waiting: ", "4096"},
     {"send_buffer: ", "4096"},
-    {"views_max: ", "24"},
+    {"views_max: ", views_max},
     {NULL, NULL},
 };
 
@@ -71,6 +74,7 @@ static void slow_down(struct scene *scene, bool slow)
 static void open_scene(struct scene *scene)
 {
     load_raise_limits(2 * scene->players);
+    (void)snprintf(views_max, sizeof views_max, "%u", scene->players / REMEMBERED_EVERY);
     scene->game = load_game_start_with(scene->players, 7, SYNCS, settings);
     scene->truth =
         load_truth_start(load_game_world_rpc(scene->game), load_game_world_stream(scene->game));
