@@ -8,10 +8,9 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Truth, followTicks } from '../support/fog.mjs';
 import { RpcClient } from '../support/rpc.mjs';
-import { BUILD, ROOT, freePort, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, PATIENCE_MS, ROOT, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
-const PATIENCE_MS = 60000;
 
 let mariadb, redis, directory, env, programs = {}, rpc = {}, reader, truth;
 const players = {};
@@ -72,16 +71,7 @@ async function act(actor, action, fields = {}) {
 before(async () => {
     [mariadb, redis] = await Promise.all([startMariadb(), startRedis()]);
     directory = tempDir();
-    env = {
-        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
-        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
-        MMORTS_REDIS_HOST: redis.host, MMORTS_REDIS_PORT: String(redis.port), MMORTS_SESSION: SESSION,
-    };
-    for (const name of ['WORLD', 'VISION', 'SOCIAL', 'AUTH']) {
-        env[`MMORTS_${name}_RPC`] = `ipc://${directory}/${name}.rpc`;
-        env[`MMORTS_${name}_STREAM`] = `ipc://${directory}/${name}.stream`;
-        env[`MMORTS_${name}_HTTP`] = `127.0.0.1:${await freePort()}`;
-    }
+    env = await servicesEnv(['world', 'vision', 'social', 'auth'], { mariadb, redis, directory, session: SESSION });
     truth = new Truth();
     await Promise.all(['world', 'vision', 'social'].map(start));
     for (const name of ['world', 'vision', 'social']) rpc[name] = new RpcClient(env[`MMORTS_${name.toUpperCase()}_RPC`]);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { StreamFollower } from '../support/follow.mjs';
 import { RpcClient, StreamReader, decode } from '../support/rpc.mjs';
-import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { ROOT, servicesEnv, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 const WAIT_MS = 60000; // ends what hangs, measures nothing
@@ -166,15 +166,7 @@ async function scoutsOf(empire) {
 before(async () => {
     mariadb = await startMariadb();
     directory = tempDir();
-    env = {
-        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
-        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password, MMORTS_SESSION: SESSION,
-    };
-    for (const name of ['WORLD', 'VISION', 'AUTH']) {
-        env[`MMORTS_${name}_RPC`] = `ipc://${directory}/${name}.rpc`;
-        env[`MMORTS_${name}_STREAM`] = `ipc://${directory}/${name}.stream`;
-        env[`MMORTS_${name}_HTTP`] = `127.0.0.1:${await freePort()}`;
-    }
+    env = await servicesEnv(['world', 'vision', 'auth'], { mariadb, directory, session: SESSION });
     [world, vision] = await Promise.all([start('world'), start('vision')]);
     await ready(world);
     worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);

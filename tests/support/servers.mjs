@@ -120,6 +120,22 @@ export async function freePort() {
     throw new Error('no free port');
 }
 
+// The environment in which services use these servers and each other over sockets in `directory`, one of each in
+// `names` ("world"), with free ports for their operators. Redis may be left out.
+export async function servicesEnv(names, { mariadb, redis, directory, session }) {
+    const env = {
+        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
+        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
+        ...(redis && { MMORTS_REDIS_HOST: redis.host, MMORTS_REDIS_PORT: String(redis.port) }), MMORTS_SESSION: session,
+    };
+    for (const name of names) {
+        env[`MMORTS_${name.toUpperCase()}_RPC`] = `ipc://${directory}/${name}.rpc`;
+        env[`MMORTS_${name.toUpperCase()}_STREAM`] = `ipc://${directory}/${name}.stream`;
+        env[`MMORTS_${name.toUpperCase()}_HTTP`] = `127.0.0.1:${await freePort()}`;
+    }
+    return env;
+}
+
 // A running program. Its stdout and stderr go to a log file.
 export class Program {
     constructor(command, args, { env = {}, cwd = ROOT, name = basename(command) } = {}) {
