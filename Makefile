@@ -126,12 +126,13 @@ clean: ## remove everything that was built
 
 # The compilers that test_determinism.c compares; how each is called stands below.
 VARIANTS := gcc-O0 gcc-O2 clang-O2 sanitize
+CORE_REPLAYS := $(patsubst %,$(B)/determinism/core-replay-%,$(VARIANTS) planted)
 
 gen: $(GEN_H)
 cflags:
 	@echo "$(CFLAGS_ALL) $(PKG_CFLAGS)"
 lib: $(LINK_LIBS)
-tests: $(TEST_BIN) $(if $(SANITIZE),,$(patsubst %,$(B)/determinism/core-replay-%,$(VARIANTS) planted))
+tests: $(TEST_BIN)
 
 # --- how it is made ----------------------------------------------------------------------------
 
@@ -221,15 +222,21 @@ FAULTS_WRAP      := world_step world_system_plan world_order_give world_ecs_sett
 variant-obj       = $(patsubst %.c,$(B)/determinism/$(1)/%.o,$(2))
 $(B)/determinism/flags: FORCE
 	$(call remember,$(foreach v,$(VARIANTS),$(VARIANT_$(v))) $(PKG_CFLAGS))
+$(B)/determinism/members: FORCE
+	$(call remember,$(CORE_REPLAY_C) $(FAULTS_WRAP))
 define variant
 $(B)/determinism/$(1)/%.o: %.c $(B)/determinism/flags | $(GEN_H)
 	@mkdir -p $$(@D)
 	$(VARIANT_$(1)) -std=c17 -D_GNU_SOURCE -w -I. -I$(B) $$(PKG_CFLAGS) -MMD -MP -c -o $$@ $$<
-$(B)/determinism/core-replay-$(1): $(call variant-obj,$(1),$(CORE_REPLAY_C) tests/determinism/no_faults.c)
-	$(VARIANT_$(1)) -o $$@ $$^ -lprotobuf-c -lzstd -lpthread
+$(B)/determinism/core-replay-$(1): $(call variant-obj,$(1),$(CORE_REPLAY_C) tests/determinism/no_faults.c) \
+  $(B)/determinism/members
+	$(VARIANT_$(1)) -o $$@ $$(filter %.o,$$^) -lprotobuf-c -lzstd -lpthread
 endef
 $(foreach v,$(VARIANTS),$(eval $(call variant,$(v))))
-$(B)/determinism/core-replay-planted: $(call variant-obj,gcc-O2,$(CORE_REPLAY_C) tests/determinism/faults.c)
-	gcc $(FAULTS_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lprotobuf-c -lzstd -lpthread
+$(B)/determinism/core-replay-planted: $(call variant-obj,gcc-O2,$(CORE_REPLAY_C) tests/determinism/faults.c) \
+  $(B)/determinism/members
+	gcc $(FAULTS_WRAP:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) -lprotobuf-c -lzstd -lpthread
+# Replays of an older build would not read what the test's own world writes.
+$(if $(SANITIZE),,$(B)/tests/integration/test_determinism: | $(CORE_REPLAYS))
 
 -include $(shell find $(B)/obj $(B)/fuzz/obj $(B)/determinism -name '*.d' 2>/dev/null)

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player, hexDistance } from '../support/game.mjs';
@@ -11,7 +12,7 @@ import { waitFor } from '../support/servers.mjs';
 let game, operator;
 
 before(async () => {
-    game = await Game.start({ test: true });
+    game = await Game.start({ test: true, env: { MMORTS_SOCIAL_MAIL_BOX: '49' } });
     operator = await game.token('operator', { permissions: 512 });
 });
 
@@ -88,6 +89,10 @@ test('a session that nobody runs yet, and one that is not there', async () => {
 test('two sessions at once, through kill -9 of each', { timeout: 300000 }, async () => {
     await waitFor('processes of the arena', () => ['world', 'vision', 'production', 'social']
         .every((name) => game.process(`${name}.arena`)?.state === 'ready'));
+    // Settled for the game, so for each of its sessions; the map is the session's own.
+    const settings = readFileSync(`/proc/${game.process('social.arena').pid}/environ`, 'utf8').split('\0')
+        .filter((entry) => /^MMORTS_(SOCIAL_MAIL_|WORLD_SEED)/.test(entry));
+    assert.deepEqual(settings, ['MMORTS_SOCIAL_MAIL_BOX=49']);
     const ada = await join('ada', 'main');
     const both = await join('both', 'main');
     const bob = await join('bob', 'arena');

@@ -57,9 +57,13 @@ static bool passes(const char *variable)
 
 static void make_env(struct plan *plan, const struct launcher_options *options)
 {
-    for (char **at = environ; *at; at++)
-        if (passes(*at) && plan->env_count < PLAN_ENV_MAX / 2)
-            plan->env[plan->env_count++] = launcher_text("%s", *at);
+    for (char **at = environ; *at; at++) {
+        if (!passes(*at))
+            continue;
+        if (plan->env_count == PLAN_ENV_MAX - PLAN_ENV_OWN)
+            launcher_die("more than %d environment variables", PLAN_ENV_MAX - PLAN_ENV_OWN);
+        plan->env[plan->env_count++] = launcher_text("%s", *at);
+    }
     for (unsigned i = 0; i < LAUNCHER_SERVICES; i++) {
         char name[64];
         snprintf(name, sizeof name, "MMORTS_%s_RPC", launcher_services[i].upper);

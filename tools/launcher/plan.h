@@ -12,7 +12,8 @@ enum {
     PLAN_SESSION_CHILDREN = 4,
     PLAN_SYNCS_MAX = 7, // their operations endpoints are at the ports behind the first one's
     PLAN_CHILDREN_MAX = 9 + PLAN_SYNCS_MAX + PLAN_SESSIONS_MAX * PLAN_SESSION_CHILDREN,
-    PLAN_ENV_MAX = 256,
+    PLAN_ENV_MAX = 2048,
+    PLAN_ENV_OWN = 64, // of these, for what the launcher says itself
     PLAN_STAGES = 7,
     PLAN_SESSION_BYTES = 33,
 };

@@ -10,13 +10,21 @@
 
 // Further sessions: places in the plan that are filled and freed while the game runs.
 
+// What is said below for each session anew; and no seed: a session has its own from its creation,
+// and with one seed the ids of two would be the same.
 static bool is_overridden(const char *entry)
 {
+    static const char *const own[] = {"_RPC=", "_HTTP=", "_STREAM="};
+    if (strncmp(entry, "MMORTS_WORLD_SEED=", 18) == 0)
+        return true;
     for (unsigned i = 0; i < LAUNCHER_SERVICES; i++) {
         size_t len = strlen(launcher_services[i].upper);
-        if (launcher_services[i].per_session && strncmp(entry, "MMORTS_", 7) == 0 &&
-            strncmp(entry + 7, launcher_services[i].upper, len) == 0 && entry[7 + len] == '_')
-            return true;
+        if (!launcher_services[i].per_session || strncmp(entry, "MMORTS_", 7) != 0 ||
+            strncmp(entry + 7, launcher_services[i].upper, len) != 0)
+            continue;
+        for (unsigned k = 0; k < sizeof own / sizeof own[0]; k++)
+            if (strncmp(entry + 7 + len, own[k], strlen(own[k])) == 0)
+                return true;
     }
     return false;
 }
