@@ -25,6 +25,7 @@ enum {
     SOCIAL_SWEEP_MAX = 500, // leases ended in one sweep; the rest follows in the next
     SOCIAL_USERNAME_BYTES_MAX = 128,
     SOCIAL_INSTANCE_BYTES_MAX = 128,
+    SOCIAL_SILENT_MS_MAX = 600000,
 };
 
 struct social_settings {
@@ -175,7 +176,12 @@ void social_mail_sweep(struct social_app *app);
 void social_rpc_register(struct social_app *app);
 
 // keys.c: the Redis keys of a session, and arguments for scripts.
-enum { SOCIAL_KEY_BYTES = 128, SOCIAL_ARGS_MAX = 512, SOCIAL_NUMBER_BYTES = 24 };
+enum {
+    SOCIAL_KEY_BYTES = 128,
+    SOCIAL_KEYS_MAX = 9,
+    SOCIAL_ARGS_MAX = 512,
+    SOCIAL_NUMBER_BYTES = 24
+};
 void social_key(const struct social_app *app, const char *what, char out[SOCIAL_KEY_BYTES]);
 
 // A script's arguments: keys first. Bytes given are borrowed until it is sent.
@@ -184,7 +190,7 @@ struct social_args {
     size_t sizes[SOCIAL_ARGS_MAX];
     size_t count;
     size_t key_count;
-    char keys[8][SOCIAL_KEY_BYTES];
+    char keys[SOCIAL_KEYS_MAX][SOCIAL_KEY_BYTES];
     char numbers[16][SOCIAL_NUMBER_BYTES];
     size_t number_count;
 };

@@ -35,7 +35,7 @@ void social_args_str(struct social_args *args, const char *text)
 
 void social_args_key(struct social_args *args, const struct social_app *app, const char *what)
 {
-    MM_CHECK(args->key_count == args->count && args->key_count < 8);
+    MM_CHECK(args->key_count == args->count && args->key_count < SOCIAL_KEYS_MAX);
     char *key = args->keys[args->key_count++];
     social_key(app, what, key);
     social_args_str(args, key);

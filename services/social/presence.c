@@ -68,6 +68,7 @@ static void online_done(enum mm_err err, const redisReply *reply, void *arg)
         answer.online = (uint32_t)social_presence_number(reply, 1);
         answer.claim = (uint64_t)social_presence_number(reply, 2);
         answer.refused = social_presence_number(reply, 3) == 1;
+        answer.retry_after_ms = (uint32_t)social_presence_number(reply, 4);
         mm_rpc_reply(self->call, &answer.base);
     }
     mm_free(self);
@@ -114,9 +115,12 @@ static void begin_online(struct social_args *args, const struct social_app *app,
 void social_set_online(struct social_app *app, struct mm_rpc_call *call,
                        const Mmorts__Social__SetOnlineRequest *input)
 {
-    if (!social_member_is_sound(input->member) || !instance_is_sound(input->instance)) {
+    if (!social_member_is_sound(input->member) || !instance_is_sound(input->instance) ||
+        input->silent_ms > SOCIAL_SILENT_MS_MAX) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT,
-                    "a member has a player_id and a username, and an instance has a name");
+                    "a member has a player_id and a username, an instance has a name and is silent "
+                    "for at most %d ms",
+                    SOCIAL_SILENT_MS_MAX);
         return;
     }
     struct packed_member packed;
@@ -135,6 +139,7 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
         social_args_str(&args,
                         input->claim == MMORTS__SOCIAL__CLAIM__CLAIM_ONLY ? "only" : "newest");
         social_args_bytes(&args, claimed, claimed_len);
+        social_args_number(&args, input->silent_ms ? mm_clock_wall_ms() + input->silent_ms : 0);
     }
     social_presence_run(social_presence_call_new(app, call),
                         claims ? &social_presence_claim : &social_presence_online, &args,
@@ -224,7 +229,18 @@ static void heartbeat_reply(enum mm_err err, const redisReply *reply, void *arg)
     heartbeat_script_done(self);
 }
 
-enum { HEARTBEAT_GROUP = 64 }; // members per script: 64 * 6 arguments fit social_args
+static void heartbeat_run(struct heartbeat *self, struct mm_redis_script *script,
+                          const struct social_args *args)
+{
+    enum mm_err err = mm_redis_eval(self->app->redis, script, heartbeat_reply, self,
+                                    args->key_count, args->count, args->items, args->sizes);
+    if (err != MM_OK) {
+        self->err = err;
+        heartbeat_script_done(self);
+    }
+}
+
+enum { HEARTBEAT_GROUP = 64 }; // members per script: 64 * 7 arguments fit social_args
 
 // claims: NULL: none.
 static void heartbeat_group(struct heartbeat *self, const char *instance,
@@ -242,28 +258,37 @@ static void heartbeat_group(struct heartbeat *self, const char *instance,
         snprintf(numbers[i], sizeof numbers[i], "%" PRIu64, claims ? claims[i] : 0);
         add_online_group(&args, players[i], instance, "", &packed[i], numbers[i]);
     }
-    enum mm_err err = mm_redis_eval(self->app->redis, &social_presence_online, heartbeat_reply,
-                                    self, args.key_count, args.count, args.items, args.sizes);
+    heartbeat_run(self, &social_presence_online, &args);
     for (size_t i = 0; i < count; i++)
         packed_member_free(&packed[i]);
-    if (err != MM_OK) {
-        self->err = err;
-        heartbeat_script_done(self);
-    }
+}
+
+// The instance lives; by its leases if it does not say how often it will be heard of.
+static void heartbeat_beat(struct heartbeat *self, const Mmorts__Social__HeartbeatRequest *input)
+{
+    struct social_args args;
+    int64_t alive_ms = input->silent_ms != 0 ? input->silent_ms : self->app->settings.lease_ms;
+    social_args_init(&args);
+    social_presence_keys(&args, self->app);
+    social_args_str(&args, input->instance);
+    social_args_number(&args, mm_clock_wall_ms() + alive_ms);
+    heartbeat_run(self, &social_presence_beat, &args);
 }
 
 void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
                       const Mmorts__Social__HeartbeatRequest *input)
 {
     bool is_sound = instance_is_sound(input->instance) &&
+                    input->silent_ms <= SOCIAL_SILENT_MS_MAX &&
                     input->n_members <= SOCIAL_HEARTBEAT_MEMBERS_MAX &&
                     (input->n_claims == 0 || input->n_claims == input->n_members);
     for (size_t i = 0; is_sound && i < input->n_members; i++)
         is_sound = social_member_is_sound(input->members[i]);
     if (!is_sound) {
         mm_rpc_fail(call, MM_INVALID_ARGUMENT,
-                    "an instance and at most %d members with player_id and username are needed",
-                    SOCIAL_HEARTBEAT_MEMBERS_MAX);
+                    "an instance, at most %d members with player_id and username, and a silent_ms "
+                    "of at most %d are needed",
+                    SOCIAL_HEARTBEAT_MEMBERS_MAX, SOCIAL_SILENT_MS_MAX);
         return;
     }
     struct heartbeat *self =
@@ -272,14 +297,15 @@ void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
     size_t groups = (input->n_members + HEARTBEAT_GROUP - 1) / HEARTBEAT_GROUP;
     self->app = app;
     self->call = call;
-    self->scripts_left = groups + 1;
+    self->scripts_left = groups + 2; // the beat, and one more that keeps `self` alive
+    heartbeat_beat(self, input);
     for (size_t at = 0; at < input->n_members; at += HEARTBEAT_GROUP) {
         size_t left = input->n_members - at;
         heartbeat_group(self, input->instance, input->members + at,
                         input->n_claims > 0 ? input->claims + at : NULL,
                         left < HEARTBEAT_GROUP ? left : HEARTBEAT_GROUP);
     }
-    heartbeat_script_done(self); // the one more that kept `self` alive
+    heartbeat_script_done(self);
     social_players_see(app, input->members, input->n_members);
 }
 
@@ -303,6 +329,7 @@ void social_sweep(struct social_app *app)
     social_presence_channel(&args, app, channel);
     social_args_number(&args, mm_clock_wall_ms());
     social_args_number(&args, SOCIAL_SWEEP_MAX);
+    social_args_number(&args, app->settings.lease_ms);
     // Without Redis there is nobody online to be swept; the next sweep finds what this one missed.
     enum mm_err err = mm_redis_eval(app->redis, &social_presence_sweep, sweep_done, app,
                                     args.key_count, args.count, args.items, args.sizes);

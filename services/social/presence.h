@@ -11,8 +11,9 @@
 //   members  hash        player -> Member, packed
 //   left     hash        player -> the Event to publish when it goes, packed
 //   since    hash        player -> since when it is online (Unix ms)
-//   claims   hash        player -> the number of the last claim that ends its other connections
+//   claims   hash        player -> the number of its last claim
 //   claim    number      of the last claim of anybody
+//   beats    sorted set  instance -> until when it counts as alive, unless it is heard of (Unix ms)
 // A player is online as long as count has it.
 
 // Adds the keys above, in their order.
@@ -23,7 +24,7 @@ void social_presence_channel(struct social_args *args, const struct social_app *
 
 // What each takes and returns stands in presence_redis.c, above it.
 extern struct mm_redis_script social_presence_online, social_presence_claim,
-    social_presence_offline, social_presence_sweep, social_presence_list;
+    social_presence_offline, social_presence_beat, social_presence_sweep, social_presence_list;
 
 // What the answer of a script needs.
 struct social_presence_call {

@@ -7,8 +7,8 @@
 
 void social_presence_keys(struct social_args *args, const struct social_app *app)
 {
-    static const char *const names[] = {"leases", "conns", "count",  "members",
-                                        "left",   "since", "claims", "claim"};
+    static const char *const names[] = {"leases", "conns",  "count", "members", "left",
+                                        "since",  "claims", "claim", "beats"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         social_args_key(args, app, names[i]);
 }
@@ -65,27 +65,55 @@ struct mm_redis_script social_presence_online = {
                       "return out\n",
 };
 
-// One group, then "newest" or "only", and the Claimed event to publish, of which the last 8 bytes
-// are the claim's number. Returns {came online, online, claim, refused}. Numbers follow the clock,
-// so that they grow even if Redis has lost everything.
+// Finds who else holds the player of the one group: those of instances that have fallen silent go
+// into `silent`, and `wait` becomes the time until the others may have. An instance that never
+// beats holds the player by its lease, which is longest right after it was renewed.
+#define LUA_HOLDERS                                                                                \
+    "local player, own = ARGV[4], ARGV[4] .. ':' .. ARGV[5]\n"                                     \
+    "local function holders(silent)\n"                                                             \
+    "  local now, wait = tonumber(ARGV[3]), 0\n"                                                   \
+    "  local others = tonumber(redis.call('HGET', KEYS[3], player) or '0')\n"                      \
+    "  if redis.call('ZSCORE', KEYS[1], own) then others = others - 1 end\n"                       \
+    "  local beats = others > 0 and redis.call('ZRANGE', KEYS[9], 0, -1, 'WITHSCORES') or {}\n"    \
+    "  for i = 1, #beats, 2 do\n"                                                                  \
+    "    local key = player .. ':' .. beats[i]\n"                                                  \
+    "    local lease = key ~= own and redis.call('ZSCORE', KEYS[1], key)\n"                        \
+    "    if lease then\n"                                                                          \
+    "      others = others - 1\n"                                                                  \
+    "      local left = math.min(tonumber(lease), tonumber(beats[i + 1])) - now\n"                 \
+    "      if left > 0 then wait = math.max(wait, left)\n"                                         \
+    "      else silent[#silent + 1] = key end\n"                                                   \
+    "    end\n"                                                                                    \
+    "  end\n"                                                                                      \
+    "  if others > 0 then wait = math.max(wait, tonumber(ARGV[2]) - now) end\n"                    \
+    "  return wait\n"                                                                              \
+    "end\n"
+
+// One group, then "newest" or "only", the Claimed event to publish, of which the last 8 bytes are
+// the claim's number, and until when the instance counts as alive, or 0. Returns {came online,
+// online, claim, refused, retry after}. Numbers follow the clock, so that they grow even if Redis
+// has lost everything. Who is dropped makes room after the new one is in: the player does not leave
+// and come back.
 struct mm_redis_script social_presence_claim = {
-    .source = LUA_ADD
-    "local player, key = ARGV[4], ARGV[4] .. ':' .. ARGV[5]\n"
-    "if ARGV[11] == 'only' and not redis.call('ZSCORE', KEYS[1], key) and\n"
-    "   redis.call('HEXISTS', KEYS[3], player) == 1 then\n"
-    "  return {0, redis.call('HLEN', KEYS[3]), 0, 1}\n"
+    .source = LUA_ADD LUA_DROP LUA_HOLDERS
+    "local silent = {}\n"
+    "if ARGV[11] == 'only' then\n"
+    "  local wait = holders(silent)\n"
+    "  if wait > 0 then return {0, redis.call('HLEN', KEYS[3]), 0, 1, wait} end\n"
     "end\n"
-    "local came, claim = add(4), 0\n"
-    "if ARGV[11] == 'newest' then\n"
-    "  claim = math.max(tonumber(redis.call('GET', KEYS[8]) or '0') + 1, tonumber(ARGV[3]))\n"
-    "  redis.call('SET', KEYS[8], claim)\n"
-    "  redis.call('HSET', KEYS[7], player, claim)\n"
-    "  if tonumber(redis.call('HGET', KEYS[3], player)) > 1 then\n"
-    "    redis.call('PUBLISH', ARGV[1],\n"
-    "               string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
-    "  end\n"
+    "if ARGV[13] ~= '0' then redis.call('ZADD', KEYS[9], ARGV[13], ARGV[5]) end\n"
+    "local came = add(4)\n"
+    "local others = tonumber(redis.call('HGET', KEYS[3], player)) > 1\n"
+    "for _, key in ipairs(silent) do drop(key, ARGV[1]) end\n"
+    "local last = tonumber(redis.call('GET', KEYS[8]) or '0')\n"
+    "local claim = math.max(last + 1, tonumber(ARGV[3]))\n"
+    "redis.call('SET', KEYS[8], claim)\n"
+    "redis.call('HSET', KEYS[7], player, claim)\n"
+    "if others then\n"
+    "  redis.call('PUBLISH', ARGV[1],\n"
+    "             string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
     "end\n"
-    "return {came, redis.call('HLEN', KEYS[3]), claim, 0}\n",
+    "return {came, redis.call('HLEN', KEYS[3]), claim, 0, 0}\n",
 };
 
 // ARGV: channel, "player:instance", connection. Returns 1 if the player went offline.
@@ -96,12 +124,20 @@ struct mm_redis_script social_presence_offline = {
                        "return drop(ARGV[2], ARGV[1])\n",
 };
 
-// ARGV: channel, now, how many. Returns how many players went offline.
+// ARGV: instance, until when it counts as alive. Returns {0, online}.
+struct mm_redis_script social_presence_beat = {
+    .source = "redis.call('ZADD', KEYS[9], ARGV[2], ARGV[1])\n"
+              "return {0, redis.call('HLEN', KEYS[3])}\n",
+};
+
+// ARGV: channel, now, how many, lease. Returns how many players went offline. An instance that was
+// not heard of for a whole lease holds nobody any more.
 struct mm_redis_script social_presence_sweep = {
     .source = LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
                        "                         'LIMIT', 0, ARGV[3])\n"
                        "local gone = 0\n"
                        "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
+                       "redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', ARGV[2] - ARGV[4])\n"
                        "return gone\n",
 };
 

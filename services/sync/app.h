@@ -97,7 +97,8 @@ struct sync_settings {
     int64_t idle_ms;
     int64_t command_ms;
     int64_t heartbeat_ms;
-    int64_t resume_ticks; // how long a client may be away to go on where it stopped; 0: never
+    int64_t beat_ms, silent_ms; // of this process, and what tells that it is dead
+    int64_t resume_ticks;       // how long a client may be away to go on where it stopped; 0: never
     int64_t resume_log_bytes;
     int64_t resume_reconcile_ticks;
     int64_t resume_views_max; // kept for those who are away
@@ -363,7 +364,7 @@ struct sync_app {
     uint64_t stepped_ns;    // when clients' pictures last moved on
     struct mm_loop_task deliver_task, flush_task, bury_task;
     uint64_t heartbeat_ns; // when the last one was sent
-    struct mm_loop_timer sweep, heartbeat, drain, talk;
+    struct mm_loop_timer sweep, heartbeat, beat, drain, talk;
     bool holding;        // some client's outbox is held
     int feeds_condition; // -1: none
     uint64_t started_ns;
@@ -432,6 +433,9 @@ void sync_client_error(struct sync_client *client, const char *code, const char 
 // Ends a connection: an error (word NULL: none), then the close frame with the code and the word.
 void sync_client_close(struct sync_client *client, uint16_t code, const char *word,
                        const char *message);
+// The same, with the time after which to try again (0 = none).
+void sync_client_refuse(struct sync_client *client, uint16_t code, const char *word,
+                        const char *message, uint32_t retry_after_ms);
 // Ends it without a word: the socket is dead.
 void sync_client_kill(struct sync_client *client, const char *why);
 // The result of sending: handles a dead socket. False if it was.
@@ -595,7 +599,10 @@ void sync_presence_enter(struct sync_client *client);
 void sync_presence_leave(struct sync_client *client);
 // Another instance has claimed a player.
 void sync_presence_claimed(struct sync_app *app, const Mmorts__Social__Claimed *claimed);
+// Tells social who is here, and asks again what it could not answer.
 void sync_presence_heartbeat(struct sync_app *app);
+// Tells social that this process lives.
+void sync_presence_beat(struct sync_app *app);
 
 // --- groups.c --------------------------------------------------------------------------------
 

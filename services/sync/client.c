@@ -288,11 +288,17 @@ static bool is_final(uint16_t code)
 void sync_client_close(struct sync_client *client, uint16_t code, const char *word,
                        const char *message)
 {
+    sync_client_refuse(client, code, word, message, 0);
+}
+
+void sync_client_refuse(struct sync_client *client, uint16_t code, const char *word,
+                        const char *message, uint32_t retry_after_ms)
+{
     struct sync_app *app = client->app;
     if (client->state == SYNC_CLIENT_DEAD || client->state == SYNC_CLIENT_CLOSING)
         return;
     if (word && message)
-        sync_client_error(client, word, message, 0, 0);
+        sync_client_error(client, word, message, 0, retry_after_ms);
     if (is_final(code))
         client->trail.first_tick = 0;
     uint8_t payload[SYNC_WS_CONTROL_BYTES_MAX] = {(uint8_t)(code >> 8), (uint8_t)code};

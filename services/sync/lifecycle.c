@@ -224,6 +224,20 @@ const struct mm_config_field sync_fields[] = {
      .min = 500,
      .max = 60000,
      .help = "how often social hears who is here"},
+    {.path = "presence.beat",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(beat_ms),
+     .fallback = "1s",
+     .min = 100,
+     .max = 60000,
+     .help = "how often social hears that this process lives"},
+    {.path = "presence.silent",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(silent_ms),
+     .fallback = "4s",
+     .min = 200,
+     .max = 600000,
+     .help = "a process not heard of for so long keeps no player from another one"},
     {.path = "resume.max_delta_age",
      .type = MM_CONFIG_INT,
      .offset = SETTING(resume_ticks),
@@ -278,6 +292,8 @@ void sync_check(struct mm_config *config, void *state)
     const struct sync_app *app = state;
     if (app->settings.idle_ms <= app->settings.ping_ms)
         mm_config_fail(config, "timeouts.idle", "must be longer than timeouts.ping");
+    if (app->settings.silent_ms < 2 * app->settings.beat_ms)
+        mm_config_fail(config, "presence.silent", "must be at least twice presence.beat");
     if ((app->settings.tls_certificate[0] == '\0') != (app->settings.tls_key[0] == '\0'))
         mm_config_fail(config, "players.tls.certificate", "and players.tls.key go together");
     if (app->settings.band_critical > app->settings.band_high)
@@ -322,6 +338,13 @@ static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void
     sync_presence_heartbeat(arg);
     sync_groups_ask(arg);
     sync_mail_ask(arg);
+}
+
+static void on_beat(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    sync_presence_beat(arg);
 }
 
 // --- start
@@ -372,6 +395,7 @@ enum mm_err sync_app_open(struct sync_app *app)
     mm_loop_task_init(&app->flush_task, sync_route_flush, app);
     mm_loop_timer_init(&app->sweep, on_sweep, app);
     mm_loop_timer_init(&app->heartbeat, on_heartbeat, app);
+    mm_loop_timer_init(&app->beat, on_beat, app);
     mm_loop_timer_init(&app->talk, on_talk, app);
     enum mm_err err = init_state(app);
     if (err == MM_OK)
@@ -384,6 +408,7 @@ enum mm_err sync_app_open(struct sync_app *app)
                         MM_LOOP_MS(SYNC_SWEEP_MS));
     uint64_t heartbeat_ns = MM_LOOP_MS(app->settings.heartbeat_ms);
     mm_loop_timer_start(app->loop, &app->heartbeat, heartbeat_ns, heartbeat_ns);
+    mm_loop_timer_start(app->loop, &app->beat, 0, MM_LOOP_MS(app->settings.beat_ms));
     return MM_OK;
 }
 
@@ -471,6 +496,7 @@ void sync_app_close(struct sync_app *app)
         return;
     mm_loop_timer_stop(app->loop, &app->sweep);
     mm_loop_timer_stop(app->loop, &app->heartbeat);
+    mm_loop_timer_stop(app->loop, &app->beat);
     mm_loop_timer_stop(app->loop, &app->talk);
     sync_feeds_close(app);
     sync_talk_close(app);

@@ -9,7 +9,9 @@
 // instance are in one list (seats.c); of those on others social decides, which sees them all. A
 // claim has a number, and the greatest one holds the player: an event tells the others at once, and
 // who missed it hears of it with the next heartbeat. While social is away nobody is kept out; what
-// it would have said is asked for again with every heartbeat.
+// it would have said is asked for again with every heartbeat. Where a player who is here keeps
+// others out (`refuse`), an instance that social does not hear beating has to be taken for dead:
+// one that was only held up loses whom another has claimed meanwhile, by the same numbers.
 
 #define CALL_MS          3000
 #define CLAIMS_AGAIN_MAX 256 // with one heartbeat
@@ -21,11 +23,13 @@ static bool is_policy(const struct sync_app *app, const char *word)
 
 // --- ends ----------------------------------------------------------------------------------------
 
-static void refuse_another(struct sync_client *client)
+// retry_after_ms: when it is known whether who is in the way has died; 0: it lives.
+static void refuse_another(struct sync_client *client, uint32_t retry_after_ms)
 {
     mm_counter_add(client->app->metrics.refused, 1);
     if (is_policy(client->app, "refuse"))
-        sync_client_close(client, 4409, "already_connected", "You are connected elsewhere.");
+        sync_client_refuse(client, 4409, "already_connected", "You are connected elsewhere.",
+                           retry_after_ms);
     else
         sync_client_close(client, 4429, "too_many_connections",
                           "You have as many connections as a player may have.");
@@ -54,7 +58,7 @@ static bool sit_down(struct sync_client *client)
 {
     struct sync_app *app = client->app;
     if (!may_sit_down(client)) {
-        refuse_another(client);
+        refuse_another(client, 0);
         return false;
     }
     if (!sync_seat_take(client)) {
@@ -85,7 +89,7 @@ static void on_claimed(void *arg, const struct mm_rpc_result *result)
     const Mmorts__Social__SetOnlineReply *reply = (const void *)result->reply;
     if (result->code == MM_OK && reply->refused) {
         client->said_online = false;
-        refuse_another(client);
+        refuse_another(client, reply->retry_after_ms);
         return;
     }
     if (result->code == MM_OK) {
@@ -113,6 +117,7 @@ static bool claim(struct sync_client *client)
     request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
     request.member = &member;
     request.connection = client->connection;
+    request.silent_ms = (uint32_t)app->settings.silent_ms;
     request.claim = is_policy(app, "replace")  ? MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST
                     : is_policy(app, "refuse") ? MMORTS__SOCIAL__CLAIM__CLAIM_ONLY
                                                : MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
@@ -138,14 +143,14 @@ void sync_presence_enter(struct sync_client *client)
     // Only social knows whether the player is on another instance.
     client->state = SYNC_CLIENT_CLAIMING;
     if (!may_sit_down(client))
-        refuse_another(client);
+        refuse_another(client, 0);
     else if (!claim(client))
         (void)sit_down(client);
 }
 
 void sync_presence_claimed(struct sync_app *app, const Mmorts__Social__Claimed *claimed)
 {
-    if (!is_policy(app, "replace") ||
+    if (is_policy(app, "allow") ||
         mm_str_equal(claimed->instance, mm_service_instance(app->service)))
         return;
     for (struct sync_client *c = sync_clients_of_player(app, claimed->player_id); c;
@@ -214,6 +219,26 @@ static void on_heartbeat(void *arg, const struct mm_rpc_result *result)
     }
 }
 
+static void send_heartbeat(struct sync_app *app, size_t count, Mmorts__Social__Member **members,
+                           uint64_t *claims, mm_rpc_callback_fn done)
+{
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = (char *)(uintptr_t)app->session;
+    request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
+    request.n_members = request.n_claims = count;
+    request.members = members;
+    request.claims = claims;
+    request.silent_ms = (uint32_t)app->settings.silent_ms;
+    struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
+    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat", &request.base,
+                       &options, done, app, NULL);
+}
+
+void sync_presence_beat(struct sync_app *app)
+{
+    send_heartbeat(app, 0, NULL, NULL, ignore);
+}
+
 void sync_presence_heartbeat(struct sync_app *app)
 {
     size_t count = 0, again = 0, clients = app->clients.count;
@@ -239,16 +264,8 @@ void sync_presence_heartbeat(struct sync_app *app)
         pointers[count++] = member;
     }
     if (count > 0) {
-        Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
-        request.session = (char *)(uintptr_t)app->session;
-        request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
-        request.n_members = request.n_claims = count;
-        request.members = pointers;
-        request.claims = claims;
         app->heartbeat_ns = mm_loop_now_ns(app->loop);
-        struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
-        (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat",
-                           &request.base, &options, on_heartbeat, app, NULL);
+        send_heartbeat(app, count, pointers, claims, on_heartbeat);
     }
     mm_free(members);
     mm_free(pointers);

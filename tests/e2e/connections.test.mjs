@@ -2,10 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import WebSocket from 'ws';
+import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { Game, Player, settings } from '../support/game.mjs';
 import { pause } from '../support/servers.mjs';
 
-const policy = (word) => settings({ sync: (text) => text.replace('MMORTS_SYNC_CONNECTIONS:-replace', `MMORTS_SYNC_CONNECTIONS:-${word}`) });
+const connections = (word) => (text) => text.replace('MMORTS_SYNC_CONNECTIONS:-replace', `MMORTS_SYNC_CONNECTIONS:-${word}`);
+const policy = (word) => settings({ sync: connections(word) });
 
 async function connect(game, name, options) {
     return new Player(game.socketUrl, await game.token(name), options);
@@ -31,6 +34,73 @@ test('one connection at a time: the second is refused, not the first', async () 
         assert.equal(again.welcome.empire_id, first.welcome.empire_id);
         assert.equal(other.closed, null);
     } finally {
+        await game.stop();
+    }
+});
+
+// No lease ends and nobody is cut off for silence while this goes on, so what a player is waiting for is that the other
+// process counts as dead: after a time that a busy machine does not hold up a living one for.
+const SILENT_MS = 20000;
+const patient = () => settings({
+    sync: (text) => connections('refuse')(text).replace('MMORTS_SYNC_SILENT:-4s', `MMORTS_SYNC_SILENT:-${SILENT_MS / 1000}s`)
+        .replace('idle: 45s', 'idle: 600s'),
+    social: (text) => text.replace('MMORTS_SOCIAL_LEASE:-15s', 'MMORTS_SOCIAL_LEASE:-600s'),
+});
+
+// Comes in by itself as soon as it may; resolves with the client and with the refusals on the way.
+async function enter(game, name) {
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket });
+    const refusals = [];
+    client.on('retry', ({ error }) => error && refusals.push(error));
+    await client.connect();
+    for (const { code, retryAfterMs } of refusals) {
+        assert.equal(code, 'already_connected');
+        assert.ok(retryAfterMs > 0 && retryAfterMs <= SILENT_MS, `${retryAfterMs}`);
+    }
+    return { client, refusals };
+}
+
+test('one connection at a time: a process that is stopped, or dies, keeps its players from others for a moment only', { timeout: 600000 }, async () => {
+    const services = patient();
+    const game = await Game.start({ services });
+    let other;
+    try {
+        other = await game.startSync({}, services);
+        const witness = await game.join('witness');
+        const come = async () => {
+            const player = new Player(other.socketUrl, await game.token('ada'));
+            await player.waitFor('update', (m) => m.full);
+            return player;
+        };
+        const older = await come();
+        const rival = await connect(game, 'ada');
+        await refused(rival, 4409, 'already_connected');
+        const { retry_after_ms: after } = rival.messages.find((m) => m.type === 'error').payload;
+        assert.ok(after > 0 && after <= SILENT_MS, `${after}`);
+        assert.equal(older.closed, null);
+
+        // Stopped it can say nothing, neither to its player nor to social.
+        other.program.signal('SIGSTOP');
+        const { client: newer } = await enter(game, 'ada');
+        assert.equal(older.closed, null, 'its process does not know yet');
+        other.program.signal('SIGCONT');
+        assert.deepEqual(await older.waitClosed(), { code: 4409, reason: 'replaced' });
+        await refused(new Player(other.socketUrl, await game.token('ada')), 4409, 'already_connected');
+        const [scout] = newer.state.mine('scout');
+        assert.ok((await newer.move([scout.id], [scout.pos[0] + 1, scout.pos[1]])).tick > 0);
+        const left = witness.waitFor('player_left', (m) => m.payload.username === 'ada');
+        newer.close();
+        await left;
+        assert.equal(witness.messages.filter((m) => m.type === 'player_joined' && m.payload.username === 'ada').length, 1,
+            'who changes the process does not come and go');
+
+        const last = await come();
+        await other.program.kill();
+        assert.equal((await last.waitClosed()).code, 1006);
+        const { client: again } = await enter(game, 'ada');
+        again.close();
+    } finally {
+        await other?.program.kill();
         await game.stop();
     }
 });

@@ -223,12 +223,96 @@ Test(social, the_newest_claim_holds_a_player)
     cr_assert(!overtaken(first, "sync-1", 1), "a player who has left is nobody's");
 }
 
+// The instance says that it lives, and how long it may be silent.
+static void beat(struct test_service *service, char *instance, uint32_t silent_ms)
+{
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = "main";
+    request.instance = instance;
+    request.silent_ms = silent_ms;
+    cr_assert(call(service, "Heartbeat", &request, NULL) == MM_OK);
+}
+
+#define ONLY MMORTS__SOCIAL__CLAIM__CLAIM_ONLY
+
+static void expect_refused(Mmorts__Social__SetOnlineReply reply, uint32_t after_ms_max)
+{
+    cr_assert(reply.refused);
+    cr_assert_eq(reply.claim, 0);
+    cr_assert_gt(reply.retry_after_ms, 0);
+    cr_assert_leq(reply.retry_after_ms, after_ms_max);
+}
+
+// The leases are of 300 s here: what is over in this test was not ended by them.
+Test(social, an_only_claim_ends_what_a_silent_instance_held)
+{
+    beat(first, "sync-1", 200000);
+    Mmorts__Social__SetOnlineReply one = claim(first, "sync-1", 1, ONLY);
+    cr_assert(!one.refused && one.claim > 0 && one.retry_after_ms == 0);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    expect_refused(claim(second, "sync-2", 1, ONLY), 200000);
+    expect_refused(claim(second, "sync-2", 2, ONLY), 200000);
+    beat(second, "sync-2", 200000); // of another one: that changes nothing
+    expect_refused(claim(second, "sync-2", 3, ONLY), 200000);
+    expect_silence();
+    beat(second, "sync-1", 1); // and is not heard of again
+    Mmorts__Social__SetOnlineReply two;
+    while ((two = claim(second, "sync-2", 4, ONLY)).refused)
+        cr_assert_eq(two.retry_after_ms, 1);
+    cr_assert_gt(two.claim, one.claim);
+    expect_claimed("sync-2", two.claim); // the player has not left meanwhile, nor come again
+    // It was only held up, and is here again: it has lost the player, and does not get it back.
+    beat(first, "sync-1", 200000);
+    cr_assert(overtaken(first, "sync-1", one.claim));
+    expect_refused(claim(first, "sync-1", 1, ONLY), 200000);
+    cr_assert(!overtaken(second, "sync-2", two.claim));
+    offline(second, 7, "sync-2", 4);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
+    cr_assert(!claim(first, "sync-1", 1, ONLY).refused);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    expect_silence();
+}
+
+Test(social, a_claim_is_a_sign_of_life)
+{
+    Mmorts__Social__Member m = member(7, "ada");
+    Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
+    request.session = "main";
+    request.instance = "sync-1";
+    request.member = &m;
+    request.connection = 1;
+    request.claim = ONLY;
+    request.silent_ms = 200000;
+    cr_assert(call(first, "SetOnline", &request, NULL) == MM_OK);
+    // Of less than the lease: it is known to beat, though it never did yet.
+    expect_refused(claim(second, "sync-2", 1, ONLY), 200000);
+}
+
+Test(social, one_of_two_holders_that_lives_is_enough_to_refuse)
+{
+    beat(first, "sync-1", 200000);
+    beat(first, "sync-2", 1);
+    online(first, 7, "sync-1", 1);
+    online(first, 7, "sync-2", 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    for (int i = 0; i < 3; i++)
+        expect_refused(claim(second, "sync-3", 1, ONLY), 200000);
+    beat(first, "sync-1", 1);
+    Mmorts__Social__SetOnlineReply reply;
+    while ((reply = claim(second, "sync-3", 1, ONLY)).refused)
+        expect_refused(reply, 1);
+    expect_claimed("sync-3", reply.claim);
+    // Both are gone: with this one the player leaves.
+    offline(second, 7, "sync-3", 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
+}
+
 Test(social_lease, an_only_claim_is_refused_while_another_instance_holds_the_player)
 {
     cr_assert(!claim(first, "sync-1", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
     cr_assert(!claim(first, "sync-1", 2, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused, "its own");
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
-    cr_assert(claim(second, "sync-2", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
+    expect_refused(claim(second, "sync-2", 1, ONLY), 6000); // for the other never beats
     expect_silence();
     // That instance dies without a word: the lease, of 6 s, is all that holds the player.
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
@@ -357,6 +441,12 @@ Test(social, malformed_requests_are_typed_errors)
     Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
     request.session = "main";
     cr_assert(call(first, "SetOnline", &request, NULL) == MM_INVALID_ARGUMENT);
+    Mmorts__Social__Member m = member(7, "ada");
+    request.instance = "sync-1";
+    request.member = &m;
+    request.silent_ms = 600001;
+    cr_assert(call(first, "SetOnline", &request, NULL) == MM_INVALID_ARGUMENT);
+    request.silent_ms = 0;
     request.session = "elsewhere";
     cr_assert(call(first, "SetOnline", &request, NULL) == MM_NOT_FOUND);
 }

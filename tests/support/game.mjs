@@ -136,8 +136,8 @@ export class Game {
     }
 
     // One more instance of sync beside the launcher's, for the same game but at a port of its own: { program, socketUrl }.
-    // The caller stops the program.
-    async startSync(more = {}) {
+    // The caller stops the program. `services`: other settings than the usual ones.
+    async startSync(more = {}, services = join(ROOT, 'services')) {
         const directory = tempDir();
         const env = {
             MMORTS_REDIS_HOST: '127.0.0.1', MMORTS_REDIS_PORT: String(this.process('redis').port),
@@ -149,7 +149,7 @@ export class Game {
             env[`MMORTS_${name.toUpperCase()}_RPC`] = this.process(name).rpc;
             env[`MMORTS_${name.toUpperCase()}_STREAM`] = this.process(name).rpc.replace(/rpc$/, 'stream');
         }
-        const program = startProgram('mmorts-sync', ['--config', join(ROOT, 'services/sync/sync.yaml')], { env });
+        const program = startProgram('mmorts-sync', ['--config', join(services, 'sync/sync.yaml')], { env });
         await program.waitReady(`http://${env.MMORTS_SYNC_HTTP}/readyz`, START_TIMEOUT_MS);
         return { program, socketUrl: `ws://${env.MMORTS_SYNC_LISTEN}/ws` };
     }

@@ -94,8 +94,9 @@ export class Panels {
     else if (halted) $('banner-more').textContent = 'It goes on by itself.';
   }
 
-  retry({ attempt, delayMs }) {
-    $('banner-more').textContent = attempt > 1 ? `Attempt ${attempt}, in ${(delayMs / 1000).toFixed(1)} s` : '';
+  retry({ attempt, delayMs, error }) {
+    const why = error ? `${error.message} ` : '';
+    $('banner-more').textContent = why + (attempt > 1 || error ? `Attempt ${attempt}, in ${(delayMs / 1000).toFixed(1)} s` : '');
   }
 
   announcement({ message }) {

@@ -9,6 +9,9 @@ const SILENCE_MS = 10000;    // pings are answered: so much silence means that t
 const WELCOME_MS = 20000;    // from connecting to the welcome; the server itself gives up after 15 s
 const COMMAND_TIMEOUT_MS = 15000;
 const PENDING_MAX = 256;
+/** In a row, with `retry_after_ms`: whatever held the player is gone by then, or it lives. The own connection, if the
+ *  line broke without a word, may live on for the server until it misses the pings. */
+const HELD_TRIES = 3, HELD_TRIES_LOST = 15;
 const OPEN = 1;              // WebSocket.OPEN; an injected constructor need not have the constant
 const RESTARTS = 1012;
 const LOST = 1006;
@@ -34,12 +37,14 @@ function write(socket, message) {
  * the server carries it out once however often it arrives.
  *
  * Emits 'message' (every parsed message), 'state' ('connecting', 'online', 'offline', 'closed'), 'retry'
- * ({attempt, delayMs}), 'latency' (ms), 'refused' (GameError; it stays closed).
+ * ({attempt, delayMs, error}: why, if the server said so), 'latency' (ms), 'refused' (GameError; it stays closed).
  */
 export class Connection extends Emitter {
   #options;
   #socket = null;
   #attempt = 0;
+  #held = 0;            // refusals in a row that said when to try again
+  #lost = false;        // it was online before, and did not leave
   #nextSeq = 1;
   #unsent = [];         // commands that never left, without a number yet
   #pending = new Map(); // seq -> command that was sent and is not answered
@@ -96,7 +101,8 @@ export class Connection extends Emitter {
   connect() {
     if (!this.#closed) return;
     this.#closed = false;
-    this.#attempt = 0;
+    this.#attempt = this.#held = 0;
+    this.#lost = false;
     this.#open();
   }
 
@@ -217,7 +223,8 @@ export class Connection extends Emitter {
       this.#whole = false; // what was known does not count any more
     }
     clearTimeout(this.#welcomeTimer);
-    this.#attempt = 0;
+    this.#attempt = this.#held = 0;
+    this.#lost = true;
     this.#nextSeq = Math.max(this.#nextSeq, nextSeq);
     this.#online = true;
     this.#setState('online');
@@ -244,9 +251,14 @@ export class Connection extends Emitter {
 
   #onClose(code, reason) {
     this.#detach();
-    if (!FINAL_CLOSE_CODES.has(code)) this.#retry(code);
-    else if (this.#lastError?.code === reason) this.#refuse(this.#lastError);
-    else this.#refuse(new GameError(reason || 'closed', reason));
+    const said = this.#lastError?.code === reason ? this.#lastError : undefined;
+    if (!FINAL_CLOSE_CODES.has(code) || this.#isHeld(said)) this.#retry(code, said);
+    else this.#refuse(said ?? new GameError(reason || 'closed', reason));
+  }
+
+  /** Whether it is refused for now: what holds the player may be dead. */
+  #isHeld(error) {
+    return error?.retryAfterMs !== undefined && this.#held++ < (this.#lost ? HELD_TRIES_LOST : HELD_TRIES);
   }
 
   #refuse(error) {
@@ -256,15 +268,17 @@ export class Connection extends Emitter {
     this.#setState('closed');
   }
 
-  #retry(code) {
+  /** @param {GameError} [error] why, if the server said so */
+  #retry(code, error) {
     this.#setState('offline');
     const { backoffMs, random } = this.#options;
     const wait = code === RESTARTS && this.#attempt === 0
       ? RESTART_MS : backoffMs[Math.min(this.#attempt, backoffMs.length - 1)];
-    const delayMs = wait * (0.75 + random() / 2);
+    // Not before the server's time; spread behind it.
+    const delayMs = Math.max(wait * (0.75 + random() / 2), (error?.retryAfterMs ?? 0) * (1 + random() / 4));
     this.#attempt++;
     this.#retryTimer = setTimeout(() => this.#open(), delayMs);
-    this.emit('retry', { attempt: this.#attempt, delayMs });
+    this.emit('retry', { attempt: this.#attempt, delayMs, error });
   }
 
   #settle(seq, action) {

@@ -187,7 +187,8 @@ export interface ConnectionOptions {
 
 export interface ConnectionEvents {
   state: ConnectionState;
-  retry: { attempt: number; delayMs: number };
+  /** `error`: why, if the server said so */
+  retry: { attempt: number; delayMs: number; error?: GameError };
   /** ms, there and back */
   latency: number;
   /** the connection stays closed */

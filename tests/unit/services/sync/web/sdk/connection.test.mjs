@@ -303,6 +303,56 @@ for (const code of [1001, 1006, 1009, 1011, 1013, 4429]) {
     });
 }
 
+// Refused, for what may be dead by now.
+function held(retryAfterMs, code = 'already_connected') {
+    socket().say({ type: 'error', payload: { code, message: 'You are connected elsewhere.', retry_after_ms: retryAfterMs } });
+    socket().drop(4409, code);
+}
+
+for (const [online, tries] of [[false, 3], [true, 15]]) {
+    test(`a refusal with a time is tried again then, ${tries} times, ${online ? 'after a lost line' : 'by who was never in'}`, async () => {
+        await open();
+        if (!online) {
+            connection.close();
+            connection.connect();
+            await clock.settle();
+        }
+        log = [];
+        for (let i = 0; i < tries; i++) {
+            const before = FakeSocket.made.length;
+            held(3000);
+            const { delayMs, error } = log.findLast(([type]) => type === 'retry')[1];
+            assert.equal(error.code, 'already_connected');
+            assert.ok(delayMs >= 3000 && delayMs < 5000, `${delayMs}`);
+            await clock.pass(2999);
+            assert.equal(FakeSocket.made.length, before, 'not before the time');
+            await clock.pass(2000);
+            assert.equal(FakeSocket.made.length, before + 1);
+        }
+        held(3000);
+        assert.equal(log.find(([type]) => type === 'refused')[1].retryAfterMs, 3000);
+        assert.equal(connection.state, 'closed');
+    });
+}
+
+test('the tries begin anew after a welcome; without a time a refusal is final', async () => {
+    connection = new Connection(options());
+    connection.on('refused', (error) => log.push(['refused', error]));
+    connection.connect();
+    await clock.settle();
+    for (const tries of [3, 15]) {
+        for (let i = 0; i < tries; i++) {
+            held(1000);
+            await clock.pass(5000);
+        }
+        socket().welcome();
+    }
+    assert.deepEqual(log, []);
+    socket().say({ type: 'error', payload: { code: 'chat_rate_limited', message: 'Slowly.', retry_after_ms: 9000 } });
+    socket().drop(4409, 'replaced');
+    assert.equal(log[0][1].code, 'replaced', 'the time of another error is not taken for its');
+});
+
 test('an error of an earlier connection is not taken for the reason of a later close', async () => {
     await open();
     socket().say({ type: 'error', payload: { code: 'chat_empty', message: 'Nothing said.' } });
