@@ -17,7 +17,12 @@
 // Stages start in ascending order, each when all of the one before are ready, and stop in
 // descending order, each when all of the one above have ended.
 
-enum { START_WITHIN_MS = 60000, LOG_TRIM_EVERY_MS = 10000, LOG_TAIL_LINES = 8 };
+enum {
+    START_WITHIN_MS = 60000,
+    LOG_TRIM_EVERY_MS = 10000,
+    LOG_TAIL_LINES = 8,
+    SAME_SIGNAL_MS = 500, // who ends a whole group may do so to each program again: not a second wish
+};
 
 enum launcher_state { LAUNCHER_STARTING, LAUNCHER_RUNNING, LAUNCHER_STOPPING };
 
@@ -28,6 +33,7 @@ struct launcher {
     enum launcher_state state;
     unsigned stage; // being started, or being stopped
     int exit_status;
+    uint64_t stopping_ns;             // since when it stops
     struct mm_loop_timer start_timer; // the stage takes too long
     struct mm_loop_timer trim_timer;
     struct mm_loop_task step_task; // looks where start or stop stand
@@ -72,6 +78,7 @@ static void stop(struct launcher *launcher, int exit_status)
         return;
     mm_loop_timer_stop(launcher->loop, &launcher->start_timer);
     launcher->state = LAUNCHER_STOPPING;
+    launcher->stopping_ns = mm_clock_ns();
     sessions_close(launcher->sessions);
     launcher->sessions = NULL;
     launcher->exit_status = exit_status;
@@ -107,9 +114,15 @@ static void on_stop_signal(struct mm_loop *loop, int signal_number, void *arg)
         stop(launcher, 0);
         return;
     }
+    if (mm_clock_ns() - launcher->stopping_ns < MM_LOOP_MS(SAME_SIGNAL_MS))
+        return;
     say("Killing.\n");
-    for (unsigned i = 0; i < launcher->plan.child_count; i++)
+    for (unsigned i = 0; i < launcher->plan.child_count; i++) {
+        if (!launcher->plan.children[i].name)
+            continue;
+        child_stop(&launcher->plan.children[i]); // that it ends is no death
         child_kill(&launcher->plan.children[i]);
+    }
 }
 
 // --- starting ------------------------------------------------------------------------------------
