@@ -21,7 +21,7 @@ enum {
     START_WITHIN_MS = 60000,
     LOG_TRIM_EVERY_MS = 10000,
     LOG_TAIL_LINES = 8,
-    SAME_SIGNAL_MS = 500, // who ends a whole group may do so to each program again: not a second wish
+    SAME_SIGNAL_MS = 500, // who ends a whole group often tells each program again
 };
 
 enum launcher_state { LAUNCHER_STARTING, LAUNCHER_RUNNING, LAUNCHER_STOPPING };
