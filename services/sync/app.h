@@ -511,8 +511,7 @@ void sync_deliver_status(struct sync_app *app);
 // Appends {"state":…} as in welcome.session_status.
 void sync_write_status(struct sync_app *app, struct mm_buf *out);
 
-// --- owing.c: clients that may not be sent all there is
-// --------------------------------------------
+// --- owing.c: clients that may not be sent all there is ------------------------------------------
 
 // Whether the client's budget allows all of it, nothing being owed from before.
 bool sync_owing_takes_all(struct sync_client *client, const struct sync_delta *delta);

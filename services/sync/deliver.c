@@ -16,8 +16,7 @@ void sync_deliver_soon(struct sync_app *app)
     mm_loop_defer(app->loop, &app->deliver_task);
 }
 
-// --- the session's state
-// ---------------------------------------------------------------------------
+// --- the session's state -------------------------------------------------------------------------
 
 static bool is_stalled(const struct sync_app *app)
 {
@@ -72,8 +71,7 @@ void sync_deliver_status(struct sync_app *app)
                 app->core.mirror.tick);
 }
 
-// --- updates
-// ---------------------------------------------------------------------------------------
+// --- updates -------------------------------------------------------------------------------------
 
 static void updated(struct sync_client *client)
 {
@@ -328,8 +326,7 @@ static void deliver_touched(struct sync_app *app)
     flush_burst(app);
 }
 
-// --- full states
-// -----------------------------------------------------------------------------------
+// --- full states ---------------------------------------------------------------------------------
 
 static void send_map(struct sync_client *client)
 {
@@ -446,8 +443,7 @@ static void deliver_fulls(struct sync_app *app)
         sync_deliver_soon(app);
 }
 
-// --- the turn
-// --------------------------------------------------------------------------------------
+// --- the turn ------------------------------------------------------------------------------------
 
 // The world began anew at an older tick: nothing that clients know has a meaning there.
 static void close_all(struct sync_app *app)

@@ -208,8 +208,7 @@ static void on_production_state(void *arg, enum mm_stream_state state)
         app->recipes_wanted = true;
 }
 
-// --- all of them
-// -----------------------------------------------------------------------------------
+// --- all of them ---------------------------------------------------------------------------------
 
 void sync_feeds_check(struct sync_app *app)
 {

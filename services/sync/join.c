@@ -117,8 +117,7 @@ static void verify(struct sync_client *client, bool joining, mm_rpc_callback_fn 
     call(client, client->app->auth, &mmorts__auth__auth__descriptor, "Verify", &request.base, done);
 }
 
-// --- again, after revocations may have been missed
-// -------------------------------------------------
+// --- again, after revocations may have been missed -----------------------------------------------
 
 static void on_rechecked(void *arg, const struct mm_rpc_result *result)
 {

@@ -347,8 +347,7 @@ static void on_beat(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg
     sync_presence_beat(arg);
 }
 
-// --- start
-// -----------------------------------------------------------------------------------------
+// --- start ---------------------------------------------------------------------------------------
 
 static enum mm_err init_state(struct sync_app *app)
 {
@@ -435,8 +434,7 @@ enum mm_err sync_start_service(struct mm_service *service, void *state)
     return err == MM_OK ? sync_listener_open(app) : err;
 }
 
-// --- end
-// -------------------------------------------------------------------------------------------
+// --- end -----------------------------------------------------------------------------------------
 
 // Before the close, with what another instance or the next one has to be shown.
 static void send_going_away(struct sync_client *client)

@@ -153,8 +153,7 @@ static void on_social(enum mm_redis_event kind, const struct mm_redis_message *m
     protobuf_c_message_free_unpacked(event, NULL);
 }
 
-// --- auth's revocations
-// ----------------------------------------------------------------------------
+// --- auth's revocations --------------------------------------------------------------------------
 
 static void on_revoked(struct sync_app *app, const Mmorts__Auth__Revoked *revoked)
 {

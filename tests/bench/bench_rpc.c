@@ -261,8 +261,7 @@ static struct figures measure_nng(nng_socket socket, unsigned outstanding)
     return figures;
 }
 
-// --- a bare epoll echo over a UNIX socket
-// ---------------------------------------------------------
+// --- a bare epoll echo over a UNIX socket --------------------------------------------------------
 
 static int unix_socket(const char *url, struct sockaddr_un *address)
 {
@@ -339,8 +338,7 @@ static struct figures measure_epoll(int fd, unsigned outstanding)
     return figures_of(answered, bench_now_ns() - began_ns);
 }
 
-// --- the runs
-// -------------------------------------------------------------------------------------
+// --- the runs ------------------------------------------------------------------------------------
 
 static void report(struct bench *bench, const char *name, struct figures ours,
                    struct figures baseline)

@@ -57,8 +57,7 @@ static const char *const words[] = {
     " HTTP/1.1\r\n",
 };
 
-// --- the server: about to stop, so who gets through the handshake is told to come back
-// ------------
+// --- the server: about to stop, so who gets through the handshake is told to come back -----------
 
 static struct sync_app app;
 static struct mm_counter counter; // all there are

@@ -20,8 +20,7 @@ struct reading {
 #define FAIL(reading, ...)                                                                         \
     ((reading)->bad = true, sim_fail((reading)->sim, "a player was told: " __VA_ARGS__))
 
-// --- what a player knows, however it was told
-// -----------------------------------------------------
+// --- what a player knows, however it was told ----------------------------------------------------
 
 #define PROTOCOL(sim, ...) sim_fail((sim), "a player was told: " __VA_ARGS__)
 

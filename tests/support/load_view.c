@@ -142,8 +142,7 @@ static void write_log(struct load_view *view)
     view->began_anew = false;
 }
 
-// --- news, in either encoding
-// ---------------------------------------------------------------------
+// --- news, in either encoding --------------------------------------------------------------------
 
 void load_view_entity(struct load_view *view, const struct load_entity *entity, bool appeared,
                       struct load_message *message)

@@ -291,8 +291,7 @@ void fixture_found(struct world *world, unsigned count)
     fixture_inputs_free(&inputs);
 }
 
-// --- crowds
-// ---------------------------------------------------------------------------------------
+// --- crowds --------------------------------------------------------------------------------------
 
 struct world *fixture_crowd(uint32_t entities, uint64_t tick)
 {

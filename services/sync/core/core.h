@@ -107,8 +107,7 @@ void sync_core_free(struct sync_core *core);
 // ticks (SYNC_HISTORY_TICKS_MAX) and bytes. 0 ticks: none.
 void sync_core_keep_history(struct sync_core *core, unsigned ticks, size_t bytes_max);
 
-// --- what comes in; frames are from malloc and are taken, whatever is returned
-// --------------------
+// --- what comes in; frames are from malloc and are taken, whatever is returned -------------------
 
 // The next tick frame.
 void sync_core_push_tick(struct sync_core *core, Mmorts__Frame__TickFrame *frame);

@@ -98,8 +98,7 @@ static void compare_players(struct comparison *c)
                    (unsigned)(b->shares.items[i] >> 32), (unsigned)b->shares.items[i]);
 }
 
-// --- entities
-// -------------------------------------------------------------------------------------
+// --- entities ------------------------------------------------------------------------------------
 
 static uint64_t field_value(const uint8_t *at, unsigned bytes)
 {

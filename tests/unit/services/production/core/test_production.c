@@ -408,8 +408,7 @@ Test(production, the_queue_is_bounded)
     cr_assert_eq(order(100, "train_soldier", 1, 99, &job), PRODUCTION_QUEUE_FULL);
 }
 
-// --- the changes are the whole truth
-// --------------------------------------------------------------
+// --- the changes are the whole truth -------------------------------------------------------------
 
 // What a store would hold: filled from the changes alone, then a second state is built from it.
 enum { EMPIRES = 5, JOBS_MAX = 4096 };
