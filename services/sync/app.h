@@ -26,6 +26,7 @@
 #include "services/sync/core/core.h"
 #include "services/sync/core/once.h"
 #include "services/sync/core/resume.h"
+#include "services/sync/core/served.h"
 #include "services/sync/core/update.h"
 #include "services/sync/outbox.h"
 #include "services/sync/ws.h"
@@ -315,10 +316,7 @@ struct sync_app {
     struct {
         struct mm_stream_follower *follower; // NULL: the whole stream is read
         char name[2 * SYNC_INSTANCE_BYTES + 1];
-        uint64_t revision; // of the set as it is now, ...
-        uint64_t sent;     // as vision was told last, ...
-        uint64_t taken;    // and as it is known to have
-        bool lost;         // vision does not know of us (any more)
+        struct sync_served served;
         mm_rpc_handle call;
         uint64_t retry_ns;
     } serving;

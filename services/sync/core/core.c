@@ -191,6 +191,15 @@ struct sync_view *sync_core_view(struct sync_core *core, uint32_t empire)
     return empire < core->empire_count ? core->view_of_empire[empire] : NULL;
 }
 
+size_t sync_core_empires(const struct sync_core *core, uint32_t *out)
+{
+    size_t count = 0;
+    for (uint32_t empire = 1; empire < core->empire_count; empire++)
+        if (core->view_of_empire[empire])
+            out[count++] = empire;
+    return count;
+}
+
 static bool know_empire(struct sync_core *core, uint32_t empire)
 {
     if (empire < core->empire_count)

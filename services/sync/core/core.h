@@ -124,6 +124,8 @@ struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire);
 // The view of that empire, or NULL.
 struct sync_view *sync_core_view(struct sync_core *core, uint32_t empire);
 void sync_core_view_close(struct sync_core *core, struct sync_view *view);
+// The empires that have a view, ascending, into `out` with room for core->view_count; how many.
+size_t sync_core_empires(const struct sync_core *core, uint32_t *out);
 
 // Vision's answer for a WAITING view; `answer` is borrowed. OUT_OF_RANGE: too old or too new to be
 // joined with what is here: ask again in a moment. DATA_LOSS: it contradicts itself.
