@@ -221,8 +221,10 @@ bool sync_view_activate(struct sync_core *core, struct sync_view *view)
     view->has_told = false;
     sync_view_drop_fresh(view);
     view->state = SYNC_VIEW_LIVE;
-    view->generation++;
-    sync_history_begin(&view->history, core->mirror.tick);
+    if (view->generation++ == 0)
+        sync_history_begin_first(&view->history, core->mirror.tick);
+    else
+        sync_history_begin(&view->history, core->mirror.tick);
     core->fresh_count--;
     core->live_count++;
     return true;

@@ -33,6 +33,12 @@ void sync_history_begin(struct sync_history *history, uint64_t tick)
     history->floor = tick + 1;
 }
 
+void sync_history_begin_first(struct sync_history *history, uint64_t tick)
+{
+    sync_history_begin(history, tick);
+    history->floor = tick;
+}
+
 bool sync_history_covers(const struct sync_history *history, uint64_t settled)
 {
     return settled >= history->floor;

@@ -34,8 +34,11 @@ struct sync_core;
 void sync_history_init(struct sync_history *history, size_t bytes_max);
 void sync_history_free(struct sync_history *history);
 
-// Forgets everything up to that tick, in which what clients are told may have begun anew.
+// Forgets everything up to that tick, in which what clients are told may have begun anew: who says
+// that it was told of that tick cannot go on from there.
 void sync_history_begin(struct sync_history *history, uint64_t tick);
+// The same for a view that nobody was told of before that tick: who was told of it was told all.
+void sync_history_begin_first(struct sync_history *history, uint64_t tick);
 // Adds a tick, newer than all before, and forgets those that lie more than `ticks_max` ticks back
 // or do not fit. The view is live, its delta is of this tick.
 void sync_history_record(struct sync_history *history, const struct sync_core *core,

@@ -256,8 +256,8 @@ static void step_fresh(struct sync_core *core)
     }
 }
 
-// Notes in the views' logs what this step changed. A view that has just become live has nothing
-// before this tick.
+// Notes in the views' logs what this tick changed. Comes before views become live in it: their logs
+// begin behind it.
 static void record_history(struct sync_core *core)
 {
     for (size_t i = 0; core->history_ticks > 0 && i < core->touched.count; i++) {
@@ -292,8 +292,8 @@ enum sync_step sync_core_step(struct sync_core *core)
     if (failed)
         return SYNC_STEP_FAILED;
     if (ticked) {
-        step_fresh(core);
         record_history(core);
+        step_fresh(core);
     }
     return ticked || core->touched.count > 0 ? SYNC_STEP_DELTAS : SYNC_STEP_NONE;
 }

@@ -43,6 +43,7 @@ struct weather {
     unsigned vision_lost, vision_epoch, world_restart, slow, rejoin, vision_away;
     unsigned bytes;               // about so many may be told to a client in a tick; 0: everything
     unsigned cut;                 // connections that break
+    bool cut_first;               // those of players with one break once, behind the full state
     unsigned history_ticks, away; // the log's length; rounds until a broken one comes back
     size_t history_bytes;
 };
@@ -372,6 +373,10 @@ static void deliver_full(struct rig *rig, struct client *client)
     rig->fulls++;
     told(rig, client);
     client->first_tick = client->told_tick;
+    if (rig->weather.cut_first && client_count(client->view) == 1) {
+        client->lost = true;
+        client->back = rig->round + rig->weather.away;
+    }
 }
 
 static void deliver(struct rig *rig)
@@ -550,7 +555,10 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
                   (unsigned long long)rig->core.counts.views_refused);
     cr_expect_eq(rig->core.counts.odd_entities, 0);
     cr_expect_eq(rig->deferrals > 0, weather.bytes > 0);
-    if (weather.history_ticks > 0) {
+    if (weather.cut_first) {
+        cr_expect_eq(rig->fulls, CLIENTS, "%zu full states", rig->fulls);
+        cr_expect_eq(rig->resumed, SYNC_WORLD_EMPIRES - SHARED, "%zu resumed", rig->resumed);
+    } else if (weather.history_ticks > 0) {
         // A full state where the difference was there is the exception: it would be longer.
         cr_expect_gt(rig->resumed, rounds / 40, "only %zu resumed", rig->resumed);
         cr_expect_leq(5 * rig->needless, rig->resumed, "%zu of %zu not resumed", rig->needless,
@@ -675,6 +683,21 @@ Test(sync_core, broken_connections_go_on_where_they_stopped)
             (struct weather){
                 .activity = 20, .cut = 60, .away = 30, .history_ticks = 60, .history_bytes = 16384},
             400, 5 * 150);
+}
+
+// The tick in which a view becomes live is one to go on from: whoever was told of it knows it all.
+Test(sync_core, who_was_told_nothing_but_the_full_state_goes_on_from_it)
+{
+    for (uint64_t seed = 60; seed <= 63; seed++)
+        run(seed,
+            (struct weather){.activity = 20,
+                             .answer_delay = seed % 2 ? 0 : 3,
+                             .vision_delay = seed % 4 ? 0 : 3,
+                             .cut_first = true,
+                             .away = 1 + (unsigned)(seed % 3),
+                             .history_ticks = 60,
+                             .history_bytes = 16384},
+            60, 5 * 40);
 }
 
 Test(sync_core, full_sockets_go_on_where_they_stopped)
