@@ -109,6 +109,9 @@ void mm_service_check_settings(struct mm_service *service);
 // service_ops.c: /healthz, /readyz and /metrics.
 void mm_service_add_ops(struct mm_service *service);
 
+// service_slice.c: for this thread and those that it will start.
+void mm_service_ask_short_slices(void);
+
 // service_metrics.c: what a service tells of its loop, RPC, database and Redis.
 void mm_service_add_metrics(struct mm_service *service);
 struct mm_rpc_hooks mm_service_rpc_hooks(struct mm_service *service);

@@ -122,6 +122,7 @@ static int act(struct mm_service *service, const struct arguments *arguments)
         puts("OK");
         return 0;
     }
+    mm_service_ask_short_slices();
     return mm_service_run(service);
 }
 

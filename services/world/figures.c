@@ -31,6 +31,10 @@ static double read_pending(void *ctx)
 {
     return (double)((const struct world_shell *)ctx)->pending_count;
 }
+static double read_phase(void *ctx)
+{
+    return (double)((const struct world_shell *)ctx)->phase.ns / 1e9;
+}
 static double read_tick(void *ctx)
 {
     return (double)((const struct world_shell *)ctx)->published_tick;
@@ -68,6 +72,8 @@ static void add_gauges(struct world_shell *shell, struct mm_metrics *metrics)
         {"mmorts_world_chunks", "Chunks of the map.", read_chunks},
         {"mmorts_world_paths_waiting", "Units that wait for their path.", read_paths},
         {"mmorts_world_pending_ticks", "Ticks simulated but not published.", read_pending},
+        {"mmorts_world_publish_phase_seconds", "From when a tick is due until it is published.",
+         read_phase},
         {"mmorts_world_published_tick", "The last tick published.", read_tick},
         {"mmorts_world_snapshot_age_seconds", "Time since the last snapshot.", read_snapshot_age},
         {"mmorts_world_replay_seconds", "Work of the ticks since the last snapshot.", read_replay},
@@ -117,6 +123,9 @@ void world_figures_add(struct world_shell *shell)
                                  "A system's time in a tick, of all threads together.",
                                  MM_LABELS("system", world_system_name(i)), system_us,
                                  sizeof system_us / sizeof system_us[0], 1e-6);
+    figures->publish_seconds =
+        mm_metrics_latency(metrics, "mmorts_world_publish_seconds",
+                           "From when a tick was due until it was published.", NULL);
     figures->commit_seconds =
         mm_metrics_latency(metrics, "mmorts_world_journal_commit_seconds",
                            "Transactions of the journal, from submission.", NULL);

@@ -80,7 +80,7 @@ static void commit_done(enum mm_err err, void *arg)
     mm_counter_add(shell->figures.commits_total, 1);
     mm_counter_add(shell->figures.rows_total, shell->row_count);
     if (shell->row_count > 0)
-        shell->committed_tick = shell->rows[shell->row_count - 1].tick;
+        world_publish_committed(shell, shell->rows[shell->row_count - 1].tick);
     if (shell->reserving > 0)
         shell->tick_reserved = shell->reserving;
     world_journal_kick(shell);

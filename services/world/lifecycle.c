@@ -117,6 +117,13 @@ static const struct mm_config_field fields[] = {
      .min = 10,
      .max = 10000,
      .help = "wait after a failed commit"},
+    {.path = "journal.even",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(even_ms),
+     .fallback = "15ms",
+     .min = 0,
+     .max = WORLD_TICK_MS / 2,
+     .help = "ticks wait at most so long to come as evenly as if all were committed; 0: none does"},
     {.path = "snapshot.interval",
      .type = MM_CONFIG_DURATION,
      .offset = SETTING(save_interval_ms),
@@ -341,6 +348,7 @@ static void drain(struct mm_service *service, void *state)
     shell->calls_tail = &shell->calls;
     mm_loop_timer_stop(shell->loop, &shell->save_timer);
     world_journal_kick(shell);
+    world_publish_ready(shell);
     world_saves_take(shell, true);
 }
 

@@ -2,13 +2,14 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/hash.h"
 #include "libcommon/base/log.h"
 #include "libcommon/io/pb.h"
 #include <inttypes.h>
 
-// Publication: in tick order, and never before the tick's row is committed. Whoever looks at the
-// state meanwhile is told when it has become public.
+// Publication: in tick order, at even distances, and never before the tick's row is committed.
+// Whoever looks at the state meanwhile is told when it has become public.
 
 static void free_waiter(struct world_waiter *waiter)
 {
@@ -21,10 +22,11 @@ static bool ready(const struct world_shell *shell, const struct world_pending *p
     return !pending->journaled || pending->tick <= shell->committed_tick;
 }
 
-static void publish_one(struct world_shell *shell)
+static void publish_one(struct world_shell *shell, uint64_t now_ns)
 {
     struct world_pending *pending = &shell->pending[shell->pending_first];
     MM_CHECK(pending->tick == shell->published_tick + 1);
+    mm_metrics_observe(shell->figures.publish_seconds, (now_ns - pending->due_ns) / 1000);
     uint64_t seq = mm_stream_publish_bytes(shell->publisher, pending->tick, pending->frame.data,
                                            pending->frame.len);
     shell->published_tick = pending->tick;
@@ -51,12 +53,43 @@ static void publish_one(struct world_shell *shell)
     }
 }
 
+static void on_time(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    world_publish_ready(arg);
+}
+
 void world_publish_ready(struct world_shell *shell)
 {
-    while (shell->pending_count > 0 && ready(shell, &shell->pending[shell->pending_first]))
-        publish_one(shell);
+    uint64_t now_ns = mm_clock_ns();
+    while (shell->pending_count > 0) {
+        const struct world_pending *oldest = &shell->pending[shell->pending_first];
+        if (!ready(shell, oldest))
+            break;
+        uint64_t at_ns = shell->stopping ? 0 : oldest->due_ns + shell->phase.ns;
+        if (now_ns < at_ns) {
+            mm_loop_timer_start_at(shell->loop, &shell->publish_timer, at_ns, 0);
+            break;
+        }
+        publish_one(shell, now_ns);
+    }
     world_bills_ask(shell);
     world_saves_kick(shell);
+}
+
+void world_publish_committed(struct world_shell *shell, uint64_t tick)
+{
+    uint64_t now_ns = mm_clock_ns();
+    for (size_t i = 0; i < shell->pending_count; i++) {
+        const struct world_pending *pending =
+            &shell->pending[(shell->pending_first + i) % shell->pending_capacity];
+        if (pending->journaled && pending->tick > shell->committed_tick && pending->tick <= tick)
+            world_phase_learn(&shell->phase,
+                              now_ns > pending->due_ns ? now_ns - pending->due_ns : 0,
+                              MM_LOOP_MS((uint64_t)shell->settings.even_ms));
+    }
+    shell->committed_tick = tick;
 }
 
 void world_publish_wait(struct world_shell *shell, const struct world_waiter *waiter)
@@ -77,6 +110,7 @@ void world_publish_wait(struct world_shell *shell, const struct world_waiter *wa
 
 void world_publish_give_up(struct world_shell *shell)
 {
+    mm_loop_timer_stop(shell->loop, &shell->publish_timer);
     while (shell->calls) {
         struct world_call *call = shell->calls;
         shell->calls = call->next;
@@ -137,6 +171,7 @@ static void on_snapshot(void *arg, struct mm_stream_snapshot *snapshot, const ui
 enum mm_err world_publish_open(struct world_shell *shell)
 {
     // Epochs of different databases must differ too: a reader may have known another one.
+    mm_loop_timer_init(&shell->publish_timer, on_time, shell);
     uint64_t epoch = mm_mix64(mm_mix64(world_seed(shell->world)) ^ shell->epoch);
     struct mm_stream_publisher_options options = {
         .stream = "tick",

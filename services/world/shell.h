@@ -7,8 +7,8 @@
 // A tick's way: calls wait in `calls` -> ticker.c steps the world and fills the newest entry of
 // the pending ring (frame, journal row, the calls it answers) -> journal.c commits the rows, one
 // transaction at a time, each with all rows there are -> publish.c publishes the oldest entries
-// whose rows are committed and answers their calls. The simulation runs ahead of the journal by at
-// most the ring's length; then it waits.
+// whose rows are committed, at even distances (phase.h), and answers their calls. The simulation
+// runs ahead of the journal by at most the ring's length; then it waits.
 
 #include "libcommon/base/buf.h"
 #include "libcommon/base/idmap.h"
@@ -20,6 +20,7 @@
 #include "libcommon/service/service.h"
 #include "services/world/core/cut.h"
 #include "services/world/core/world.h"
+#include "services/world/phase.h"
 #include "services/world/pool.h"
 #include "services/world/store.h"
 #include <stdatomic.h>
@@ -45,7 +46,7 @@ struct world_directory;
 struct world_settings {
     const char *types_path, *map_path;
     int64_t seed;
-    int64_t reserve_ms, window_ms, retry_ms;
+    int64_t reserve_ms, window_ms, retry_ms, even_ms;
     int64_t save_interval_ms, save_keep, save_replay_ms;
     int64_t max_players;
     int64_t sessions_max, directory_interval_ms, directory_away_ms;
@@ -87,6 +88,7 @@ struct world_waiter {
 // A tick between simulation and publication.
 struct world_pending {
     uint64_t tick;
+    uint64_t due_ns; // when it was to be made
     uint64_t state_hash;
     bool journaled; // it has a row, which must be committed first
     struct mm_buf row;
@@ -112,6 +114,7 @@ struct world_bills {
 
 struct world_figures {
     struct mm_metrics_histogram *tick_seconds, *lateness_seconds, *frame_bytes, *commit_seconds;
+    struct mm_metrics_histogram *publish_seconds;
     struct mm_metrics_histogram *save_seconds, *save_pause_seconds, *restore_seconds;
     struct mm_metrics_histogram *system_seconds[WORLD_SYSTEMS_MAX];
     struct mm_counter *ticks_total, *ticks_dropped, *commits_total, *commits_failed, *rows_total;
@@ -145,6 +148,8 @@ struct world_shell {
     struct world_pending *pending;
     size_t pending_capacity, pending_first, pending_count;
     uint64_t published_tick, published_hash, committed_tick;
+    struct world_phase phase;
+    struct mm_loop_timer publish_timer; // the oldest could be published, but it is not time yet
     atomic_uint_fast64_t system_spent_ns[WORLD_SYSTEMS_MAX]; // in this tick
 
     struct world_bills bills;
@@ -221,7 +226,10 @@ void world_bills_ask(struct world_shell *shell);
 // --- publish.c ----------------------------------------------------------------------------------
 
 enum mm_err MM_MUST_USE world_publish_open(struct world_shell *shell);
+// Publishes what may be told and is due to be, now and when its time comes.
 void world_publish_ready(struct world_shell *shell);
+// The rows up to that tick were committed just now.
+void world_publish_committed(struct world_shell *shell, uint64_t tick);
 // Tells at once if everything simulated is published, else when it is. Takes content.
 void world_publish_wait(struct world_shell *shell, const struct world_waiter *waiter);
 // Tells everybody who waits that it will not come: the process ends.

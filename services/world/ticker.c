@@ -114,7 +114,7 @@ static void count_inputs(struct world_shell *shell, const struct world_result *r
             world_figures_command(shell, results[i].reason);
 }
 
-static void make_tick(struct world_shell *shell)
+static void make_tick(struct world_shell *shell, uint64_t due_ns)
 {
     uint64_t began = mm_clock_ns();
     mm_arena_reset(shell->tick_arena);
@@ -130,6 +130,7 @@ static void make_tick(struct world_shell *shell)
     shell->pending_count++;
     struct world_pending *pending = world_pending_newest(shell);
     pending->tick = world_tick(shell->world);
+    pending->due_ns = due_ns;
     pending->state_hash = world_state_hash(shell->world);
     pending->waiters = NULL;
     pending->bill_floor = world_bill_floor(shell->world);
@@ -166,7 +167,7 @@ static void on_tick(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg
     for (; made < most && may_simulate(shell); made++) {
         if (world_is_paused(shell->world) && !shell->calls)
             break;
-        make_tick(shell);
+        make_tick(shell, scheduled + made * timer->period_ns);
     }
     if (!world_is_paused(shell->world) && made < due)
         mm_counter_add(shell->figures.ticks_dropped, due - made);

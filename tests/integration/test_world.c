@@ -280,3 +280,47 @@ Test(world, every_systems_time_is_told_and_threads_are_as_configured, .timeout =
     }
     rig_close(&rig);
 }
+
+// The sum of the times from when ticks were due until they were published, of `ticks` ticks in
+// which nobody asks for anything: no row makes them wait.
+static double quiet_ticks(struct world_rig *rig, uint64_t ticks)
+{
+    static const char name[] = "mmorts_world_publish_seconds_sum";
+    cr_assert(rig_until_tick(rig, rig->last_tick + 5, TEST_PATIENCE_MS)); // all rows are committed
+    double before = rig_metric(rig, name);
+    cr_assert(rig_until_tick(rig, rig->last_tick + ticks, TEST_PATIENCE_MS));
+    return rig_metric(rig, name) - before;
+}
+
+Test(world, ticks_without_a_row_come_as_late_as_those_with_one, .timeout = 300)
+{
+    enum { JOINS = 24, QUIET = 40 };
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    for (uint64_t player = 1; player <= JOINS; player++)
+        rig_join_seen(&rig, player, &home);
+    // Commits take a millisecond and more, so most of these moved the phase up.
+    double phase = rig_metric(&rig, "mmorts_world_publish_phase_seconds");
+    cr_assert(phase > 0 && phase <= 0.015, "%g", phase);
+    // The time of two turns may fall between a look at the figures and a tick.
+    double waited = quiet_ticks(&rig, QUIET);
+    cr_assert_geq(waited, (QUIET - 2) * phase, "%g s in %d ticks, phase %g s", waited, QUIET,
+                  phase);
+    rig_close(&rig);
+}
+
+Test(world, ticks_come_as_soon_as_they_may_where_the_operator_wants_that, .timeout = 300)
+{
+    struct world_rig rig;
+    rig_open(&rig, NULL, NULL);
+    rig.settings = (const char *const[]){"MMORTS_TEST_EVEN=0ms", NULL};
+    rig_start(&rig);
+    Mmorts__World__JoinReply home;
+    for (uint64_t player = 1; player <= 3; player++)
+        rig_join_seen(&rig, player, &home);
+    cr_assert_eq(rig_metric(&rig, "mmorts_world_publish_phase_seconds"), 0);
+    cr_assert_gt(rig_metric(&rig, "mmorts_world_journal_rows_total"), 0);
+    rig_close(&rig);
+}

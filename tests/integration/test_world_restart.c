@@ -61,7 +61,7 @@ Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 600
     wall_ms = restart(&rig, &cpu_ms);
     cr_log_info("%llu ticks played, %.2f s to replay: %lld ms, CPU %lld ms",
                 (unsigned long long)played, behind, (long long)wall_ms, (long long)cpu_ms);
-    cr_assert(played > 100, "nothing much happened: %llu ticks", (unsigned long long)played);
+    cr_assert(played > 10, "nothing much happened: %llu ticks", (unsigned long long)played);
     cr_assert_lt(cpu_ms, CPU_MS_MAX * SLOWER);
     cr_assert_lt(wall_ms, WALL_MS_MAX * SLOWER);
     // What was replayed is still behind: a snapshot is due at once, or the next restart, and the
