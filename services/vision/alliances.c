@@ -30,15 +30,12 @@ enum {
     LIST_DEADLINE_MS = 5000,
     EVENT_BYTES_MAX = 1 << 20,
     PLAYERS_MAX = 1 << 24,
-    CHANGES_MAX = 256,    // of one transaction
-    ALLY_DELAY_TICKS = 4, // as rpc.c has it for sharing
-    ALLIANCE_LANE = 2,    // sharing's
+    CHANGES_MAX = 256, // of one transaction
 };
 
 // Empires whose membership is being written.
 struct ally_write {
-    struct vision_app *app;
-    uint64_t tick;
+    struct vision_stamped stamped; // first
     size_t count;
     struct vision_ally_change changes[CHANGES_MAX];
 };
@@ -128,18 +125,13 @@ static void check_player(struct vision_app *app, uint64_t player)
         check_empire(app, (uint32_t)empire);
 }
 
-static enum mm_err write_changes(struct mm_db_conn *conn, void *arg)
+static enum mm_err write_changes(struct mm_db_conn *conn, const struct vision_stamped *stamped)
 {
-    const struct ally_write *write = arg;
-    enum mm_err err = vision_fence_hold(conn, &write->app->fence);
+    const struct ally_write *write = (const void *)stamped;
+    enum mm_err err = MM_OK;
     for (size_t i = 0; err == MM_OK && i < write->count; i++)
-        err = vision_sql_ally(conn, write->app->session, &write->changes[i], write->tick);
+        err = vision_sql_ally(conn, stamped->app->session, &write->changes[i], stamped->tick);
     return err;
-}
-
-static enum mm_err write_work(struct mm_db_conn *conn, void *arg)
-{
-    return mm_db_transaction(conn, write_changes, arg);
 }
 
 // In the core from the tick on that was written.
@@ -156,10 +148,10 @@ static void take_over(struct vision_app *app, const struct vision_ally_change *c
                      "empire=%" PRIu32, change->empire);
 }
 
-static void write_done(enum mm_err err, void *arg)
+static void write_done(enum mm_err err, struct vision_stamped *stamped)
 {
-    struct ally_write *write = arg;
-    struct vision_app *app = write->app;
+    struct ally_write *write = (void *)stamped;
+    struct vision_app *app = stamped->app;
     app->allies.writing = false;
     if (vision_fence_lost(app, err)) {
         mm_free(write);
@@ -167,9 +159,9 @@ static void write_done(enum mm_err err, void *arg)
     }
     if (err == MM_OK) {
         for (size_t i = 0; i < write->count; i++)
-            take_over(app, &write->changes[i], write->tick);
+            take_over(app, &write->changes[i], stamped->tick);
         app->allies.untold = true;
-        MM_LOG_INFO("alliances changed", "empires=%zu tick=%" PRIu64, write->count, write->tick);
+        MM_LOG_INFO("alliances changed", "empires=%zu tick=%" PRIu64, write->count, stamped->tick);
     } else if (err != MM_CANCELLED) {
         MM_LOG_ERROR("a change of alliances could not be written; it will be again", "error=%s",
                      mm_err_name(err));
@@ -218,19 +210,19 @@ static void settle(struct vision_app *app)
         settle_later(app);
         return;
     }
-    write->app = app;
-    write->tick = vision_tick(app->core) + ALLY_DELAY_TICKS;
+    static const struct vision_stamped_kind kind = {.write = write_changes, .done = write_done};
+    write->stamped = (struct vision_stamped){.app = app, .kind = &kind};
     fill(app, write);
-    struct mm_db_job job = {
-        .work = write_work, .done = write_done, .arg = write, .lane = ALLIANCE_LANE};
-    if (write->count > 0 && mm_db_submit(mm_service_db(app->service), &job) == MM_OK) {
-        app->allies.writing = true;
+    if (write->count == 0) {
+        mm_free(write);
         return;
     }
-    if (write->count > 0) {
-        app->allies.check_all = true;
-        settle_later(app);
-    }
+    app->allies.writing = true;
+    if (vision_stamps_write(&write->stamped) == MM_OK)
+        return;
+    app->allies.writing = false;
+    app->allies.check_all = true;
+    settle_later(app);
     mm_free(write);
 }
 

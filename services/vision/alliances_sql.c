@@ -26,26 +26,24 @@ enum mm_err vision_sql_load_alliances(struct mm_db_conn *conn, const char *sessi
 enum mm_err vision_sql_ally(struct mm_db_conn *conn, const char *session,
                             const struct vision_ally_change *change, uint64_t tick)
 {
-    // Whatever the empire is still said to be a member of: a write may have happened whose answer
-    // was lost.
-    enum mm_err err =
-        mm_db_exec(conn,
-                   "UPDATE alliances SET until_tick = ? WHERE session = ? AND empire = ? AND "
-                   "until_tick = 0 AND alliance <> ?",
-                   MM_DB_ARGS(mm_db_u64(tick), mm_db_str(session), mm_db_u64(change->empire),
-                              mm_db_u64(change->to)),
-                   NULL);
+    enum mm_err err = MM_OK;
+    if (change->from != 0)
+        err = mm_db_exec(conn,
+                         "UPDATE alliances SET until_tick = ? WHERE session = ? AND empire = ? AND "
+                         "alliance = ? ORDER BY since_tick DESC LIMIT 1",
+                         MM_DB_ARGS(mm_db_u64(tick), mm_db_str(session), mm_db_u64(change->empire),
+                                    mm_db_u64(change->from)),
+                         NULL);
     if (err != MM_OK || change->to == 0)
         return err;
-    struct mm_db_rows *rows;
-    err = mm_db_query_one(
-        conn,
-        "SELECT 1 FROM alliances WHERE session = ? AND empire = ? AND "
-        "alliance = ? AND until_tick = 0",
-        MM_DB_ARGS(mm_db_str(session), mm_db_u64(change->empire), mm_db_u64(change->to)), &rows);
-    if (err == MM_OK)
-        return mm_db_end(rows);
-    if (err != MM_NOT_FOUND)
+    struct mm_db_result result;
+    err = mm_db_exec(conn,
+                     "UPDATE alliances SET since_tick = ? WHERE session = ? AND empire = ? AND "
+                     "alliance = ? AND until_tick = 0",
+                     MM_DB_ARGS(mm_db_u64(tick), mm_db_str(session), mm_db_u64(change->empire),
+                                mm_db_u64(change->to)),
+                     &result);
+    if (err != MM_OK || result.affected_rows > 0)
         return err;
     return mm_db_exec(conn,
                       "REPLACE INTO alliances (session, empire, alliance, since_tick) "

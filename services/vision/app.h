@@ -16,6 +16,7 @@
 #include "libcommon/service/service.h"
 #include "services/vision/core/vision.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,7 +24,7 @@
 // database worker's for a while.
 //
 //   world's tick stream -> feed -> core -> publish -> vision stream
-//                                   |  \-> rpc (views, questions, sharing)
+//                                   |  \-> rpc (views, questions, sharing -> stamp)
 //                                   +-> store (write-behind, checkpoints)
 //
 // What some readers want of the stream, not all of it, is cut out of each frame by serve.
@@ -51,6 +52,7 @@ struct vision_settings {
     int64_t checkpoint_interval_ms;
     int64_t replay_max_ms;
     int64_t retry_ms;
+    int64_t hold_max_ms;
     const char *alliance_kind; // of social's groups; "": none are alliances
     int64_t alliance_reread_ms;
     int64_t subscriptions_max;
@@ -110,6 +112,49 @@ struct vision_fence {
 // Jobs on their way; defined in store.c.
 struct vision_write;
 
+// A change of who lends whom, that counts from a tick on; see stamp.c. Within what it changes, and
+// the owner's until it is given to vision_stamps_write.
+struct vision_stamped {
+    struct vision_app *app;
+    const struct vision_stamped_kind *kind;
+    uint64_t tick; // from which it counts: of the write, and in done if that is MM_OK
+    // stamp.c's
+    struct vision_stamped *next;
+    uint64_t asked_ns;
+    uint64_t delay_ticks; // of the transaction's next run
+    bool is_at_commit;    // the commit may have happened
+    bool in_doubt;        // and so it was when the job before this ended
+};
+
+struct vision_stamped_kind {
+    // On the loop, when all changes before are in effect or have failed: MM_OK if it is still to be
+    // written; else done is called with the error. May be NULL.
+    enum mm_err (*prepare)(struct vision_stamped *change);
+    // On a worker's thread, in a transaction of the caller's that holds the fence: makes the
+    // database say what is wanted from change->tick on. May be called again with another tick,
+    // whether or not what was written before is there.
+    enum mm_err (*write)(struct mm_db_conn *conn, const struct vision_stamped *change);
+    // On the loop: it is durable, and the tick is still to come; or it has failed.
+    void (*done)(enum mm_err err, struct vision_stamped *change);
+};
+
+struct vision_stamps {
+    pthread_mutex_t mutex; // for these three; a worker claims, the loop applies ticks
+    uint64_t tick;         // the last one that came
+    uint64_t claimed;      // no tick from this on is applied; 0: none is claimed
+    uint64_t last;         // the last that was claimed
+    struct vision_stamped *first, *newest; // the first is being written
+    uint32_t waiting;
+    bool is_busy;
+    struct mm_loop_timer retry_timer;
+};
+
+// A message of world's that waits for a claim to end; hold.c.
+struct vision_held {
+    struct mm_stream_message message; // its body is a copy of our own
+    bool is_snapshot;
+};
+
 struct vision_app {
     struct vision_settings settings;
     struct mm_service *service;
@@ -128,8 +173,18 @@ struct vision_app {
 
     struct mm_stream_reader *reader;
     struct mm_arena *frame_arena;
+    struct mm_stream_position applied;  // the last message that the core has
     struct mm_loop_timer restart_timer; // a refused snapshot is asked for again, not at once
     bool is_live;
+
+    struct vision_stamps stamps; // stamp.c
+
+    // hold.c
+    struct {
+        MM_VEC(struct vision_held);
+        struct mm_loop_timer timer;
+        struct mm_counter *holds, *given_up;
+    } held;
 
     struct mm_stream_publisher *publisher; // NULL until the first time live
     struct vision_serving *serving;        // serve.c
@@ -182,6 +237,32 @@ struct vision_app {
 // The state was loaded: into the core, and on with world's stream behind the checkpoint.
 void vision_feed_begin(struct vision_app *app, struct vision_stored *stored);
 void vision_feed_close(struct vision_app *app);
+// Into the core and on to the readers, now.
+void vision_feed_take(struct vision_app *app, const struct mm_stream_message *message,
+                      bool is_snapshot);
+
+// --- hold.c: ticks that wait for a commit ----------------------------------------------------
+
+void vision_hold_open(struct vision_app *app);
+void vision_hold_close(struct vision_app *app);
+// True: the message waits, for its tick is claimed or others wait before it. Else it is next.
+bool vision_hold(struct vision_app *app, const struct mm_stream_message *message, bool is_snapshot);
+// A claim has ended: what waited for it goes on.
+void vision_hold_end(struct vision_app *app);
+// How many messages wait.
+size_t vision_held(const struct vision_app *app);
+
+// --- stamp.c: from which tick on sharing counts ------------------------------------------------
+
+void vision_stamps_open(struct vision_app *app);
+void vision_stamps_close(struct vision_app *app); // what waits is done with MM_CANCELLED
+// At its turn it is written and then done, perhaps before this returns. Its app and kind are set.
+// MM_RESOURCE_EXHAUSTED: too many wait; it is not done.
+enum mm_err MM_MUST_USE vision_stamps_write(struct vision_stamped *change);
+// World has come to that tick. Whether it may be applied.
+bool vision_stamps_pass(struct vision_app *app, uint64_t tick);
+// Ticks have waited for the claim too long: it ends.
+void vision_stamps_give_way(struct vision_app *app);
 
 // --- publish.c: the vision stream ------------------------------------------------------------
 
@@ -264,7 +345,8 @@ struct vision_sql_checkpoint {
 enum mm_err MM_MUST_USE vision_sql_checkpoint(struct mm_db_conn *conn,
                                               const struct vision_sql_checkpoint *checkpoint);
 
-// Begins the relation at the tick, or ends it there; nothing to do is no error.
+// Begins the relation at the tick, or ends the last one there. What was written so with another
+// tick gets this one.
 enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *session,
                                          uint32_t from, uint32_t to, uint64_t tick, bool begin);
 
@@ -288,6 +370,7 @@ struct vision_ally_change {
     uint32_t empire;
     uint64_t from, to;
 };
+// From the tick on; what was written so with another tick gets this one.
 enum mm_err MM_MUST_USE vision_sql_ally(struct mm_db_conn *conn, const char *session,
                                         const struct vision_ally_change *change, uint64_t tick);
 enum mm_err MM_MUST_USE vision_sql_load_alliances(struct mm_db_conn *conn, const char *session,

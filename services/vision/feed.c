@@ -200,11 +200,8 @@ static void on_restart_timer(struct mm_loop *loop, struct mm_loop_timer *timer, 
         mm_stream_reader_restart(app->reader);
 }
 
-static void on_frame(void *arg, const struct mm_stream_message *message)
+static void take_frame(struct vision_app *app, const struct mm_stream_message *message)
 {
-    struct vision_app *app = arg;
-    if (app->restart_timer.active || app->is_fenced)
-        return;
     const Mmorts__Frame__VisionFrame *out = NULL;
     uint64_t started_ns = mm_clock_ns();
     enum mm_err err = apply_bytes(app, message->body, message->body_len, &out);
@@ -212,6 +209,7 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
         refuse(app, message->tick, err);
         return;
     }
+    app->applied = (struct mm_stream_position){message->epoch, message->seq};
     vision_store_note_applied(app, mm_clock_ns() - started_ns);
     mm_counter_add(app->frames, 1);
     if (app->publisher)
@@ -221,17 +219,15 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
     vision_lends_tell(app);
 }
 
-static void on_snapshot(void *arg, const struct mm_stream_message *message)
+static void take_snapshot(struct vision_app *app, const struct mm_stream_message *message)
 {
-    struct vision_app *app = arg;
-    if (app->restart_timer.active || app->is_fenced)
-        return;
     const Mmorts__Frame__VisionFrame *out = NULL;
     enum mm_err err = apply_bytes(app, message->body, message->body_len, &out);
     if (err != MM_OK) {
         refuse(app, message->tick, err);
         return;
     }
+    app->applied = (struct mm_stream_position){message->epoch, message->seq};
     mm_counter_add(app->resyncs, 1);
     MM_LOG_INFO("begun anew from world's snapshot", "tick=%" PRIu64, vision_tick(app->core));
     // What follows does not follow on what was published.
@@ -242,6 +238,29 @@ static void on_snapshot(void *arg, const struct mm_stream_message *message)
     update_ready(app);
     vision_allies_live(app);
     vision_lends_tell(app);
+}
+
+void vision_feed_take(struct vision_app *app, const struct mm_stream_message *message,
+                      bool is_snapshot)
+{
+    if (app->restart_timer.active || app->is_fenced)
+        return;
+    if (is_snapshot)
+        take_snapshot(app, message);
+    else
+        take_frame(app, message);
+}
+
+static void on_frame(void *arg, const struct mm_stream_message *message)
+{
+    if (!vision_hold(arg, message, false))
+        vision_feed_take(arg, message, false);
+}
+
+static void on_snapshot(void *arg, const struct mm_stream_message *message)
+{
+    if (!vision_hold(arg, message, true))
+        vision_feed_take(arg, message, true);
 }
 
 static void on_state(void *arg, enum mm_stream_state state)
@@ -290,10 +309,13 @@ void vision_feed_begin(struct vision_app *app, struct vision_stored *stored)
     mm_loop_timer_init(&app->restart_timer, on_restart_timer, app);
     app->frame_arena = mm_arena_new(FRAME_ARENA_CHUNK_BYTES, FRAME_ARENA_BYTES_MAX);
     MM_CHECK(app->frame_arena);
+    app->applied = begin_at_checkpoint(app);
+    if (app->core)
+        (void)vision_stamps_pass(app, vision_tick(app->core));
     struct mm_stream_reader_options options = {
         .stream = "tick",
         .session = app->session,
-        .from = begin_at_checkpoint(app),
+        .from = app->applied,
         .tls = mm_service_tls(app->service),
         .arg = app,
         .on_message = on_frame,
@@ -315,6 +337,7 @@ void vision_feed_close(struct vision_app *app)
     app->reader = NULL;
     if (app->restart_timer.active)
         mm_loop_timer_stop(app->loop, &app->restart_timer);
+    vision_hold_close(app);
     mm_arena_free(app->frame_arena);
     app->frame_arena = NULL;
 }

@@ -41,6 +41,12 @@ static double read_unsaved(void *ctx)
     return (double)vision_store_unsaved(app);
 }
 
+static double read_held(void *ctx)
+{
+    const struct vision_app *app = ctx;
+    return (double)vision_held(app);
+}
+
 static void add_gauges(struct vision_app *app, struct mm_metrics *metrics)
 {
     static const struct {
@@ -63,6 +69,7 @@ static void add_gauges(struct vision_app *app, struct mm_metrics *metrics)
         {"mmorts_vision_sight_pairs", "Pairs of empire and entity in its sight.", read_sight_pairs},
         {"mmorts_vision_state_bytes", "Memory the core holds.", read_state_bytes},
         {"mmorts_vision_unsaved_rows", "Rows that are not written yet.", read_unsaved},
+        {"mmorts_vision_ticks_held", "Ticks that wait for a commit.", read_held},
     };
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         mm_metrics_gauge_fn(metrics, gauges[i].name, gauges[i].help, NULL, gauges[i].read, app);
@@ -114,6 +121,8 @@ enum mm_err vision_start_service(struct mm_service *service, void *state)
     app->loaded_condition = mm_service_condition_add(service, "state loaded");
     app->feed_condition = mm_service_condition_add(service, "tick stream live");
     vision_rpc_register(app);
+    vision_stamps_open(app);
+    vision_hold_open(app);
     enum mm_err err = vision_allies_open(app);
     if (err != MM_OK)
         return err;
@@ -137,6 +146,7 @@ void vision_stop_service(struct mm_service *service, void *state)
 {
     (void)service;
     struct vision_app *app = state;
+    vision_stamps_close(app);
     vision_feed_close(app);
     vision_allies_close(app);
     vision_lends_close(app);

@@ -61,6 +61,8 @@ static const struct mm_config_field fields[] = {
                "time between checkpoints of world's state, from which a restart replays"),
     TIME_FIELD("store.replay_max", replay_max_ms, "1s", 50, 3600000,
                "a checkpoint is due earlier if the ticks since the last took so long to apply"),
+    TIME_FIELD("store.hold_max", hold_max_ms, "2s", 50, 3600000,
+               "ticks wait so long to know whether a change of sharing is durable"),
     TIME_FIELD("store.retry", retry_ms, "500ms", 10, 60000, "wait after the database failed"),
 };
 

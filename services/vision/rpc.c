@@ -136,69 +136,64 @@ static void vision_rpc_can_see(Service *service, const Mmorts__Vision__CanSeeReq
 
 // --- sharing: durable before it is answered --------------------------------------------------
 
-// In effect so much later than asked for: the tick is part of what is written (a restart replays
-// the change at its place), so it is named before the commit.
-enum { SHARE_DELAY_TICKS = 4 };
-
 // Who lends to one empire by order, at most: world, which has to know them all, takes four times as
 // many, and those count there until their end takes effect.
 enum { ORDERED_LENDERS_MAX = 256 };
 
 struct share_change {
-    struct vision_app *app;
+    struct vision_stamped stamped; // first
     struct mm_rpc_call *call;
     uint32_t from, to;
-    uint64_t tick;
     bool mutual;
     bool begin;
+    bool writes, writes_back; // what of it is not so already
+    bool no_room;
 };
 
-static enum mm_err write_shares(struct mm_db_conn *conn, void *arg)
+static enum mm_err write_shares(struct mm_db_conn *conn, const struct vision_stamped *stamped)
 {
-    const struct share_change *change = arg;
-    const char *session = change->app->session;
-    enum mm_err err = vision_fence_hold(conn, &change->app->fence);
-    if (err == MM_OK)
+    const struct share_change *change = (const void *)stamped;
+    const char *session = stamped->app->session;
+    enum mm_err err = MM_OK;
+    if (change->writes)
         err =
-            vision_sql_share(conn, session, change->from, change->to, change->tick, change->begin);
-    if (err == MM_OK && change->mutual)
+            vision_sql_share(conn, session, change->from, change->to, stamped->tick, change->begin);
+    if (err == MM_OK && change->writes_back)
         err =
-            vision_sql_share(conn, session, change->to, change->from, change->tick, change->begin);
+            vision_sql_share(conn, session, change->to, change->from, stamped->tick, change->begin);
     return err;
 }
 
-static enum mm_err share_work(struct mm_db_conn *conn, void *arg)
+static enum mm_err order(struct vision_app *app, uint32_t from, uint32_t to, uint64_t tick,
+                         bool begin)
 {
-    return mm_db_transaction(conn, write_shares, arg);
+    return begin ? vision_share(app->core, from, to, tick)
+                 : vision_unshare(app->core, from, to, tick);
 }
 
-static enum mm_err apply_share(struct vision_app *app, uint32_t from, uint32_t to, uint64_t tick,
-                               bool begin)
+static void share_failed(const struct share_change *change, enum mm_err err)
 {
-    if (begin)
-        return vision_share(app->core, from, to, tick);
-    enum mm_err err = vision_unshare(app->core, from, to, tick);
-    return err == MM_NOT_FOUND ? MM_OK : err; // stopped already
-}
-
-static void share_done(enum mm_err err, void *arg)
-{
-    struct share_change *change = arg;
-    if (vision_fence_lost(change->app, err)) {
+    if (vision_fence_lost(change->stamped.app, err))
         mm_rpc_fail(change->call, MM_UNAVAILABLE, "another process has taken this session over");
-        mm_free(change);
-        return;
-    }
-    uint64_t next = vision_tick(change->app->core) + 1;
-    uint64_t tick = change->tick > next ? change->tick : next;
-    struct vision_app *app = change->app;
-    if (err == MM_OK)
-        err = apply_share(change->app, change->from, change->to, change->tick, change->begin);
-    if (err == MM_OK && change->mutual)
-        err = apply_share(change->app, change->to, change->from, change->tick, change->begin);
-    if (err != MM_OK) {
+    else if (change->no_room)
+        mm_rpc_fail(change->call, err, "%d empires lend it their sight already",
+                    ORDERED_LENDERS_MAX);
+    else
         mm_rpc_fail(change->call, err == MM_CANCELLED ? MM_UNAVAILABLE : err,
                     "the change could not be written");
+}
+
+static void share_done(enum mm_err err, struct vision_stamped *stamped)
+{
+    struct share_change *change = (void *)stamped;
+    struct vision_app *app = stamped->app;
+    uint64_t tick = stamped->tick;
+    if (err == MM_OK && change->writes)
+        err = order(app, change->from, change->to, tick, change->begin);
+    if (err == MM_OK && change->writes_back)
+        err = order(app, change->to, change->from, tick, change->begin);
+    if (err != MM_OK) {
+        share_failed(change, err);
     } else if (change->begin) {
         Mmorts__Vision__ShareVisionReply reply = MMORTS__VISION__SHARE_VISION_REPLY__INIT;
         reply.tick = tick;
@@ -212,17 +207,29 @@ static void share_done(enum mm_err err, void *arg)
     vision_lends_tell(app);
 }
 
-// Whether one more may be ordered to lend to `to`; who lends already is no more.
-static bool room_for(const struct vision_app *app, uint32_t from, uint32_t to)
+static bool room_for(const struct vision_app *app, uint32_t to)
 {
-    return vision_shares(app->core, from, to) ||
-           vision_ordered_lenders(app->core, to) < ORDERED_LENDERS_MAX;
+    return vision_ordered_lenders(app->core, to) < ORDERED_LENDERS_MAX;
+}
+
+// What is so already is not written again, but answered only if the session is still ours.
+static enum mm_err prepare_share(struct vision_stamped *stamped)
+{
+    struct share_change *change = (void *)stamped;
+    const struct vision_app *app = stamped->app;
+    change->writes = vision_shares(app->core, change->from, change->to) != change->begin;
+    change->writes_back =
+        change->mutual && vision_shares(app->core, change->to, change->from) != change->begin;
+    change->no_room = change->begin && ((change->writes && !room_for(app, change->to)) ||
+                                        (change->writes_back && !room_for(app, change->from)));
+    return change->no_room ? MM_RESOURCE_EXHAUSTED : MM_OK;
 }
 
 static void change_sharing(struct mm_rpc_call *call, const char *session,
                            const struct share_change *wanted)
 {
-    enum { SHARE_LANE = 2 };
+    static const struct vision_stamped_kind kind = {
+        .prepare = prepare_share, .write = write_shares, .done = share_done};
     struct vision_app *app = vision_rpc_app(call, session);
     if (!app || !vision_rpc_empire_known(call, app, wanted->from) ||
         !vision_rpc_empire_known(call, app, wanted->to))
@@ -231,27 +238,17 @@ static void change_sharing(struct mm_rpc_call *call, const char *session,
         mm_rpc_fail(call, MM_INVALID_ARGUMENT, "an empire sees what it sees");
         return;
     }
-    if (wanted->begin && (!room_for(app, wanted->from, wanted->to) ||
-                          (wanted->mutual && !room_for(app, wanted->to, wanted->from)))) {
-        mm_rpc_fail(call, MM_RESOURCE_EXHAUSTED, "%d empires lend it their sight already",
-                    ORDERED_LENDERS_MAX);
-        return;
-    }
     struct share_change *change = mm_malloc(sizeof *change);
     if (!change) {
         mm_rpc_fail(call, MM_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
     *change = *wanted;
-    change->app = app;
+    change->stamped = (struct vision_stamped){.app = app, .kind = &kind};
     change->call = call;
-    change->tick = vision_tick(app->core) + SHARE_DELAY_TICKS;
-    struct mm_db_job job = {
-        .work = share_work, .done = share_done, .arg = change, .lane = SHARE_LANE};
-    enum mm_err err = mm_db_submit(mm_service_db(app->service), &job);
-    if (err == MM_OK)
+    if (vision_stamps_write(&change->stamped) == MM_OK)
         return;
-    mm_rpc_fail(call, MM_UNAVAILABLE, "the database takes no more work");
+    mm_rpc_fail(call, MM_UNAVAILABLE, "too many changes of sharing wait to be written");
     mm_free(change);
 }
 

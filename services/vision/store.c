@@ -191,7 +191,7 @@ static void add_checkpoint(struct vision_app *app, struct vision_write *write)
         return;
     }
     write->checkpoint->catalogue = app->catalogue;
-    write->position = mm_stream_reader_position(app->reader);
+    write->position = app->applied;
     app->replay_ns = 0;
 }
 

@@ -356,21 +356,19 @@ enum mm_err vision_sql_checkpoint(struct mm_db_conn *conn,
 enum mm_err vision_sql_share(struct mm_db_conn *conn, const char *session, uint32_t from,
                              uint32_t to, uint64_t tick, bool begin)
 {
+    struct mm_db_result result;
     if (!begin)
         return mm_db_exec(
             conn,
             "UPDATE sharing SET until_tick = ? WHERE session = ? AND "
-            "from_empire = ? AND to_empire = ? AND until_tick = 0",
+            "from_empire = ? AND to_empire = ? ORDER BY since_tick DESC LIMIT 1",
             MM_DB_ARGS(mm_db_u64(tick), mm_db_str(session), mm_db_u64(from), mm_db_u64(to)), NULL);
-    struct mm_db_rows *rows;
-    enum mm_err err =
-        mm_db_query_one(conn,
-                        "SELECT 1 FROM sharing WHERE session = ? AND "
-                        "from_empire = ? AND to_empire = ? AND until_tick = 0",
-                        MM_DB_ARGS(mm_db_str(session), mm_db_u64(from), mm_db_u64(to)), &rows);
-    if (err == MM_OK)
-        return mm_db_end(rows);
-    if (err != MM_NOT_FOUND)
+    enum mm_err err = mm_db_exec(
+        conn,
+        "UPDATE sharing SET since_tick = ? WHERE session = ? AND "
+        "from_empire = ? AND to_empire = ? AND until_tick = 0",
+        MM_DB_ARGS(mm_db_u64(tick), mm_db_str(session), mm_db_u64(from), mm_db_u64(to)), &result);
+    if (err != MM_OK || result.affected_rows > 0)
         return err;
     return mm_db_exec(
         conn,
