@@ -30,8 +30,7 @@ void world_set_alliances(struct world *world, const Mmorts__World__SetAlliancesR
 {
     const char *fault = fault_of(world, request);
     if (fault) {
-        result->err = MM_INVALID_ARGUMENT;
-        result->message = fault;
+        world_fail(result, MM_INVALID_ARGUMENT, fault);
         return;
     }
     for (size_t i = 0; i < request->n_empire; i++) {

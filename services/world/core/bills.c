@@ -114,8 +114,7 @@ void world_settle(struct world *world, const Mmorts__World__Settlement *settleme
     while (index < world->bills.count && world->bills.items[index].number != settlement->bill)
         index++;
     if (index == world->bills.count) {
-        result->err = MM_NOT_FOUND;
-        result->message = "there is no such bill";
+        world_fail(result, MM_NOT_FOUND, "there is no such bill");
         return;
     }
     struct world_bill bill = world->bills.items[index];

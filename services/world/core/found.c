@@ -294,8 +294,7 @@ void world_join(struct world *world, const Mmorts__World__JoinRequest *request,
         return;
     }
     if (request->player_id == 0) {
-        result->err = MM_INVALID_ARGUMENT;
-        result->message = "player_id is missing";
+        world_fail(result, MM_INVALID_ARGUMENT, "player_id is missing");
         return;
     }
     uint32_t site = (uint32_t)world->empires.count;

@@ -6,19 +6,13 @@
 // Server commands that change what is there, and the one that only says something. Like spawns they
 // carry a key and are done once for it.
 
-static void refuse(struct world_result *result, enum mm_err err, const char *message)
-{
-    result->err = err;
-    result->message = message;
-}
-
 // True if there is nothing left to do: the key is known or none.
 static bool key_decides(const struct world *world, ProtobufCBinaryData key,
                         struct world_result *result)
 {
     const struct world_spawn_key *known = world_key_find(world, key, result);
     if (known && known->count != 0) {
-        refuse(result, MM_INVALID_ARGUMENT, "the key belongs to another kind of command");
+        world_fail(result, MM_INVALID_ARGUMENT, "the key belongs to another kind of command");
     } else if (known) {
         result->tick = known->tick;
         result->repeated_key = true;
@@ -190,18 +184,18 @@ void world_set_entity(struct world *world, const Mmorts__World__SetEntityRequest
         return;
     uint32_t slot = world_slot_of_id(world, request->entity);
     if (slot == WORLD_SLOT_NONE) {
-        refuse(result, MM_NOT_FOUND, "there is no such entity");
+        world_fail(result, MM_NOT_FOUND, "there is no such entity");
         return;
     }
     if (request->n_changes < 1 || request->n_changes > WORLD_CHANGES_MAX) {
-        refuse(result, MM_INVALID_ARGUMENT, "there must be 1 to 16 changes");
+        world_fail(result, MM_INVALID_ARGUMENT, "there must be 1 to 16 changes");
         return;
     }
     for (size_t i = 0; i < request->n_changes; i++) {
         const char *fault = change_fault(world, slot, request->changes[i]);
         if (!fault)
             continue;
-        refuse(result, MM_INVALID_ARGUMENT, fault);
+        world_fail(result, MM_INVALID_ARGUMENT, fault);
         return;
     }
     for (size_t i = 0; i < request->n_changes; i++)
@@ -219,11 +213,11 @@ void world_announce(struct world *world, const Mmorts__World__AnnounceRequest *r
     size_t len = request->text ? strlen(request->text) : 0;
     if (len < 1 || !mm_utf8_valid(request->text, len) ||
         !mm_str_copy(announcement.text, sizeof announcement.text, request->text)) {
-        refuse(result, MM_INVALID_ARGUMENT, "text must have 1 to 500 bytes of UTF-8");
+        world_fail(result, MM_INVALID_ARGUMENT, "text must have 1 to 500 bytes of UTF-8");
         return;
     }
     if (world->announcements.count == WORLD_ANNOUNCEMENTS_MAX) {
-        refuse(result, MM_RESOURCE_EXHAUSTED, "too many announcements in one tick");
+        world_fail(result, MM_RESOURCE_EXHAUSTED, "too many announcements in one tick");
         return;
     }
     MM_CHECK(mm_vec_push(&world->announcements, announcement));

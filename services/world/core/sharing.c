@@ -134,8 +134,7 @@ void world_set_sharing(struct world *world, const Mmorts__World__SetSharingReque
 {
     const char *fault = fault_of(world, request);
     if (fault) {
-        result->err = MM_INVALID_ARGUMENT;
-        result->message = fault;
+        world_fail(result, MM_INVALID_ARGUMENT, fault);
         return;
     }
     size_t from = place_of(world, share_of(request->first, 0));
@@ -143,8 +142,7 @@ void world_set_sharing(struct world *world, const Mmorts__World__SetSharingReque
                                             : place_of(world, share_of(request->last + 1, 0));
     size_t count = world->shares.count - (to - from) + request->n_borrower;
     if (count > WORLD_SHARES_MAX || !mm_vec_reserve(&world->shares, count)) {
-        result->err = MM_RESOURCE_EXHAUSTED;
-        result->message = "too many empires lend each other sight";
+        world_fail(result, MM_RESOURCE_EXHAUSTED, "too many empires lend each other sight");
         return;
     }
     if (!is_so(world, request, from, to)) {

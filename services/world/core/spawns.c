@@ -9,12 +9,6 @@ uint64_t world_spawn_key_hash(const struct world_spawn_key *key)
     return mm_mix64(mm_mix64(hash ^ key->first_serial) ^ key->tick);
 }
 
-static void fail(struct world_result *result, enum mm_err err, const char *message)
-{
-    result->err = err;
-    result->message = message;
-}
-
 static void answer(const struct world *world, const struct world_spawn_key *key,
                    struct mm_arena *arena, struct world_result *result)
 {
@@ -39,17 +33,17 @@ static bool spawn_center(const struct world *world, const Mmorts__World__SpawnRe
             return true;
         }
         if (!request->place) {
-            fail(result, MM_NOT_FOUND, "there is no such entity to spawn beside");
+            world_fail(result, MM_NOT_FOUND, "there is no such entity to spawn beside");
             return false;
         }
     }
     if (!request->place) {
-        fail(result, MM_INVALID_ARGUMENT, "neither beside nor place is given");
+        world_fail(result, MM_INVALID_ARGUMENT, "neither beside nor place is given");
         return false;
     }
     *center = (struct hex_axial){request->place->q, request->place->r};
     if (world_map_cell(&world->map, *center) == WORLD_CELL_NONE) {
-        fail(result, MM_OUT_OF_RANGE, "the place is not on the map");
+        world_fail(result, MM_OUT_OF_RANGE, "the place is not on the map");
         return false;
     }
     return true;
@@ -109,7 +103,7 @@ const struct world_spawn_key *world_key_find(const struct world *world, Protobuf
 {
     uint64_t place;
     if (key.len < 1 || key.len > WORLD_SPAWN_KEY_BYTES_MAX)
-        fail(result, MM_INVALID_ARGUMENT, "key must have 1 to 64 bytes");
+        world_fail(result, MM_INVALID_ARGUMENT, "key must have 1 to 64 bytes");
     else if (mm_strmap_get_n(world->spawn_of_key, (const char *)key.data, key.len, &place))
         return &world->spawn_keys.items[place];
     return NULL;
@@ -138,7 +132,7 @@ void world_spawn(struct world *world, const Mmorts__World__SpawnRequest *request
 {
     const struct world_spawn_key *known = world_key_find(world, request->key, result);
     if (known && known->count == 0)
-        fail(result, MM_INVALID_ARGUMENT, "the key belongs to another kind of command");
+        world_fail(result, MM_INVALID_ARGUMENT, "the key belongs to another kind of command");
     if (result->err != MM_OK)
         return;
     if (known) {
@@ -149,18 +143,18 @@ void world_spawn(struct world *world, const Mmorts__World__SpawnRequest *request
     int type = world_rules_type(&world->rules, request->type ? request->type : "");
     struct hex_axial center;
     if (type < 0)
-        fail(result, MM_INVALID_ARGUMENT, "there is no such type");
+        world_fail(result, MM_INVALID_ARGUMENT, "there is no such type");
     else if (request->count < 1 || request->count > WORLD_SPAWN_COUNT_MAX)
-        fail(result, MM_INVALID_ARGUMENT, "count must be 1 to 100");
+        world_fail(result, MM_INVALID_ARGUMENT, "count must be 1 to 100");
     else if (request->empire > world->empires.count)
-        fail(result, MM_INVALID_ARGUMENT, "there is no such empire");
+        world_fail(result, MM_INVALID_ARGUMENT, "there is no such empire");
     if (result->err != MM_OK || !spawn_center(world, request, &center, result))
         return;
     unsigned counts_as = world_counts_as(world, (uint32_t)type);
     uint32_t cells[WORLD_SPAWN_COUNT_MAX];
     if (world_reserve_entities(world, request->count) != MM_OK ||
         !spawn_cells(world, center, counts_as, request->count, cells)) {
-        fail(result, MM_RESOURCE_EXHAUSTED, "there is no room");
+        world_fail(result, MM_RESOURCE_EXHAUSTED, "there is no room");
         return;
     }
     uint64_t first_serial = world->serial_next;
@@ -181,7 +175,7 @@ void world_despawn(struct world *world, const Mmorts__World__DespawnRequest *req
 {
     uint32_t slot = world_slot_of_id(world, request->entity);
     if (slot == WORLD_SLOT_NONE) {
-        fail(result, MM_NOT_FOUND, "there is no such entity");
+        world_fail(result, MM_NOT_FOUND, "there is no such entity");
         return;
     }
     world_entity_destroy(world, slot);

@@ -486,6 +486,9 @@ void world_refund(struct world *world, uint32_t empire, const uint32_t *amounts)
 
 // --- world.c -------------------------------------------------------------------------------------
 
+// Says why an input changes nothing; the message is static.
+void world_fail(struct world_result *result, enum mm_err err, const char *message);
+
 // Allocates a world with empty tables for checked rules. NULL when out of memory.
 struct world *world_alloc(const struct world_rules *rules);
 // Tells of something that happened; see EventColumns in frame.proto.

@@ -348,6 +348,12 @@ void world_inputs_sort(const world_input **inputs, size_t count)
     mm_free(other);
 }
 
+void world_fail(struct world_result *result, enum mm_err err, const char *message)
+{
+    result->err = err;
+    result->message = message;
+}
+
 static void set_paused(struct world *world, bool paused, struct world_result *result)
 {
     if (world->paused == paused)
@@ -396,8 +402,7 @@ static void take_input(struct world *world, const world_input *input, struct mm_
         world_command(world, input->command, result);
         break;
     default:
-        result->err = MM_UNIMPLEMENTED;
-        result->message = "unknown input";
+        world_fail(result, MM_UNIMPLEMENTED, "unknown input");
         break;
     }
 }
