@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcommon/base/buf.h"
 #include "libcommon/base/err.h"
 
 struct mm_loop;
@@ -86,6 +87,10 @@ enum mm_http_method mm_http_request_method(const struct mm_http_request *request
 const char *mm_http_request_path(const struct mm_http_request *request); // decoded, without query
 const char *mm_http_request_header(const struct mm_http_request *request,
                                    const char *name); // or NULL
+// What all headers of that name say, in their order, with ", " between them (RFC 9110,
+// section 5.3).
+void mm_http_request_header_all(const struct mm_http_request *request, const char *name,
+                                struct mm_buf *out);
 const char *mm_http_request_query(const struct mm_http_request *request,
                                   const char *name); // or NULL
 const uint8_t *mm_http_request_body(const struct mm_http_request *request, size_t *len_out);

@@ -293,6 +293,31 @@ const char *mm_http_request_header(const struct mm_http_request *request, const 
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
+struct all_values {
+    const char *name;
+    struct mm_buf *out;
+};
+
+static enum MHD_Result add_value(void *arg, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    (void)kind;
+    const struct all_values *all = arg;
+    if (strcasecmp(name, all->name) != 0)
+        return MHD_YES;
+    if (all->out->len > 0)
+        mm_buf_str(all->out, ", ");
+    mm_buf_str(all->out, value ? value : "");
+    return MHD_YES;
+}
+
+void mm_http_request_header_all(const struct mm_http_request *request, const char *name,
+                                struct mm_buf *out)
+{
+    struct all_values all = {name, out};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_value, &all);
+}
+
 const char *mm_http_request_query(const struct mm_http_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);

@@ -19,12 +19,14 @@
 #include "libcommon/io/stream_reader.h"
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
+#include "services/sync/addresses.h"
 #include "services/sync/command.h"
 #include "services/sync/core/backlog.h"
 #include "services/sync/core/bucket.h"
 #include "services/sync/core/budget.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/once.h"
+#include "services/sync/core/rates.h"
 #include "services/sync/core/resume.h"
 #include "services/sync/core/served.h"
 #include "services/sync/core/update.h"
@@ -67,6 +69,7 @@ enum {
     SYNC_SECRET_BYTES = 16,
     SYNC_RESUME_TEXT_BYTES = 49, // of a resume token, with the NUL
     SYNC_TRAILS_MAX = 4,         // of one player's connections that ended
+    SYNC_RATES_KEYS_MAX = 65536, // addresses, and players, whose handshakes and logins are counted
     SYNC_EXCESS_MAX = 100,       // messages dropped over the rate before the connection is closed
 };
 
@@ -77,12 +80,15 @@ struct sync_settings {
     const char *login_url;
     const char *empires; // that vision tells of: all, or those served here
     struct mm_config_strings origins;
+    struct mm_config_strings proxies;      // addresses and networks
     const char *compression;               // off, snapshots, all
     const char *connections;               // of one player: replace, refuse, allow
     int64_t connections_max;               // where they are allowed
     const char *tls_certificate, *tls_key; // files; "": plain
     int64_t clients_max;
     int64_t clients_per_address;
+    int64_t handshakes_per_second; // of one address; 0: any number
+    int64_t logins_per_minute;     // of one player; 0: any number
     int64_t messages_per_second;
     int64_t orders_per_second;
     int64_t trains_per_second;
@@ -170,7 +176,8 @@ struct sync_client {
     size_t at;           // position in app->clients
     struct mm_http_upgrade *upgrade;
     struct sync_ws *ws;
-    char address[48];
+    uint64_t address; // its sync_address_key
+    bool address_counted;
 
     uint64_t opened_ns, deadline_ns; // of what the state waits for
     uint64_t heard_ns, pinged_ns;
@@ -303,7 +310,11 @@ struct sync_app {
     struct sync_priorities priorities;                      // who of what is owed comes first
     struct sync_delta part;                                 // what one of them is told
     struct mm_idmap *client_of_connection, *seat_of_player; // values are pointers
-    struct mm_idmap *address_counts;                        // hash of the address -> clients
+    struct mm_idmap *address_counts;                        // sync_address_key -> clients
+    struct {
+        MM_VEC(struct sync_network);
+    } proxies;                              // of the lobby, as the rates
+    struct sync_rates *handshakes, *logins; // by sync_address_key, by player
     uint64_t next_connection;
     uint32_t refused_clients;
     bool draining;
@@ -402,7 +413,7 @@ struct sync_handshake {
     uint64_t tick_min;
     char resume[SYNC_RESUME_TEXT_BYTES];
     struct sync_position position;
-    char address[48];
+    uint64_t address; // its sync_address_key
     enum sync_encoding encoding;
     struct sync_deflate_terms deflate;
 };

@@ -6,7 +6,6 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/buf_json.h"
 #include "libcommon/base/check.h"
-#include "libcommon/base/hash.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
@@ -28,27 +27,20 @@ struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection)
     return pointer(app->client_of_connection, connection);
 }
 
-static uint64_t address_key(const char *address)
+static bool address_take(struct sync_app *app, uint64_t address)
 {
-    return mm_hash64(address, strlen(address), 0);
-}
-
-static bool address_take(struct sync_app *app, const char *address)
-{
-    uint64_t key = address_key(address), count = 0;
-    (void)mm_idmap_get(app->address_counts, key, &count);
+    uint64_t count = 0;
+    (void)mm_idmap_get(app->address_counts, address, &count);
     if (count >= (uint64_t)app->settings.clients_per_address)
         return false;
-    return mm_idmap_set(app->address_counts, key, count + 1) == MM_OK;
+    return mm_idmap_set(app->address_counts, address, count + 1) == MM_OK;
 }
 
-static void address_give(struct sync_app *app, const char *address)
+static void address_give(struct sync_app *app, uint64_t address)
 {
-    uint64_t *count = mm_idmap_find(app->address_counts, address_key(address));
-    if (!count)
-        return;
-    if (--*count == 0)
-        (void)mm_idmap_remove(app->address_counts, address_key(address), NULL);
+    uint64_t *count = mm_idmap_find(app->address_counts, address);
+    if (count && --*count == 0)
+        (void)mm_idmap_remove(app->address_counts, address, NULL);
 }
 
 // --- the end -------------------------------------------------------------------------------------
@@ -107,7 +99,8 @@ static void die(struct sync_client *client)
     client->state = SYNC_CLIENT_DEAD;
     mm_loop_fd_remove(app->loop, client->fd);
     (void)mm_idmap_remove(app->client_of_connection, client->connection, NULL);
-    address_give(app, client->address);
+    if (client->address_counted)
+        address_give(app, client->address);
     size_t at = client->at;
     mm_vec_remove_swap(&app->clients, at);
     if (at < app->clients.count)
@@ -409,7 +402,8 @@ static void fill_in(struct sync_client *client, struct sync_handshake *handshake
     (void)mm_str_copy(client->resume, sizeof client->resume, handshake->resume);
     client->encoding = handshake->encoding;
     (void)mm_str_copy(client->session, sizeof client->session, handshake->session);
-    (void)mm_str_copy(client->address, sizeof client->address, handshake->address);
+    client->address = handshake->address;
+    client->address_counted = true;
     client->opened_ns = client->heard_ns = now_ns;
     client->deadline_ns = now_ns + MM_LOOP_MS(settings->login_ms);
     uint32_t rate = (uint32_t)settings->messages_per_second;
@@ -500,7 +494,7 @@ void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http
     }
     if (!address_ok) {
         // It was not counted, so it must not be taken off when it ends.
-        client->address[0] = '\0';
+        client->address_counted = false;
         sync_client_close(client, 4429, "server_full", "Too many connections from this address.");
     } else if (app->draining) {
         sync_client_close(client, SYNC_WS_RESTART, "restart", NULL);

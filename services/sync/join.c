@@ -102,6 +102,14 @@ static void on_verified(void *arg, const struct mm_rpc_result *result)
     }
     client->player_id = reply->player->player_id;
     client->permissions = (uint64_t)reply->player->permissions;
+    uint32_t retry_ms;
+    if (!sync_rates_take(client->app->logins, client->player_id,
+                         mm_loop_now_ns(client->app->loop) / 1000000, &retry_ms)) {
+        mm_counter_add(client->app->metrics.refused, 1);
+        sync_client_refuse(client, 4429, "rate_limited", "You come in too often; try again later.",
+                           retry_ms);
+        return;
+    }
     (void)mm_str_copy(client->username, sizeof client->username, reply->player->username);
     (void)mm_str_copy(client->token_hash, sizeof client->token_hash, reply->token_hash);
     client->state = mm_str_equal(client->session, client->app->session) ? SYNC_CLIENT_JOINING

@@ -46,6 +46,12 @@ const struct mm_config_field sync_fields[] = {
      .offset = SETTING(origins),
      .fallback = "",
      .help = "web origins that may connect; none named: any"},
+    {.path = "players.proxies",
+     .type = MM_CONFIG_STRINGS,
+     .offset = SETTING(proxies),
+     .fallback = "",
+     .help = "addresses or networks of the proxies in front, whose X-Forwarded-For says where a "
+             "player connects from; none named: every peer is the player's own address"},
     {.path = "players.tls.certificate",
      .type = MM_CONFIG_STRING,
      .offset = SETTING(tls_certificate),
@@ -93,6 +99,22 @@ const struct mm_config_field sync_fields[] = {
      .max = 20000,
      .unit = "connections",
      .help = "from one network address"},
+    {.path = "limits.handshakes_per_second",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(handshakes_per_second),
+     .fallback = "50",
+     .min = 0,
+     .max = 10000,
+     .unit = "handshakes",
+     .help = "from one network address, limits.clients_per_address more at once. 0: any number"},
+    {.path = "limits.logins_per_minute",
+     .type = MM_CONFIG_INT,
+     .offset = SETTING(logins_per_minute),
+     .fallback = "60",
+     .min = 0,
+     .max = SYNC_RATES_BURST_MAX,
+     .unit = "logins",
+     .help = "of one player, as many at once. 0: any number"},
     {.path = "limits.messages_per_second",
      .type = MM_CONFIG_INT,
      .offset = SETTING(messages_per_second),
@@ -300,6 +322,12 @@ void sync_check(struct mm_config *config, void *state)
         mm_config_fail(config, "priorities.critical", "must not be beyond priorities.high");
     if (app->settings.band_high > app->settings.band_normal)
         mm_config_fail(config, "priorities.high", "must not be beyond priorities.normal");
+    struct sync_network network;
+    for (size_t i = 0; i < app->settings.proxies.count; i++)
+        if (!sync_network_parse(app->settings.proxies.items[i], &network))
+            mm_config_fail(config, "players.proxies",
+                           "must be addresses or networks such as 10.0.0.0/8, found \"%s\"",
+                           app->settings.proxies.items[i]);
     const char *error = mm_address_listen_error(app->settings.listen);
     if (error)
         mm_config_fail(config, "players.listen", "%s, found \"%s\"", error, app->settings.listen);

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/base/alloc.h"
@@ -114,6 +115,38 @@ static bool origin_allowed(const struct sync_app *app, const struct mm_http_requ
     return false;
 }
 
+// The address that counts for the request's limits.
+static uint64_t address_of(const struct sync_app *app, const struct mm_http_request *request)
+{
+    const char *peer = mm_http_request_peer(request);
+    struct sync_address address = {0};
+    (void)!sync_address_parse(peer, strlen(peer), &address);
+    if (app->proxies.count > 0) {
+        struct mm_buf forwarded;
+        mm_buf_init(&forwarded, HEADER_BYTES);
+        mm_http_request_header_all(request, "X-Forwarded-For", &forwarded);
+        address = sync_address_behind(address, mm_buf_cstr(&forwarded), app->proxies.items,
+                                      app->proxies.count);
+        mm_buf_free(&forwarded);
+    }
+    return sync_address_key(&address);
+}
+
+// Whether the address may have one more handshake; if not, it is told when.
+static bool may_shake_hands(struct sync_app *app, struct mm_http_request *request, uint64_t address)
+{
+    uint32_t retry_ms;
+    if (sync_rates_take(app->handshakes, address, mm_loop_now_ns(app->loop) / 1000000, &retry_ms))
+        return true;
+    char seconds[24];
+    (void)snprintf(seconds, sizeof seconds, "%" PRIu32, (retry_ms + 999) / 1000);
+    mm_http_add_header(request, "Retry-After", seconds);
+    mm_http_reply_error(request, MM_RESOURCE_EXHAUSTED,
+                        "too many connections were opened from this address lately");
+    mm_counter_add(app->metrics.refused, 1);
+    return false;
+}
+
 static void on_upgraded(void *arg, int fd, struct mm_http_upgrade *upgrade, const uint8_t *extra,
                         size_t extra_len)
 {
@@ -141,6 +174,9 @@ static void on_handshake(struct mm_http_request *request, void *arg)
         mm_http_reply_error(request, MM_PERMISSION_DENIED, "this origin may not connect");
         return;
     }
+    uint64_t address = address_of(app, request);
+    if (!may_shake_hands(app, request, address))
+        return;
     struct sync_handshake *handshake = mm_calloc(1, sizeof *handshake);
     if (!handshake) {
         mm_http_reply_error(request, MM_UNAVAILABLE, "out of memory");
@@ -168,7 +204,7 @@ static void on_handshake(struct mm_http_request *request, void *arg)
     if (resume && !mm_str_copy(handshake->resume, sizeof handshake->resume, resume))
         (void)mm_str_copy(handshake->resume, sizeof handshake->resume,
                           "-"); // too long: none of ours
-    (void)mm_str_copy(handshake->address, sizeof handshake->address, mm_http_request_peer(request));
+    handshake->address = address;
     char extension[SYNC_DEFLATE_RESPONSE_BYTES];
     if (strcmp(app->settings.compression, "off") != 0)
         sync_deflate_negotiate(mm_http_request_header(request, "Sec-WebSocket-Extensions"),
@@ -211,8 +247,34 @@ void sync_reload_service(struct mm_service *service, void *state)
         MM_LOG_INFO("the certificate was read anew", "file=%s", app->settings.tls_certificate);
 }
 
+static enum mm_err open_limits(struct sync_app *app)
+{
+    const struct sync_settings *settings = &app->settings;
+    mm_vec_init(&app->proxies, settings->proxies.count);
+    for (size_t i = 0; i < settings->proxies.count; i++) {
+        struct sync_network network;
+        if (sync_network_parse(settings->proxies.items[i], &network) && // as sync_check saw
+            !mm_vec_push(&app->proxies, network))
+            return MM_RESOURCE_EXHAUSTED;
+    }
+    app->handshakes = sync_rates_new(&(struct sync_rates_options){
+        .per_minute = (uint32_t)settings->handshakes_per_second * 60,
+        .burst = (uint32_t)(settings->clients_per_address + settings->handshakes_per_second),
+        .keys_max = SYNC_RATES_KEYS_MAX,
+    });
+    app->logins = sync_rates_new(&(struct sync_rates_options){
+        .per_minute = (uint32_t)settings->logins_per_minute,
+        .burst = settings->logins_per_minute ? (uint32_t)settings->logins_per_minute : 1,
+        .keys_max = SYNC_RATES_KEYS_MAX,
+    });
+    return app->handshakes && app->logins ? MM_OK : MM_RESOURCE_EXHAUSTED;
+}
+
 enum mm_err sync_listener_open(struct sync_app *app)
 {
+    enum mm_err err = open_limits(app);
+    if (err != MM_OK)
+        return err;
     struct mm_http_options options = {
         .listen = app->settings.listen,
         .connections_max =
@@ -220,15 +282,18 @@ enum mm_err sync_listener_open(struct sync_app *app)
         .body_bytes_max = 1024,
         .idle_s = IDLE_S,
         .request_s = IDLE_S,
+        // Behind a proxy all have its address.
         .connections_per_address =
-            (uint32_t)app->settings.clients_per_address + PLAIN_PER_ADDRESS_MAX,
+            app->proxies.count > 0
+                ? 0
+                : (uint32_t)app->settings.clients_per_address + PLAIN_PER_ADDRESS_MAX,
         .connection_bytes = HEADER_BYTES,
         .backlog = 4096,
         .reuse_port = app->settings.reuse_port,
         .tls_certificate = tls_file(app, app->settings.tls_certificate),
         .tls_key = tls_file(app, app->settings.tls_key),
     };
-    enum mm_err err = mm_http_server_open(app->loop, &options, &app->listener);
+    err = mm_http_server_open(app->loop, &options, &app->listener);
     if (err != MM_OK) {
         MM_LOG_ERROR("cannot listen for players", "address=%s code=%s", app->settings.listen,
                      mm_err_name(err));
@@ -261,4 +326,8 @@ void sync_listener_close(struct sync_app *app)
         mm_http_files_close(app->files);
     app->listener = NULL;
     app->files = NULL;
+    mm_vec_free(&app->proxies);
+    sync_rates_free(app->handshakes);
+    sync_rates_free(app->logins);
+    app->handshakes = app->logins = NULL;
 }

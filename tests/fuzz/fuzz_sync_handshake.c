@@ -66,12 +66,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
     static const char *const origins[] = {"https://game.example"};
+    static const char *const proxies[] = {"127.0.0.1", "2001:db8::/32", "10.0.0.0/8"};
     mm_log_init("fuzz", MM_LOG_LEVEL_ERROR);
     app.settings = (struct sync_settings){
         .listen = "127.0.0.1:0",
         .web_dir = "",
         .login_url = "",
         .origins = {.items = origins, .count = 1},
+        .proxies = {.items = proxies, .count = 3},
         .compression = "all",
         .tls_certificate = "",
         .tls_key = "",

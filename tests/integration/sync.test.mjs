@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Player } from '../support/game.mjs';
@@ -136,6 +137,82 @@ test('one address gets its share', async () => {
     assert.match(error.payload.message, /address/);
     await third.waitClosed();
     await sync.stop();
+});
+
+// Opens connections one after the other until one is refused; what the answer says.
+async function untilRefused(open, most) {
+    for (let count = 0; count <= most; count++) {
+        const { status, retryAfter, body } = await open();
+        if (status !== 101) return { count, status, retryAfter, body };
+    }
+    throw new Error(`none of ${most} was refused`);
+}
+
+// A handshake by hand: the answer's status and header, and what it says if it is a refusal.
+function shakeHands(port, { localAddress = '127.0.0.1', forwarded = [] } = {}) {
+    return new Promise((resolve, reject) => {
+        const handshake = request({
+            host: '127.0.0.1', port, path: '/ws', localAddress, agent: false,
+            headers: {
+                Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
+                'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==', 'X-Forwarded-For': forwarded,
+            },
+        });
+        handshake.on('upgrade', (answer, socket) => {
+            socket.destroy();
+            resolve({ status: answer.statusCode });
+        });
+        handshake.on('response', async (answer) => {
+            let body = '';
+            for await (const part of answer) body += part;
+            resolve({ status: answer.statusCode, retryAfter: Number(answer.headers['retry-after']), body });
+        });
+        handshake.on('error', reject);
+        handshake.end();
+    });
+}
+
+test('one address opens so many connections in a time', async () => {
+    const sync = await Sync.start('', 'clients_per_address: 5, handshakes_per_second: 1');
+    const refused = await untilRefused(() => shakeHands(sync.players), 200);
+    assert.ok(refused.count >= 6, `${refused.count} at once`);
+    assert.equal(refused.status, 429);
+    assert.equal(refused.retryAfter, 1);
+    assert.match(refused.body, /too many connections/);
+    assert.equal((await shakeHands(sync.players, { localAddress: '127.0.0.2' })).status, 101, 'another address has its own');
+    await waitFor('the next one', async () => (await shakeHands(sync.players)).status === 101);
+    await sync.stop();
+});
+
+test('a proxy says whom it speaks for, and nobody else does', async () => {
+    const proxied = '  proxies: ["127.0.0.1", "10.0.0.0/8"]';
+    const sync = await Sync.start(proxied, 'clients_per_address: 5, handshakes_per_second: 1');
+    const behind = (...forwarded) => () => shakeHands(sync.players, { forwarded });
+    assert.equal((await untilRefused(behind('192.0.2.1'), 200)).status, 429);
+    // Others behind the same proxy have their own share, whatever the client itself says before it.
+    for (const forwarded of [['192.0.2.2'], ['192.0.2.1, 192.0.2.3'], ['192.0.2.1', '192.0.2.4'], ['192.0.2.5, 10.1.2.3'], ['2001:db8::1']])
+        assert.equal((await behind(...forwarded)()).status, 101, forwarded);
+    const taken = ['192.0.2.1', '192.0.2.9, 192.0.2.1', '192.0.2.1,10.1.2.3', '::ffff:192.0.2.1'];
+    const answers = await Promise.all(taken.map((forwarded) => untilRefused(behind(forwarded), 5)));
+    assert.deepEqual(answers.map(({ status }) => status), taken.map(() => 429));
+    // One network of IPv6 is one customer, who has more addresses than anybody can count.
+    let next = 1;
+    assert.equal((await untilRefused(() => behind(`2001:db8:1:1::${(next++).toString(16)}`)(), 200)).status, 429);
+    // Who is no proxy is believed nothing.
+    next = 1;
+    const stranger = () => shakeHands(sync.players, { localAddress: '127.0.0.2', forwarded: [`192.0.2.${next++}`] });
+    assert.equal((await untilRefused(stranger, 200)).status, 429);
+    await sync.stop();
+});
+
+test('what is no address of a proxy is named with its line', async () => {
+    for (const wrong of ['proxy.example', '10.0.0.0/33', '10.0.0.1/8', '10.0.0', '', '::1/129', '1.2.3.4/', '1.2.3.4:80']) {
+        const path = join(tempDir(), 'sync.yaml');
+        writeFileSync(path, `players:\n  proxies: ["127.0.0.1", "${wrong}"]\n`);
+        const program = startProgram('mmorts-sync', ['--config', path, '--check-config']);
+        assert.equal((await program.wait()).code, 2, wrong);
+        assert.match(program.log(), /sync\.yaml:2: .*players\.proxies.*10\.0\.0\.0\/8/, wrong);
+    }
 });
 
 test('only listed origins connect', async () => {
