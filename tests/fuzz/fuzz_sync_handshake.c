@@ -40,6 +40,7 @@ static const char *const words[] = {
     ", ",
     "access_token, " TOKEN,
     "\n",
+    "X-Forwarded-For: 10.1.2.3, 192.0.2.1\r\n",
     "Sec-WebSocket-Extensions: permessage-deflate; ",
     "server_max_window_bits=10",
     "client_no_context_takeover",
