@@ -33,6 +33,11 @@ enum sim_fault {
     SIM_FAULT_RESUMED_TOO_LATE,         // who comes back is told what changed from a tick too late
     SIM_FAULT_RESUMED_BEFORE_FULL,      // a client goes on from before a full state
     SIM_FAULT_OWED_FORGOTTEN,           // what a budget did not allow is never told
+    SIM_FAULT_SET_NOT_AWAITED,          // parts: a view is given before its frames are
+    SIM_FAULT_OLDER_SET_WINS,           // parts: what was served before replaces what is
+    SIM_FAULT_SET_IN_EFFECT_LATE,       // parts: a frame too late
+    SIM_FAULT_RETURN_NOT_TOLD,          // what comes back as it left is taken for unchanged
+    SIM_FAULT_TARGET_NOT_TOLD,          // the changes of where units go are lost
     SIM_FAULT_COUNT,
 };
 extern const char *const sim_fault_names[SIM_FAULT_COUNT];
@@ -93,7 +98,21 @@ struct sim_options {
     X(revealed, 2000, "memories whose place was seen again without them")                          \
     X(expired, 4000, "memories that expired")                                                      \
     X(evicted, 5000, "memories that gave way to the limit")                                        \
-    X(torn_resumes, 100, "restarts from a save that a crash cut in two")
+    X(torn_resumes, 100, "restarts from a save that a crash cut in two")                           \
+    X(compared_parted, 300000, "views compared of clients whose sync reads a part of the stream")  \
+    X(parts, 100000, "frames cut for one who serves some empires")                                 \
+    X(parts_shared, 500, "of these, such as were cut for another who serves the same")             \
+    X(serves, 2000, "sets of empires that vision took")                                            \
+    X(serves_older, 150, "sets that came after a later one")                                       \
+    X(serves_full, 5, "sets refused because there were too many subscribers")                      \
+    X(views_early, 400, "views refused because their frames would not go on")                      \
+    X(unknown, 300, "times that vision did not know who reads a part")                             \
+    X(leases, 40, "parts that nobody read any more")                                               \
+    X(returned, 15000,                                                                             \
+      "values that came back into sight as they had left it, and were others between")             \
+    X(returned_health, 3000, "of these, healths")                                                  \
+    X(returned_owner, 8, "owners")                                                                 \
+    X(returned_whole, 2500, "entities of which nothing else had changed either")
 
 struct sim_report {
 #define SIM_COUNT(name, least, what) uint64_t name;

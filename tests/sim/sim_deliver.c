@@ -404,6 +404,7 @@ static void compare(struct sim *sim, struct sim_client *client)
     }
     sim_player_compare(sim, player, moment);
     sim->report->compared_binary += client->encoding == SYNC_BINARY;
+    sim->report->compared_parted += sim->parts;
     const struct sync_holding *holding = sync_stock_holding(&sim->sync.core.stock, player->empire);
     if (holding && !holding->dirty && sim->sync.stock_epoch)
         sim_player_compare_stock(sim, player);

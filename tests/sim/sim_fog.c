@@ -290,6 +290,7 @@ static void step_empire(struct sim *sim, uint32_t empire, const struct sim_momen
         fog->sees[i] = entity->owner == empire || (in_range && noticed);
         if (in_range && entity->stealthed && entity->owner != empire)
             *(noticed ? &sim->report->detected : &sim->report->hidden) += 1;
+        sim_return_note(sim, empire, before, now, entity, fog->sees[i]);
     }
     old_memories(sim, before, empire, now, fog);
     new_memories(sim, empire, before, now, fog, previous_tick);

@@ -45,6 +45,26 @@ void sim_readers_tick(struct sim *sim);
 void sim_reader_take(struct sim *sim, const struct sim_message *message);
 void sim_reader_catch_up_reply(struct sim *sim, const struct sim_message *message);
 void sim_replay_asked(struct sim *sim, const struct sim_message *message);
+// A stream's ring by itself.
+void sim_publisher_push(struct sim_publisher *publisher, uint64_t tick, struct sim_bytes *bytes);
+void sim_publisher_clear(struct sim_publisher *publisher);
+uint64_t sim_publisher_oldest(const struct sim_publisher *publisher);
+struct sim_bytes *sim_replay_pack(const struct sim_publisher *publisher, uint64_t from);
+// Takes the message at that place of a packed answer, with bytes of its own; the next place.
+size_t sim_replay_next(const struct sim_bytes *packed, size_t at, struct sim_message *out);
+
+// sim_parts.c: parts of the vision stream; nothing where sync reads the whole stream
+void sim_parts_open(struct sim *sim);
+void sim_parts_close(struct sim *sim);
+void sim_parts_round(struct sim *sim);
+void sim_parts_restart(struct sim *sim);
+void sim_parts_frame(struct sim *sim, const Mmorts__Frame__VisionFrame *frame);
+void sim_parts_take(struct sim *sim, const struct sim_message *message);
+// The part that goes on with the view that is asked for; NULL: none does.
+const struct sim_publisher *sim_parts_of_view(struct sim *sim, const struct sim_message *message);
+void sim_serving_start(struct sim *sim);
+void sim_serving_round(struct sim *sim);
+void sim_serving_take(struct sim *sim, const struct sim_message *reply);
 
 // sim_world.c, sim_recover.c
 enum { SIM_RESERVE_TICKS = 40, SIM_INPUTS_MAX = 64 };
@@ -76,7 +96,8 @@ void sim_vision_crash(struct sim *sim);
 void sim_vision_round(struct sim *sim);
 void sim_vision_take(struct sim *sim, const struct sim_message *message);
 void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool snapshot);
-void sim_vision_live(struct sim *sim); // its reader has caught up
+void sim_vision_live(struct sim *sim);      // its reader has caught up
+uint64_t sim_vision_epoch(struct sim *sim); // another one, for a stream that begins
 
 // sim_fog.c: the oracle
 static inline struct sim_moment *sim_moment(struct sim *sim, uint64_t tick)
@@ -94,6 +115,14 @@ void sim_fog_step(struct sim *sim, const struct sim_moment *before, struct sim_m
                   uint64_t previous_tick);
 // Gives the core an order about sharing.
 void sim_vision_order(struct sim *sim, const struct sim_share_order *order);
+
+// sim_return.c: what comes back into sight as it was, and was not meanwhile
+void sim_return_note(struct sim *sim, uint32_t empire, const struct sim_moment *before,
+                     const struct sim_moment *now, const struct sim_entity *entity, bool sees);
+// A change that somebody does not see, or one back to what he saw last. False: none for now.
+bool sim_return_prepare(struct sim *sim, struct sim_op *out);
+// Whether the entity in the slot came back in that tick with all values that it had left with.
+bool sim_returned_whole(struct sim *sim, uint32_t empire, uint32_t slot, uint64_t tick);
 
 // sim_ask.c: vision's answers to questions, against the truth of the tick.
 void sim_vision_ask(struct sim *sim, const struct sim_moment *now);

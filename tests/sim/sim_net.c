@@ -61,6 +61,7 @@ static void post(struct sim *sim, struct sim_message message)
     uint64_t delay = sim->calm ? 0 : sim_below(sim, sim->weather.delay_max + 1);
     if (delay > 0 && sim_chance(sim, 5000))
         delay = 0;
+    delay += message.late_rounds;
     struct sim_mail *mail = &sim->wheel[(sim->round + delay) % SIM_WHEEL];
     if (!mm_vec_push(mail, message))
         abort();
@@ -148,12 +149,16 @@ void sim_mail_free(struct sim *sim)
 
 static const enum sim_node publisher_node[SIM_STREAMS] = {SIM_WORLD, SIM_VISION, SIM_PRODUCTION};
 
-void sim_publisher_close(struct sim *sim, enum sim_stream stream)
+void sim_publisher_clear(struct sim_publisher *publisher)
 {
-    struct sim_publisher *publisher = &sim->publishers[stream];
     for (size_t i = 0; i < SIM_RING; i++)
         sim_bytes_drop(publisher->ring[i].bytes);
     *publisher = (struct sim_publisher){0};
+}
+
+void sim_publisher_close(struct sim *sim, enum sim_stream stream)
+{
+    sim_publisher_clear(&sim->publishers[stream]);
 }
 
 void sim_publisher_open(struct sim *sim, enum sim_stream stream, uint64_t epoch)
@@ -163,13 +168,19 @@ void sim_publisher_open(struct sim *sim, enum sim_stream stream, uint64_t epoch)
 }
 
 // Takes the bytes.
-void sim_publish(struct sim *sim, enum sim_stream stream, uint64_t tick, struct sim_bytes *bytes)
+void sim_publisher_push(struct sim_publisher *publisher, uint64_t tick, struct sim_bytes *bytes)
 {
-    struct sim_publisher *publisher = &sim->publishers[stream];
     uint64_t seq = ++publisher->seq;
     struct sim_published *place = &publisher->ring[seq % SIM_RING];
     sim_bytes_drop(place->bytes);
     *place = (struct sim_published){seq, tick, bytes};
+}
+
+// Takes the bytes.
+void sim_publish(struct sim *sim, enum sim_stream stream, uint64_t tick, struct sim_bytes *bytes)
+{
+    struct sim_publisher *publisher = &sim->publishers[stream];
+    sim_publisher_push(publisher, tick, bytes);
     for (uint32_t reader = 0; reader < SIM_READERS; reader++) {
         if (!sim->readers[reader].open || sim->readers[reader].stream != stream)
             continue;
@@ -179,13 +190,13 @@ void sim_publish(struct sim *sim, enum sim_stream stream, uint64_t tick, struct 
                                            .stream = stream,
                                            .reader = reader,
                                            .epoch = publisher->epoch,
-                                           .seq = seq,
+                                           .seq = publisher->seq,
                                            .tick = tick,
                                            .bytes = sim_bytes_hold(bytes)});
     }
 }
 
-static uint64_t oldest_held(const struct sim_publisher *publisher)
+uint64_t sim_publisher_oldest(const struct sim_publisher *publisher)
 {
     return publisher->seq > SIM_RING ? publisher->seq - SIM_RING + 1 : 1;
 }
@@ -195,7 +206,7 @@ struct replayed {
     uint64_t seq, tick, len;
 };
 
-static struct sim_bytes *pack_replay(const struct sim_publisher *publisher, uint64_t from)
+struct sim_bytes *sim_replay_pack(const struct sim_publisher *publisher, uint64_t from)
 {
     uint64_t to = from + REPLAY_MESSAGES - 1;
     if (to > publisher->seq)
@@ -215,6 +226,17 @@ static struct sim_bytes *pack_replay(const struct sim_publisher *publisher, uint
     return bytes;
 }
 
+size_t sim_replay_next(const struct sim_bytes *packed, size_t at, struct sim_message *out)
+{
+    struct replayed head;
+    memcpy(&head, packed->data + at, sizeof head);
+    at += sizeof head;
+    out->seq = head.seq;
+    out->tick = head.tick;
+    out->bytes = sim_bytes_new(packed->data + at, head.len);
+    return at + head.len;
+}
+
 void sim_replay_asked(struct sim *sim, const struct sim_message *message)
 {
     struct sim_publisher *publisher = &sim->publishers[message->stream];
@@ -227,11 +249,11 @@ void sim_replay_asked(struct sim *sim, const struct sim_message *message)
                                 .reader = message->reader,
                                 .call = message->call,
                                 .epoch = publisher->epoch,
-                                .a = oldest_held(publisher),
+                                .a = sim_publisher_oldest(publisher),
                                 .b = publisher->seq};
     reply.flag = message->epoch != publisher->epoch || message->seq < reply.a;
     if (!reply.flag)
-        reply.bytes = pack_replay(publisher, message->seq);
+        reply.bytes = sim_replay_pack(publisher, message->seq);
     sim_send(sim, reply);
 }
 
@@ -394,14 +416,8 @@ static void replay(struct sim *sim, const struct sim_message *reply)
     struct sim_reader *reader = &sim->readers[reply->reader];
     unsigned count = 0;
     for (size_t at = 0; reader->open && at < reply->bytes->len; count++) {
-        struct replayed head;
-        memcpy(&head, reply->bytes->data + at, sizeof head);
-        at += sizeof head;
-        struct sim_message message = {.epoch = reply->epoch,
-                                      .seq = head.seq,
-                                      .tick = head.tick,
-                                      .bytes = sim_bytes_new(reply->bytes->data + at, head.len)};
-        at += head.len;
+        struct sim_message message = {.epoch = reply->epoch};
+        at = sim_replay_next(reply->bytes, at, &message);
         if (sim->options.fault == SIM_FAULT_LOST_REPLAY_FRAME && count == 1 &&
             reply->reader == SIM_SYNC_VISIONS)
             empty_frame(&message);

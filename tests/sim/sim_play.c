@@ -22,9 +22,16 @@ void sim_weather_choose(struct sim *sim)
     sim->beacons_only = sim_chance(sim, 3000);
     sim->save_rows = sim_chance(sim, 4000) ? 1 + (uint32_t)sim_below(sim, 8) : 1 << 20;
     sim->resume_ticks = sim_chance(sim, 8000) ? 40 + (uint32_t)sim_below(sim, 300) : 0;
+    sim->parts = sim_chance(sim, 5000);
+    if (sim->parts && sim_chance(sim, 5000)) {
+        sim->resume_ticks = 0; // views come and go with their clients
+        w->reconnect *= 4;
+    }
     // Each seed has its own climate, from fair to foul.
     if (sim_chance(sim, 6000))
         w->delay_max = 1 + (uint32_t)sim_below(sim, 6);
+    if (sim->parts)
+        w->delay_max += (uint32_t)sim_below(sim, 3);
     if (sim_chance(sim, 5000))
         w->loss = (uint32_t)sim_below(sim, 300);
     if (sim_chance(sim, 5000))

@@ -30,6 +30,11 @@ const char *const sim_fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_RESUMED_TOO_LATE] = "resumed_too_late",
     [SIM_FAULT_RESUMED_BEFORE_FULL] = "resumed_before_full",
     [SIM_FAULT_OWED_FORGOTTEN] = "owed_forgotten",
+    [SIM_FAULT_RETURN_NOT_TOLD] = "return_not_told",
+    [SIM_FAULT_TARGET_NOT_TOLD] = "target_not_told",
+    [SIM_FAULT_SET_NOT_AWAITED] = "set_not_awaited",
+    [SIM_FAULT_OLDER_SET_WINS] = "older_set_wins",
+    [SIM_FAULT_SET_IN_EFFECT_LATE] = "set_in_effect_late",
 };
 
 void sim_fail(struct sim *sim, const char *format, ...)

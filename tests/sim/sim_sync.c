@@ -43,17 +43,39 @@ void sim_sync_tick(struct sim *sim, const struct sim_message *message, bool snap
         mmorts__frame__tick_frame__unpack(NULL, message->bytes->len, message->bytes->data);
     if (sim->options.fault == SIM_FAULT_DESPAWN_DROPPED && frame->n_despawned > 0)
         frame->n_despawned--;
+    for (size_t i = 0; sim->options.fault == SIM_FAULT_TARGET_NOT_TOLD && i < frame->n_columns; i++)
+        if (frame->columns[i]->attribute == MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_TARGET_Q)
+            frame->columns[i]->n_entity = frame->columns[i]->n_value = 0;
     if (!snapshot)
         sync_core_push_tick(&sim->sync.core, frame);
     else if (sync_core_world_snapshot(&sim->sync.core, frame) != MM_OK)
         sim_fail(sim, "sync refused a snapshot");
 }
 
+// The planted bug: what came back as it had left is taken for something that never left.
+static void lose_returned(struct sim *sim, Mmorts__Frame__VisionFrame *frame)
+{
+    size_t at = 0, kept = 0;
+    for (size_t e = 0; e < frame->n_empire && frame->n_entered_count; e++) {
+        size_t end = at + frame->entered_count[e];
+        frame->entered_count[e] = 0;
+        for (; at < end; at++) {
+            if (sim_returned_whole(sim, frame->empire[e], frame->entered[at], frame->tick))
+                continue;
+            frame->entered[kept++] = frame->entered[at];
+            frame->entered_count[e]++;
+        }
+    }
+    frame->n_entered = kept;
+}
+
 void sim_sync_vision(struct sim *sim, const struct sim_message *message)
 {
-    sync_core_push_vision(
-        &sim->sync.core, message->epoch,
-        mmorts__frame__vision_frame__unpack(NULL, message->bytes->len, message->bytes->data));
+    Mmorts__Frame__VisionFrame *frame =
+        mmorts__frame__vision_frame__unpack(NULL, message->bytes->len, message->bytes->data);
+    if (sim->options.fault == SIM_FAULT_RETURN_NOT_TOLD)
+        lose_returned(sim, frame);
+    sync_core_push_vision(&sim->sync.core, message->epoch, frame);
 }
 
 void sim_sync_production(struct sim *sim, const struct sim_message *message)
@@ -73,6 +95,8 @@ static void close_view(struct sim *sim, struct sim_client *client)
 {
     if (client->view)
         sync_core_view_close(&sim->sync.core, client->view);
+    if (client->view)
+        (void)sync_served_change(&sim->sync.serving.served);
     client->view = NULL;
     client->view_call = 0;
     client->trail.kept = false;
@@ -139,8 +163,10 @@ static void joined(struct sim *sim, const struct sim_message *reply)
     client->tick_min = client->player.last_tick;
     if (client->next_seq <= reply->seq)
         client->next_seq = reply->seq + 1;
-    if (!client->view)
+    if (!client->view) {
         client->view = sync_core_view_open(&sim->sync.core, client->player.empire);
+        client->served_from = sync_served_change(&sim->sync.serving.served);
+    }
     client->view->user = client;
     client->state = SIM_LOOKING;
     client->view_retry = sim->round;
@@ -154,7 +180,9 @@ static void ask_view(struct sim *sim, struct sim_client *client)
         client->view_retry = sim->round + RETRY_ROUNDS;
     }
     if (!client->view || client->state == SIM_JOINING || client->view->state != SYNC_VIEW_WAITING ||
-        client->view_call || sim->round < client->view_retry || !sim->sync.core.mirror.loaded)
+        client->view_call || sim->round < client->view_retry || !sim->sync.core.mirror.loaded ||
+        (sim->parts && sim->options.fault != SIM_FAULT_SET_NOT_AWAITED &&
+         !sync_served_has(&sim->sync.serving.served, client->served_from)))
         return;
     client->view_call = ++sim->calls;
     client->view_until = sim->round + CALL_ROUNDS;
@@ -162,7 +190,8 @@ static void ask_view(struct sim *sim, struct sim_client *client)
                                        .from = SIM_SYNC,
                                        .to = SIM_VISION,
                                        .call = client->view_call,
-                                       .a = client->player.empire});
+                                       .a = client->player.empire,
+                                       .units = {sim->sync.life, client->served_from}});
 }
 
 static void got_view(struct sim *sim, const struct sim_message *reply)
@@ -191,6 +220,10 @@ void sim_sync_take(struct sim *sim, const struct sim_message *message)
         joined(sim, message);
     else if (message->kind == SIM_GET_VIEW_REPLY)
         got_view(sim, message);
+    else
+        sim_serving_take(sim, message);
+    for (size_t i = 0; i < SIM_EMPIRES && message->kind == SIM_SERVE_REPLY; i++)
+        ask_view(sim, &sim->clients[i]);
 }
 
 // --- life ----------------------------------------------------------------------------------------
@@ -246,6 +279,7 @@ void sim_sync_round(struct sim *sim)
     }
     for (size_t i = 0; i < SIM_EMPIRES; i++)
         client_round(sim, &sim->clients[i]);
+    sim_serving_round(sim);
 }
 
 void sim_sync_start(struct sim *sim)
@@ -260,7 +294,9 @@ void sim_sync_start(struct sim *sim)
     mm_buf_init(&sim->sync.out, SYNC_FULL_BYTES_MAX);
     sim->sync.up = true;
     sim_reader_open(sim, SIM_SYNC_TICKS, 0, 0);
-    sim_reader_open(sim, SIM_SYNC_VISIONS, 0, 0);
+    if (!sim->parts)
+        sim_reader_open(sim, SIM_SYNC_VISIONS, 0, 0);
+    sim_serving_start(sim);
     sim_reader_open(sim, SIM_SYNC_PRODUCTIONS, 0, 0);
 }
 

@@ -10,7 +10,9 @@
 #include "services/sync/core/backlog.h"
 #include "services/sync/core/budget.h"
 #include "services/sync/core/resume.h"
+#include "services/sync/core/served.h"
 #include "services/sync/core/update.h"
+#include "services/vision/core/subscribers.h"
 #include "services/vision/core/vision.h"
 #include "services/world/core/world.h"
 #include "tests/sim/sim.h"
@@ -76,6 +78,16 @@ struct sim_share_order {
     bool begin;
 };
 
+// An entity in an empire's eyes: in sight, or away since it was so.
+enum { SIM_ABSENCES = 256 }; // by slot
+struct sim_absence {
+    uint64_t id;
+    bool seen, away;
+    uint32_t changed; // values that were others meanwhile
+    uint64_t whole_tick;
+    struct sim_entity left;
+};
+
 // --- the network ---------------------------------------------------------------------------------
 
 enum sim_node { SIM_WORLD, SIM_VISION, SIM_SYNC, SIM_PRODUCTION, SIM_NODES };
@@ -94,6 +106,10 @@ enum sim_kind {
     SIM_COMMAND,
     SIM_SHARE,
     SIM_TRAIN,
+    SIM_SERVE,
+    SIM_SERVE_REPLY,
+    SIM_FOLLOW,
+    SIM_FOLLOW_REPLY,
 };
 
 // Shared bytes of messages.
@@ -116,6 +132,7 @@ struct sim_message {
     uint64_t epoch, seq, tick;
     uint64_t a, b;
     bool flag;
+    uint32_t late_rounds; // beyond what is usual
     int32_t q, r;
     uint64_t units[4];
     struct sim_bytes *bytes;
@@ -274,6 +291,12 @@ struct sim_vision {
     uint64_t checkpoint_epoch, checkpoint_seq;
     struct sim_moment *checkpoint_moment;
     struct sim_vision_store store;
+
+    // Those who read parts of the stream; NULL where nobody does.
+    struct vision_subscribers *subscribers;
+    struct {
+        MM_VEC(struct sim_message);
+    } waiting; // Replay calls, until there is something new or the round in `tick`
 };
 
 // --- production ----------------------------------------------------------------------------------
@@ -386,6 +409,16 @@ struct sim_client {
     struct sync_view *view;
     struct sync_full full;
     uint64_t view_call, view_until, view_retry;
+    uint64_t served_from; // the revision of what is served that the view came with
+};
+
+// Where sync reads a part of the vision stream: what it told vision, and its place in the part.
+struct sim_serving {
+    struct sync_served served;
+    uint64_t tell_call, tell_until, tell_at;
+    uint64_t follow_call, follow_until, follow_at, retry_rounds;
+    bool started; // the place means something
+    uint64_t epoch, seq;
 };
 
 struct sim_sync {
@@ -397,6 +430,7 @@ struct sim_sync {
     struct mm_buf out;
     struct sync_delta part, news;
     uint64_t stock_epoch, stock_seq; // production's message applied last
+    struct sim_serving serving;
 };
 
 // --- all of it -----------------------------------------------------------------------------------
@@ -434,6 +468,7 @@ struct sim {
     uint64_t fog_tick;          // newest tick for which vision's work was foreseen
     uint32_t memories_max;      // vision's limit per empire
     bool terrain_blocks;        // terrain shortens sight
+    bool parts;                 // sync reads only what concerns its own empires
     bool beacons_only;          // allies lend only what their beacons see
     uint32_t save_rows;         // of vision's, in a transaction
     uint32_t resume_ticks;      // for how long sync keeps what a client needs to go on; 0: never
@@ -444,6 +479,7 @@ struct sim {
     struct {
         MM_VEC(struct sim_share_order);
     } shares;
+    struct sim_absence absences[SIM_EMPIRES + 1][SIM_ABSENCES];
     uint8_t terrain[SIM_SIDE][SIM_SIDE];
     uint32_t map_chunks; // that `map` is of
     uint64_t map[SIM_SIDE], map_version;

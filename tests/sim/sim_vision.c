@@ -64,17 +64,22 @@ static void publish(struct sim *sim, const Mmorts__Frame__VisionFrame *frame)
     sim_publish(sim, SIM_VISIONS, frame->tick, sim_bytes_of(&frame->base));
 }
 
-static void publish_restart(struct sim *sim)
+uint64_t sim_vision_epoch(struct sim *sim)
 {
-    struct sim_vision *vision = &sim->vision;
-    vision->epochs++;
-    while (sim->lineage_of_epoch.count <= vision->epochs)
+    uint64_t epoch = ++sim->vision.epochs;
+    while (sim->lineage_of_epoch.count <= epoch)
         if (!mm_vec_push(&sim->lineage_of_epoch, sim->lineage))
             abort();
-    sim_publisher_open(sim, SIM_VISIONS, vision->epochs);
+    return epoch;
+}
+
+static void publish_restart(struct sim *sim)
+{
+    sim_publisher_open(sim, SIM_VISIONS, sim_vision_epoch(sim));
+    sim_parts_restart(sim);
     // The tick that views are of from here on.
     Mmorts__Frame__VisionFrame frame = MMORTS__FRAME__VISION_FRAME__INIT;
-    frame.tick = vision_tick(vision->core);
+    frame.tick = vision_tick(sim->vision.core);
     publish(sim, &frame);
 }
 
@@ -152,10 +157,12 @@ void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool s
     foresee(sim, frame->tick, previous, snapshot);
     if (sim->publishers[SIM_VISIONS].epoch == 0)
         return;
-    if (snapshot)
+    if (snapshot) {
         publish_restart(sim);
-    else
+    } else {
         publish(sim, out);
+        sim_parts_frame(sim, out);
+    }
     // Not while it replays: then what was saved is ahead of the tick, and nobody is answered.
     if (frame->tick % 50 == 0)
         sim_vision_ask(sim, sim_moment(sim, frame->tick));
@@ -172,14 +179,17 @@ static void get_view(struct sim *sim, const struct sim_message *message)
                                 .call = message->call,
                                 .a = message->a};
     Mmorts__Frame__VisionFrame *view;
-    if (vision->core && sim->publishers[SIM_VISIONS].epoch &&
+    const struct sim_publisher *stream = &sim->publishers[SIM_VISIONS];
+    if (vision->core && stream->epoch && sim->parts)
+        stream = sim_parts_of_view(sim, message);
+    if (vision->core && stream && stream->epoch &&
         vision_knows_empire(vision->core, (uint32_t)message->a) &&
         vision_view(vision->core, (uint32_t)message->a, &view) == MM_OK) {
         if (sim->options.fault == SIM_FAULT_VIEW_FROM_WRONG_TICK)
             view->tick++;
         reply.flag = true;
-        reply.epoch = sim->publishers[SIM_VISIONS].epoch;
-        reply.seq = sim->publishers[SIM_VISIONS].seq;
+        reply.epoch = stream->epoch;
+        reply.seq = stream->seq;
         reply.tick = view->tick;
         reply.bytes = sim_bytes_of(&view->base);
         vision_view_free(view);
@@ -234,4 +244,6 @@ void sim_vision_take(struct sim *sim, const struct sim_message *message)
         get_view(sim, message);
     else if (message->kind == SIM_SHARE)
         share(sim, message);
+    else if (sim->parts)
+        sim_parts_take(sim, message);
 }

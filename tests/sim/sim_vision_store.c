@@ -126,6 +126,7 @@ void sim_vision_round(struct sim *sim)
             sim_vision_start(sim);
         return;
     }
+    sim_parts_round(sim);
     if (vision->writing && sim->round >= vision->write_at)
         write_end(sim);
     if (!vision->writing && vision->core && vision_is_live(vision->core) &&
@@ -149,6 +150,7 @@ static void stop(struct sim *sim)
     vision->up = false;
     vision->life++;
     sim_publisher_close(sim, SIM_VISIONS);
+    sim_parts_close(sim);
     sim_reader_close(sim, SIM_VISION_TICKS);
 }
 
@@ -217,6 +219,7 @@ void sim_vision_start(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     const struct sim_vision_store *store = &vision->store;
     vision->up = true;
+    sim_parts_open(sim);
     if (!store->checkpoint) {
         sim_tell(sim, "vision begins without a checkpoint");
         sim_reader_open(sim, SIM_VISION_TICKS, 0, 0);

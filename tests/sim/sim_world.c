@@ -246,6 +246,9 @@ static void commit_round(struct sim *sim)
 static void random_ops(struct sim *sim, struct sim_row *row)
 {
     struct sim_world *world = &sim->world;
+    if (sim_chance(sim, 2 * sim->weather.change) &&
+        sim_return_prepare(sim, &row->ops[row->op_count]))
+        row->op_count++;
     while (row->op_count < SIM_OPS && sim_chance(sim, sim->weather.change)) {
         struct world_entity_view view;
         uint32_t slot = (uint32_t)sim_below(sim, 2 * world_entity_count(world->core) + 4);
@@ -259,6 +262,8 @@ static void random_ops(struct sim *sim, struct sim_row *row)
             if (view.type == 0 || view.type == 9 || !sim_chance(sim, 3000))
                 continue;
             value = (int32_t)sim_below(sim, world_empire_count(world->core) + 1);
+            if (sim_chance(sim, 5000))
+                value = (int32_t)view.owner; // whose it was at first
         } else {
             value = (int32_t)sim_below(sim, what == SIM_PROGRESS ? 1001 : 100);
         }
