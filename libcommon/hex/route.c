@@ -59,10 +59,12 @@ void route_begin(struct hex_route *route, const struct hex_route_map *map,
     route->cost_min = map->cost_min / map->cost_unit > 0 ? map->cost_min / map->cost_unit : 1;
     route->margin = 0;
     route->field = NULL;
-    route->work = 0;
-    route->out_of_room = route->out_of_charts = false;
+    route->work = route->charting = 0;
+    route->out_of_room = route->put_off = false;
     route->charted = request->charted;
     route->charts_max = request->charts_max;
+    route->chart_work = request->chart_work;
+    route->spend_max = request->spend_max > 0 ? request->spend_max : UINT32_MAX;
 }
 
 bool route_begin_ends(struct hex_route *route, const struct hex_route_request *request)
@@ -91,6 +93,24 @@ static void nearest_reached(const struct hex_route *route, uint32_t *visit_out, 
         }
 }
 
+// RESOURCE_EXHAUSTED: cut short, at either end already or with labels that are worth a look.
+static enum mm_err search(struct hex_route *route, const struct hex_route_request *request)
+{
+    if (!route_begin_ends(route, request))
+        return route->put_off ? MM_UNAVAILABLE : MM_RESOURCE_EXHAUSTED;
+    if (route->visits[route->goal_visit].overlay->cell_cost[request->to.cell] == 0)
+        return MM_INVALID_ARGUMENT;
+    if (route_is_enclosed(route))
+        return MM_NOT_FOUND;
+    if (request->field)
+        route_field_take(route, request);
+    route_pass_start(route);
+    bool spent = route_run(route, request->work_max);
+    if (route->put_off)
+        return MM_UNAVAILABLE;
+    return spent ? MM_RESOURCE_EXHAUSTED : MM_OK;
+}
+
 enum mm_err hex_route_find(struct hex_route *route, const struct hex_route_map *map,
                            const struct hex_route_request *request, uint8_t *steps,
                            size_t steps_max, struct hex_route_result *result)
@@ -106,31 +126,20 @@ enum mm_err hex_route_find(struct hex_route *route, const struct hex_route_map *
     route->uncharted_count = 0;
     route_begin(route, map, request);
     result->last = route->start;
-    if (!route_begin_ends(route, request))
-        return route->out_of_charts ? MM_UNAVAILABLE : MM_RESOURCE_EXHAUSTED;
-    if (route->visits[route->goal_visit].overlay->cell_cost[request->to.cell] == 0)
-        return MM_INVALID_ARGUMENT;
-    if (route_is_enclosed(route)) {
-        result->work = route->work;
-        return MM_NOT_FOUND;
-    }
-    if (request->field)
-        route_field_take(route, request);
-    route_pass_start(route);
-    bool spent = route_run(route, request->work_max);
-    result->work = route->work;
-    if (route->out_of_charts)
-        return MM_UNAVAILABLE;
+    enum mm_err err = search(route, request);
+    result->work = route->work + route->charting;
+    if (err != MM_OK && err != MM_RESOURCE_EXHAUSTED)
+        return err;
     uint32_t visit = ROUTE_NO_VISIT, node = ROUTE_NO_VISIT;
     // Cut short, a way may be known, but not that it is good enough: it is as good as any.
     if (route->best == ROUTE_UNKNOWN) {
-        if (!spent)
+        if (err == MM_OK)
             return MM_NOT_FOUND;
         nearest_reached(route, &visit, &node);
         if (visit == ROUTE_NO_VISIT)
             return MM_RESOURCE_EXHAUSTED;
     }
-    enum mm_err err = route_trace(route, visit, node, steps, steps_max, result);
+    err = route_trace(route, visit, node, steps, steps_max, result);
     return err == MM_OK && visit != ROUTE_NO_VISIT ? MM_RESOURCE_EXHAUSTED : err;
 }
 

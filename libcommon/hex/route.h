@@ -46,20 +46,22 @@ struct hex_route_request {
     uint32_t work_max;                   // the search gives up then; see result.work
     const struct hex_route_field *field; // or NULL; of the same map, and nothing changed since
     const uint64_t *charted;             // bit by chunk index; NULL: all are
-    uint32_t charts_max;                 // of those that are not, so many may be needed; at least 2
+    uint32_t charts_max;                 // of those that are not, so many may be needed
+    uint32_t chart_work;                 // what needing one of them counts as, in work
+    uint32_t spend_max;                  // bound of work and charts together; 0: none
 };
 
 struct hex_route_result {
     size_t steps;          // directions written
     uint64_t cost;         // of the whole way, also of what was not written
-    uint32_t work;         // rows of distances used and chunks visited: about 30 ns each
+    uint32_t work;         // rows of distances used and chunks visited, and charts: see chart_work
     struct hex_axial last; // where the written steps end
     bool complete;         // that is the goal
 };
 
 // Memory of searches and cache, reusable without limit; one search at a time. overlays_max chunks
-// are kept at most, the least recently used one makes room; a search never comes to more. 16 KiB
-// for each kept chunk of the default radius.
+// are kept at most, the least recently used one makes room, of those that are not charted if any; a
+// search never comes to more. 16 KiB for each kept chunk of the default radius.
 struct hex_route;
 
 // NULL when out of memory, or if the radius is above HEX_OVERLAY_RADIUS_MAX.
@@ -67,6 +69,11 @@ struct hex_route *hex_route_new(const struct hex_tiling *tiling, uint32_t overla
 void hex_route_free(struct hex_route *route);
 // Forgets all overlays: chunk indexes or the meaning of versions changed.
 void hex_route_clear(struct hex_route *route);
+// Builds the overlays of chunks (bit by chunk index) ahead of any search, as far as there is room.
+void hex_route_warm(struct hex_route *route, const struct hex_route_map *map,
+                    const uint64_t *charted);
+// How many overlays were built so far.
+uint64_t hex_route_builds(const struct hex_route *route);
 // Bytes allocated at present.
 size_t hex_route_memory_bytes(const struct hex_route *route);
 
@@ -75,8 +82,8 @@ size_t hex_route_memory_bytes(const struct hex_route *route);
 // over the map if either end is enclosed in a few chunks. MM_RESOURCE_EXHAUSTED: work_max or
 // overlays_max was spent (then the steps lead to the border cell nearest to the goal that was
 // reached), or out of memory (no steps). MM_INVALID_ARGUMENT: the ends are in one chunk, or the
-// goal is impassable. MM_UNAVAILABLE: charts_max was spent; once those are charted the search,
-// begun anew, comes farther.
+// goal is impassable. MM_UNAVAILABLE: charts_max or spend_max was spent; once the chunks needed
+// are charted, or with more to spend, the search, begun anew, comes farther.
 enum mm_err MM_MUST_USE hex_route_find(struct hex_route *route, const struct hex_route_map *map,
                                        const struct hex_route_request *request, uint8_t *steps,
                                        size_t steps_max, struct hex_route_result *result);

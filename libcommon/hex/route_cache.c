@@ -58,6 +58,11 @@ void hex_route_clear(struct hex_route *route)
         memset(route->chunks, 0, route->chunk_capacity * sizeof *route->chunks);
 }
 
+uint64_t hex_route_builds(const struct hex_route *route)
+{
+    return route->builds;
+}
+
 size_t hex_route_memory_bytes(const struct hex_route *route)
 {
     size_t each = sizeof *route->slots + sizeof *route->overlays + sizeof *route->visits +
@@ -83,6 +88,11 @@ bool route_reserve_chunks(struct hex_route *route, uint32_t chunk_count)
     return true;
 }
 
+static bool is_charted(const struct hex_route *route, uint32_t chunk)
+{
+    return !route->charted || (route->charted[chunk / 64] >> chunk % 64 & 1);
+}
+
 // A slot for another overlay: a new one, or that of one which no search needed for the longest
 // time, roughly. False: there is none.
 static bool slot_take(struct hex_route *route, uint32_t *slot_out)
@@ -102,12 +112,20 @@ static bool slot_take(struct hex_route *route, uint32_t *slot_out)
         return true;
     }
     uint32_t oldest = ROUTE_NO_VISIT;
-    // A few are looked at, in turn.
-    for (uint32_t i = 0; i < route->slot_count && (i < 8 || oldest == ROUTE_NO_VISIT); i++) {
+    bool oldest_charted = true;
+    // A few are looked at, in turn; more while all are needed, or charted.
+    for (uint32_t i = 0;
+         i < route->slot_count && (i < 8 || oldest == ROUTE_NO_VISIT || (oldest_charted && i < 64));
+         i++) {
         uint32_t slot = route->clock_hand++ % route->slot_count;
-        if (route->slots[slot].search != route->search &&
-            (oldest == ROUTE_NO_VISIT || route->slots[slot].search < route->slots[oldest].search))
+        bool charted = is_charted(route, route->slots[slot].chunk);
+        if (route->slots[slot].search == route->search || (charted && !oldest_charted))
+            continue;
+        if (oldest == ROUTE_NO_VISIT || charted < oldest_charted ||
+            route->slots[slot].search < route->slots[oldest].search) {
             oldest = slot;
+            oldest_charted = charted;
+        }
     }
     if (oldest == ROUTE_NO_VISIT)
         return false;
@@ -148,14 +166,15 @@ struct hex_overlay *route_overlay(struct hex_route *route, uint32_t chunk, uint3
 // Whether the present search may need a chunk's rows and hops: no matter whether they are built.
 static bool may_need(struct hex_route *route, struct route_slot *slot)
 {
-    if (slot->needed == route->search || !route->charted ||
-        (route->charted[slot->chunk / 64] >> slot->chunk % 64 & 1))
+    if (slot->needed == route->search || is_charted(route, slot->chunk))
         return true;
     if (route->uncharted_count >= route->charts_max ||
-        route->uncharted_count >= route->overlays_max) {
-        route->out_of_charts = true;
+        route->uncharted_count >= route->overlays_max ||
+        route->work + route->charting + route->chart_work > route->spend_max) {
+        route->put_off = true;
         return false;
     }
+    route->charting += route->chart_work;
     route->uncharted[route->uncharted_count++] = slot->chunk;
     slot->needed = route->search;
     return true;
@@ -165,8 +184,26 @@ bool route_build(struct hex_route *route, uint32_t slot)
 {
     if (!may_need(route, &route->slots[slot]))
         return false;
-    if (!route->slots[slot].built)
+    if (!route->slots[slot].built) {
         hex_overlay_build(&route->shape, route->scratch, &route->overlays[slot]);
+        route->builds++;
+    }
     route->slots[slot].built = true;
     return true;
+}
+
+void hex_route_warm(struct hex_route *route, const struct hex_route_map *map,
+                    const uint64_t *charted)
+{
+    if (!route_reserve_chunks(route, map->chunk_count))
+        return;
+    route->map = map;
+    route->charted = charted;
+    route->search++;
+    for (uint32_t chunk = 0; chunk < map->chunk_count; chunk++) {
+        uint32_t slot;
+        if (is_charted(route, chunk) &&
+            (!route_overlay(route, chunk, &slot) || !route_build(route, slot)))
+            return;
+    }
 }

@@ -161,26 +161,34 @@ static struct hex_route_end behind(struct hex_route *route, const struct hex_rou
     return best;
 }
 
-static enum mm_err build_towards(struct hex_route *route, const struct hex_route_map *map,
-                                 const struct hex_route_request *back,
-                                 struct hex_route_field *field, uint32_t *work_out)
+static enum mm_err search_back(struct hex_route *route, const struct hex_route_request *back)
 {
-    route_begin(route, map, back);
     if (!route_begin_ends(route, back))
-        return route->out_of_charts ? MM_UNAVAILABLE : MM_RESOURCE_EXHAUSTED;
+        return route->put_off ? MM_UNAVAILABLE : MM_RESOURCE_EXHAUSTED;
     if (route->visits[route->start_visit].overlay->cell_cost[back->from.cell] == 0)
         return MM_INVALID_ARGUMENT;
     route->margin = 2 * MARGIN_STEPS * (int32_t)route->cost_min;
     route_pass_start(route);
     bool spent = route_run(route, back->work_max);
-    *work_out += route->work;
-    if (route->out_of_charts)
+    if (route->put_off)
         return MM_UNAVAILABLE;
     // Cut short, labels need not be final.
-    if (spent || !reserve(field, route->visit_count, map->chunk_count))
+    if (spent)
         return MM_RESOURCE_EXHAUSTED;
-    if (route->best == ROUTE_UNKNOWN)
-        return MM_NOT_FOUND;
+    return route->best == ROUTE_UNKNOWN ? MM_NOT_FOUND : MM_OK;
+}
+
+static enum mm_err build_towards(struct hex_route *route, const struct hex_route_map *map,
+                                 const struct hex_route_request *back,
+                                 struct hex_route_field *field, uint32_t *work_out)
+{
+    route_begin(route, map, back);
+    enum mm_err err = search_back(route, back);
+    *work_out += route->work + route->charting;
+    if (err != MM_OK)
+        return err;
+    if (!reserve(field, route->visit_count, map->chunk_count))
+        return MM_RESOURCE_EXHAUSTED;
     keep(route, back->from.cell, field);
     return MM_OK;
 }
@@ -197,12 +205,17 @@ enum mm_err hex_route_field_build(struct hex_route *route, const struct hex_rout
     if (!route_reserve_chunks(route, map->chunk_count))
         return MM_RESOURCE_EXHAUSTED;
     struct hex_route_request back = *request;
+    route->charted = request->charted;
     back.from = behind(route, map, request);
     back.to = request->from;
     enum mm_err err = build_towards(route, map, &back, field, work_out);
     if (err != MM_NOT_FOUND)
         return err;
-    // Closed off from there, perhaps not from the goal.
+    // Closed off from there, perhaps not from the goal. Both tries together keep to the bounds.
+    if (*work_out >= back.work_max || (back.spend_max > 0 && *work_out >= back.spend_max))
+        return MM_RESOURCE_EXHAUSTED;
+    back.work_max -= *work_out;
+    back.spend_max -= back.spend_max > 0 ? *work_out : 0;
     back.from = request->to;
     return build_towards(route, map, &back, field, work_out);
 }

@@ -53,6 +53,7 @@ struct hex_route {
     uint32_t overlays_max;
     uint32_t slot_count;
     uint32_t clock_hand;
+    uint64_t builds;
     uint32_t block_count;
     struct route_slot *slots;     // overlays_max
     struct hex_overlay *overlays; // by slot
@@ -81,13 +82,15 @@ struct hex_route {
     int32_t field_off;                   // what the way from the goal to its goal costs at most
     uint32_t slack_permille;
     uint32_t cost_min; // in units
-    uint32_t work;
+    uint32_t work;     // without charts
+    uint32_t charting; // what those took
     bool out_of_room;
     const uint64_t *charted;
-    uint32_t charts_max;
+    uint32_t charts_max, chart_work;
+    uint32_t spend_max;  // of both together
     uint32_t *uncharted; // overlays_max
     uint32_t uncharted_count;
-    bool out_of_charts;
+    bool put_off; // charts_max or spend_max was spent
     struct {
         MM_VEC(struct route_waypoint);
     } trail;
@@ -103,7 +106,7 @@ bool route_reserve_chunks(struct hex_route *route, uint32_t chunk_count);
 // if all are used by the present search.
 struct hex_overlay *route_overlay(struct hex_route *route, uint32_t chunk, uint32_t *slot_out);
 // Its rows and hops too. False: the chunk is not charted, and no more of those may be needed;
-// route->out_of_charts is set.
+// route->put_off is set.
 bool route_build(struct hex_route *route, uint32_t slot);
 
 // --- route_enclosed.c ----------------------------------------------------------------------------
@@ -116,7 +119,7 @@ bool route_is_enclosed(struct hex_route *route);
 
 void route_begin(struct hex_route *route, const struct hex_route_map *map,
                  const struct hex_route_request *request);
-// Visits both ends. False: no room, or out_of_charts.
+// Visits both ends. False: no room, or put_off.
 bool route_begin_ends(struct hex_route *route, const struct hex_route_request *request);
 
 // --- route_search.c ------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ bool route_begin_ends(struct hex_route *route, const struct hex_route_request *r
 uint32_t route_visit_of(struct hex_route *route, uint32_t chunk);
 // Passes on what is known of the start's chunk.
 void route_pass_start(struct hex_route *route);
-// Until nothing is left to do; true: until work_max, the room or the charts were spent.
+// Until nothing is left to do; true: until work_max, the room or what may be spent was.
 bool route_run(struct hex_route *route, uint32_t work_max);
 
 // --- route_field.c -------------------------------------------------------------------------------

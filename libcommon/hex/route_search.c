@@ -394,7 +394,9 @@ bool route_run(struct hex_route *route, uint32_t work_max)
     bool spent = route->out_of_room;
     while (!spent && route->heap_count > 0) {
         go_through(route, heap_pop(route));
-        spent = route->work >= work_max || route->out_of_room || route->out_of_charts;
+        if (route->work + route->charting >= route->spend_max)
+            route->put_off = true;
+        spent = route->work >= work_max || route->out_of_room || route->put_off;
     }
     return spent;
 }

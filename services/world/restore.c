@@ -321,6 +321,7 @@ static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore,
     struct world *world = restore->out->world;
     for (; world_tick(world) < restore->out->tick_reserved; restore->out->ticks_forwarded++)
         world_stored_step_empty(world, restore->arena);
+    world_warm(world);
     restore->out->replay_ns = mm_clock_ns() - began;
     return adopt_rules(conn, restore, reserve);
 }

@@ -19,6 +19,9 @@ enum {
     WORLD_ROUTE_STEPS_MAX = 128,    // steps a unit remembers; a longer way is planned in pieces
     WORLD_PATH_WINDOW_BITS = 8,     // 256 x 256 hexes for a search hex by hex
     WORLD_CHART_WORK = 500,         // what charting a chunk takes of a tick's budget, see ways.c
+    WORLD_CHARTED_MAX = 3072,       // chunks charted at a time; then others are charted no longer
+    WORLD_PLAN_WORK_MIN = 1000,     // that a tick's planning may take whatever the rules say
+    WORLD_PLAN_OVERRUN = 64,        // by which planning may overrun: a search's last chunk
     WORLD_WAY_GROUPS_MAX = 8,       // groups that share ways in one tick; then the oldest ends
     WORLD_SEARCH_STEPS_MAX = 4096,  // steps of one search; a longer way leads to its first part
     WORLD_RESULTS_KEPT = 64,        // last results per player; older ones: COMMAND_REPEATED

@@ -63,28 +63,41 @@ static void route_set(struct world_route *route, const uint8_t *steps, size_t co
 
 // Around what is in the way, if that is what it is about, or else all the way to the goal.
 static bool find_way(struct world *world, const struct world_mover *mover,
-                     const struct world_place *place, const struct world_route *route,
+                     const struct world_route *route, struct world_way_request *request,
                      struct world_way *way)
 {
-    uint32_t work = 0;
-    if (mover->avoid && world_way_around(world, place, route, mover->next, way))
+    if (!mover->avoid)
+        return world_way_find(world, request, way);
+    if (world_way_around(world, request, route, mover->next, way))
         return true;
-    if (mover->avoid)
-        work = way->work;
-    struct world_way_request request = {
-        .from = {place->q, place->r},
-        .to = {route->goal_q, route->goal_r},
-        .work_max = world->rules.movement.path_nodes_per_search,
-        .avoid = mover->avoid != 0,
-        .partial = true,
-    };
-    bool found = world_way_find(world, &request, way);
+    if (way->later)
+        return false;
+    uint32_t work = way->work;
+    request->spend_max -= work < request->spend_max ? work : request->spend_max;
+    bool found = world_way_find(world, request, way);
     way->work += work;
     return found;
 }
 
-// *work_out: what it cost, in hexes looked at. False: nothing is planned yet, see world_way.later.
-static bool plan(struct world *world, uint32_t slot, uint32_t *work_out)
+// What planning may take in one tick.
+static uint32_t tick_budget(const struct world *world)
+{
+    uint32_t budget = world->rules.movement.path_nodes_per_tick;
+    return budget > WORLD_PLAN_WORK_MIN ? budget : WORLD_PLAN_WORK_MIN;
+}
+
+// What one search may take: of a tick's budget half, so that whoever is first in a tick can look
+// for a far way and then for a near one, and has an answer.
+static uint32_t search_budget(const struct world *world)
+{
+    uint32_t half = tick_budget(world) / 2, most = world->rules.movement.path_nodes_per_search;
+    return most < half ? most : half;
+}
+
+// First: nobody's way was looked for in this tick yet, so all of its budget is there. False:
+// nothing is planned yet, see world_way.later. What it took is in way->work.
+static bool plan(struct world *world, uint32_t slot, uint32_t spend_max, bool first,
+                 struct world_way *way)
 {
     const struct world_mover *before = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, slot);
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
@@ -94,11 +107,20 @@ static bool plan(struct world *world, uint32_t slot, uint32_t *work_out)
     // Every plan must bring it nearer than it ever was, or is one of a few: so it ends.
     bool nearer = distance < before->best;
     uint32_t replans = nearer ? 0 : before->replans + 1U;
-    struct world_way way = {0};
+    struct world_way_request request = {
+        .from = from,
+        .to = goal,
+        .work_max = search_budget(world),
+        .spend_max = spend_max,
+        .last_word = first,
+        .avoid = before->avoid != 0,
+        .partial = true,
+    };
+    *way = (struct world_way){0};
     bool found = distance != 0 && replans <= world->rules.movement.replans_max &&
-                 find_way(world, before, place, old, &way);
-    *work_out = way.work + 1;
-    if (way.later)
+                 find_way(world, before, old, &request, way);
+    way->work++;
+    if (way->later)
         return false;
     struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, slot);
     struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, slot);
@@ -110,9 +132,9 @@ static bool plan(struct world *world, uint32_t slot, uint32_t *work_out)
         mover->due = 0;
         return true;
     }
-    uint32_t steps = way.steps < WORLD_ROUTE_STEPS_MAX ? way.steps : WORLD_ROUTE_STEPS_MAX;
+    uint32_t steps = way->steps < WORLD_ROUTE_STEPS_MAX ? way->steps : WORLD_ROUTE_STEPS_MAX;
     route_set(route, world->search_steps, steps);
-    route->complete = way.complete && steps == way.steps;
+    route->complete = way->complete && steps == way->steps;
     mover->phase = WORLD_MOVE_WALKING;
     mover->next = 0;
     mover->avoid = 0;
@@ -133,30 +155,51 @@ static bool is_wanted(const struct world *world, const struct world_path_request
     return mover && mover->phase == WORLD_MOVE_WAITING_FOR_PATH && mover->due == request->ticket;
 }
 
-// First come, first served, as far as this tick's budget goes: nothing is begun when it is spent.
-// Who has to wait for chunks to be charted is asked again at once, and all behind wait with it.
+// Requests that nobody waits for any more go, once they are more than the others.
+static void queue_tidy(struct world *world)
+{
+    size_t kept = 0, left = world->queue.count - world->queue_head;
+    struct world_path_request *items = world->queue.items;
+    if (left > 4096 && left / 2 > world_mover_count(world)) {
+        for (size_t i = world->queue_head; i < world->queue.count; i++)
+            if (is_wanted(world, &items[i]))
+                items[kept++] = items[i];
+    } else if (left > 0 && world->queue_head > 4096 && world->queue_head > left) {
+        memmove(items, items + world->queue_head, left * sizeof *items);
+        kept = left;
+    } else if (left > 0) {
+        return;
+    }
+    world->queue.count = kept;
+    world->queue_head = 0;
+}
+
+// First come, first served, as far as this tick's budget goes. A search that comes to its end is
+// cut off and begun anew in the next tick, before all others and with all of that tick's budget: so
+// no tick takes more, and there are no searches half done to be kept. Who has to wait for chunks to
+// be charted is asked again at once, and all behind wait with it.
 void world_system_plan(struct world *world)
 {
-    uint32_t budget = world->rules.movement.path_nodes_per_tick, work;
+    uint32_t budget = tick_budget(world);
+    bool first = true;
     world->plan_work = 0;
+    world->plan_cut = false;
     world_ways_begin(world);
-    while (world->queue_head < world->queue.count && world->plan_work < budget) {
+    while (world->queue_head < world->queue.count &&
+           world->plan_work < world->rules.movement.path_nodes_per_tick) {
         const struct world_path_request *request = &world->queue.items[world->queue_head];
-        bool planned = true;
         if (is_wanted(world, request)) {
-            planned = plan(world, request->slot, &work);
-            world->plan_work += work;
+            struct world_way way;
+            bool planned = plan(world, request->slot, budget - world->plan_work, first, &way);
+            world->plan_work += way.work;
+            first = false;
+            world->plan_cut = !planned && way.charts == 0;
+            if (world->plan_cut)
+                break;
+            if (!planned)
+                continue;
         }
-        world->queue_head += planned;
+        world->queue_head++;
     }
-    if (world->queue_head == world->queue.count) {
-        mm_vec_clear(&world->queue);
-        world->queue_head = 0;
-    } else if (world->queue_head > 4096 && world->queue_head > world->queue.count / 2) {
-        size_t left = world->queue.count - world->queue_head;
-        memmove(world->queue.items, world->queue.items + world->queue_head,
-                left * sizeof *world->queue.items);
-        world->queue.count = left;
-        world->queue_head = 0;
-    }
+    queue_tidy(world);
 }

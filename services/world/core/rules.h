@@ -102,7 +102,7 @@ struct world_map_rules {
 struct world_movement_rules {
     uint32_t units_per_hex;
     uint32_t path_nodes_per_tick;   // work on paths in one tick; orders beyond wait their turn
-    uint32_t path_nodes_per_search; // then a search leads as near as it got
+    uint32_t path_nodes_per_search; // then a search leads as near as it got; a tick's half at most
     uint32_t patience_ticks;        // a unit waits so long before it looks for a way around
     uint32_t replans_max;           // ways around without getting nearer, then it stays
     uint32_t rest_ticks; // at the end of a patrol's leg; who wanders up to four times that

@@ -204,6 +204,7 @@ struct world {
     } alarms[WORLD_PARTS_MAX]; // of the present tick's watch, by part
     uint32_t alarm_parts;
     uint32_t plan_work; // what planning ways has taken of movement.path_nodes_per_tick
+    bool plan_cut;      // a search was cut off when that was spent: the next tick begins it anew
 
     // --- tools -----------------------------------------------------------------------------------
     struct hex_path_workspace *paths;
@@ -345,16 +346,19 @@ void world_system_move(struct world *world);
 
 struct world_way_request {
     struct hex_axial from, to;
-    uint32_t work_max; // the search gives up then
-    bool avoid;        // around the units that stand near `from`
-    bool partial;      // a way that only leads nearer will do
+    uint32_t work_max;  // a search gives up then
+    uint32_t spend_max; // of all searches and charts together; then it is put off
+    bool last_word;     // what spend_max allows will do: it is put off to chart chunks alone
+    bool avoid;         // around the units that stand near `from`
+    bool partial;       // a way that only leads nearer will do
 };
 
 struct world_way {
-    uint32_t steps; // in world->search_steps; a far way's first ones
-    uint32_t work;  // in hexes looked at
-    bool complete;  // they lead to the goal
-    bool later;     // no answer: chunks were charted first; asked again, it comes farther
+    uint32_t steps;  // in world->search_steps; a far way's first ones
+    uint32_t work;   // in hexes looked at, charts included
+    uint32_t charts; // chunks that were charted for it
+    bool complete;   // they lead to the goal
+    bool later;      // no answer: asked again, with new charts or more to spend, it comes farther
 };
 
 // RESOURCE_EXHAUSTED: out of memory. The map's tiling is known.
@@ -364,11 +368,11 @@ void world_ways_free(struct world *world);
 void world_ways_begin(struct world *world);
 // The costs of terrains changed: no chunk is charted any more.
 void world_ways_forget(struct world *world);
-// Around the units that bar a route whose step `next` is to be taken, and on along it. False: that
-// is not to be had cheaply.
-bool world_way_around(struct world *world, const struct world_place *place,
+// Around the units that bar a route whose step `next` is to be taken, and on along it, by the
+// bounds of the request. False: that is not to be had cheaply, or later.
+bool world_way_around(struct world *world, const struct world_way_request *request,
                       const struct world_route *route, uint32_t next, struct world_way *way);
-// False: no step leads nearer, or later.
+// False: no step leads nearer, or later. Takes no more than spend_max and WORLD_PLAN_OVERRUN.
 bool world_way_find(struct world *world, const struct world_way_request *request,
                     struct world_way *way);
 // --- stats.c -------------------------------------------------------------------------------------

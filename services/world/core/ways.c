@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/bitset.h"
+#include "libcommon/base/hash.h"
 #include "libcommon/hex/overlay.h"
 #include <string.h>
 
@@ -13,7 +14,9 @@
 // what is kept is not part of the state, so a world that was loaded has to work it out again. That
 // must not change the pace at which it plans: a chunk is paid for once, when a search first needs
 // it as it is, which the state knows (grid.h, charted), and no matter whether it is kept. A search
-// that needs too many chunks that are not charted charts those, and is begun anew.
+// that needs too many chunks that are not charted charts those, and is begun anew. No more chunks
+// are charted than are kept, and a world that was loaded works them out before its first tick: so
+// what is paid for is there, and what a tick counts is what it takes.
 
 // From this distance on a way is a far one.
 #define FAR_HEXES 32
@@ -30,6 +33,8 @@
 #define DETOUR_WORK  600
 // So many chunks are known at most (16 KiB each); more than a search within its bounds comes to.
 #define OVERLAYS_MAX 4096
+_Static_assert(WORLD_CHARTED_MAX < OVERLAYS_MAX, "what is charted is kept, and more besides");
+_Static_assert(HEX_OVERLAY_NODES_MAX + 2 < WORLD_PLAN_OVERRUN, "the rows of one chunk");
 
 // Ends of requests within so many chunks of one another's make a group.
 #define GROUP_CHUNKS 1
@@ -73,6 +78,18 @@ void world_ways_forget(struct world *world)
         hex_route_clear(world->routes);
 }
 
+static uint32_t spend_left(const struct world_way_request *request, const struct world_way *way)
+{
+    return way->work < request->spend_max ? request->spend_max - way->work : 0;
+}
+
+// Whether a search that the budget cut off is put off: it comes farther when asked again. Who has
+// the last word would be cut off again, unless it has paid for charts this time.
+static bool may_wait(const struct world_way_request *request, const struct world_way *way)
+{
+    return !request->last_word || way->charts > 0;
+}
+
 // --- near ----------------------------------------------------------------------------------------
 
 struct cost {
@@ -98,19 +115,24 @@ static bool find_near(struct world *world, const struct world_way_request *reque
                       struct world_way *way)
 {
     struct cost cost = {world, request->from, request->to, request->avoid};
+    uint32_t left = spend_left(request, way);
     struct hex_path_request path = {
         .from = request->from,
         .to = request->to,
         .cost = cost_of,
         .cost_ctx = &cost,
         .cost_min = world->cost_min,
-        .nodes_max = request->work_max,
+        .nodes_max = request->work_max < left ? request->work_max : left,
         .partial = request->partial,
     };
     struct hex_path_result result;
     enum mm_err err =
         hex_path_find(world->paths, &path, world->search_steps, WORLD_SEARCH_STEPS_MAX, &result);
     way->work += result.nodes;
+    // It may have ended because no more was left of the budget, not because it may do no more.
+    way->later = result.nodes == left && left < request->work_max && may_wait(request, way);
+    if (way->later)
+        return false;
     way->steps = err == MM_OK ? (uint32_t)result.steps : 0;
     way->complete = result.complete;
     return way->steps > 0;
@@ -129,20 +151,43 @@ static void chunk_costs(void *ctx, uint32_t chunk, uint16_t *cell_cost_out)
 }
 
 // How many chunks one search may chart: in work, as much as it may do itself.
-static uint32_t charts_max(const struct world *world)
+static uint32_t charts_max(const struct world_way_request *request)
 {
-    uint32_t charts = world->rules.movement.path_nodes_per_search / WORLD_CHART_WORK;
+    uint32_t charts = request->work_max / WORLD_CHART_WORK;
     return charts > 2 ? charts : 2;
 }
 
-// Pays for what the last search needed.
+// The book is full: another chunk goes, any that is not among the last ones.
+static void unchart_one(struct world *world, const uint32_t *last, uint32_t last_count)
+{
+    uint32_t count = world->map.chunk_count;
+    uint64_t seed = world->tick ^ (uint64_t)last[0] << 32;
+    for (;;) {
+        seed = mm_mix64(seed + 1);
+        uint32_t chunk = (uint32_t)mm_bitset_next(world->grid.charted, count, seed % count);
+        bool is_last = chunk == count;
+        for (uint32_t i = 0; i < last_count && !is_last; i++)
+            is_last = last[i] == chunk;
+        if (is_last)
+            continue;
+        mm_bitset_clear(world->grid.charted, chunk);
+        return;
+    }
+}
+
+// Enters into the book what the last search needed; it has been counted.
 static void chart(struct world *world, struct world_way *way)
 {
-    uint32_t count;
+    uint32_t count, added = 0;
     const uint32_t *chunks = hex_route_uncharted(world->routes, &count);
     for (uint32_t i = 0; i < count; i++)
-        if (mm_bitset_add(world->grid.charted, chunks[i]))
-            way->work += WORLD_CHART_WORK;
+        added += mm_bitset_add(world->grid.charted, chunks[i]);
+    way->charts += count;
+    if (added == 0 || world->map.chunk_count <= WORLD_CHARTED_MAX)
+        return;
+    size_t charted = mm_bitset_count(world->grid.charted, world->map.chunk_count);
+    for (; charted > WORLD_CHARTED_MAX; charted--)
+        unchart_one(world, chunks, count);
 }
 
 // The group that a far way belongs to, a new one if there is none; in turn over the oldest.
@@ -183,10 +228,9 @@ static const struct hex_route_field *group_field(struct world *world,
     return group->learned ? group->field : NULL;
 }
 
-static enum mm_err route(struct world *world, uint32_t from, uint32_t to, uint32_t work_max,
-                         struct world_way *way)
+static struct hex_route_map route_map(const struct world *world)
 {
-    struct hex_route_map map = {
+    return (struct hex_route_map){
         .chunks = world->map.chunks,
         .neighbors = (const uint32_t(*)[6])world->map.neighbors,
         .versions = world->grid.barred_version,
@@ -194,19 +238,38 @@ static enum mm_err route(struct world *world, uint32_t from, uint32_t to, uint32
         .cost_min = world->cost_min,
         .cost_unit = world->cost_unit,
         .costs = chunk_costs,
-        .ctx = world,
+        // Read alone; the field is for others as well, who may write.
+        .ctx = (void *)(uintptr_t)world,
     };
+}
+
+void world_warm(struct world *world)
+{
+    struct hex_route_map map = route_map(world);
+    if (world->routes)
+        hex_route_warm(world->routes, &map, world->grid.charted);
+}
+
+static enum mm_err route(struct world *world, uint32_t from, uint32_t to,
+                         const struct world_way_request *asked, struct world_way *way)
+{
+    struct hex_route_map map = route_map(world);
     uint32_t cells = world->map.tiling.cells;
     struct hex_route_request request = {
         .from = {from / cells, from % cells},
         .to = {to / cells, to % cells},
         .slack_permille = SLACK_PERMILLE,
-        .work_max = work_max,
+        .work_max = asked->work_max,
         .charted = world->grid.charted,
-        .charts_max = charts_max(world),
+        .charts_max = charts_max(asked),
+        .chart_work = WORLD_CHART_WORK,
+        .spend_max = spend_left(asked, way),
     };
     struct world_way_group *group = group_of(world, request.from.chunk, request.to.chunk);
     request.field = group_field(world, &map, &request, group, way);
+    request.spend_max = spend_left(asked, way);
+    // To spend nothing would mean to spend without bound.
+    way->later = way->later || request.spend_max == 0;
     if (way->later)
         return MM_UNAVAILABLE;
     struct hex_route_result result;
@@ -246,7 +309,7 @@ static bool find_far(struct world *world, const struct world_way_request *reques
         to = beside(world, to);
     if (to == WORLD_CELL_NONE || from / world->map.tiling.cells == to / world->map.tiling.cells)
         return false;
-    enum mm_err err = route(world, from, to, request->work_max, way);
+    enum mm_err err = route(world, from, to, request, way);
     way->complete &= !barred;
     return (err == MM_OK || err == MM_RESOURCE_EXHAUSTED) && way->steps > 0;
 }
@@ -265,12 +328,12 @@ bool world_way_find(struct world *world, const struct world_way_request *request
 
 // The hexes of a route from `next` on: how many steps they are until the first one that is free and
 // out of the reach of avoiding, 0 if there is none. False: they lead off the map.
-static bool rejoin_at(const struct world *world, const struct world_place *place,
+static bool rejoin_at(const struct world *world, struct hex_axial from,
                       const struct world_route *route, uint32_t next, uint32_t *steps_out,
                       struct hex_axial *at_out)
 {
-    struct hex_axial from = {place->q, place->r}, at = from;
-    uint32_t cell = place->cell;
+    struct hex_axial at = from;
+    uint32_t cell = world_map_cell(&world->map, from);
     *steps_out = 0;
     for (uint32_t i = next; i < route->steps; i++) {
         unsigned direction = world_route_direction(route, i);
@@ -289,14 +352,16 @@ static bool rejoin_at(const struct world *world, const struct world_place *place
     return !route->complete || hex_equal(at, (struct hex_axial){route->goal_q, route->goal_r});
 }
 
-bool world_way_around(struct world *world, const struct world_place *place,
+bool world_way_around(struct world *world, const struct world_way_request *asked,
                       const struct world_route *route, uint32_t next, struct world_way *way)
 {
     *way = (struct world_way){0};
     uint32_t skipped;
-    struct world_way_request request = {
-        .from = {place->q, place->r}, .work_max = DETOUR_WORK, .avoid = true};
-    if (!rejoin_at(world, place, route, next, &skipped, &request.to) || skipped == 0 ||
+    struct world_way_request request = *asked;
+    request.avoid = true;
+    request.partial = false;
+    request.work_max = asked->work_max < DETOUR_WORK ? asked->work_max : DETOUR_WORK;
+    if (!rejoin_at(world, asked->from, route, next, &skipped, &request.to) || skipped == 0 ||
         !find_near(world, &request, way) || way->steps > skipped + DETOUR_STEPS)
         return false;
     uint32_t i = next + skipped;

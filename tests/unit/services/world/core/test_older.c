@@ -102,7 +102,8 @@ Test(older, what_a_version_knew_is_there_and_the_rest_as_if_never_used, .timeout
         world_free(loaded);
         mm_buf_free(&bytes);
     }
-    cr_assert_neq(world_state_hash(world), before, "this version added nothing");
+    // What came after version 13 are rules of simulation alone.
+    cr_assert_eq(world_state_hash(world), before);
     world_free(world);
 }
 
