@@ -15,7 +15,11 @@ enum {
     RESTART_PER_EMPIRE = 100, // of 1,000 empires
     RESTART_TICKS = 60,
     HOLD_MS_MAX = 5,
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    RESTART_CPU_MS_MAX = 60000,
+#else
     RESTART_CPU_MS_MAX = 3000,
+#endif
 };
 
 static void expect_below(const char *what, double value, double bound)

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
 import { decode, encode, requestEnvelope, RpcClient, StreamReader } from '../support/rpc.mjs';
-import { BUILD, freePort, pause, ROOT, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, freePort, PATIENCE_MS, pause, ROOT, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const ECHO = 'mmorts.test.Echo';
 const rejectsWith = (promise, code) => assert.rejects(promise, (error) => error.code === code);
@@ -23,7 +23,7 @@ async function startServer({ tcp = true, epoch = 5, ring = 0, urls = null } = {}
         '--serve', addresses.rpc,
         `stream=${addresses.stream}`, `http=${addresses.http}`, `epoch=${epoch}`, `ring=${ring}`,
     ]);
-    await server.waitLog('serving', 10000);
+    await server.waitLog('serving', PATIENCE_MS);
     return Object.assign(server, addresses, { urls: addresses });
 }
 

@@ -12,7 +12,7 @@ enum {
     // The promise is 5 s. What a restart costs is counted in CPU time, all threads together: it
     // hardly swings with what else the machine does, and on an idle one it is what passes.
     CPU_MS_MAX = 5000,
-    WALL_MS_MAX = 30000, // with the machine to share
+    WALL_MS_MAX = 120000, // with the machine to share
     TICKS_MAX = 1200,
 };
 
@@ -40,7 +40,7 @@ static int64_t restart(struct world_rig *rig, int64_t *cpu_ms)
     return test_now_ms() - began;
 }
 
-Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 600)
+Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 1800)
 {
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Truth, followTicks, publicId } from '../support/fog.mjs';
 import { RpcClient, StreamReader, decode } from '../support/rpc.mjs';
-import { ROOT, freePort, pause, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 const VISIBLE = 'VISIBILITY_VISIBLE';
@@ -520,7 +520,8 @@ test('MariaDB goes and comes: views go on, and what was explored meanwhile is sa
     const [ada, bob] = players;
     await visit(ada, bob);
     await mariadb.stop();
-    await pause(500); // there may be no ticks now
+    // Else it might still be ready, from before, when the database is back, but not have found it again.
+    await waitFor('world to miss it', WAIT_MS, async () => (await fetch(`${world.http}/readyz`)).status === 503);
     await visionRpc.call('mmorts.vision.Vision/GetView', { session: SESSION, empire: ada.empire });
     await mariadb.start();
     await ready(vision);

@@ -504,7 +504,8 @@ static void take(struct load_clients *clients, struct client *client, size_t len
         client->part = malloc(client->part_capacity);
         MM_CHECK(client->part);
     }
-    memcpy(client->part, clients->buf + at, client->part_len);
+    if (client->part_len > 0)
+        memcpy(client->part, clients->buf + at, client->part_len);
 }
 
 // How many bytes were read.

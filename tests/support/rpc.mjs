@@ -14,6 +14,7 @@ import { connect } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
+import { PATIENCE_MS } from './servers.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
@@ -228,12 +229,12 @@ export class RpcClient {
         return this.connection.isUp;
     }
 
-    // Resolves with the reply message, rejects with an RpcError. Options: deadlineMs (5000),
+    // Resolves with the reply message, rejects with an RpcError. Options: deadlineMs (PATIENCE_MS),
     // requestId (Buffer of 16), traceparent, playerId, permissions, idempotent (tries again),
     // wait (false: fail at once without a connection).
     async call(method, request = {}, options = {}) {
         const { input, output } = findMethod(method);
-        const deadlineMs = options.deadlineMs ?? 5000;
+        const deadlineMs = options.deadlineMs ?? PATIENCE_MS;
         const deadline = performance.now() + deadlineMs;
         const requestId = options.requestId ?? randomBytes(16);
         const body = encode(input, request);
