@@ -193,9 +193,12 @@ static bool tell(struct sync_app *app, const char *type, const Mmorts__Social__M
         return false;
     }
     mm_buf_reset(&app->scratch);
-    mm_buf_printf(&app->scratch, "{\"type\":\"%s\",\"payload\":", type);
-    put_player(&app->scratch, SYNC_JSON, member->player_id, member->username);
-    mm_buf_byte(&app->scratch, '}');
+    mm_buf_printf(&app->scratch,
+                  "{\"type\":\"%s\",\"payload\":{\"player_id\":\"%" PRIu64 "\",\"username\":", type,
+                  member->player_id);
+    mm_buf_json_cstr(&app->scratch, member->username);
+    // Clients cannot reckon it: who had come without a name may be counted already.
+    mm_buf_printf(&app->scratch, ",\"player_count\":%zu}}", sync_roster_count(app));
     sync_talk_broadcast(app, &app->scratch);
     return true;
 }

@@ -5,15 +5,14 @@ import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { launchBrowser, openGame } from '../support/browser.mjs';
-import { Game } from '../support/game.mjs';
-import { pause, waitFor } from '../support/servers.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
+import { PATIENCE_MS, waitFor } from '../support/servers.mjs';
 
-const PATIENCE_MS = 60000;
 const clients = {};
 let game, browser;
 
 async function enter(username, encoding = 'binary') {
-    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, encoding });
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, encoding, commandTimeoutMs: PATIENCE_MS });
     client.happened = [];
     for (const type of ['joined', 'left', 'kicked', 'role', 'disbanded', 'invited', 'declined', 'created'])
         client.on(`group_${type}`, (detail) => client.happened.push(`${type} ${detail.player.username}`));
@@ -27,11 +26,11 @@ async function enter(username, encoding = 'binary') {
 }
 
 const visible = (client) => [...client.state.hexes.values()].filter((h) => h.state === 2).length;
-const settles = (what, condition) => waitFor(what, PATIENCE_MS, condition);
+const settles = (what, condition) => waitFor(what, condition);
 const refused = (promise, code) => assert.rejects(promise, { code });
 
 before(async () => {
-    game = await Game.start();
+    game = await Game.start({ services: settings({ sync: patience }) });
     await enter('ada', 'json');
     await enter('bob', 'binary');
     await enter('eve');
@@ -62,10 +61,9 @@ test('founded, invited, joined: both see what each sees', { timeout: 300000 }, a
     assert.deepEqual(eve.invited, []);
     await bob.group('join', { group: id });
     await settles('two members', () => [ada, bob].every((c) => c.groups[0]?.members.length === 2));
-    assert.ok(ada.happened.includes('joined bob'));
+    await settles('word of who joined', () => ada.happened.includes('joined bob'));
     await settles('sight of both', () => visible(bob) === 2 * alone && visible(ada) === 2 * alone);
-    const theirs = [...ada.state.entities.values()].filter((e) => e.owner === bob.state.empireId);
-    assert.ok(theirs.length > 0, 'ada sees what stands at bob\'s');
+    await settles('what stands at bob\'s, in ada\'s eyes', () => [...ada.state.entities.values()].some((e) => e.owner === bob.state.empireId));
     assert.equal(visible(eve), alone);
     assert.deepEqual(eve.happened, []);
 });
@@ -105,8 +103,7 @@ test('sent away: at once blind for each other', { timeout: 300000 }, async () =>
     await settles('a new leader', () => eve.groups[0]?.members.length === 1 && eve.groups[0].members[0].role === 'leader');
     await eve.group('disband', { group: id });
     await settles('nothing', () => eve.groups.length === 0 && ada.groups.length === 0);
-    await pause(200);
-    assert.deepEqual(await eve.listGroups(), []);
+    await settles('a list without it', async () => (await eve.listGroups()).length === 0);
 });
 
 test('in the browser: founded, invited and joined by the panel', { timeout: 300000 }, async () => {

@@ -6,16 +6,16 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
-import { Game, settings } from '../support/game.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
 import { keepPictures, picturesAt, sorted } from '../support/pictures.mjs';
-import { waitFor } from '../support/servers.mjs';
+import { PATIENCE_MS, waitFor } from '../support/servers.mjs';
 
 const clients = [];
 let game, operator;
 
 before(async () => {
     const services = settings({
-        sync: (text) => text.replace('CONNECTIONS:-replace', 'CONNECTIONS:-allow').replace('compression: snapshots', 'compression: all'),
+        sync: (text) => patience(text).replace('CONNECTIONS:-replace', 'CONNECTIONS:-allow').replace('compression: snapshots', 'compression: all'),
     });
     game = await Game.start({ services, test: true, env: { MMORTS_WORLD_GUARD: 'false' } }); // only who is told to fights
     operator = await game.token('operator', { permissions: 512 });
@@ -31,7 +31,7 @@ async function enter(name, encoding, compression) {
     const Socket = class extends WebSocket {
         constructor(url, protocols) { super(url, protocols, { perMessageDeflate: compression }); }
     };
-    const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket: Socket, encoding });
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket: Socket, encoding, commandTimeoutMs: PATIENCE_MS });
     clients.push(client);
     Object.assign(client, { label: `${encoding}${compression ? ', compressed' : ''}`, events: [], parts: new Set() });
     keepPictures(client);
@@ -77,7 +77,7 @@ async function live(client) {
     await waitFor('a scout that was trained', () => state.mine('scout').length > 1);
 }
 
-test('JSON and binary connections of one player decode the same state at every tick', { timeout: 180000 }, async () => {
+test('JSON and binary connections of one player decode the same state at every tick', { timeout: 600000 }, async () => {
     const players = [await enter('ada', 'json', false), await enter('ada', 'binary', false), await enter('ada', 'json', true), await enter('ada', 'binary', true)];
     const [first] = players;
     const from = Math.max(...players.map(({ state }) => state.tick)) + 1;

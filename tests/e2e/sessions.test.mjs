@@ -9,6 +9,9 @@ import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player, hexDistance } from '../support/game.mjs';
 import { waitFor } from '../support/servers.mjs';
 
+const TICK_MS = 50;
+const LATE_TICKS = 400; // that a busy machine makes up for
+
 let game, operator;
 
 before(async () => {
@@ -75,9 +78,14 @@ test('who may create a session, and which', async () => {
 });
 
 test('a session that nobody runs yet, and one that is not there', async () => {
-    assert.equal((await create('arena', { max_players: 2 }, 'the arena')).status, 200);
-    const early = await connect('early', 'arena');
-    await refused(early, 1013, 'session_away');
+    // The launcher looks for new sessions; for this moment it does not.
+    game.program.signal('SIGSTOP');
+    try {
+        assert.equal((await create('arena', { max_players: 2 }, 'the arena')).status, 200);
+        await refused(await connect('early', 'arena'), 1013, 'session_away');
+    } finally {
+        game.program.signal('SIGCONT');
+    }
     await refused(await connect('early', 'elsewhere'), 4404, 'unknown_session');
     await refused(await connect('early', 'x'.repeat(100)), 4404, 'unknown_session');
     await listed('arena', 'RUNNING');
@@ -121,11 +129,12 @@ test('two sessions at once, through kill -9 of each', { timeout: 300000 }, async
     // A killed world of one session stops nothing in the other; its players go on when it is back.
     for (const [victim, idle, calm] of [['world.arena', bob, ada], ['world', ada, bob], ['vision.arena', bob, ada]]) {
         const { tick } = idle;
-        const calmTick = calm.tick;
+        const calmTick = calm.tick, began = performance.now();
         await game.killAndWait(victim);
         await idle.until(`ticks after the kill of ${victim}`, () => idle.tick > tick + 20);
         await calm.until('ticks', () => calm.tick > calmTick);
-        assert.ok(calm.tick < calmTick + 1000, 'its time went on as ever');
+        const most = calmTick + (performance.now() - began) / TICK_MS + LATE_TICKS;
+        assert.ok(calm.tick < most, `its time went on as ever: tick ${calmTick}, then ${calm.tick}, not ${most}`);
         await march(idle, 2);
         await march(calm, 2);
         assert.equal(idle.closed, null);
@@ -133,7 +142,7 @@ test('two sessions at once, through kill -9 of each', { timeout: 300000 }, async
     }
     const [[sessions]] = await game.query('world', 'SELECT COUNT(DISTINCT session) FROM journal');
     assert.equal(Number(sessions), 2);
-    assert.equal(await game.metric('sync', 'mmorts_sync_rooms'), 1);
+    await waitFor('one room', async () => await game.metric('sync', 'mmorts_sync_rooms') === 1);
     await waitFor('the list for players', async () => {
         const { sessions } = await (await fetch(`${game.url}sessions.json`)).json();
         return JSON.stringify(sessions) === JSON.stringify([
@@ -141,7 +150,7 @@ test('two sessions at once, through kill -9 of each', { timeout: 300000 }, async
             { session: 'main', state: 'running', empires: 2, max_players: 0 },
         ]);
     });
-    assert.equal(await game.metric('sync', 'mmorts_sync_players'), 4);
+    await waitFor('four players', async () => await game.metric('sync', 'mmorts_sync_players') === 4);
 
     // A ban reaches a player wherever it plays.
     const moderator = await game.token('moderator', { permissions: 256 });

@@ -5,15 +5,15 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
-import { Game } from '../support/game.mjs';
-import { waitFor } from '../support/servers.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
+import { PATIENCE_MS, waitFor } from '../support/servers.mjs';
 
 const KILLS = 3; // types.yaml, combat.ranks
 
 let game, operator;
 
 before(async () => {
-    game = await Game.start({ test: true, env: { MMORTS_WORLD_GUARD: 'false' } }); // only who is told to kills
+    game = await Game.start({ services: settings({ sync: patience }), test: true, env: { MMORTS_WORLD_GUARD: 'false' } }); // only who is told to kills
     operator = await game.token('operator', { permissions: 512 });
 });
 
@@ -25,7 +25,7 @@ async function world(method, body) {
     return answer.body;
 }
 
-const client = (encoding) => new GameClient({ url: game.socketUrl, token: () => game.token('hunter'), WebSocket, encoding });
+const client = (encoding) => new GameClient({ url: game.socketUrl, token: () => game.token('hunter'), WebSocket, encoding, commandTimeoutMs: PATIENCE_MS });
 const veteran = (known) => [...known.state.entities.values()].find((e) => e.data.rank > 0);
 
 test('a soldier that killed three is shown as a veteran', { timeout: 300000 }, async () => {

@@ -22,8 +22,8 @@ const KEYS = {
         // Who plays is public; of their empires it says nothing.
         roster: ['player_count', 'players'],
         players: ['player_count', 'joined', 'left'],
-        player_joined: ['player_id', 'username'],
-        player_left: ['player_id', 'username'],
+        player_joined: ['player_id', 'username', 'player_count'],
+        player_left: ['player_id', 'username', 'player_count'],
         chat: ['player_id', 'username', 'message', 'timestamp'],
         announcement: ['message', 'timestamp'],
         groups: ['groups', 'invited'],

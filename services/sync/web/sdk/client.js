@@ -99,12 +99,12 @@ export class GameClient extends Emitter {
       case 'mail':
       case 'mailbox': this.mailbox = { unread: payload.unread, total: payload.total }; break;
       case 'player_joined':
-        if (!this.players.has(payload.player_id)) this.playerCount++;
+        this.playerCount = payload.player_count ?? this.playerCount + !this.players.has(payload.player_id);
         this.players.set(payload.player_id, payload.username);
         break;
       case 'player_left':
         this.players.delete(payload.player_id);
-        this.playerCount = Math.max(this.playerCount - 1, this.players.size);
+        this.playerCount = payload.player_count ?? Math.max(this.playerCount - 1, this.players.size);
         break;
       case 'session_status': this.session = payload; break;
       case 'error':

@@ -321,8 +321,8 @@ export interface ClientEvents extends ConnectionEvents {
   mail: Mailbox & { mail: MailHead };
   mailbox: Mailbox;
   announcement: { message: string; timestamp: number };
-  player_joined: Player;
-  player_left: Player;
+  player_joined: Player & { player_count?: number };
+  player_left: Player & { player_count?: number };
   /** `left`: ids */
   players: { player_count: number; joined?: Player[]; left?: string[] };
   roster: { player_count?: number; players: Player[] };

@@ -464,14 +464,19 @@ test('who is online, what is said, and errors that answer no command', async () 
     assert.deepEqual([game.players.size, game.playerCount], [1, 899], 'of very many a part is known by name');
     socket().say({ type: 'roster', payload: { player_count: 500, players: [{ player_id: '9', username: 'dan' }] } });
     assert.deepEqual([[...game.players], game.playerCount], [[['9', 'dan']], 500]);
+    // Who was counted before she was named is not counted again.
+    socket().say({ type: 'player_joined', payload: { player_id: '11', username: 'fay', player_count: 500 } });
+    assert.deepEqual([game.players.size, game.playerCount], [2, 500]);
+    socket().say({ type: 'player_left', payload: { player_id: '11', username: 'fay', player_count: 499 } });
+    assert.deepEqual([game.players.size, game.playerCount], [1, 499]);
     socket().say({ type: 'chat', payload: { player_id: '7', username: 'ada', message: 'hi', timestamp: 1 } });
     socket().say({ type: 'announcement', payload: { message: 'noon', timestamp: 1 } });
     socket().say({ type: 'session_status', payload: { state: 'paused' } });
     assert.equal(game.session.state, 'paused');
     socket().say({ type: 'error', payload: { code: 'chat_rate_limited', message: 'Too much.', retry_after_ms: 900 } });
-    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'players', 'players', 'player_left', 'roster', 'chat',
-        'announcement', 'session_status', 'error']);
-    assert.deepEqual([heard[10][1].code, heard[10][1].details.retry_after_ms], ['chat_rate_limited', 900]);
+    assert.deepEqual(heard.map(([type]) => type), ['roster', 'player_joined', 'player_left', 'players', 'players', 'player_left', 'roster',
+        'player_joined', 'player_left', 'chat', 'announcement', 'session_status', 'error']);
+    assert.deepEqual([heard[12][1].code, heard[12][1].details.retry_after_ms], ['chat_rate_limited', 900]);
 });
 
 test('where the player looks is told when it changes, and again after a reconnect', async () => {
