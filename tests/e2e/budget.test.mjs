@@ -155,8 +155,12 @@ async function few(t, { game, other, budget, binary }) {
         // Answers to commands count, but do not wait; an update may be one entity too long.
         const answers = 100 * units.length;
         assert.ok(beyond(frames, budget) < 500 + answers, `${beyond(frames, budget)} bytes beyond`);
-        const text = await (await fetch(`http://127.0.0.1:${game.process('sync').port}/metrics`)).text();
-        assert.match(text, /^mmorts_sync_clients_owed 1$/m);
+        const metrics = async () => (await fetch(`http://127.0.0.1:${game.process('sync').port}/metrics`)).text();
+        // Again and again all is told, and then something is owed anew.
+        const text = await waitFor('what is owed', async () => {
+            const now = await metrics();
+            return /^mmorts_sync_clients_owed 1$/m.test(now) && now;
+        });
         assert.match(text, /^mmorts_sync_throttled_total [1-9]/m);
         assert.match(text, /^mmorts_sync_deferred_total [1-9]/m);
         const bytes = Number(text.match(/^mmorts_sync_owed_bytes (\S+)$/m)[1]);
@@ -189,8 +193,10 @@ async function few(t, { game, other, budget, binary }) {
     await t.test('when things are quiet it is told everything', async () => {
         const answer = await slow.command('stop', { units: units.map((u) => u.id) });
         assert.equal(answer.type, 'ack', JSON.stringify(answer));
+        // Who stops takes the step to its end.
+        const rests = () => slow.tick > answer.payload.tick + TICK_RATE && slow.mine().every((e) => !e.data.target && [undefined, 'idle'].includes(e.data.activity));
         const complete = () => updates(slow, from).at(-1).deferred === undefined;
-        await slow.until('a complete picture', complete);
+        await slow.until('a complete picture of who rests', () => rests() && complete());
         // The same as what a full state says, of the entities in sight.
         const before = [...slow.entities.values()].map((e) => [e.id, `${e.pos}`, e.health]).sort();
         const hexes = [...slow.hexes].filter(([, h]) => h.state === 2).map(([hex]) => hex).sort();

@@ -7,17 +7,17 @@ import { test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { randomFrom } from '../support/chaos.mjs';
-import { Game, Player, settings } from '../support/game.mjs';
+import { Game, Player, patience, settings } from '../support/game.mjs';
 import { keepPictures, picturesAt } from '../support/pictures.mjs';
-import { pause, waitFor } from '../support/servers.mjs';
+import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 import { Watched } from '../support/watched.mjs';
 
 const SYNCS = ['sync', 'sync-2'];
 const SILENT_MS = 4000; // of the settings
-const AWAY_MS_MAX = 30000; // a second or two, but on a machine with much else to do
+const AWAY_MS_MAX = PATIENCE_MS; // a second or two, but on a machine with much else to do
 
 const policy = (word) => settings({
-    sync: (text) => text.replace('MMORTS_SYNC_CONNECTIONS:-replace', `MMORTS_SYNC_CONNECTIONS:-${word}`)
+    sync: (text) => patience(text).replace('MMORTS_SYNC_CONNECTIONS:-replace', `MMORTS_SYNC_CONNECTIONS:-${word}`)
         .replace('heartbeat: 5s', 'heartbeat: 1s'),
     social: (text) => text.replace('MMORTS_SOCIAL_LEASE:-15s', `MMORTS_SOCIAL_LEASE:-${word === 'refuse' ? 600 : 8}s`),
 });
@@ -65,9 +65,9 @@ test('what is said reaches the right connections once, wherever they are', { tim
     const dan = await connectAt(game, 'sync', 'dan');
     const all = [ada, bob, eve, dan];
     // Each process is told by vision of its own empires, and of no others.
-    assert.equal(await game.metric('vision', 'mmorts_vision_subscriptions'), SYNCS.length);
+    await waitFor('a subscription of each', async () => await game.metric('vision', 'mmorts_vision_subscriptions') === SYNCS.length);
     const viewsOf = (sync) => game.metric(sync, 'mmorts_sync_views_live');
-    await waitFor('as many empires as views', 60000, async () => await game.metric('vision', 'mmorts_vision_subscribed_empires') === await viewsOf('sync') + await viewsOf('sync-2'));
+    await waitFor('as many empires as views', async () => await game.metric('vision', 'mmorts_vision_subscribed_empires') === await viewsOf('sync') + await viewsOf('sync-2'));
     const lines = (player) => player.messages.filter((m) => m.type === 'chat').map((m) => m.payload.message);
 
     // Chat of all: in every order the same, and nobody hears a line twice.
@@ -228,6 +228,8 @@ test('a process is drained, and killed: its players go on at the other', { timeo
     const clientsOf = (sync) => game.metric(sync, 'mmorts_sync_clients');
     for (const [signal, code] of [['SIGTERM', 1012], ['SIGKILL', 1006]]) {
         for (const [victim, other] of [SYNCS, [...SYNCS].reverse()]) {
+            // Who took a new connection has left the old one.
+            await waitFor('one connection each', async () => await clientsOf(victim) + await clientsOf(other) === players.length);
             phase = `${signal} of ${victim}`;
             const there = await clientsOf(victim);
             const before = acks, { pid } = game.process(victim);
@@ -259,7 +261,7 @@ test('a process is drained, and killed: its players go on at the other', { timeo
 async function enterAt(game, sync, name, encoding) {
     for (let tries = 0; tries < 100; tries++) {
         const before = await joinsAt(game, sync);
-        const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket, encoding });
+        const client = new GameClient({ url: game.socketUrl, token: () => game.token(name), WebSocket, encoding, commandTimeoutMs: PATIENCE_MS });
         keepPictures(client);
         client.welcomes = [];
         client.on('welcome', (welcome) => client.welcomes.push(welcome));

@@ -7,8 +7,8 @@ import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { launchBrowser, openGame } from '../support/browser.mjs';
-import { Game, Player } from '../support/game.mjs';
-import { pause, waitFor } from '../support/servers.mjs';
+import { Game, Player, patience, settings } from '../support/game.mjs';
+import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 
 const clients = [];
 let game, other, browser, ada, bob, bobToo, eve;
@@ -16,7 +16,7 @@ let game, other, browser, ada, bob, bobToo, eve;
 // On the launcher's sync (0) or the one beside it (1).
 async function enter(username, instance, encoding = 'binary') {
     const url = instance ? other.socketUrl : game.socketUrl;
-    const client = new GameClient({ url, token: () => game.token(username), WebSocket, encoding });
+    const client = new GameClient({ url, token: () => game.token(username), WebSocket, encoding, commandTimeoutMs: PATIENCE_MS });
     Object.assign(client, { lines: [], mails: [], errors: [], boxes: [] });
     client.on('chat', (line) => client.lines.push(line));
     client.on('mailbox', (box) => client.boxes.push(box));
@@ -32,8 +32,9 @@ const refused = (promise, code) => assert.rejects(promise, { code });
 const secrets = (player, word) => player.messages.filter((m) => JSON.stringify(m).includes(word));
 
 before(async () => {
-    game = await Game.start({ env: { MMORTS_SOCIAL_MAIL_MESSAGES: '1000', MMORTS_SOCIAL_MAIL_BOX: '15' } });
-    other = await game.startSync({ MMORTS_SYNC_CONNECTIONS: 'allow' });
+    const services = settings({ sync: patience });
+    game = await Game.start({ services, env: { MMORTS_SOCIAL_MAIL_MESSAGES: '1000', MMORTS_SOCIAL_MAIL_BOX: '15' } });
+    other = await game.startSync({ MMORTS_SYNC_CONNECTIONS: 'allow' }, services);
     ada = await enter('ada', 0, 'json');
     bob = await enter('bob', 1);
     bobToo = await enter('bob', 1, 'json');
@@ -107,7 +108,7 @@ test('who was away finds it at the next join, page by page', { timeout: 300000 }
     await settles('nobody of that name online', () => ![...ada.players.values()].includes('gil'));
     for (let i = 1; i <= 5; i++) await ada.sendMail({ name: 'gil' }, { subject: `number ${i}`, body: 'x'.repeat(1000) });
     const gil = await enter('gil', 0);
-    await settles('what is unread', () => gil.mailbox.unread === 5 && gil.boxes.length === 1);
+    await settles('what is unread', () => gil.mailbox.unread === 5 && gil.boxes.length > 0);
     const first = await gil.inbox({ limit: 3 });
     assert.deepEqual([first.mails.map((m) => m.subject), first.more], [['number 5', 'number 4', 'number 3'], true]);
     const rest = await gil.inbox({ limit: 3, before: first.mails.at(-1).id });
@@ -194,8 +195,8 @@ test('social killed while mail is sent: each is there once, and told once to eve
 });
 
 test('a full mailbox refuses, until something was read', { timeout: 300000 }, async () => {
-    const { mailbox } = bob;
-    for (let i = mailbox.total; i < 15; i++) {
+    await bob.inbox({ limit: 1 }); // what was told of mail that was sent again may be older
+    for (let i = bob.mailbox.total; i < 15; i++) {
         await pause(210);
         await ada.sendMail({ player: bob.playerId }, { subject: 'more', body: 'more' });
     }

@@ -7,8 +7,8 @@ import { connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
-import { Game, Player, settings } from '../support/game.mjs';
-import { pause, waitFor } from '../support/servers.mjs';
+import { Game, Player, patience, settings } from '../support/game.mjs';
+import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 
 const STIR_MS = 3000;
 
@@ -63,7 +63,7 @@ class Line {
 
 before(async () => {
     // Whoever is away is waited for as long as can be, however slowly a busy machine brings it back.
-    const patient = (text) => text.replace('CONNECTIONS:-replace', 'CONNECTIONS:-allow')
+    const patient = (text) => patience(text).replace('CONNECTIONS:-replace', 'CONNECTIONS:-allow')
         .replace(/max_delta_age: \d+/, 'max_delta_age: 1200').replace(/log: \d+/, 'log: 1048576');
     game = await Game.start({ services: settings({ sync: patient }) });
     line = await Line.open(Number(new URL(game.socketUrl).port));
@@ -90,7 +90,7 @@ function picture({ tick, entities, hexes, resources, jobs }) {
 
 // A client that keeps its picture as it was after each tick, and what happened to it.
 async function enter(username, options) {
-    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, ...options });
+    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, commandTimeoutMs: PATIENCE_MS, ...options });
     client.pictures = new Map();
     client.happened = [];
     client.on('update', ({ tick }) => client.state.complete && client.pictures.set(tick, picture(client.state)));
