@@ -52,15 +52,15 @@ test('the shared pair answers', async () => {
 
 test('a program gets arguments and environment, its log and end are seen', async () => {
     const program = startProgram('sh', ['-c', 'echo "$0 $GREETING"; exit 7', 'hello'], { env: { GREETING: 'world' } });
-    const [, who] = await program.waitLog(/hello (\w+)\n/, 10000);
+    const [, who] = await program.waitLog(/hello (\w+)\n/);
     assert.equal(who, 'world');
     assert.deepEqual(await program.wait(), { code: 7, signal: null });
-    await assert.rejects(program.waitLog('never said', 10000), /sh ended; its log:\nhello world/);
+    await assert.rejects(program.waitLog('never said'), /sh ended; its log:\nhello world/);
 });
 
 test('a program that does not end is killed at the deadline', async () => {
     const program = startProgram('sh', ['-c', "trap '' TERM; echo up; while :; do sleep 1; done"]);
-    await program.waitLog('up', 10000);
+    await program.waitLog('up');
     await assert.rejects(program.stop(200), /did not end within 200 ms/);
     assert.equal(program.exit.signal, 'SIGKILL');
 });
@@ -79,7 +79,7 @@ test('children die with a harness that is killed, and its exit removes what it m
     const script = (end) => `
         import { startProgram, tempDir } from ${JSON.stringify(`${ROOT}/tests/support/servers.mjs`)};
         const program = startProgram('sh', ['-c', 'echo $$; exec sleep 1000']);
-        await program.waitLog(/\\d+\\n/, 10000);
+        await program.waitLog(/\\d+\\n/);
         process.stdout.write(program.pid + ' ' + tempDir());
         ${end}`;
     // What a killed harness leaves is below this directory, which is ours.

@@ -105,7 +105,7 @@ static struct text text_new(void)
     return text;
 }
 
-Test(vision_audience, a_part_tells_what_the_frame_tells_of_its_empires, .timeout = 60)
+Test(vision_audience, a_part_tells_what_the_frame_tells_of_its_empires, .timeout = 300)
 {
     struct vision_world_options options = {.seed = 11,
                                            .empires = EMPIRES,
