@@ -243,6 +243,47 @@ static void look(struct sync_world *world, uint32_t empire)
     }
 }
 
+// Health of some that an empire has lost sight of: another, or again what it was.
+static void shift(struct sync_world *world)
+{
+    for (int i = 0; i < SYNC_WORLD_SLOTS; i++) {
+        uint32_t empire = 1 + below(world, SYNC_WORLD_EMPIRES), slot = pick(world);
+        const struct sync_world_absence *absence = &world->absences[empire][slot];
+        if (slot == 0 || absence->id == 0 || absence->id != world->now.entities[slot].id)
+            continue;
+        struct sync_world_entity *e = &world->now.entities[slot];
+        e->health = absence->health_changed ? absence->health : absence->health / 2 + 1;
+    }
+}
+
+// Counts values that came back to what they were while nobody looked.
+static void note_absences(struct sync_world *world, uint32_t empire)
+{
+    for (uint32_t s = 1; s < SYNC_WORLD_SLOTS; s++) {
+        struct sync_world_absence *absence = &world->absences[empire][s];
+        const struct sync_world_entity *was = &world->before.entities[s];
+        const struct sync_world_entity *is = &world->now.entities[s];
+        bool sees = world->now.views[empire].sees[s];
+        if (world->before.views[empire].sees[s] && !sees)
+            *absence = (struct sync_world_absence){
+                .id = was->id, .activity = was->activity, .rank = was->rank, .health = was->health};
+        if (absence->id == 0)
+            continue;
+        if (!is->alive || is->id != absence->id) {
+            absence->id = 0;
+        } else if (!sees) {
+            absence->activity_changed |= is->activity != absence->activity;
+            absence->rank_changed |= is->rank != absence->rank;
+            absence->health_changed |= is->health != absence->health;
+        } else {
+            absence->id = 0;
+            world->returned += (absence->activity_changed && is->activity == absence->activity) ||
+                               (absence->rank_changed && is->rank == absence->rank) ||
+                               (absence->health_changed && is->health == absence->health);
+        }
+    }
+}
+
 static void keep(struct sync_world *world)
 {
     world->history[world->now.tick % SYNC_WORLD_HISTORY] = world->now;
@@ -264,8 +305,12 @@ void sync_world_tick(struct sync_world *world, unsigned activity)
         else
             spawn(world);
     }
+    if (world->shifty)
+        shift(world);
     for (uint32_t empire = 1; empire <= SYNC_WORLD_EMPIRES; empire++)
         look(world, empire);
+    for (uint32_t empire = 1; empire <= SYNC_WORLD_EMPIRES; empire++)
+        note_absences(world, empire);
     keep(world);
 }
 

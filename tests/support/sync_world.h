@@ -49,12 +49,25 @@ struct sync_world_truth {
     struct sync_world_view views[SYNC_WORLD_EMPIRES + 1];
 };
 
+// What an empire last saw of an entity that is out of its sight.
+struct sync_world_absence {
+    uint64_t id; // 0: it is none
+    uint32_t activity, rank;
+    int32_t health;
+    bool activity_changed, rank_changed, health_changed; // since, unseen
+};
+
 struct sync_world {
     struct mm_rng rng;
     uint64_t next_id;
     struct sync_world_truth now, before;
     struct sync_world_truth *history; // by tick modulo
     bool was_freed[SYNC_WORLD_SLOTS]; // in the last tick: not to be filled yet
+    struct sync_world_absence absences[SYNC_WORLD_EMPIRES + 1][SYNC_WORLD_SLOTS];
+    bool shifty; // what nobody sees changes all the time, and often back to what it was
+    // How often an entity came back into somebody's sight with a value that it had when it left and
+    // had not in between.
+    size_t returned;
     // Events of the last tick.
     uint32_t event_count;
     struct {

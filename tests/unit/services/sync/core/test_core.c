@@ -44,6 +44,7 @@ struct weather {
     unsigned bytes;               // about so many may be told to a client in a tick; 0: everything
     unsigned cut;                 // connections that break
     bool cut_first;               // those of players with one break once, behind the full state
+    bool shifty;                  // sync_world.h
     unsigned history_ticks, away; // the log's length; rounds until a broken one comes back
     size_t history_bytes;
 };
@@ -504,11 +505,16 @@ static void arrive(struct rig *rig)
     }
 }
 
+// How often, in all runs of a test, an entity left somebody's sight, changed unseen, went back to
+// what it was and came into sight again.
+static size_t returned;
+
 static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t wanted)
 {
     struct rig *rig = calloc(1, sizeof *rig);
     rig->weather = weather;
     rig->world = sync_world_new(seed);
+    rig->world->shifty = weather.shifty;
     rig->epoch = 1;
     cr_assert_eq(sync_core_init(&rig->core), MM_OK);
     sync_core_keep_history(&rig->core, weather.history_ticks, weather.history_bytes);
@@ -577,6 +583,7 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     sync_delta_free(&rig->part);
     sync_delta_free(&rig->news);
     mm_buf_free(&rig->out);
+    returned += rig->world->returned;
     sync_world_free(rig->world);
     free(rig);
 }
@@ -585,6 +592,27 @@ Test(sync_core, fair_weather)
 {
     for (uint64_t seed = 1; seed <= 3; seed++)
         run(seed, (struct weather){.activity = 12}, 300, 5 * 298);
+}
+
+// An entity that leaves, changes unseen, goes back to what it was and comes again is shown as it
+// is: to who follows, to who is told but a part, and to who was away meanwhile.
+Test(sync_core, what_changes_unseen_and_back_is_shown_as_it_is)
+{
+    run(90, (struct weather){.activity = 12, .shifty = true}, 300, 5 * 298);
+    cr_expect_gt(returned, 10, "only %zu", returned);
+    returned = 0;
+    run(91, (struct weather){.activity = 8, .shifty = true, .bytes = 1000}, 300, 1);
+    cr_expect_gt(returned, 10, "only %zu", returned);
+    returned = 0;
+    run(92,
+        (struct weather){.activity = 12,
+                         .shifty = true,
+                         .cut = 60,
+                         .away = 30,
+                         .history_ticks = 60,
+                         .history_bytes = 16384},
+        300, 1);
+    cr_expect_gt(returned, 10, "only %zu", returned);
 }
 
 Test(sync_core, late_frames)
