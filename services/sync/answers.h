@@ -4,7 +4,7 @@
 #include "gen/social.pb-c.h"
 #include "services/sync/app.h"
 
-// What clients hear of their commands. For route.c and errands.c.
+// What clients hear of their commands. For route.c, orders.c and errands.c.
 
 // One call on its way for one command; the client may be gone when the answer comes.
 struct sync_errand {
@@ -35,6 +35,8 @@ void sync_refuse_command(struct sync_client *client, const char *code, const cha
 
 // The client's player as social knows players; the strings are the client's.
 void sync_member_of(struct sync_client *client, Mmorts__Social__Member *out);
+// orders.c: passes an order on to world.
+void sync_route_order(struct sync_client *client, struct sync_command *command);
 // groups.c: passes what a player does with groups on to social.
 void sync_route_group(struct sync_client *client, struct sync_command *command);
 // mail.c: passes what a player does with mail on to social.

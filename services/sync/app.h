@@ -44,7 +44,8 @@ enum {
     SYNC_COMMANDS_PER_CLIENT_MAX = 32, // unanswered; beyond: queue_full
     SYNC_COMMANDS_WAITING_MAX = 8192,  // of all clients, not yet sent to world; beyond: queue_full
     SYNC_BATCH_COMMANDS_MAX = 512,     // in one call of world
-    SYNC_BATCHES_MAX = 4,              // calls of world under way
+    SYNC_BATCHES_MAX = 4,              // calls of world under way, but for those of a building
+    SYNC_BUILDS_MAX = 64,              // buildings unanswered, of all clients; beyond: queue_full
     SYNC_VIEW_CALLS_MAX = 32,          // calls of vision under way
     SYNC_RECHECKS_MAX = 32,            // tokens being verified again
     SYNC_REFUSED_CLIENTS_MAX = 64,     // connections being told that the server is full
@@ -214,6 +215,9 @@ struct sync_client {
     int32_t home_q, home_r;
 
     uint32_t commands; // unanswered
+    // orders.c
+    uint32_t ordered;     // of them, in calls of world under way, but for buildings
+    uint32_t goes, stays; // the last pass in which it had some that were sent, or that wait on
     bool told_rate_limited;
     bool focused;
     struct sync_place focus;          // where the player looks, as it says
@@ -254,6 +258,7 @@ struct sync_pending {
 
 struct sync_batch {
     struct sync_app *app;
+    bool is_build;
     size_t count;
     struct {
         uint64_t connection;
@@ -336,6 +341,8 @@ struct sync_app {
         MM_VEC(struct sync_pending *);
     } waiting; // commands for world
     uint32_t batches;
+    uint32_t builds; // waiting, or under way
+    uint32_t pass;   // counts looks at what waits
     uint32_t view_calls;
     uint32_t rechecks;
 
@@ -538,11 +545,12 @@ void sync_owing_touch(struct sync_app *app);
 bool sync_owing_may_begin(struct sync_client *client);
 void sync_owing_begin(struct sync_client *client);
 
-// --- route.c: commands out, answers back ---------------------------------------------------------
+// --- route.c, orders.c: commands out, answers back -----------------------------------------------
 
 // A message of the client, text or binary. The client may be closing afterwards.
 void sync_route_message(struct sync_client *client, enum sync_ws_opcode opcode, const uint8_t *data,
                         size_t len);
+// Sends orders that wait, as far as they may go.
 void sync_route_flush(struct mm_loop *loop, void *app);
 void sync_route_free(struct sync_app *app);
 

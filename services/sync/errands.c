@@ -98,8 +98,12 @@ static void on_chat(void *arg, const struct mm_rpc_result *result)
     struct sync_errand *errand = arg;
     struct sync_client *client = sync_answer_to(errand->app, errand->connection);
     const Mmorts__Social__SendChatReply *reply = (const void *)result->reply;
+    // What got no answer may have arrived; it has no number under which it could be sent again.
     if (client && result->code != MM_OK)
-        sync_client_error(client, sync_failure_word(result->code), "The message was not delivered.",
+        sync_client_error(client, sync_failure_word(result->code),
+                          result->code == MM_DEADLINE_EXCEEDED
+                              ? "No answer came in time; the message may be delivered yet."
+                              : "The message was not delivered.",
                           0, 0);
     else if (client && chat_word(reply->reason))
         sync_client_error(client, chat_word(reply->reason), reply->message, 0,

@@ -162,6 +162,13 @@ static void hand_on(struct world_shell *shell, uint64_t number, const struct wor
         }
 }
 
+// A call that waits takes up a place that others could be served in. Whether its command will be
+// carried out is not known: its caller asks again.
+static void give_up(struct world_call *call)
+{
+    world_call_refuse(call, MM_DEADLINE_EXCEEDED, "production has not decided yet");
+}
+
 void world_bills_stepped(struct world_shell *shell)
 {
     struct world_call **link = &shell->calls, **waiting = &shell->bills.waiting;
@@ -170,12 +177,17 @@ void world_bills_stepped(struct world_shell *shell)
             hand_on(shell, call->settlement.bill, &call->asked[0].result);
     while (*waiting) {
         struct world_call *call = *waiting;
-        if (call->bill_count > 0) {
+        bool is_late = mm_rpc_call_deadline_left_ms(call->call) == 0;
+        if (call->bill_count > 0 && !is_late) {
             waiting = &call->next;
             continue;
         }
         *waiting = call->next;
         shell->bills.waiting_count--;
+        if (call->bill_count > 0) {
+            give_up(call); // whoever asked does not wait any more
+            continue;
+        }
         call->next = shell->calls;
         shell->calls = call;
         if (link == &shell->calls)
@@ -189,6 +201,10 @@ void world_bills_stepped(struct world_shell *shell)
             continue;
         }
         *link = call->next;
+        if (shell->bills.waiting_count >= WORLD_BILL_CALLS_MAX) {
+            give_up(call);
+            continue;
+        }
         call->next = shell->bills.waiting;
         shell->bills.waiting = call;
         shell->bills.waiting_count++;

@@ -33,6 +33,7 @@ enum {
     WORLD_INPUTS_MAX = 65536,       // inputs waiting for a tick; then RESOURCE_EXHAUSTED
     WORLD_CHUNKS_PER_CALL = 256,    // chunks of one GetChunks
     WORLD_BILLS_ASKED_MAX = 64,     // bills that production is asked about at a time
+    WORLD_BILL_CALLS_MAX = 32,      // calls that wait for bills: half of those served at a time
     WORLD_JOURNAL_ROWS_MAX = 1024,  // rows of one transaction
     WORLD_EXIT_FENCED = 3,          // exit status: another process runs the session
     WORLD_EXIT_UNSOUND = 4,         // exit status: the stored session cannot be restored

@@ -137,9 +137,9 @@ static void make_tick(struct world_shell *shell, uint64_t due_ns)
     pending->bill_next = world_bill_next(shell->world);
     write_row(shell, pending, results, count);
     hand_out(shell, results, count);
-    world_bills_stepped(shell);
-    pending->calls = shell->calls;
     count_inputs(shell, results, count);
+    world_bills_stepped(shell); // some calls may end with it, and so their inputs
+    pending->calls = shell->calls;
     shell->calls = NULL;
     shell->calls_tail = &shell->calls;
     shell->call_count = 0;
