@@ -130,6 +130,8 @@ test('a site that is given up gives back its price', { timeout: 300000 }, async 
     await clickHex(place);
     const [site] = await waitFor('the site', async () => { const list = await mine('tower'); return list.length && list; });
     await waitFor('the price taken', async () => (await stock()).wood === wood - TOWER.wood);
+    // Nobody works on it any more: it is not complete however long this takes.
+    await page.evaluate(() => window.mmorts.game.stop(window.mmorts.state.mine('worker').map(({ id }) => id)));
     await page.evaluate((id) => window.mmorts.actions.select([window.mmorts.state.entities.get(id)]), site.id);
     await page.click('#give-up');
     await waitFor('the price back', async () => {
@@ -226,7 +228,11 @@ test('killed at any moment, again and again: the ledger adds up', { timeout: 300
     const workers = () => player.mine('worker').map(({ id }) => id);
     for (let round = 0; round < 4; round++) {
         const victim = round % 2 ? 'world' : 'production';
-        const building = insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) });
+        // Once it is begun nobody works on it: it is not complete when it is given up, however long a restart takes.
+        const building = insist(player, 'build', { units: workers(), building: 'tower', target: place(player, used) }).then(async (answer) => {
+            if (answer.type === 'ack') assert.equal((await insist(player, 'stop', { units: workers() })).type, 'ack');
+            return answer;
+        });
         await new Promise((resolve) => setTimeout(resolve, [40, 70, 100, 130][round]));
         await game.killAndWait(victim);
         const answer = await building;

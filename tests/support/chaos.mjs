@@ -25,6 +25,11 @@ export function quickServices() {
         .replace(/(starting_stock:\n)((?: .*\n)+)/, (_, head, lines) => head + lines.replace(/\d+/g, START_STOCK));
     assert.match(text, /gold: 5000/);
     writeFileSync(path, text);
+    // Nobody counts as gone because a restart takes long on a busy machine.
+    const social = join(directory, 'social/social.yaml');
+    const patient = readFileSync(social, 'utf8').replace('MMORTS_SOCIAL_LEASE:-15s', 'MMORTS_SOCIAL_LEASE:-600s');
+    assert.match(patient, /LEASE:-600s/);
+    writeFileSync(social, patient);
     return directory;
 }
 
