@@ -131,6 +131,32 @@ Test(vision_rules, who_is_stealthed_is_shown_to_detectors_in_range)
     stage_free(stage);
 }
 
+Test(vision_rules, a_step_is_counted_as_one_and_what_stands_costs_nothing)
+{
+    struct stage *stage = stage_new(NULL);
+    struct vision_stats before, after;
+    for (uint64_t id = 100; id < 120; id++)
+        stage_put(stage, id, STAGE_SCOUT, ADA, (int32_t)id - 110, 5);
+    stage_put(stage, EYES, STAGE_SCOUT, ADA, 0, 0);
+    stage_tick(stage);
+    vision_stats(stage_core(stage), &before);
+    cr_expect_eq(before.discs, 21);
+    stage_ticks(stage, 50);
+    vision_stats(stage_core(stage), &after);
+    cr_expect_eq(after.steps + after.discs, before.steps + before.discs, "nobody has moved");
+    stage_move(stage, EYES, 1, 0);
+    stage_tick(stage);
+    vision_stats(stage_core(stage), &after);
+    cr_expect_eq(after.steps, before.steps + 1);
+    cr_expect_eq(after.discs, before.discs);
+    stage_move(stage, EYES, 9, 0); // no step: one disc goes, another comes
+    stage_tick(stage);
+    vision_stats(stage_core(stage), &after);
+    cr_expect_eq(after.steps, before.steps + 1);
+    cr_expect_eq(after.discs, before.discs + 2);
+    stage_free(stage);
+}
+
 // --- what comes and goes ---------------------------------------------------------------------
 
 Test(vision_rules, fog_that_moves_over_what_stands_still)
