@@ -618,3 +618,26 @@ Test(combat, alliances_are_saved_and_refused_as_a_whole)
     mm_buf_free(&saved);
     close_arena(&a);
 }
+
+// As the game's own files have it: nobody hides from a champion, no one whom it fights stands long,
+// and the catalogue tells everybody that it is a hero.
+Test(combat, a_hero_is_told_as_one_finds_the_hidden_and_fights)
+{
+    struct arena a;
+    open_arena(&a);
+    type(&a, "worker")->flags = MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_STEALTH;
+    int champion = world_rules_type(a.rules, "champion");
+    cr_assert_geq(champion, 0);
+    cr_assert_eq(a.rules->types[champion].flags, MMORTS__FRAME__TYPE_FLAG__TYPE_FLAG_HERO);
+    begin(&a);
+    uint64_t spy = put(&a, "worker", 2, 3, 0), soldier = put(&a, "soldier", 1, 0, 0);
+    fixture_run(a.world, 30);
+    cr_assert_eq(attack(&a, 1, soldier, spy), REASON(UNKNOWN_TARGET));
+    uint64_t hero = put(&a, "champion", 1, 0, 1);
+    fixture_run(a.world, 200);
+    cr_assert_eq(world_slot_of_id(a.world, spy), WORLD_SLOT_NONE, "the hidden one was not found");
+    struct world_entity_view view;
+    cr_assert(world_find_entity(a.world, hero, &view));
+    cr_assert_eq(view.health, 600);
+    close_arena(&a);
+}

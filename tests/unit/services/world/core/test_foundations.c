@@ -236,9 +236,10 @@ Test(schedule, conflicts_are_refused)
 }
 
 static unsigned ran[3];
+static uint32_t ran_at[20];
 static void run_first(struct world *world)
 {
-    ran[0]++;
+    ran_at[ran[0]++] = (uint32_t)world->tick;
     world_ecs_defer_despawn(&world->ecs, world_ecs_next(&world->ecs, 0));
     ran[2] = world->ecs.alive_count;
 }
@@ -262,7 +263,9 @@ Test(schedule, periods_offsets_and_stages)
     };
     for (world->tick = 0; world->tick < 20; world->tick++)
         world_schedule_run(world, systems, 2);
+    static const uint32_t wanted[] = {2, 7, 12, 17};
     cr_assert_eq(ran[0], 4);
+    cr_assert_arr_eq(ran_at, wanted, sizeof wanted);
     cr_assert_eq(ran[1], 4);
     world_free(world);
 }
