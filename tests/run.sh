@@ -20,7 +20,7 @@ jobs=${TEST_JOBS:-2}
 # do not change the exit code here, judge() looks for them in the output.
 export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:exitcode=0:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/support/tsan.suppress
 
 # --- which tests ---------------------------------------------------------------------------------
 
