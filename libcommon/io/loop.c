@@ -283,13 +283,14 @@ bool mm_loop_run_until(struct mm_loop *loop, const bool *done, uint32_t timeout_
 {
     uint64_t end_ns = mm_clock_ns() + MM_LOOP_MS(timeout_ms);
     loop_enter(loop);
-    while (!*done && !atomic_load_explicit(&loop->stop, memory_order_relaxed)) {
-        uint64_t now_ns = mm_clock_ns();
-        if (now_ns >= end_ns)
+    uint64_t now_ns = mm_clock_ns(), sleep_max_ns = MM_LOOP_MS(MM_LOOP_SLEEP_MAX_MS);
+    // Who got the processor so late that the time is over has its turn all the same.
+    for (bool late = false; !late && !*done; late = now_ns >= end_ns) {
+        if (atomic_load_explicit(&loop->stop, memory_order_relaxed))
             break;
-        uint64_t left_ns = end_ns - now_ns;
-        uint64_t sleep_max_ns = MM_LOOP_MS(MM_LOOP_SLEEP_MAX_MS);
+        uint64_t left_ns = now_ns < end_ns ? end_ns - now_ns : 0;
         loop_turn(loop, left_ns < sleep_max_ns ? left_ns : sleep_max_ns);
+        now_ns = mm_clock_ns();
     }
     loop_leave(loop);
     return *done;

@@ -33,8 +33,8 @@ void mm_loop_destroy(struct mm_loop *loop);
 // Runs turns until mm_loop_stop. May be called again afterwards.
 void mm_loop_run(struct mm_loop *loop);
 
-// Runs turns until *done, mm_loop_stop or the time-out; returns *done. For tests and tools. Neither
-// this nor mm_loop_run may be called inside a callback.
+// Runs turns, one at least, until *done, mm_loop_stop or the time-out; returns *done. For tests and
+// tools. Neither this nor mm_loop_run may be called inside a callback.
 bool mm_loop_run_until(struct mm_loop *loop, const bool *done, uint32_t timeout_ms);
 
 // Makes mm_loop_run return at the end of the current turn (at once, if it is not running). Any

@@ -2,6 +2,7 @@
 // them sees, no more and no longer, whoever of the services, MariaDB and Redis goes and comes.
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Truth, followTicks } from '../support/fog.mjs';
@@ -15,8 +16,20 @@ let mariadb, redis, directory, env, programs = {}, rpc = {}, reader, truth;
 const history = new Map(); // tick -> Map of empire -> Set of hexes that it sees by itself
 const players = {};
 
+// Vision that hears of every change by an event, or when it comes back to who has missed events: nobody waits for it
+// to read all memberships anew because of the time.
+function attentiveConfig() {
+    const folder = join(ROOT, 'services/vision'), path = join(directory, 'attentive.yaml');
+    const text = readFileSync(join(folder, 'vision.yaml'), 'utf8').replace('schema: schema', `schema: ${join(folder, 'schema')}`);
+    const attentive = text.replace('reread: 30s', 'reread: 3600s');
+    assert.notEqual(attentive, text);
+    writeFileSync(path, attentive);
+    return path;
+}
+
 async function start(name) {
-    const program = startProgram(`mmorts-${name}`, ['--config', join(ROOT, `services/${name}/${name}.yaml`)], { env });
+    const config = name === 'vision' ? attentiveConfig() : join(ROOT, `services/${name}/${name}.yaml`);
+    const program = startProgram(`mmorts-${name}`, ['--config', config], { env });
     programs[name] = program;
     program.http = `http://${env[`MMORTS_${name.toUpperCase()}_HTTP`]}`;
     await program.waitReady(`${program.http}/readyz`, PATIENCE_MS);
@@ -184,10 +197,8 @@ test('who is sent away, and a disbanded alliance, lend nothing any more', async 
     await act(group, ada, 'GROUP_KICK', { target: member(bob) });
     await sees(bob, bob);
     await sees(ada, ada, eve, late);
-    const asked = truth.tick;
     await act(group, ada, 'GROUP_DISBAND');
     for (const one of [ada, eve, late]) await sees(one, one);
-    assert.ok(truth.tick - asked < 200, 'in seconds');
     await programs.vision.kill();
     await start('vision');
     for (const one of [ada, bob, eve, late]) await sees(one, one);

@@ -8,7 +8,7 @@ import { existsSync, readFileSync, readdirSync, symlinkSync, writeFileSync } fro
 import { dirname, join, relative, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SERVICES } from '../support/game.mjs';
-import { BUILD, ROOT, freePort, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, ROOT, freePort, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
 const START_TIMEOUT_MS = 60000;
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
@@ -195,27 +195,22 @@ before(async () => {
     const mariadb = await startMariadb(), redis = await startRedis();
     started.push(mariadb, redis);
     const env = {
-        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
-        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
-        MMORTS_REDIS_HOST: redis.host, MMORTS_REDIS_PORT: String(redis.port),
+        ...await servicesEnv(SERVICES, { mariadb, redis, directory }),
         MMORTS_LOGIN_URL: `http://127.0.0.1:${await freePort()}`,
         MMORTS_SYNC_LISTEN: `127.0.0.1:${await freePort()}`,
     };
-    for (const service of SERVICES) {
-        const name = `MMORTS_${service.toUpperCase()}`;
-        env[`${name}_HTTP`] = `127.0.0.1:${await freePort()}`;
-        for (const kind of ['RPC', 'STREAM']) env[`${name}_${kind}`] = `ipc://${directory}/${service}.${kind}`;
-    }
     for (const service of SERVICES)
         started.unshift(startProgram(`mmorts-${service}`, ['--config', join(ROOT, `services/${service}/${service}.yaml`)], { env }));
     for (const service of SERVICES) {
-        // A service's own are there when it has reached its database, those of calls after the first.
+        // A service's own are there when it has reached its database, those of calls after the first: we call world,
+        // and vision does.
         const url = `http://${env[`MMORTS_${service.toUpperCase()}_HTTP`]}/metrics`;
         const text = await waitFor(`metrics of ${service}`, START_TIMEOUT_MS, async () => {
             const answer = await fetch(url).then((reply) => reply.text(), () => '');
             if (service === 'world' && !answer.includes('mmorts_rpc_served_'))
                 await fetch(new URL('/rpc/World/ListSessions', url), { method: 'POST', body: '{}' });
-            return answer.includes(`# TYPE mmorts_${service}_`) && (service !== 'world' || answer.includes('mmorts_rpc_served_')) && answer;
+            const calls = { world: 'mmorts_rpc_served_', vision: 'mmorts_rpc_called_' }[service] ?? '';
+            return answer.includes(`# TYPE mmorts_${service}_`) && answer.includes(calls) && answer;
         });
         for (const [, name] of text.matchAll(/^# TYPE (\w+)/gm))
             exported.set(name, [...(exported.get(name) ?? []), service]);

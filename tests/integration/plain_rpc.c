@@ -187,7 +187,7 @@ static void test_round_trip(bool tcp)
     EXPECT(outcome.code == MM_OK && outcome.times == 1 && outcome.attempts == 1);
     EXPECT(strcmp(outcome.text, "grüße") == 0 && outcome.value == UINT64_MAX);
     EXPECT(strcmp(outcome.caller, "tester") == 0 && outcome.player_id == 77);
-    EXPECT(outcome.deadline_left_ms > 3000 && outcome.deadline_left_ms <= 30000);
+    EXPECT(outcome.deadline_left_ms > 1000 && outcome.deadline_left_ms <= 30000);
     // Same trace, another span.
     EXPECT(strncmp(outcome.traceparent, "00-0af7651916cd43dd8448eb211c80319c-", 36) == 0);
     EXPECT(strncmp(outcome.traceparent + 36, "b7ad6b7169203331", 16) != 0);
@@ -205,12 +205,13 @@ static void test_concurrent(void)
     struct pair pair;
     struct mm_rpc_client_options client = {.calls_max = CALLS};
     pair_open(&pair, false, NULL, &client);
-    // A slow call holds nobody up.
+    // A slow call, which is not answered before all others are carried out, holds nobody up.
     static struct outcome slow, outcomes[CALLS];
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
-    request.delay_ms = 400;
+    request.after = CALLS;
+    request.delay_ms = 100; // their answers go first
     EXPECT(call(pair.client, "Echo", &request, &in_time, &slow) == MM_OK);
-    request.delay_ms = 0;
+    request.after = request.delay_ms = 0;
     for (size_t i = 0; i < CALLS - 1; i++) {
         request.value = i;
         EXPECT(call(pair.client, "Echo", &request, &in_time, &outcomes[i]) == MM_OK);
@@ -270,18 +271,19 @@ static void test_deadlines(void)
     pair_open(&pair, false, NULL, NULL);
     struct outcome outcome;
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
-    request.delay_ms = 2000;
-    struct mm_rpc_call_options options = {.deadline_ms = 60, .idempotent = true};
+    request.after = UINT64_MAX;
+    // Long enough for the call to begin, however busy the machine.
+    struct mm_rpc_call_options options = {.deadline_ms = 2000, .idempotent = true};
     uint64_t began = mm_clock_ms();
     EXPECT(ask(&pair, "Echo", &request, &options, &outcome) == MM_OK);
-    uint64_t took = mm_clock_ms() - began;
+    EXPECT(mm_clock_ms() - began >= options.deadline_ms - 1);
     EXPECT(outcome.code == MM_DEADLINE_EXCEEDED && outcome.attempts == 1);
-    EXPECT(took >= 59 && took < request.delay_ms);
     // The answer that comes later goes nowhere, and the slot serves the next call.
     EXPECT(mm_rpc_server_calls_running(pair.server) == 1);
-    request.delay_ms = 0;
+    request.after = 0;
     request.value = 5;
     EXPECT(ask(&pair, "Echo", &request, &in_time, &outcome) == MM_OK && outcome.value == 5);
+    echo_release(&pair.echo);
     bool never = false;
     for (int i = 0; i < TEST_PATIENCE_MS / 10 && mm_rpc_server_calls_running(pair.server) > 0; i++)
         mm_loop_run_until(pair.loop, &never, 10);
@@ -298,15 +300,24 @@ static void test_expired_before_start(void)
     struct outcome outcome;
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
     struct mm_rpc_call_options options = {.deadline_ms = 30};
-    EXPECT(call(pair.client, "Echo", &request, &options, &outcome) == MM_OK);
-    usleep(200 * 1000); // the loop is held up, as by a handler that takes too long
-    EXPECT(mm_loop_run_until(pair.loop, &outcome.done, TEST_PATIENCE_MS));
-    EXPECT(outcome.code == MM_DEADLINE_EXCEEDED);
     bool served = false;
-    for (int i = 0; i < TEST_PATIENCE_MS / 10 && pair.served_calls == 0; i++)
-        mm_loop_run_until(pair.loop, &served, 10);
-    EXPECT(pair.served_calls == 1 && pair.served_code == MM_DEADLINE_EXCEEDED);
-    EXPECT(pair.echo.executions == 0);
+    // nng's threads bring the call while the loop is held up, as by a handler that takes too long.
+    // Where they are so slow that it comes afterwards it is carried out: then once more, for
+    // longer.
+    for (useconds_t held_ms = 200; held_ms <= 12800; held_ms *= 2) {
+        uint64_t calls = pair.served_calls, executions = pair.echo.executions;
+        EXPECT(call(pair.client, "Echo", &request, &options, &outcome) == MM_OK);
+        usleep(held_ms * 1000);
+        EXPECT(mm_loop_run_until(pair.loop, &outcome.done, TEST_PATIENCE_MS));
+        EXPECT(outcome.code == MM_DEADLINE_EXCEEDED);
+        for (int i = 0; i < TEST_PATIENCE_MS / 10 && pair.served_calls == calls; i++)
+            mm_loop_run_until(pair.loop, &served, 10);
+        EXPECT(pair.served_calls == calls + 1);
+        if (pair.echo.executions == executions)
+            break;
+        EXPECT(pair.served_code == MM_OK);
+    }
+    EXPECT(pair.served_code == MM_DEADLINE_EXCEEDED);
     mm_loop_run_until(pair.loop, &served, 500); // the answer nobody waits for arrives
     pair_close(&pair);
 }
@@ -572,7 +583,7 @@ static void test_killed_server(void)
     struct pair pair = {.loop = loop};
     must(mm_rpc_client_open(loop, url, NULL, &pair.client), "client");
     mm_rpc_client_watch(pair.client, on_connection, &pair);
-    struct outcome outcome, retried;
+    struct outcome outcome, retried, behind;
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
 
     // Nobody there: at once, or within the deadline if told to wait.
@@ -588,14 +599,18 @@ static void test_killed_server(void)
     EXPECT(pair.connected && outcome.process == (int32_t)test_process_pid(server));
 
     // Killed in mid-call: a call that must not be repeated fails, an idempotent one is sent again.
-    request.delay_ms = 2000;
-    struct mm_rpc_call_options idempotent = {.deadline_ms = TEST_PATIENCE_MS / 2,
-                                             .idempotent = true};
+    int32_t first_process = (int32_t)test_process_pid(server);
+    request.not_from = first_process;
+    struct mm_rpc_call_options idempotent = {.deadline_ms = TEST_PATIENCE_MS, .idempotent = true};
     EXPECT(call(pair.client, "Echo", &request, &in_time, &outcome) == MM_OK);
     EXPECT(call(pair.client, "Echo", &request, &idempotent, &retried) == MM_OK);
-    bool never = false;
-    mm_loop_run_until(loop, &never, 100);
-    int32_t first_process = (int32_t)test_process_pid(server);
+    request.not_from = 0;
+    uint64_t asked = 0; // until both have been begun there
+    do {
+        asked++;
+        EXPECT(ask(&pair, "Echo", &request, &in_time, &behind) == MM_OK && behind.code == MM_OK);
+    } while (behind.executions < 3 + asked && asked < 10000);
+    EXPECT(!outcome.done && !retried.done);
     test_process_kill(server);
     test_process_free(server);
     EXPECT(mm_loop_run_until(loop, &outcome.done, TEST_PATIENCE_MS));
@@ -621,7 +636,7 @@ static void test_close_in_flight(void)
     pair_open(&pair, false, NULL, NULL);
     static struct outcome outcomes[20];
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
-    request.delay_ms = 1000;
+    request.after = UINT64_MAX;
     for (size_t i = 0; i < 20; i++)
         EXPECT(call(pair.client, "Echo", &request, &in_time, &outcomes[i]) == MM_OK);
     bool never = false;
@@ -630,6 +645,8 @@ static void test_close_in_flight(void)
     EXPECT(pair.echo.executions == 20);
     mm_rpc_client_close(pair.client);
     mm_rpc_server_close(pair.server);
+    EXPECT(pair.served_calls == 0);
+    echo_release(&pair.echo);
     for (int i = 0; i < TEST_PATIENCE_MS / 10 && pair.served_calls < 20; i++)
         mm_loop_run_until(pair.loop, &never, 10); // the handlers answer here
     for (size_t i = 0; i < 20; i++)
@@ -645,7 +662,7 @@ static void test_drain(void)
     pair_open(&pair, false, NULL, NULL);
     struct outcome running, late;
     Mmorts__Test__EchoRequest request = MMORTS__TEST__ECHO_REQUEST__INIT;
-    request.delay_ms = 1000;
+    request.after = UINT64_MAX;
     EXPECT(call(pair.client, "Echo", &request, &in_time, &running) == MM_OK);
     bool never = false;
     while (pair.echo.executions == 0)
@@ -653,6 +670,8 @@ static void test_drain(void)
     mm_rpc_server_drain(pair.server);
     EXPECT(mm_rpc_server_calls_running(pair.server) == 1);
     EXPECT(ask(&pair, "Echo", &request, &in_time, &late) == MM_OK && late.code == MM_UNAVAILABLE);
+    EXPECT(!running.done);
+    echo_release(&pair.echo);
     EXPECT(mm_loop_run_until(pair.loop, &running.done, TEST_PATIENCE_MS) && running.code == MM_OK);
     EXPECT(mm_rpc_server_calls_running(pair.server) == 0);
     pair_close(&pair);

@@ -247,11 +247,15 @@ static void test_ring_passed(void)
     struct sink sink;
     sink_open(&sink, loop, &source, (struct mm_stream_reader_options){.silence_ms = 100});
     EXPECT(sink_live(&sink));
-    echo_publish(&source.echo, 20000);
-    EXPECT(sink_reach(&sink, 20000));
-    EXPECT(sink.snapshots >= 2 && sink.messages < 20000);
+    // If nng's threads are quick, and all of one burst gets through, then not of a later one.
+    uint64_t published = 0;
+    for (int bursts = 0; bursts < 50 && sink.snapshots < 2; bursts++) {
+        echo_publish(&source.echo, 20000);
+        EXPECT(sink_reach(&sink, published += 20000));
+    }
+    EXPECT(sink.snapshots >= 2 && sink.messages < published);
     echo_publish(&source.echo, 1);
-    EXPECT(sink_reach(&sink, 20001));
+    EXPECT(sink_reach(&sink, published + 1));
     sink_close(&sink);
     source_close(&source);
     mm_loop_destroy(loop);
@@ -413,18 +417,23 @@ static void test_slow_reader(void)
         mm_loop_run_until(slow_loop, &never, 5);
     }
     EXPECT(sink.state == MM_STREAM_LIVE);
-    // 1000 messages while the reader does not run at all.
-    for (int i = 0; i < 10; i++) {
-        echo_publish(&source.echo, 100);
-        mm_loop_run_until(loop, &never, 2);
+    // 1000 messages while the reader does not run at all. Where nng's threads hardly run meanwhile
+    // either, nothing is lost: then once more.
+    uint64_t published = 0;
+    for (int bursts = 0; bursts < 20 && mm_stream_reader_counts(sink.reader).gaps == 0; bursts++) {
+        for (int i = 0; i < 10; i++) {
+            echo_publish(&source.echo, 100);
+            mm_loop_run_until(loop, &never, 2);
+        }
+        sink.wanted = published += 1000;
+        sink.done = false;
+        for (int i = 0; i < TEST_PATIENCE_MS / 10 && !sink.done; i++) {
+            mm_loop_run_until(loop, &never, 5);
+            mm_loop_run_until(slow_loop, &never, 5);
+        }
+        EXPECT(sink.value == published);
     }
-    sink.wanted = 1000;
-    sink.done = false;
-    for (int i = 0; i < TEST_PATIENCE_MS / 10 && !sink.done; i++) {
-        mm_loop_run_until(loop, &never, 5);
-        mm_loop_run_until(slow_loop, &never, 5);
-    }
-    EXPECT(sink.value == 1000 && sink.messages == 1000 && sink.snapshots == 1);
+    EXPECT(sink.messages == published && sink.snapshots == 1);
     EXPECT(mm_stream_reader_counts(sink.reader).gaps >= 1);
     mm_loop_run_until(loop, &never, 50);
     sink_close(&sink);

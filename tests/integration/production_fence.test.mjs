@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { RpcClient } from '../support/rpc.mjs';
-import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const READY_TIMEOUT_MS = 60000, NOTICE_TIMEOUT_MS = 60000;
 const EXIT_FENCED = 3;
@@ -30,10 +30,7 @@ const epoch = async () => Number((await rows('SELECT epoch FROM owners'))[0].epo
 before(async () => {
     mariadb = await startMariadb();
     directory = tempDir();
-    env = {
-        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
-        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
-    };
+    env = await servicesEnv(['vision', 'auth', 'social'], { mariadb, directory });
     world = await start('world', 'world');
     Object.assign(env, world.settings);
     worldRpc = new RpcClient(world.settings.MMORTS_WORLD_RPC);
@@ -55,6 +52,6 @@ test('the older one ends at its next write, and the newer one has written it', a
     assert.deepEqual(await older.wait(NOTICE_TIMEOUT_MS), { code: EXIT_FENCED, signal: null }, older.log());
     await waitFor('the new empire', READY_TIMEOUT_MS, async () =>
         (await rows(`SELECT 1 FROM empires WHERE empire = ${empire}`)).length === 1);
-    const { status } = await fetch(`http://${newer.settings.MMORTS_PRODUCTION_HTTP}/readyz`);
-    assert.equal(status, 200);
+    await newer.waitReady(`http://${newer.settings.MMORTS_PRODUCTION_HTTP}/readyz`);
+    assert.equal(newer.exit, null, newer.log());
 });

@@ -2,15 +2,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import test from 'node:test';
 
 import {
     ROOT,
     freePort,
     getServers,
+    portName,
     startMariadb,
     startProgram,
     startRedis,
+    takePort,
     tempDir,
     uniqueName,
     waitFor,
@@ -41,6 +44,19 @@ test('a durable Redis comes back with its data, a volatile one without, a passwo
     assert.equal(await durable.command('GET', 'a'), '1');
     assert.equal(await fleeting.command('GET', 'a'), '');
     await Promise.all([durable.kill(), fleeting.kill()]);
+});
+
+test('a port is given once on this machine, and only if nobody listens', async () => {
+    const port = await freePort();
+    const names = () => readFileSync('/proc/net/unix', 'utf8').split('\n').map((line) => line.split(' ').at(-1));
+    assert.ok(names().includes(`@${portName(port)}`), 'the name that process.c looks for');
+    assert.equal(await takePort(port), false, 'it is ours');
+    const squatter = createServer();
+    await new Promise((done) => squatter.listen(0, '127.0.0.1', done));
+    const taken = squatter.address().port;
+    assert.equal(await takePort(taken), false, 'somebody listens');
+    assert.ok(!names().includes(`@${portName(taken)}`), 'what was not given is not kept');
+    await new Promise((done) => squatter.close(done));
 });
 
 test('the shared pair answers', async () => {

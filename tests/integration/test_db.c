@@ -670,6 +670,7 @@ Test(pool, destroy_completes_what_is_quick_and_cancels_the_rest)
     options.workers = 1;
     options.statement_timeout_ms = SLEEP_LONG_MS;
     pool_start();
+    cr_assert_eq(run_job(work_nothing), MM_OK); // it is connected
     struct outcome outcomes[4] = {0};
     struct mm_db_job job = {.work = work_nothing, .done = outcome_done, .arg = &outcomes[0]};
     cr_assert_eq(mm_db_submit(db, &job), MM_OK);
@@ -680,7 +681,7 @@ Test(pool, destroy_completes_what_is_quick_and_cancels_the_rest)
         cr_assert_eq(mm_db_submit(db, &job), MM_OK);
     }
     uint64_t begin_ms = mm_clock_ms();
-    mm_db_destroy(db, 300);
+    mm_db_destroy(db, 3000);
     db = NULL;
     cr_assert_lt(mm_clock_ms() - begin_ms, TEST_PATIENCE_MS);
     for (int i = 0; i < 4; i++)

@@ -45,7 +45,7 @@ static void set_up(void)
 // It is short enough to be waited for, and long enough for a few calls on a busy machine.
 static void set_up_short_leases(void)
 {
-    set_up_with("MMORTS_SOCIAL_LEASE=6s");
+    set_up_with("MMORTS_SOCIAL_LEASE=12s");
 }
 
 static void tear_down(void)
@@ -146,7 +146,7 @@ Test(social_lease, who_is_not_renewed_goes_by_itself)
     online(first, 8, "sync-1", 2);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 8, TEST_PATIENCE_MS);
-    int64_t until = test_now_ms() + 7000;
+    int64_t until = test_now_ms() + 13000;
     Mmorts__Social__Member m = member(8, "bob");
     while (test_now_ms() < until)
         cr_assert(heartbeat(second, &m) == MM_OK);
@@ -314,7 +314,7 @@ Test(social_lease, an_only_claim_is_refused_while_another_instance_holds_the_pla
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
     expect_refused(claim(second, "sync-2", 1, ONLY), 6000); // for the other never beats
     expect_silence();
-    // That instance dies without a word: the lease, of 6 s, is all that holds the player.
+    // That instance dies without a word: the lease, of 12 s, is all that holds the player.
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
     cr_assert(!claim(second, "sync-2", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);

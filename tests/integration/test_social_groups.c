@@ -279,8 +279,7 @@ Test(social_groups, events_that_redis_did_not_take_are_published_later)
     expect_event(EVENT(CREATED), 1, 1);
     test_server_stop(test_social_redis());
     act(second, id, 2, ACTION(JOIN), 0, REASON(OK));
-    test_server_restart(test_social_redis());
-    test_listener_reopen(listener);
+    test_social_redis_return(listener, (struct test_service *const[]){first, second, NULL});
     expect_event(EVENT(JOINED), 2, 2);
     act(second, id, 2, ACTION(LEAVE), 0, REASON(OK));
     expect_event(EVENT(LEFT), 2, 2);

@@ -177,6 +177,24 @@ Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 300)
     close(channel[1]);
 }
 
+// Other tests, at the same time and of both languages, look for this name before they take a port.
+Test(support, a_port_is_given_once_on_this_machine)
+{
+    char names[108], line[256];
+    memset(names, '.', sizeof names);
+    names[sizeof names - 1] = '\0';
+    uint16_t port = test_port_free();
+    int len = snprintf(line, sizeof line, "mmorts-test-port-%u", port);
+    memcpy(names, line, (size_t)len);
+    FILE *file = fopen("/proc/net/unix", "r");
+    cr_assert_not_null(file);
+    bool found = false;
+    while (fgets(line, sizeof line, file))
+        found |= strstr(line, names) != NULL;
+    fclose(file);
+    cr_assert(found, "nothing in /proc/net/unix is named %s", names);
+}
+
 Test(support, http_get_reads_status_and_body, .timeout = 300)
 {
     uint16_t port = test_port_free();
@@ -190,7 +208,7 @@ Test(support, http_get_reads_status_and_body, .timeout = 300)
     struct test_process *process = test_process_start(argv, NULL);
     cr_assert(test_process_wait_ready(process, port, WAIT_MS));
     char *body;
-    cr_assert_eq(test_http_get(port, "/tea", 1000, &body), 418);
+    cr_assert_eq(test_http_get(port, "/tea", WAIT_MS, &body), 418);
     cr_assert_str_eq(body, "you asked /tea");
     free(body);
     test_process_kill(process);

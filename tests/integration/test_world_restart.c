@@ -61,7 +61,10 @@ Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 180
     wall_ms = restart(&rig, &cpu_ms);
     cr_log_info("%llu ticks played, %.2f s to replay: %lld ms, CPU %lld ms",
                 (unsigned long long)played, behind, (long long)wall_ms, (long long)cpu_ms);
-    cr_assert(played > 10, "nothing much happened: %llu ticks", (unsigned long long)played);
+    // On a busy machine it takes fewer ticks until there is as much to replay as there may be.
+    cr_assert(behind >= BEHIND_S || played >= TICKS_MAX,
+              "nothing much happened: %llu ticks, %.2f s to replay", (unsigned long long)played,
+              behind);
     cr_assert_lt(cpu_ms, CPU_MS_MAX * SLOWER);
     cr_assert_lt(wall_ms, WALL_MS_MAX * SLOWER);
     // What was replayed is still behind: a snapshot is due at once, or the next restart, and the

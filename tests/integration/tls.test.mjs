@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
-import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const directory = tempDir();
 const file = (name) => join(directory, name);
@@ -33,18 +33,10 @@ function makeCertificate(name, authority, host, days = 2) {
 }
 
 async function addresses() {
-    const env = {
-        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
-        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
-        MMORTS_AUTH_RPC: `tls+tcp://localhost:${await freePort()}`,
-        MMORTS_TLS_CA: file('house.crt'),
-    };
-    for (const service of ['WORLD', 'VISION']) {
-        env[`MMORTS_${service}_RPC`] = `tls+tcp://localhost:${await freePort()}`;
-        env[`MMORTS_${service}_STREAM`] = `tls+tcp://localhost:${await freePort()}`;
-        env[`MMORTS_${service}_HTTP`] = `127.0.0.1:${await freePort()}`;
-    }
-    return env;
+    const env = await servicesEnv(['world', 'vision', 'auth', 'social'], { mariadb, directory });
+    for (const name of Object.keys(env).filter((key) => /_(RPC|STREAM)$/.test(key)))
+        env[name] = `tls+tcp://localhost:${await freePort()}`;
+    return { ...env, MMORTS_TLS_CA: file('house.crt') };
 }
 
 function start(name, env, certificate) {

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { RpcClient } from '../support/rpc.mjs';
-import { ROOT, freePort, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 const EXIT_FENCED = 3;
@@ -55,13 +55,7 @@ const explored = async (empire) => (await rows(`SELECT chunk_a FROM explored WHE
 before(async () => {
     mariadb = await startMariadb();
     directory = tempDir();
-    env = {
-        MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
-        MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
-        MMORTS_SESSION: SESSION,
-        MMORTS_WORLD_RPC: `ipc://${directory}/world.rpc`, MMORTS_WORLD_STREAM: `ipc://${directory}/world.stream`,
-        MMORTS_WORLD_HTTP: `127.0.0.1:${await freePort()}`,
-    };
+    env = await servicesEnv(['world', 'auth'], { mariadb, directory, session: SESSION });
     world = startProgram('mmorts-world', ['--config', join(ROOT, 'services/world/world.yaml')], { env });
     await world.waitReady(`http://${env.MMORTS_WORLD_HTTP}/readyz`);
     worldRpc = new RpcClient(env.MMORTS_WORLD_RPC);
@@ -81,11 +75,19 @@ test('a second vision takes over: the first writes nothing more and ends with st
     await waitFor('what ada explored to be saved', () => explored(ada));
     assert.equal(await epoch(), 1);
 
+    // It stands still, between two writes: so it cannot notice anything before there is something to be seen.
+    await waitFor('the first between two writes', async () => {
+        first.signal('SIGSTOP');
+        const [[transactions]] = await mariadb.query('SELECT COUNT(*) FROM information_schema.innodb_trx');
+        if (transactions !== '0') first.signal('SIGCONT');
+        return transactions === '0';
+    });
     const second = await startVision({ quiet: true });
     await waitFor('the second to take over', async () => (await epoch()) === 2);
     const before = await sums();
-    assert.equal(first.exit, null, 'the first has not noticed yet');
     const bob = await joinWorld('bob'); // both have something to write
+    assert.equal(first.exit, null);
+    first.signal('SIGCONT');
     const exit = await first.wait();
     assert.deepEqual(exit, { code: EXIT_FENCED, signal: null }, first.log());
     assert.match(first.log(), /another process has taken this session over.*epoch=1/);

@@ -9,7 +9,7 @@
 #include "libcommon/io/pb.h"
 #include "tests/support/process.h"
 
-enum { CALL_DEADLINE_MS = 30000, ENV_MAX = 40 };
+enum { CALL_DEADLINE_MS = TEST_PATIENCE_MS, ENV_MAX = 40 };
 
 struct test_service {
     char name[32];

@@ -8,12 +8,13 @@
 #include "libcommon/base/check.h"
 #include "libcommon/io/loop.h"
 
-// A handler's answer that waits for its time.
-struct delayed {
+// A handler's answer that waits for its time, or for other calls.
+struct echo_delayed {
     struct echo *echo;
     struct mm_loop_timer timer;
     struct mm_rpc_call *call;
     const Mmorts__Test__EchoRequest *input;
+    struct echo_delayed *next; // among those held
 };
 
 static void answer(struct echo *echo, struct mm_rpc_call *call,
@@ -55,9 +56,35 @@ static void on_delayed(struct mm_loop *loop, struct mm_loop_timer *timer, void *
 {
     (void)loop;
     (void)timer;
-    struct delayed *delayed = arg;
+    struct echo_delayed *delayed = arg;
     answer(delayed->echo, delayed->call, delayed->input);
     free(delayed);
+}
+
+static void start_delay(struct echo_delayed *delayed)
+{
+    mm_loop_timer_init(&delayed->timer, on_delayed, delayed);
+    mm_loop_timer_start(delayed->echo->loop, &delayed->timer, MM_LOOP_MS(delayed->input->delay_ms),
+                        0);
+}
+
+// Ends the wait of those that are held until so many calls have been carried out.
+static void release(struct echo *echo, uint64_t executions)
+{
+    for (struct echo_delayed **link = &echo->held; *link;) {
+        struct echo_delayed *delayed = *link;
+        if (delayed->input->after > executions) {
+            link = &delayed->next;
+            continue;
+        }
+        *link = delayed->next;
+        start_delay(delayed);
+    }
+}
+
+void echo_release(struct echo *echo)
+{
+    release(echo, UINT64_MAX);
 }
 
 static void serve(const Mmorts__Test__EchoRequest *input, void *closure_data)
@@ -65,17 +92,23 @@ static void serve(const Mmorts__Test__EchoRequest *input, void *closure_data)
     struct mm_rpc_call *call = closure_data;
     struct echo *echo = mm_rpc_call_context(call);
     echo->executions++;
-    if (input->delay_ms == 0) {
-        answer(echo, call, input);
+    bool held = input->after > echo->executions;
+    if (input->not_from == (int32_t)getpid())
         return;
+    if (input->delay_ms == 0 && !held) {
+        answer(echo, call, input);
+    } else {
+        struct echo_delayed *delayed = calloc(1, sizeof *delayed);
+        MM_CHECK(delayed != NULL);
+        *delayed = (struct echo_delayed){.echo = echo, .call = call, .input = input};
+        if (held) {
+            delayed->next = echo->held;
+            echo->held = delayed;
+        } else {
+            start_delay(delayed);
+        }
     }
-    struct delayed *delayed = calloc(1, sizeof *delayed);
-    MM_CHECK(delayed != NULL);
-    delayed->echo = echo;
-    delayed->call = call;
-    delayed->input = input;
-    mm_loop_timer_init(&delayed->timer, on_delayed, delayed);
-    mm_loop_timer_start(echo->loop, &delayed->timer, MM_LOOP_MS(input->delay_ms), 0);
+    release(echo, echo->executions);
 }
 
 #define HANDLER(name)                                                                              \

@@ -7,6 +7,7 @@
 #include "libcommon/io/stream_publisher.h"
 
 struct mm_loop;
+struct echo_delayed;
 
 // The service of echo.proto, for tests of the RPC and of its clients in other languages.
 
@@ -20,10 +21,14 @@ struct echo {
     uint64_t executions;                   // of all methods
     struct mm_stream_publisher *publisher; // for PublishTo; may be NULL
     uint64_t published;
+    struct echo_delayed *held; // calls that wait for others to be carried out
 };
 
 // Registers the service; echo must outlive the server.
 void echo_register(struct echo *echo, struct mm_loop *loop, struct mm_rpc_server *server);
+
+// Answers the calls that are held (EchoRequest.after), each after its own delay.
+void echo_release(struct echo *echo);
 
 // Publishes `count` EchoRequests on the publisher: value 1, 2, 3 ... in publishing order, tick
 // likewise.

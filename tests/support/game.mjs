@@ -5,13 +5,11 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { BINARY_PROTOCOL, BinaryDecoder } from '../../services/sync/web/sdk/index.js';
-import { PATIENCE_MS, ROOT, freePort, pause, query, startProgram, tempDir, waitFor } from './servers.mjs';
+import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, pause, query, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
 const PORTS = 60;
-// Of the worlds' maps: the same in every run. WORLD_SEED=N takes another, 0 one that nobody knows.
-const WORLD_SEED = process.env.WORLD_SEED ?? '3';
 
 // A copy of the services' settings, for Game.start: `changes` has by service a function that gives another text of its file.
 export function settings(changes) {

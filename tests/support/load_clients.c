@@ -598,17 +598,29 @@ bool load_clients_wait_playing(struct load_clients *clients, uint32_t count, int
     return clients->playing >= count;
 }
 
+void load_clients_told(const struct load_clients *clients, uint64_t *oldest, uint64_t *newest)
+{
+    *oldest = UINT64_MAX;
+    *newest = 0;
+    for (uint32_t i = 0; i < clients->options.count; i++) {
+        if (clients->all[i].state != LOAD_PLAYING || clients->all[i].stalled ||
+            clients->all[i].slow_bytes)
+            continue;
+        const struct load_view *view = &clients->all[i].view;
+        uint64_t told = view->complete ? view->tick : 0;
+        *oldest = told < *oldest ? told : *oldest;
+        *newest = told > *newest ? told : *newest;
+    }
+}
+
 bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int timeout_ms)
 {
     uint64_t until_ns = bench_now_ns() + (uint64_t)timeout_ms * 1000000;
     for (;;) {
-        bool there = true;
-        for (uint32_t i = 0; there && i < clients->options.count; i++)
-            there = clients->all[i].state != LOAD_PLAYING || clients->all[i].stalled ||
-                    clients->all[i].slow_bytes ||
-                    (clients->all[i].view.complete && clients->all[i].view.tick >= tick);
-        if (there || left_ms(until_ns) == 0)
-            return there;
+        uint64_t oldest, newest;
+        load_clients_told(clients, &oldest, &newest);
+        if (oldest >= tick || left_ms(until_ns) == 0)
+            return oldest >= tick;
         turn(clients, left_ms(until_ns));
     }
 }

@@ -92,6 +92,9 @@ bool load_clients_wait_playing(struct load_clients *clients, uint32_t count, int
 // Runs until every playing client, but for stalled and slow ones, has been told of that tick or a
 // later one.
 bool load_clients_wait_tick(struct load_clients *clients, uint64_t tick, int timeout_ms);
+// The ticks of which the same clients have been told last: the oldest and the newest of them. Of
+// none: UINT64_MAX and 0.
+void load_clients_told(const struct load_clients *clients, uint64_t *oldest, uint64_t *newest);
 
 uint32_t load_clients_playing(const struct load_clients *clients);
 // Sends one of its own units elsewhere; false if it knows none or a command is unanswered.

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_SNAPSHOT_MS = 20000, TYPES_MAX = 512, MARGIN = 64, EXCUSES_MAX = 64 };
+enum { FIRST_SNAPSHOT_MS = 60000, TYPES_MAX = 512, MARGIN = 64, EXCUSES_MAX = 64 };
 
 struct recorded {
     uint8_t *body;

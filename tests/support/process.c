@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,16 +110,35 @@ static struct sockaddr_in loopback(uint16_t port)
     };
 }
 
+// Takes the name that stands for a port until this process ends: whoever gets the port may not
+// listen yet, or stop for a while, and meanwhile no other test on this machine, of those that
+// Criterion runs side by side either, is to be given it. Answers the socket of that name (which
+// servers.mjs knows too), or -1 if it is taken.
+static int claim_port(uint16_t port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    char text[32];
+    int len = snprintf(text, sizeof text, "mmorts-test-port-%u", port);
+    memset(name.sun_path + 1, '.', sizeof name.sun_path - 1);
+    memcpy(name.sun_path + 1, text, (size_t)len);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        test_fail("socket: %s", strerror(errno));
+    if (bind(fd, (struct sockaddr *)&name, sizeof name) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 uint16_t test_port_free(void)
 {
-    // None is given twice: whoever has it may not listen yet.
-    static bool given[UINT16_MAX + 1];
     for (int i = 0; i < PORT_TRIES; i++) {
         uint16_t number;
         if (getrandom(&number, sizeof number, 0) != sizeof number)
             test_fail("getrandom: %s", strerror(errno));
         uint16_t port = (uint16_t)(PORT_FIRST + number % (PORT_LAST - PORT_FIRST + 1));
-        if (given[port])
+        int claim = claim_port(port);
+        if (claim < 0)
             continue;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
@@ -126,10 +146,9 @@ uint16_t test_port_free(void)
         struct sockaddr_in address = loopback(port);
         int result = bind(fd, (struct sockaddr *)&address, sizeof address);
         close(fd);
-        if (result == 0) {
-            given[port] = true;
-            return port;
-        }
+        if (result == 0)
+            return port; // the claim stays open
+        close(claim);
     }
     test_fail("no free port between %d and %d", PORT_FIRST, PORT_LAST);
 }

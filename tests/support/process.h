@@ -19,7 +19,8 @@ struct test_process;
 // Prints the message to stderr and aborts.
 __attribute__((noreturn, format(printf, 1, 2))) void test_fail(const char *format, ...);
 
-// A TCP port of 127.0.0.1, below the ephemeral range, that nobody listened on a moment ago.
+// A TCP port of 127.0.0.1, below the ephemeral range, that nobody listened on a moment ago, and
+// that no test on this machine is given while this process runs.
 uint16_t test_port_free(void);
 
 // A new empty directory with a short absolute path (fit for ipc:// sockets), removed with all

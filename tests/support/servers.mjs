@@ -101,32 +101,50 @@ export function tempDir() {
 // "<prefix>_<something no other test uses>": for databases and key prefixes.
 export const uniqueName = (prefix) => `${prefix}_${randomBytes(6).toString('hex')}`;
 
-const given = new Set();
+// Of the worlds' maps: the same in every run. WORLD_SEED=N takes another, 0 one that nobody knows.
+export const WORLD_SEED = process.env.WORLD_SEED ?? '3';
 
-// A TCP port, below the ephemeral range, that nobody listened on a moment ago; none is given twice,
-// for whoever has it may not listen yet.
+function listens(...address) {
+    return new Promise((done) => {
+        const server = createServer();
+        server.once('error', () => done(null));
+        server.listen(...address, () => done(server));
+    });
+}
+
+// As long as such a name can be, for some versions of Node fill it up with zeros.
+export const portName = (port) => `mmorts-test-port-${port}`.padEnd(107, '.');
+
+// Makes a TCP port ours until this process ends, if nobody listens on it or has taken it so: whoever gets it may not
+// listen yet, or stop for a while, and meanwhile no other test on this machine is to be given it. Who has a port holds
+// the socket of that name; process.c knows it too.
+export async function takePort(port) {
+    const claim = await listens(`\0${portName(port)}`);
+    if (!claim) return false;
+    claim.unref();
+    const probe = await listens(port, '127.0.0.1');
+    if (probe) await new Promise((done) => probe.close(done));
+    else claim.close();
+    return probe !== null;
+}
+
+// A TCP port, below the ephemeral range, that is ours.
 export async function freePort() {
     for (let i = 0; i < 1000; i++) {
         const port = randomInt(20000, 32000);
-        if (given.has(port)) continue;
-        given.add(port);
-        const free = await new Promise((done) => {
-            const probe = createServer();
-            probe.once('error', () => done(false));
-            probe.listen(port, '127.0.0.1', () => probe.close(() => done(true)));
-        });
-        if (free) return port;
+        if (await takePort(port)) return port;
     }
     throw new Error('no free port');
 }
 
 // The environment in which services use these servers and each other over sockets in `directory`, one of each in
-// `names` ("world"), with free ports for their operators. Redis may be left out.
-export async function servicesEnv(names, { mariadb, redis, directory, session }) {
+// `names` ("world"), with free ports for their operators. Redis may be left out: then nobody is where they look for it.
+export async function servicesEnv(names, { mariadb, redis, directory, session = 'main' }) {
     const env = {
         MMORTS_DB_HOST: mariadb.host, MMORTS_DB_PORT: String(mariadb.port),
         MMORTS_DB_USER: mariadb.user, MMORTS_DB_PASSWORD: mariadb.password,
-        ...(redis && { MMORTS_REDIS_HOST: redis.host, MMORTS_REDIS_PORT: String(redis.port) }), MMORTS_SESSION: session,
+        MMORTS_REDIS_HOST: redis?.host ?? '127.0.0.1', MMORTS_REDIS_PORT: String(redis?.port ?? await freePort()),
+        MMORTS_SESSION: session, MMORTS_WORLD_SEED: WORLD_SEED,
     };
     for (const name of names) {
         env[`MMORTS_${name.toUpperCase()}_RPC`] = `ipc://${directory}/${name}.rpc`;

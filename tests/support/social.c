@@ -1,10 +1,12 @@
 #include "tests/support/social.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
+#include "tests/support/social_listener.h"
 
 static struct test_server *redis, *mariadb;
 static char variables[4][96];
@@ -36,6 +38,16 @@ struct test_server *test_social_redis(void)
 struct test_server *test_social_mariadb(void)
 {
     return mariadb;
+}
+
+void test_social_redis_return(struct test_listener *listener, struct test_service *const *services)
+{
+    for (size_t i = 0; services[i]; i++)
+        test_process_signal(test_service_process(services[i]), SIGSTOP);
+    test_server_restart(redis);
+    test_listener_reopen(listener);
+    for (size_t i = 0; services[i]; i++)
+        test_process_signal(test_service_process(services[i]), SIGCONT);
 }
 
 struct test_service *test_social_start(const char *extra)

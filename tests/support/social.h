@@ -7,12 +7,17 @@
 // The social service on a MariaDB and a Redis of the test's own, as often as wanted. One set of
 // servers at a time; failures of the harness abort (process.h).
 
+struct test_listener;
 struct test_server;
 
 void test_social_servers_start(void);
 void test_social_servers_free(void);
 struct test_server *test_social_redis(void);
 struct test_server *test_social_mariadb(void);
+
+// Redis, which was stopped, is there again. The services (NULL at the end) stand still until the
+// listener listens, or it would miss what they publish at once.
+void test_social_redis_return(struct test_listener *listener, struct test_service *const *services);
 
 // An instance on these servers. extra: one more variable, NAME=value.
 struct test_service *test_social_start(const char *extra);

@@ -3,6 +3,7 @@
 #include "gen/vision.pb-c.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/hash.h"
+#include "libcommon/io/db_conn.h"
 #include "libcommon/io/pb.h"
 #include "tests/support/bench.h"
 #include "tests/support/call.h"
@@ -137,6 +138,30 @@ void vision_rig_until_epoch(struct vision_rig *rig, uint64_t epoch)
     }
 }
 
+void vision_rig_until_checkpoint(struct vision_rig *rig)
+{
+    const struct test_address *address = test_server_address(rig->mariadb);
+    struct mm_db_options options = {.host = address->host,
+                                    .port = address->port,
+                                    .user = address->user,
+                                    .password = address->password,
+                                    .database = "mmorts_vision"};
+    struct mm_db_conn *db;
+    must(mm_db_conn_open(&options, &db), "connection");
+    int64_t deadline_ms = test_now_ms() + WAIT_MS;
+    uint64_t count = 0;
+    for (bool never = false; count == 0; mm_loop_run_until(rig->loop, &never, VISION_RIG_TICK_MS)) {
+        struct mm_db_rows *rows;
+        must(mm_db_query_one(db, "SELECT COUNT(*) FROM checkpoints", MM_DB_NO_ARGS, &rows),
+             "checkpoints");
+        count = mm_db_get_u64(rows, 0);
+        must(mm_db_end(rows), "checkpoints");
+        if (test_now_ms() > deadline_ms)
+            test_fail("no checkpoint is made");
+    }
+    mm_db_conn_close(db);
+}
+
 // World is to pause meanwhile.
 void vision_rig_compare(struct vision_rig *rig)
 {
@@ -156,8 +181,9 @@ void vision_rig_compare(struct vision_rig *rig)
         if (answer->view->tick != rig->tick || answer->view->n_hex_q != expected->n_hex_q ||
             digest_of(answer->view) != digest_of(expected))
             test_fail("the view of empire %" PRIu32 " in tick %" PRIu64 " is wrong: %zu hexes, "
-                      "not %zu",
-                      empire, rig->tick, answer->view->n_hex_q, expected->n_hex_q);
+                      "not %zu; vision has begun anew %g times",
+                      empire, rig->tick, answer->view->n_hex_q, expected->n_hex_q,
+                      vision_rig_metric(rig, "mmorts_vision_resyncs_total"));
         vision_view_free(expected);
         protobuf_c_message_free_unpacked(reply, NULL);
     }
@@ -186,7 +212,7 @@ void vision_rig_launch(struct vision_rig *rig)
 double vision_rig_metric(struct vision_rig *rig, const char *name)
 {
     char *body;
-    if (test_http_get(test_service_http_port(rig->service), "/metrics", 5000, &body) != 200)
+    if (test_http_get(test_service_http_port(rig->service), "/metrics", WAIT_MS, &body) != 200)
         test_fail("no metrics");
     char line[128];
     snprintf(line, sizeof line, "\n%s ", name);

@@ -421,7 +421,7 @@ void rig_join_seen(struct world_rig *rig, uint64_t player_id, Mmorts__World__Joi
     must(rig_join(rig, player_id, &reply), "Join");
     *out = *reply;
     rig_free_reply(reply);
-    if (!rig_until_tick(rig, out->tick, 10000)) {
+    if (!rig_until_tick(rig, out->tick, TEST_PATIENCE_MS)) {
         rig_show(rig);
         test_fail("the tick of a join was never seen");
     }
@@ -433,7 +433,7 @@ double rig_metric(const struct world_rig *rig, const char *name)
 {
     char *body = NULL, line[96];
     double value = -1;
-    if (test_http_get(rig->http_port, "/metrics", 5000, &body) != 200)
+    if (test_http_get(rig->http_port, "/metrics", TEST_PATIENCE_MS, &body) != 200)
         test_fail("no metrics");
     snprintf(line, sizeof line, "\n%s ", name);
     const char *at = strstr(body, line);

@@ -347,7 +347,15 @@ void bot_leave(struct bot *bot)
     bot->leaving = true;
     mm_loop_timer_stop(bot->world->loop, &bot->timer);
     login_cancel(&bot->login);
-    ws_close(&bot->ws, 1000);
+    if (bot->ws.open && !bot->ws.broken)
+        ws_close(&bot->ws, 1000);
+    else
+        ws_abort(&bot->ws);
+}
+
+bool bot_has_left(const struct bot *bot)
+{
+    return bot->leaving && bot->ws.fd < 0;
 }
 
 void bot_free(struct bot *bot)

@@ -54,8 +54,9 @@ struct bot {
 void bot_init(struct bot *bot, const struct bot_world *world, const char *prefix, uint32_t number);
 // Comes in after delay_ms.
 void bot_start(struct bot *bot, uint64_t delay_ms);
-// Says goodbye; the connection ends within a second.
+// Says goodbye; the connection ends when the server has answered, within five seconds at most.
 void bot_leave(struct bot *bot);
+bool bot_has_left(const struct bot *bot);
 void bot_free(struct bot *bot);
 
 #endif

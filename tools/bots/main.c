@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { SESSION_NAME_MAX = 32 };
-enum { BOTS_MAX = 10000, PRINT_EVERY_MS = 5000, LEAVE_WITHIN_MS = 1500, ARRIVALS_PER_SECOND = 100 };
+enum { BOTS_MAX = 10000, PRINT_EVERY_MS = 5000, LOOK_EVERY_MS = 20, ARRIVALS_PER_SECOND = 100 };
 
 static const char help[] =
     "mmorts-bots: computer players\n"
@@ -138,26 +138,35 @@ static void on_print(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     crowd->printed_ms = now_ms;
 }
 
-// First to leave, then, when all had the time to say goodbye, to end.
+// First all leave; when the last one has gone it ends. What the server says until then counts.
 static void on_end(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)timer;
     struct crowd *crowd = arg;
-    if (crowd->leaving) {
-        mm_loop_stop(loop);
-        return;
+    if (!crowd->leaving) {
+        crowd->leaving = true;
+        on_print(loop, &crowd->print_timer, crowd);
+        for (uint32_t i = 0; i < crowd->count; i++)
+            bot_leave(&crowd->bots[i]);
     }
-    crowd->leaving = true;
-    on_print(loop, &crowd->print_timer, crowd);
-    for (uint32_t i = 0; i < crowd->count; i++)
-        bot_leave(&crowd->bots[i]);
-    mm_loop_timer_start(loop, &crowd->end_timer, MM_LOOP_MS(LEAVE_WITHIN_MS), 0);
+    uint32_t left = 0;
+    while (left < crowd->count && bot_has_left(&crowd->bots[left]))
+        left++;
+    if (left == crowd->count)
+        mm_loop_stop(loop);
+    else
+        mm_loop_timer_start(loop, &crowd->end_timer, MM_LOOP_MS(LOOK_EVERY_MS), 0);
 }
 
+// The second one does not wait for anybody.
 static void on_signal(struct mm_loop *loop, int signal_number, void *arg)
 {
     (void)signal_number;
-    on_end(loop, NULL, arg);
+    struct crowd *crowd = arg;
+    if (crowd->leaving)
+        mm_loop_stop(loop);
+    else
+        on_end(loop, NULL, crowd);
 }
 
 static int play(struct crowd *crowd, const struct bot_world *world, const struct settings *settings)

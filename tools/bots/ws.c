@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HANDSHAKE_BYTES_MAX = 8192, HANDSHAKE_WITHIN_MS = 10000, CLOSE_WITHIN_MS = 1000 };
+enum { HANDSHAKE_BYTES_MAX = 8192, HANDSHAKE_WITHIN_MS = 10000, CLOSE_WITHIN_MS = 5000 };
 
 void ws_abort(struct ws *ws)
 {

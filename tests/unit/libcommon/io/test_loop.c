@@ -28,7 +28,9 @@ TestSuite(loop, .init = setup, .fini = teardown, .timeout = 300);
 // Runs turns until nothing has been left to do for a moment.
 static void settle(void)
 {
-    (void)mm_loop_run_until(loop, &never, 20);
+    // Several turns, however late the first one is.
+    for (int i = 0; i < 4; i++)
+        (void)mm_loop_run_until(loop, &never, 5);
 }
 
 static void pair_make(int fds[2])
@@ -476,6 +478,23 @@ Test(loop, signals_arrive_on_the_loop)
     raise(SIGUSR2);
     settle();
     cr_assert_eq(sum, SIGUSR1 + SIGUSR2);
+}
+
+static void set_true(struct mm_loop *l, void *arg)
+{
+    (void)l;
+    *(bool *)arg = true;
+}
+
+Test(loop, whoever_comes_too_late_has_a_turn)
+{
+    bool ran = false;
+    cr_assert_eq(mm_loop_post(loop, set_true, &ran), MM_OK);
+    cr_assert(mm_loop_run_until(loop, &ran, 0));
+    bool again = false;
+    cr_assert_eq(mm_loop_post(loop, set_true, &again), MM_OK);
+    cr_assert(mm_loop_run_until(loop, &ran, 0), "done already");
+    cr_assert_not(again, "so there is nothing to turn for");
 }
 
 static void sleep_30ms(struct mm_loop *l, void *arg)
