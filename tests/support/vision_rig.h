@@ -61,7 +61,8 @@ void vision_rig_until_seen(struct vision_rig *rig, uint64_t tick);
 void vision_rig_until_epoch(struct vision_rig *rig, uint64_t epoch);
 // Whole views of some empires; world is to pause meanwhile.
 void vision_rig_compare(struct vision_rig *rig);
-// Until vision has a checkpoint: killed earlier it begins anew with what it has saved, which is less.
+// Until vision has a checkpoint: killed earlier it begins anew with what it has saved, which is
+// less.
 void vision_rig_until_checkpoint(struct vision_rig *rig);
 // The process: starts it; kills it as kill -9 does.
 void vision_rig_launch(struct vision_rig *rig);
