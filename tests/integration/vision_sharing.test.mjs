@@ -283,17 +283,22 @@ async function held() {
 test('killed while it commits: nothing was shown of the tick from which it counts', async () => {
     const release = await commitsLocked();
     const reply = order('ShareVision').catch((error) => error);
-    const last = await held();
-    const { at } = await glance({ seen: false });
+    await held();
+    const { at, until } = await glance({ seen: false });
     await killVision();
+    const last = published;
     await release();
-    // The server ends what it was told to commit, whoever has asked for it.
-    const written = await waitFor('the commit', PATIENCE_MS, async () => (await rows('SELECT since_tick FROM sharing WHERE until_tick = 0'))[0]);
-    assert.deepEqual(written, [String(last + 1)]);
+    // The server ends what it was told to commit, whoever has asked for it (unless that has waited too long).
+    await waitFor('the end of all that was begun', PATIENCE_MS, async () => {
+        const [[left]] = await mariadb.query(`SELECT count(*) FROM information_schema.processlist WHERE db = '${DATABASE}'`);
+        return left === '0';
+    });
+    const [row] = await rows('SELECT since_tick FROM sharing WHERE until_tick = 0');
+    const since = row ? Number(row[0]) : Infinity;
+    assert.ok(since > last, `told up to ${last}, lent from ${since}`);
     await startVision();
-    assert.equal(await stateOf(ada.empire, bob.home), VISIBLE);
-    assert.equal(await stateOf(ada.empire, at), FOG, 'lent from the tick that is written');
-    assert.ok(await reply); // sent again by the client, and so already
+    assert.equal(await stateOf(ada.empire, at), since < until ? FOG : SHROUD, `lent from ${since}, gone in ${until}`);
+    assert.ok(await reply); // sent again by the client
     await stepTo(await order('StopSharing'));
 });
 
@@ -306,7 +311,7 @@ test('a commit whose answer is lost is found out about before its tick is shown'
     const last = await held();
     await release();
     const tick = await reply;
-    assert.equal(tick, last + 1);
+    assert.ok(tick > last, `told up to ${last}, lent from ${tick}`);
     await waitFor('what waited', PATIENCE_MS, () => published >= tick);
     assert.deepEqual(effect(VISIBLE), [tick]);
     assert.deepEqual(await rows('SELECT since_tick FROM sharing WHERE until_tick = 0'), [[String(tick)]]);
@@ -321,10 +326,12 @@ test('ticks do not wait for a commit for ever; then it counts from a later tick'
     const release = await commitsLocked();
     const reply = order('ShareVision');
     await someoneWaits('backup lock');
-    await stepBy(6);
+    await waitFor('ticks that go on', PATIENCE_MS, async () => {
+        await step();
+        return (await metric('holds_given_up_total')) >= 1;
+    });
     const { at } = await glance();
     assert.deepEqual(effect(VISIBLE), []);
-    assert.ok((await metric('holds_given_up_total')) >= 1);
     const last = published;
     await release();
     const tick = await reply;
