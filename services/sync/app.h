@@ -378,11 +378,14 @@ struct sync_app {
 
     uint32_t session_state; // last told
     uint64_t stepped_ns;    // when clients' pictures last moved on
+    uint64_t flushed_ns;    // when messages last went out: near enough for each of a burst's
     struct mm_loop_task deliver_task, flush_task, bury_task;
     uint64_t heartbeat_ns; // when the last one was sent
     struct mm_loop_timer sweep, heartbeat, beat, drain, talk;
-    bool holding;        // some client's outbox is held
-    int feeds_condition; // -1: none
+    bool holding;           // some client's outbox is held
+    bool fulls_wanted;      // some client may wait for more than the tick's news
+    uint64_t map_delivered; // which map those have that play, but for those who wait
+    int feeds_condition;    // -1: none
     uint64_t started_ns;
     uint64_t bytes_out, messages_out; // of clients that are gone
     struct sync_metrics metrics;

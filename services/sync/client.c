@@ -220,6 +220,7 @@ static void on_drained(struct sync_client *client)
         client->behind = false;
         client->catch_up = true;
         client->full = (struct sync_full){.active = true};
+        client->app->fulls_wanted = true;
         sync_deliver_soon(client->app);
     } else if (client->full.active) {
         sync_deliver_soon(client->app);

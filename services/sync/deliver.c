@@ -76,7 +76,7 @@ void sync_deliver_status(struct sync_app *app)
 static void updated(struct sync_client *client)
 {
     struct sync_app *app = client->app;
-    uint64_t now_ns = mm_clock_ns();
+    uint64_t now_ns = app->flushed_ns;
     if (client->updated_ns)
         mm_metrics_observe(app->metrics.update_interval, (now_ns - client->updated_ns) / 1000);
     client->updated_ns = now_ns;
@@ -102,6 +102,7 @@ static void flush_burst(struct sync_app *app)
 {
     if (app->burst)
         sync_burst_flush(app->burst, on_burst);
+    app->flushed_ns = mm_clock_ns();
 }
 
 // True: what the encoder holds goes with the burst.
@@ -207,6 +208,12 @@ static bool deliver_shared(struct sync_app *app, struct sync_view *view, struct 
     return true;
 }
 
+static void want_full(struct sync_client *client)
+{
+    client->full = (struct sync_full){.active = true};
+    client->app->fulls_wanted = true;
+}
+
 // What the client's budget allows. False: it needs a full state.
 static bool deliver_part(struct sync_client *client, struct sync_view *view)
 {
@@ -214,7 +221,7 @@ static bool deliver_part(struct sync_client *client, struct sync_view *view)
     if (ok)
         send_messages(client);
     else
-        client->full = (struct sync_full){.active = true};
+        want_full(client);
     return ok;
 }
 
@@ -228,7 +235,7 @@ static void deliver_to_several(struct sync_app *app, struct sync_view *view,
     bool any = false;
     for (struct sync_client *c = first; c; c = c->beside) {
         if (!ok)
-            c->full = (struct sync_full){.active = true};
+            want_full(c);
         else if (c->parted && follows(c))
             (void)deliver_part(c, view);
         any |= follows(c);
@@ -256,7 +263,7 @@ static void deliver_view(struct sync_app *app, struct sync_view *view)
                                 client->updated_tick)) {
         send_messages(client);
     } else {
-        client->full = (struct sync_full){.active = true};
+        want_full(client);
     }
 }
 
@@ -269,20 +276,32 @@ static void touch_dirty_holdings(struct sync_app *app)
         struct sync_view *view = app->core.views.items[i];
         if (!view || view->state != SYNC_VIEW_LIVE)
             continue;
-        const struct sync_holding *holding = sync_stock_holding(&app->core.stock, view->empire);
+        const struct sync_holding *holding = sync_core_holding(&app->core, view);
         if (holding && holding->dirty)
             sync_core_touch(&app->core, view);
     }
 }
 
+// It waits for its view, or to be told more than the tick's news.
+static bool is_unsettled(const struct sync_client *client)
+{
+    return client->state == SYNC_CLIENT_LOOKING ||
+           (client->state == SYNC_CLIENT_PLAYING &&
+            (client->full.active || client->resuming || client->catch_up));
+}
+
+// Who was told nothing for long is told the tick. Most clients are told something in every tick:
+// a quarter of them is looked at in each.
 static void deliver_idle(struct sync_app *app)
 {
+    enum { PARTS = 4 };
     uint64_t tick = app->core.mirror.tick;
     for (size_t i = app->clients.count; i-- > 0;) {
-        if (i >= app->clients.count)
+        if (i >= app->clients.count || i % PARTS != tick % PARTS)
             continue;
         struct sync_client *client = app->clients.items[i];
-        if (!follows(client) || tick < client->updated_tick + SYNC_IDLE_TICKS ||
+        app->fulls_wanted |= is_unsettled(client);
+        if (!follows(client) || tick + PARTS <= client->updated_tick + SYNC_IDLE_TICKS ||
             client->seat->view->state != SYNC_VIEW_LIVE)
             continue;
         if (sync_encode_idle(&app->encoder, &app->core, sync_owing_left(client), client->encoding,
@@ -296,7 +315,7 @@ static void deliver_idle(struct sync_app *app)
 // asked for some turns ahead, one link after the other.
 static void ask_ahead(const struct sync_app *app, size_t i)
 {
-    enum { VIEW = 12, SEAT = 8, CLIENT = 4 };
+    enum { VIEW = 12, SEAT = 8, CLIENT = 4, CHANGES = 3 };
     struct sync_view *const *touched = app->core.touched.items;
     if (i >= VIEW)
         mm_prefetch(&touched[i - VIEW]->user);
@@ -309,10 +328,12 @@ static void ask_ahead(const struct sync_app *app, size_t i)
     seat = touched[i - CLIENT]->user;
     if (seat && seat->clients)
         mm_prefetch_block(seat->clients, SYNC_CLIENT_HOT_BYTES);
+    sync_encode_ask(&app->encoder, &app->core, touched[i - CHANGES]);
 }
 
 static void deliver_touched(struct sync_app *app)
 {
+    app->flushed_ns = mm_clock_ns();
     touch_dirty_holdings(app);
     sync_owing_touch(app);
     sync_core_order_touched(&app->core);
@@ -328,20 +349,19 @@ static void deliver_touched(struct sync_app *app)
 
 // --- full states ---------------------------------------------------------------------------------
 
+static uint64_t map_version(const struct sync_app *app)
+{
+    return app->map_version + app->core.mirror.catalogue.hash;
+}
+
 static void send_map(struct sync_client *client)
 {
     struct sync_app *app = client->app;
     mm_buf_reset(&app->scratch);
     const char *recipes = app->recipes_json ? app->recipes_json : "[]";
     sync_encode_map(&app->scratch, &app->core.mirror, recipes, strlen(recipes));
-    client->map_version = app->map_version + app->core.mirror.catalogue.hash;
+    client->map_version = map_version(app);
     sync_client_send(client, &app->scratch);
-}
-
-static bool map_is_old(const struct sync_client *client)
-{
-    const struct sync_app *app = client->app;
-    return client->map_version != app->map_version + app->core.mirror.catalogue.hash;
 }
 
 static size_t deliver_full(struct sync_client *client)
@@ -398,7 +418,7 @@ static void deliver_difference(struct sync_client *client)
         return;
     if (!sync_resume_encode(&app->encoder, &app->core, view, client->encoding, beside,
                             &app->news)) {
-        client->full = (struct sync_full){.active = true};
+        want_full(client);
         return;
     }
     send_messages(client);
@@ -408,39 +428,54 @@ static void deliver_difference(struct sync_client *client)
         client->trail.first_tick = 0;
 }
 
-// Tells everything to those who wait for it, as far as sockets and this turn allow.
+// What one client waits for beyond the tick's news; how many bytes of a full state it was told.
+static size_t deliver_wanted(struct sync_client *client, size_t bytes_most)
+{
+    struct sync_app *app = client->app;
+    if (client->state == SYNC_CLIENT_LOOKING && client->seat->view->state == SYNC_VIEW_LIVE &&
+        app->core.mirror.tick >= client->tick_min)
+        sync_join_play(client);
+    if (client->state != SYNC_CLIENT_PLAYING || client->seat->view->state != SYNC_VIEW_LIVE)
+        return 0;
+    if (client->map_version != map_version(app))
+        send_map(client);
+    if (client->state != SYNC_CLIENT_PLAYING)
+        return 0;
+    if (client->resuming || (client->catch_up && sync_trail_catch_up(client))) {
+        deliver_difference(client);
+        return 0;
+    }
+    client->catch_up = false;
+    if (!client->full.active || sync_outbox_waiting(&client->outbox) > 0 ||
+        !sync_owing_may_begin(client))
+        return 0;
+    size_t bytes = bytes_most > 0 ? deliver_full(client) : 0;
+    if (client->state == SYNC_CLIENT_PLAYING && client->full.active &&
+        sync_outbox_waiting(&client->outbox) == 0)
+        sync_deliver_soon(app); // the next part of it
+    return bytes;
+}
+
+// Tells everything to those who wait for it, as far as sockets and this turn allow. All clients are
+// looked at only when there is a reason to: of thousands nothing is in the caches.
 static void deliver_fulls(struct sync_app *app)
 {
-    size_t bytes = 0;
-    bool more = false;
+    uint64_t version = map_version(app);
+    if (!app->fulls_wanted && app->map_delivered == version)
+        return;
+    app->fulls_wanted = false;
+    app->map_delivered = version;
+    size_t left = SYNC_FULL_BYTES_PER_TURN;
     for (size_t i = app->clients.count; i-- > 0;) {
         if (i >= app->clients.count)
             continue;
         struct sync_client *client = app->clients.items[i];
-        if (client->state == SYNC_CLIENT_LOOKING && client->seat->view->state == SYNC_VIEW_LIVE &&
-            app->core.mirror.tick >= client->tick_min)
-            sync_join_play(client);
-        if (client->state != SYNC_CLIENT_PLAYING || client->seat->view->state != SYNC_VIEW_LIVE)
-            continue;
-        if (map_is_old(client))
-            send_map(client);
-        if (client->state != SYNC_CLIENT_PLAYING)
-            continue;
-        if (client->resuming || (client->catch_up && sync_trail_catch_up(client))) {
-            deliver_difference(client);
-            continue;
-        }
-        client->catch_up = false;
-        if (!client->full.active || sync_outbox_waiting(&client->outbox) > 0 ||
-            !sync_owing_may_begin(client))
-            continue;
-        if (bytes < SYNC_FULL_BYTES_PER_TURN)
-            bytes += deliver_full(client);
-        more |= client->state == SYNC_CLIENT_PLAYING && client->full.active &&
-                sync_outbox_waiting(&client->outbox) == 0;
+        size_t bytes = deliver_wanted(client, left);
+        left -= bytes < left ? bytes : left;
+        // Who plays without its view waits for that, with an old map perhaps.
+        app->fulls_wanted |= is_unsettled(client) || (client->state == SYNC_CLIENT_PLAYING &&
+                                                      client->map_version != version);
     }
-    if (more)
-        sync_deliver_soon(app);
 }
 
 // --- the turn ------------------------------------------------------------------------------------

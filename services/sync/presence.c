@@ -66,6 +66,7 @@ static bool sit_down(struct sync_client *client)
         return false;
     }
     client->state = SYNC_CLIENT_LOOKING;
+    app->fulls_wanted = true;
     if (client->said_online) // before it sat
         client->seat->said_connection = client->connection;
     // The older ones go once the newer one sits: so the seat and its view are kept.

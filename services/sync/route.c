@@ -59,6 +59,7 @@ static void route(struct sync_client *client, struct sync_command *command, uint
         // Everything again; not while it is being told already.
         if (!client->full.active && !client->behind)
             client->full = (struct sync_full){.active = true};
+        client->app->fulls_wanted = true;
         sync_deliver_soon(client->app);
         break;
     case SYNC_COMMAND_FOCUS:

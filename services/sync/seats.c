@@ -145,6 +145,8 @@ static void on_view(void *arg, const struct mm_rpc_result *result)
 
 void sync_seats_ask(struct sync_app *app)
 {
+    if (app->core.live_count + app->core.fresh_count == app->core.view_count)
+        return; // as nearly always: no view waits
     uint64_t now_ns = mm_loop_now_ns(app->loop);
     for (size_t i = 0; i < app->core.views.count; i++) {
         struct sync_view *view = app->core.views.items[i];

@@ -40,6 +40,7 @@ enum {
     CLIENTS_MAX = 500,
     HISTORY_TICKS = 200, // as sync's configuration has it
     HISTORY_BYTES = 16384,
+    AHEAD = 3, // so far ahead memory is asked for, as deliver.c does it
 };
 #define TICK_NS UINT64_C(50000000)
 #define LIMIT   65536
@@ -449,6 +450,8 @@ static void tick_core(struct scene *scene, struct sync_core *core, struct sync_e
     MM_CHECK(sync_core_step(core) == SYNC_STEP_DELTAS);
     MM_CHECK(core->touched.count == scene->clients);
     for (size_t i = 0; i < core->touched.count; i++) {
+        if (i + AHEAD < core->touched.count)
+            sync_encode_ask(encoder, core, core->touched.items[i + AHEAD]);
         struct sync_view *view = core->touched.items[i];
         uint32_t client = (uint32_t)(uintptr_t)view->user - 1;
         MM_CHECK(sync_encode_view(encoder, core, view, scene->encoding, core->mirror.tick - 1) &&

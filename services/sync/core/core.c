@@ -276,6 +276,14 @@ void sync_core_touch(struct sync_core *core, struct sync_view *view)
     MM_CHECK(pushed);
 }
 
+struct sync_holding *sync_core_holding(struct sync_core *core, struct sync_view *view)
+{
+    // Holdings stay where they are.
+    if (!view->holding)
+        view->holding = sync_stock_holding(&core->stock, view->empire);
+    return view->holding;
+}
+
 void sync_core_order_touched(struct sync_core *core)
 {
     size_t bits = core->touched_bits.count * 64, count = 0;

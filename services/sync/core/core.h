@@ -107,6 +107,9 @@ void sync_core_free(struct sync_core *core);
 // ticks (SYNC_HISTORY_TICKS_MAX) and bytes. 0 ticks: none.
 void sync_core_keep_history(struct sync_core *core, unsigned ticks, size_t bytes_max);
 
+// The holding of the view's empire, made if there is none; NULL at the bound or out of memory.
+struct sync_holding *sync_core_holding(struct sync_core *core, struct sync_view *view);
+
 // --- what comes in; frames are from malloc and are taken, whatever is returned -------------------
 
 // The next tick frame.

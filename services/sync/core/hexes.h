@@ -3,6 +3,7 @@
 
 #include "libcommon/base/err.h"
 #include "libcommon/base/idmap.h"
+#include "libcommon/base/prefetch.h"
 #include "libcommon/base/vec.h"
 
 #include <stdbool.h>
@@ -87,6 +88,16 @@ static inline struct sync_tile *sync_hexes_near(const struct sync_hexes *hexes, 
     struct sync_tile *tile = hexes->near[row * SYNC_TILES_NEAR + column];
     bool there = tile && (uint32_t)((q ^ tile->q) | (r ^ tile->r)) < SYNC_TILE_SIDE;
     return there ? tile : NULL;
+}
+
+// Asks for the tile in which the hex lies, if it was looked up lately (prefetch.h).
+static inline void sync_hexes_ask(const struct sync_hexes *hexes, int32_t q, int32_t r)
+{
+    unsigned column = (unsigned)q / SYNC_TILE_SIDE % SYNC_TILES_NEAR;
+    unsigned row = (unsigned)r / SYNC_TILE_SIDE % SYNC_TILES_NEAR;
+    const struct sync_tile *tile = hexes->near[row * SYNC_TILES_NEAR + column];
+    if (tile)
+        mm_prefetch_block(tile, offsetof(struct sync_tile, explored_at));
 }
 
 // Whether there is a tile for the hex (in which it may still be unseen).

@@ -2,6 +2,7 @@
 #define SYNC_CORE_HISTORY_H
 
 #include "libcommon/base/buf.h"
+#include "libcommon/base/prefetch.h"
 #include "libcommon/base/vec.h"
 #include "services/sync/core/view.h"
 
@@ -25,8 +26,9 @@
 //
 // A tick of a player with twenty units on the move is about 70 bytes.
 
-#define SYNC_HISTORY_BYTES_MAX (1u << 20) // of one view
-#define SYNC_HISTORY_TICKS_MAX 1200u
+#define SYNC_HISTORY_BYTES_MAX   (1u << 20) // of one view
+#define SYNC_HISTORY_TICKS_MAX   1200u
+#define SYNC_HISTORY_BYTES_USUAL 70u // of a tick, see above
 
 struct sync_core;
 
@@ -39,6 +41,15 @@ void sync_history_free(struct sync_history *history);
 void sync_history_begin(struct sync_history *history, uint64_t tick);
 // The same for a view that nobody was told of before that tick: who was told of it was told all.
 void sync_history_begin_first(struct sync_history *history, uint64_t tick);
+// Asks for the memory that the next tick's record needs (prefetch.h).
+static inline void sync_history_ask(const struct sync_history *history)
+{
+    const struct mm_buf *buf = &history->buf;
+    if (!buf->data)
+        return;
+    mm_prefetch(buf->data + history->start);
+    mm_prefetch_block(buf->data + buf->len, SYNC_HISTORY_BYTES_USUAL);
+}
 // Adds a tick, newer than all before, and forgets those that lie more than `ticks_max` ticks back
 // or do not fit. The view is live, its delta is of this tick.
 void sync_history_record(struct sync_history *history, const struct sync_core *core,

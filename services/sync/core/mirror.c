@@ -2,11 +2,13 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
+#include "libcommon/base/prefetch.h"
 #include "libcommon/base/str.h"
 
 #include <string.h>
 
 #define SLOTS_FIRST 1024u
+#define SOON        8u // so many entities ahead their memory is asked for
 
 enum mm_err sync_mirror_init(struct sync_mirror *mirror)
 {
@@ -257,9 +259,21 @@ static bool apply_spawns(struct sync_mirror *mirror, const Mmorts__Frame__SpawnC
     return true;
 }
 
+// What is known of thousands is in no cache.
+static void ask_for_entity(const struct sync_mirror *mirror,
+                           const Mmorts__Frame__PositionColumns *c, size_t i)
+{
+    if (i >= c->n_entity || c->entity[i] >= mirror->slot_count)
+        return;
+    mm_prefetch_block(&mirror->entities[c->entity[i]], sizeof *mirror->entities);
+    mm_prefetch_write(&mirror->before[c->entity[i]]);
+    mm_prefetch_write(&mirror->dirty[c->entity[i]]);
+}
+
 static void apply_moves(struct sync_mirror *mirror, const Mmorts__Frame__PositionColumns *c)
 {
     for (size_t i = 0; c && i < c->n_entity; i++) {
+        ask_for_entity(mirror, c, i + SOON);
         uint32_t slot = c->entity[i];
         if (!slot_alive(mirror, slot))
             continue; // moved and then died in the same tick

@@ -87,6 +87,27 @@ static void ask_for_view(const struct sync_view *view)
     mm_prefetch_block(&view->delta, sizeof view->delta);
 }
 
+// What of a view vision's frame changes: first the view, later what it points to.
+static void ask_for_seer(const struct sync_view *view)
+{
+    ask_for_view(view);
+    if (view)
+        mm_prefetch_block(view->hexes.near, sizeof view->hexes.near);
+}
+
+static void ask_for_tiles(const struct sync_view *view, const struct sync_tick_entry *entry,
+                          size_t at)
+{
+    enum { STRIDE = 4 }; // hexes that lie in one tile follow on each other
+    if (!view || view->state != SYNC_VIEW_LIVE)
+        return;
+    const Mmorts__Frame__VisionFrame *frame = entry->vision;
+    struct sync_range range = sync_vision_range(entry->starts, at, SYNC_GROUP_HEXES);
+    for (size_t i = range.from; i < range.to; i += STRIDE)
+        sync_hexes_ask(&view->hexes, frame->hex_q[i], frame->hex_r[i]);
+    mm_prefetch_write(view->delta.hexes.items);
+}
+
 static void ask_for_sightings(const struct sync_core *core, size_t i)
 {
     const struct sync_mirror *mirror = &core->mirror;
@@ -98,24 +119,47 @@ static void ask_for_sightings(const struct sync_core *core, size_t i)
     mm_prefetch(&mirror->entities[slot]);
 }
 
-static void ask_for_viewer(const struct sync_core *core, size_t i)
+static uint32_t first_sighting(const struct sync_core *core, size_t i)
 {
     const struct sync_mirror *mirror = &core->mirror;
     uint32_t slot = i < mirror->changed.count ? mirror->changed.items[i] : UINT32_MAX;
-    if (slot >= core->sighting_head_count || core->sighting_head[slot] == SYNC_NONE)
-        return;
-    const struct sync_view *view =
-        core->views.items[core->sightings.items[core->sighting_head[slot]].view];
+    return slot < core->sighting_head_count ? core->sighting_head[slot] : SYNC_NONE;
+}
+
+static const struct sync_view *viewer(const struct sync_core *core, uint32_t sighting)
+{
+    return core->views.items[core->sightings.items[sighting].view];
+}
+
+static void ask_for_viewer(const struct sync_core *core, uint32_t sighting)
+{
+    const struct sync_view *view = viewer(core, sighting);
     mm_prefetch(&view->empire);
     mm_prefetch_write(&view->delta.changed);
+}
+
+// Most entities are seen by two: by their own empire and a neighbour's.
+static void ask_for_viewers(const struct sync_core *core, size_t i)
+{
+    uint32_t first = first_sighting(core, i + 2 * SOON);
+    if (first != SYNC_NONE) {
+        ask_for_viewer(core, first);
+        if (core->sightings.items[first].next != SYNC_NONE)
+            mm_prefetch(&core->sightings.items[core->sightings.items[first].next]);
+    }
+    first = first_sighting(core, i + SOON);
+    if (first != SYNC_NONE && core->sightings.items[first].next != SYNC_NONE)
+        ask_for_viewer(core, core->sightings.items[first].next);
 }
 
 static void apply_vision(struct sync_core *core, const struct sync_tick_entry *entry)
 {
     const Mmorts__Frame__VisionFrame *frame = entry->vision;
     for (size_t e = 0; e < frame->n_empire; e++) {
+        if (e + 2 * SOON < frame->n_empire)
+            ask_for_seer(sync_core_view(core, frame->empire[e + 2 * SOON]));
         if (e + SOON < frame->n_empire)
-            ask_for_view(sync_core_view(core, frame->empire[e + SOON]));
+            ask_for_tiles(sync_core_view(core, frame->empire[e + SOON]), entry, e + SOON);
         struct sync_view *view = sync_core_view(core, frame->empire[e]);
         if (view && view->state == SYNC_VIEW_LIVE)
             sync_sight_apply_live(core, view, entry, e);
@@ -129,7 +173,7 @@ static void share_changes(struct sync_core *core)
     for (size_t i = 0; i < mirror->changed.count; i++) {
         uint32_t slot = mirror->changed.items[i];
         ask_for_sightings(core, i + 4 * SOON);
-        ask_for_viewer(core, i + 2 * SOON);
+        ask_for_viewers(core, i);
         if (slot >= core->sighting_head_count)
             continue;
         const struct sync_entity *entity = &mirror->entities[slot];
@@ -261,8 +305,11 @@ static void step_fresh(struct sync_core *core)
 static void record_history(struct sync_core *core)
 {
     for (size_t i = 0; core->history_ticks > 0 && i < core->touched.count; i++) {
+        if (i + 2 * SOON < core->touched.count)
+            mm_prefetch_block(&core->touched.items[i + 2 * SOON]->history,
+                              sizeof core->touched.items[i + 2 * SOON]->history);
         if (i + SOON < core->touched.count)
-            mm_prefetch_write(&core->touched.items[i + SOON]->history);
+            sync_history_ask(&core->touched.items[i + SOON]->history);
         struct sync_view *view = core->touched.items[i];
         if (view->state == SYNC_VIEW_LIVE && view->history.floor <= core->mirror.tick)
             sync_history_record(&view->history, core, view, core->history_ticks);

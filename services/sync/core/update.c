@@ -343,7 +343,7 @@ bool sync_encode_part(struct sync_encoder *encoder, struct sync_core *core, stru
                       struct sync_delta *part, size_t deferred, enum sync_encoding encoding,
                       uint64_t told_tick)
 {
-    const struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
+    const struct sync_holding *holding = sync_core_holding(core, view);
     if (!begin_step(encoder, core, deferred, encoding) || part->full || !holding || holding->lost ||
         !sync_encoder_name_delta(core, view, &view->delta))
         return false;
@@ -369,7 +369,7 @@ bool sync_encode_part(struct sync_encoder *encoder, struct sync_core *core, stru
 
 void sync_encode_told(struct sync_core *core, struct sync_view *view)
 {
-    struct sync_holding *holding = sync_stock_holding(&core->stock, view->empire);
+    struct sync_holding *holding = sync_core_holding(core, view);
     if (holding && holding->dirty)
         sync_holding_told(holding);
     view->names_told = view->names.count;

@@ -83,6 +83,10 @@ void sync_encoder_free(struct sync_encoder *encoder);
 bool sync_encode_view(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
                       enum sync_encoding encoding, uint64_t told_tick);
 
+// Asks for the memory that encoding that delta in binary needs (prefetch.h): a few views ahead.
+void sync_encode_ask(const struct sync_encoder *encoder, const struct sync_core *core,
+                     const struct sync_view *view);
+
 // The two halves of it, for a view with several clients: the first may be done once for each
 // encoding, and when all of them have it, it counts as told.
 bool sync_encode_delta(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,

@@ -249,6 +249,24 @@ static int by_change_number(const void *a, const void *b)
     return (int)left->number - (int)right->number;
 }
 
+void sync_encode_ask(const struct sync_encoder *encoder, const struct sync_core *core,
+                     const struct sync_view *view)
+{
+    enum { ASKED_MAX = 32 };
+    const struct sync_mirror *mirror = &core->mirror;
+    size_t count = view->delta.changed.count < ASKED_MAX ? view->delta.changed.count : ASKED_MAX;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t slot = view->delta.changed.items[i].slot;
+        mm_prefetch_block(&mirror->entities[slot], sizeof *mirror->entities);
+        mm_prefetch(&mirror->before[slot]);
+        mm_prefetch(&mirror->dirty[slot]);
+        if (slot < encoder->body_slots)
+            mm_prefetch_write(&encoder->bodies[(size_t)slot * SYNC_FRAGMENTS]);
+    }
+    mm_prefetch(view->delta.hexes.items);
+    mm_prefetch(view->holding);
+}
+
 static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
                         struct sync_view *view)
 {
@@ -260,11 +278,6 @@ static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
         sort_changes(changes, count);
     else
         qsort(changes, count, sizeof *changes, by_change_number);
-    // What is known of them is in no cache; all of it is asked for at once.
-    for (size_t i = 0; i < count; i++) {
-        mm_prefetch(&core->mirror.entities[changes[i].slot]);
-        mm_prefetch(body_of(encoder, changes[i].slot, SYNC_CHANGED_PUBLIC));
-    }
     uint32_t next = 0;
     for (size_t i = 0; i < count; i++) {
         const struct sync_change *change = &changes[i];

@@ -124,12 +124,15 @@ struct sync_history {
     uint64_t floor;      // nothing is known of what changed in this tick or before it
 };
 
+struct sync_holding;
+
 struct sync_view {
     uint32_t empire;
     uint32_t index;
     enum sync_view_state state;
-    uint32_t generation; // counts how often it became live: `hexes` was replaced then
-    void *user;          // the shell's
+    uint32_t generation;          // counts how often it became live: `hexes` was replaced then
+    void *user;                   // the shell's
+    struct sync_holding *holding; // the empire's; NULL: it was not looked up yet
 
     // What clients know (LIVE: and what is true).
     struct sync_hexes hexes;
