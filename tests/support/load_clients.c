@@ -1,6 +1,7 @@
 #include "tests/support/load_clients.h"
 
 #include "libcommon/base/check.h"
+#include "libcommon/base/hash.h"
 #include "libcommon/base/id.h"
 #include "tests/support/bench.h"
 #include "tests/support/load_receive.h"
@@ -719,4 +720,24 @@ const char *load_clients_fault(const struct load_clients *clients, uint32_t *ind
         return clients->all[i].view.fault;
     }
     return NULL;
+}
+
+bool load_clients_chat(struct load_clients *clients, uint32_t index, uint32_t count)
+{
+    enum { LETTERS = 480 };
+    struct client *client = &clients->all[index];
+    char text[LETTERS + 64];
+    if (client->state != LOAD_PLAYING)
+        return false;
+    int len = snprintf(text, sizeof text, "{\"type\":\"chat\",\"payload\":{\"message\":\"");
+    uint64_t bits = 0, seed = (uint64_t)index << 32 | count;
+    for (int i = 0; i < LETTERS; i++) {
+        if (i % 12 == 0)
+            bits = seed = mm_hash64(&seed, sizeof seed, 1);
+        text[len++] = (char)('a' + bits % 26);
+        bits /= 26;
+    }
+    len += snprintf(text + len, sizeof text - (size_t)len, "\"}}");
+    send_frame(clients, client, OP_TEXT, text, (size_t)len);
+    return client->state == LOAD_PLAYING;
 }

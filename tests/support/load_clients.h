@@ -100,6 +100,10 @@ uint32_t load_clients_playing(const struct load_clients *clients);
 // Sends one of its own units elsewhere; false if it knows none or a command is unanswered.
 bool load_clients_command(struct load_clients *clients, uint32_t index);
 
+// Says something to everybody, of letters that do not compress; `count` tells one time from
+// another. False if it does not play.
+bool load_clients_chat(struct load_clients *clients, uint32_t index, uint32_t count);
+
 struct load_figures *load_clients_figures(struct load_clients *clients);
 void load_clients_reset(struct load_clients *clients);
 struct load_view *load_clients_view(struct load_clients *clients, uint32_t index);
