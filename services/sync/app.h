@@ -228,7 +228,8 @@ struct sync_client {
         uint32_t unread, total;
         bool wanted, asked; // its mailbox is to be told; social is being asked
     } mail;
-    bool held; // the outbox holds talk that waits for company
+    bool held;       // the outbox holds talk that waits for company
+    uint32_t missed; // of such messages, those that it could not take and was not told of
 };
 
 // The first bytes of struct sync_client, with all that a tick's update needs.
@@ -271,7 +272,7 @@ struct sync_metrics {
     struct mm_counter *joins, *refused, *kills, *messages_in, *bytes_in, *rate_limited;
     struct mm_counter *resumes[SYNC_RESUME_RESULTS], *caught_up, *not_caught_up;
     struct mm_counter *fulls, *behinds, *commands_ok, *commands_failed, *replaced;
-    struct mm_counter *throttled, *deferred, *overflows;
+    struct mm_counter *throttled, *deferred, *overflows, *missed;
     struct mm_metrics_histogram *join_latency, *command_latency, *update_interval;
     struct mm_metrics_histogram *step_time, *deliver_time, *update_bytes;
 };
@@ -525,8 +526,9 @@ void sync_trails_trim(struct sync_app *app);
 // Steps the core and sends, at the end of this turn.
 void sync_deliver_soon(struct sync_app *app);
 void sync_deliver(struct mm_loop *loop, void *app);
-// Sends everybody the session's state if it changed.
+// Sends the session's state: to everybody if it changed, or to one client.
 void sync_deliver_status(struct sync_app *app);
+void sync_deliver_status_to(struct sync_client *client);
 // Appends {"state":…} as in welcome.session_status.
 void sync_write_status(struct sync_app *app, struct mm_buf *out);
 
@@ -590,6 +592,8 @@ MM_MUST_USE enum mm_err sync_talk_open(struct sync_app *app);
 void sync_talk_close(struct sync_app *app);
 // Sends a message to every client that plays.
 void sync_talk_broadcast(struct sync_app *app, const struct mm_buf *message);
+// Tells a client that can take messages again how many it missed, and what of them is still true.
+void sync_talk_missed(struct sync_client *client);
 // To those who are spoken to in that encoding, a message of it.
 void sync_talk_broadcast_in(struct sync_app *app, enum sync_encoding encoding,
                             const struct mm_buf *message);
@@ -606,7 +610,9 @@ void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member
 void sync_roster_sweep(struct sync_app *app);
 // Players online.
 size_t sync_roster_count(const struct sync_app *app);
-// Appends the message `roster`.
+// Sends the client the message `roster`.
+void sync_roster_send(struct sync_client *client);
+// Appends it.
 void sync_roster_write(struct sync_app *app, enum sync_encoding encoding, struct mm_buf *out);
 // The name of a player who is online; NULL: none is known.
 const char *sync_roster_name_of(struct sync_app *app, uint64_t player_id);

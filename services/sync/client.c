@@ -191,8 +191,13 @@ static bool hold(struct sync_client *client, enum sync_ws_opcode opcode,
         return false;
     enum sync_sent sent = sync_outbox_keep_frame(&client->outbox, opcode, message->data,
                                                  message->len, control_limit(client));
-    if (!sync_client_sent(client, sent) || sent == SYNC_FULL)
+    if (!sync_client_sent(client, sent))
         return false;
+    if (sent == SYNC_FULL) {
+        client->missed++;
+        mm_counter_add(app->metrics.missed, 1);
+        return false;
+    }
     client->held = true;
     app->holding = true;
     if (!app->talk.active)
@@ -541,6 +546,9 @@ static void sweep(struct sync_client *client, uint64_t now_ns)
         sync_client_kill(client, "too slow");
         return;
     }
+    if (client->missed && !client->behind && !client->full.active &&
+        sync_outbox_waiting(&client->outbox) == 0)
+        sync_talk_missed(client);
     uint64_t silent_ns = now_ns - client->heard_ns;
     if (silent_ns >= MM_LOOP_MS(settings->idle_ms)) {
         sync_client_kill(client, "silent");

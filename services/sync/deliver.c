@@ -56,16 +56,27 @@ void sync_write_status(struct sync_app *app, struct mm_buf *out)
                   rate ? tick / rate : 0);
 }
 
+static void write_status_message(struct sync_app *app)
+{
+    mm_buf_reset(&app->scratch);
+    MM_BUF_LIT(&app->scratch, "{\"type\":\"session_status\",\"payload\":");
+    sync_write_status(app, &app->scratch);
+    mm_buf_byte(&app->scratch, '}');
+}
+
+void sync_deliver_status_to(struct sync_client *client)
+{
+    write_status_message(client->app);
+    sync_client_send(client, &client->app->scratch);
+}
+
 void sync_deliver_status(struct sync_app *app)
 {
     uint32_t state = state_now(app);
     if (state == app->session_state)
         return;
     app->session_state = state;
-    mm_buf_reset(&app->scratch);
-    MM_BUF_LIT(&app->scratch, "{\"type\":\"session_status\",\"payload\":");
-    sync_write_status(app, &app->scratch);
-    mm_buf_byte(&app->scratch, '}');
+    write_status_message(app);
     sync_talk_broadcast(app, &app->scratch);
     MM_LOG_INFO("session state", "state=%s tick=%" PRIu64, state_name(state),
                 app->core.mirror.tick);

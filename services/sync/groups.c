@@ -297,7 +297,7 @@ void sync_groups_ask(struct sync_app *app)
 {
     for (size_t i = 0; i < app->clients.count && app->groups_calls < GROUPS_CALLS_MAX; i++) {
         struct sync_client *client = app->clients.items[i];
-        if (client->groups_wanted && !client->groups_asked &&
+        if (client->groups_wanted && !client->groups_asked && !client->behind &&
             client->state == SYNC_CLIENT_PLAYING && !ask_for(client))
             return;
     }

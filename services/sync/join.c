@@ -310,17 +310,6 @@ static void send_welcome(struct sync_client *client, enum sync_resume_result res
     sync_client_send(client, out);
 }
 
-static void send_roster(struct sync_client *client)
-{
-    struct mm_buf *out = &client->app->scratch;
-    mm_buf_reset(out);
-    sync_roster_write(client->app, client->encoding, out);
-    if (client->encoding == SYNC_BINARY)
-        sync_client_send_binary(client, out);
-    else
-        sync_client_send(client, out);
-}
-
 void sync_join_play(struct sync_client *client)
 {
     struct sync_app *app = client->app;
@@ -335,7 +324,7 @@ void sync_join_play(struct sync_client *client)
     mm_metrics_observe(app->metrics.join_latency,
                        (mm_loop_now_ns(app->loop) - client->opened_ns) / 1000);
     send_welcome(client, result);
-    send_roster(client);
+    sync_roster_send(client);
     client->groups_wanted = client->mail.wanted = true;
     sync_groups_ask(app);
     sync_mail_ask(app);

@@ -241,6 +241,8 @@ void sync_metrics_open(struct sync_app *app)
     own->deferred =
         mm_metrics_counter(m, "mmorts_sync_deferred_total",
                            "News of entities and hexes that were not told in their tick.", NULL);
+    own->missed = mm_metrics_counter(m, "mmorts_sync_missed_messages_total",
+                                     "Chat and news that clients were too slow to take.", NULL);
     own->overflows = mm_metrics_counter(m, "mmorts_sync_backlog_overflows_total",
                                         "Full states for clients that were owed too much.", NULL);
     const char *commands = "mmorts_sync_commands_total", *help = "Commands answered.";

@@ -141,6 +141,17 @@ void sync_roster_write(struct sync_app *app, enum sync_encoding encoding, struct
         MM_BUF_LIT(out, "]}}");
 }
 
+void sync_roster_send(struct sync_client *client)
+{
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    sync_roster_write(client->app, client->encoding, out);
+    if (client->encoding == SYNC_BINARY)
+        sync_client_send_binary(client, out);
+    else
+        sync_client_send(client, out);
+}
+
 static void tell_roster(struct sync_app *app)
 {
     for (enum sync_encoding encoding = SYNC_JSON; encoding <= SYNC_BINARY; encoding++) {

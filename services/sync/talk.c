@@ -44,6 +44,18 @@ void sync_talk_broadcast_in(struct sync_app *app, enum sync_encoding encoding,
     }
 }
 
+void sync_talk_missed(struct sync_client *client)
+{
+    struct mm_buf *out = &client->app->scratch;
+    mm_buf_reset(out);
+    mm_buf_printf(out, "{\"type\":\"missed\",\"payload\":{\"messages\":%" PRIu32 "}}",
+                  client->missed);
+    client->missed = 0;
+    sync_client_send(client, out);
+    sync_roster_send(client);
+    sync_deliver_status_to(client);
+}
+
 // --- social's events -----------------------------------------------------------------------------
 
 // On all of the player's connections.

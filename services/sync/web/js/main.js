@@ -236,6 +236,7 @@ game.on('players', () => panels.roster());
 game.on('player_joined', player => panels.joined(player));
 game.on('player_left', player => panels.left(player));
 game.on('chat', line => panels.chat(line));
+game.on('missed', ({ messages }) => panels.note(`The connection was too slow: ${messages} messages are missing here.`));
 game.on('groups', () => alliance.show());
 game.on('mailbox', () => mail.count());
 game.onMail(one => mail.arrived(one));

@@ -6,7 +6,7 @@ import { GameStateManager } from './state.js';
 /** Messages that are passed on as events of their type, with the payload. */
 const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player_left', 'players', 'roster', 'session_status', 'groups',
   'group_created', 'group_joined', 'group_left', 'group_kicked', 'group_role', 'group_disbanded', 'group_invited', 'group_applied',
-  'group_declined', 'group_policy', 'mail', 'mailbox']);
+  'group_declined', 'group_policy', 'mail', 'mailbox', 'missed']);
 
 /** The server takes no longer message; what a mail's own words leave of it is for the rest of the command. */
 const MAIL_BYTES_MAX = 3900;
@@ -18,7 +18,7 @@ const MAIL_BYTES_MAX = 3900;
  * the first connect, and whenever what was missed could not be told), 'resumed' (what was missed while the connection
  * was lost has been told: the state is up to date again), 'update' (every update, applied), 'change' (of the state), the session's messages under their types
  * ('chat', 'announcement', 'player_joined', 'player_left', 'players', 'roster', 'session_status', 'groups', 'group_joined' and what else
- * happens to groups, 'mail' when one comes in, 'mailbox' when the counts change), 'welcome', and 'error' (GameError that
+ * happens to groups, 'mail' when one comes in, 'mailbox' when the counts change, 'missed' when the line was too slow for some of these), 'welcome', and 'error' (GameError that
  * answers no command, such as chat_rate_limited).
  */
 export class GameClient extends Emitter {

@@ -321,6 +321,8 @@ export interface ClientEvents extends ConnectionEvents {
   mail: Mailbox & { mail: MailHead };
   mailbox: Mailbox;
   announcement: { message: string; timestamp: number };
+  /** so many of these events, the line being too slow; who is online, the groups and the mailbox are told again */
+  missed: { messages: number };
   player_joined: Player & { player_count?: number };
   player_left: Player & { player_count?: number };
   /** `left`: ids */
