@@ -259,7 +259,9 @@ enum mm_err sync_encode_full(struct sync_core *core, struct sync_view *view,
         else
             put_state(out, core, view, holding);
         if (out->err == MM_OK) {
-            if (!full->beside)
+            if (full->beside)
+                sync_holding_told_beside(holding);
+            else
                 sync_holding_told(holding);
             full->active = false;
         }

@@ -275,6 +275,14 @@ void sync_holding_told(struct sync_holding *holding)
     holding->watched = true;
 }
 
+void sync_holding_told_beside(struct sync_holding *holding)
+{
+    for (size_t i = 0; i < holding->amounts.count; i++) {
+        struct sync_amount *entry = &holding->amounts.items[i];
+        entry->told = entry->told && entry->told_amount == entry->amount;
+    }
+}
+
 bool sync_holding_tell_again(struct sync_holding *holding)
 {
     for (size_t i = 0; i < holding->amounts.count; i++)

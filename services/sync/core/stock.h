@@ -82,6 +82,9 @@ struct sync_holding *sync_stock_holding(struct sync_stock *stock, uint32_t empir
 
 // Everything is told: what is owned now, and no event waits. For a full state.
 void sync_holding_told(struct sync_holding *holding);
+// Everything is told to one of several clients. An amount that the others know otherwise is told to
+// all with the next update, even if by then it is what the others know.
+void sync_holding_told_beside(struct sync_holding *holding);
 // Nothing of it counts as told but the events of jobs that have not gone out yet: everything else
 // will be told again with the next update. False when out of memory.
 bool MM_MUST_USE sync_holding_tell_again(struct sync_holding *holding);

@@ -90,6 +90,23 @@ Test(sync_stock, amounts_are_states)
     cr_expect(holding()->dirty && amount_of("gold") == 400 && amount_of("wood") == 30);
 }
 
+// Whoever comes beside another client is told what it is now, the other with the next update; and
+// that must reach both if it changes back before.
+Test(sync_stock, what_one_of_several_was_told_is_not_taken_back_in_silence)
+{
+    cr_assert_eq(apply(true, 51, 4, NULL, 0), MM_OK);
+    struct sync_holding *holding = sync_stock_holding(&stock, 7);
+    sync_holding_told(holding);
+    cr_assert_eq(apply(false, 45, -1, NULL, 0), MM_OK);
+    sync_holding_told_beside(holding);
+    cr_assert_eq(apply(false, 51, -1, NULL, 0), MM_OK);
+    cr_expect(holding->dirty);
+    cr_expect_not(holding->amounts.items[0].told, "one of them was told 45");
+    cr_expect(holding->amounts.items[1].told, "nothing is new to either of them");
+    sync_holding_told(holding);
+    cr_expect(holding->amounts.items[0].told && holding->amounts.items[0].told_amount == 51);
+}
+
 Test(sync_stock, a_snapshot_says_what_is_gone)
 {
     cr_assert_eq(apply(true, 500, 30, NULL, 0), MM_OK);
