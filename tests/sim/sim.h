@@ -38,6 +38,9 @@ enum sim_fault {
     SIM_FAULT_SET_IN_EFFECT_LATE,       // parts: a frame too late
     SIM_FAULT_RETURN_NOT_TOLD,          // what comes back as it left is taken for unchanged
     SIM_FAULT_TARGET_NOT_TOLD,          // the changes of where units go are lost
+    SIM_FAULT_NOT_ALIGNED,              // several of a player's are told from one's tick
+    SIM_FAULT_ALIGNED_TAKEN_FOR_TOLD,   // what one was only led to is taken for told
+    SIM_FAULT_OTHERS_FORGOTTEN,         // names begin anew while another client knows them
     SIM_FAULT_COUNT,
 };
 extern const char *const sim_fault_names[SIM_FAULT_COUNT];
@@ -108,6 +111,11 @@ struct sim_options {
     X(views_early, 400, "views refused because their frames would not go on")                      \
     X(unknown, 300, "times that vision did not know who reads a part")                             \
     X(leases, 40, "parts that nobody read any more")                                               \
+    X(compared_beside, 300000, "views compared of clients whose player has another one")           \
+    X(beside, 80000, "updates told to several clients of a player")                                \
+    X(joins_beside, 500, "clients that came when their player was connected already")              \
+    X(resumed_beside, 70, "of these, those that went on where they had stopped")                   \
+    X(aligned, 150, "clients led to the tick of others")                                           \
     X(returned, 15000,                                                                             \
       "values that came back into sight as they had left it, and were others between")             \
     X(returned_health, 3000, "of these, healths")                                                  \

@@ -153,8 +153,25 @@ void sim_production_take(struct sim *sim, const struct sim_message *message);
 void sim_production_frame(struct sim *sim, const struct sim_message *message);
 
 // sim_sync.c
+static inline struct sim_seat *sim_seat_of(struct sim *sim, const struct sim_client *client)
+{
+    return &sim->seats[(size_t)(client - sim->clients) % SIM_EMPIRES];
+}
+static inline uint64_t sim_player_of(const struct sim *sim, const struct sim_client *client)
+{
+    return (uint64_t)(client - sim->clients) % SIM_EMPIRES + 1;
+}
+static inline bool sim_is_seated(const struct sim_client *client)
+{
+    return client->state == SIM_LOOKING || client->state == SIM_PLAYING;
+}
+// The seat's next client that sits on it, after `previous` (NULL: the first); NULL: there is none.
+struct sim_client *sim_seat_next(struct sim *sim, const struct sim_seat *seat,
+                                 const struct sim_client *previous);
 void sim_sync_production(struct sim *sim, const struct sim_message *message);
 void sim_sync_init(struct sim *sim);
+// The client's connection breaks: less than so many messages more will arrive.
+void sim_sync_break(struct sim *sim, struct sim_client *client, uint64_t messages);
 void sim_sync_free(struct sim *sim);
 void sim_sync_start(struct sim *sim);
 void sim_sync_crash(struct sim *sim);
@@ -164,10 +181,23 @@ void sim_sync_take(struct sim *sim, const struct sim_message *message);
 void sim_sync_tick(struct sim *sim, const struct sim_message *message, bool snapshot);
 void sim_sync_vision(struct sim *sim, const struct sim_message *message);
 
+// sim_wire.c: whether the next message still gets through; and messages
+bool sim_wire_arrives(struct sim_client *client);
+void sim_wire_bytes(struct sim *sim, struct sim_client *client, const void *data, size_t len);
+void sim_wire_message(struct sim *sim, struct sim_client *client,
+                      const struct sync_message *message);
+
 // sim_deliver.c: what sync tells its clients
 void sim_deliver_step(struct sim *sim);
 void sim_deliver_again(struct sim *sim, struct sim_client *client); // the answer to `join`
 void sim_owing_forget(struct sim_client *client);
+
+// sim_trails.c: going on where a client stopped; what is to be told goes to sync.out and sync.news
+bool sim_trail_keep(struct sim *sim, struct sim_client *client);
+void sim_trails_expire(struct sim *sim, struct sim_seat *seat);
+bool sim_trail_resume(struct sim *sim, struct sim_client *client);
+bool sim_trail_catch_up(struct sim *sim, struct sim_client *client);
+void sim_trail_told_all(struct sim *sim, struct sim_client *client);
 
 // sim_player.c
 void sim_player_reset(struct sim_player *player);

@@ -8,7 +8,7 @@ void sim_weather_choose(struct sim *sim)
     *w = (struct sim_weather){.commit_max = 2,
                               .delay_max = 1,
                               .reconnect = 8,
-                              .again = 4,
+                              .again = 8,
                               .slow = 15,
                               .share = 60,
                               .spawn = 250,
@@ -22,6 +22,7 @@ void sim_weather_choose(struct sim *sim)
     sim->beacons_only = sim_chance(sim, 3000);
     sim->save_rows = sim_chance(sim, 4000) ? 1 + (uint32_t)sim_below(sim, 8) : 1 << 20;
     sim->resume_ticks = sim_chance(sim, 8000) ? 40 + (uint32_t)sim_below(sim, 300) : 0;
+    sim->several = sim_chance(sim, 4000);
     sim->parts = sim_chance(sim, 5000);
     if (sim->parts && sim_chance(sim, 5000)) {
         sim->resume_ticks = 0; // views come and go with their clients
@@ -56,17 +57,24 @@ void sim_weather_choose(struct sim *sim)
         w->spawn *= 3;
 }
 
+// One that plays, if there are not many who do not.
+static const struct sim_client *random_client(struct sim *sim)
+{
+    const struct sim_client *client = &sim->clients[sim_below(sim, SIM_CLIENTS)];
+    return client->exists ? client : &sim->clients[(size_t)(client - sim->clients) % SIM_EMPIRES];
+}
+
 static void random_command(struct sim *sim)
 {
-    struct sim_client *client = &sim->clients[sim_below(sim, SIM_EMPIRES)];
+    const struct sim_client *client = random_client(sim);
     const struct sim_player *player = &client->player;
     if (client->state != SIM_PLAYING || player->entity_count == 0 || !sim->world.up)
         return;
     struct sim_message command = {.kind = SIM_COMMAND,
                                   .from = SIM_SYNC,
                                   .to = SIM_WORLD,
-                                  .a = (uint64_t)(client - sim->clients) + 1,
-                                  .b = client->next_seq++,
+                                  .a = sim_player_of(sim, client),
+                                  .b = sim_seat_of(sim, client)->next_seq++,
                                   .flag = sim_chance(sim, 800),
                                   .epoch = sim_chance(sim, 2000)};
     uint32_t first = (uint32_t)sim_below(sim, player->entity_count);
@@ -93,15 +101,15 @@ static void random_command(struct sim *sim)
 // Begins a job somewhere, or ends one.
 static void random_job(struct sim *sim)
 {
-    struct sim_client *client = &sim->clients[sim_below(sim, SIM_EMPIRES)];
+    const struct sim_client *client = random_client(sim);
     const struct sim_player *player = &client->player;
     if (client->state != SIM_PLAYING)
         return;
     struct sim_message train = {.kind = SIM_TRAIN,
                                 .from = SIM_SYNC,
                                 .to = SIM_PRODUCTION,
-                                .a = (uint64_t)(client - sim->clients) + 1,
-                                .b = client->next_seq++,
+                                .a = sim_player_of(sim, client),
+                                .b = sim_seat_of(sim, client)->next_seq++,
                                 .tick = player->empire,
                                 .q = (int32_t)sim_below(sim, 2),
                                 .seq = 1 + sim_below(sim, 3)};

@@ -49,6 +49,8 @@ void sim_return_note(struct sim *sim, uint32_t empire, const struct sim_moment *
                      const struct sim_moment *now, const struct sim_entity *entity, bool sees)
 {
     struct sim_absence *absence = absence_of(sim, empire, entity->slot);
+    if (absence->id == entity->id && absence->seen && sees)
+        return; // as nearly always
     if (absence->id != entity->id) {
         if (sees)
             *absence = (struct sim_absence){.id = entity->id, .seen = true};

@@ -32,6 +32,9 @@ const char *const sim_fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_OWED_FORGOTTEN] = "owed_forgotten",
     [SIM_FAULT_RETURN_NOT_TOLD] = "return_not_told",
     [SIM_FAULT_TARGET_NOT_TOLD] = "target_not_told",
+    [SIM_FAULT_NOT_ALIGNED] = "not_aligned",
+    [SIM_FAULT_ALIGNED_TAKEN_FOR_TOLD] = "aligned_taken_for_told",
+    [SIM_FAULT_OTHERS_FORGOTTEN] = "others_forgotten",
     [SIM_FAULT_SET_NOT_AWAITED] = "set_not_awaited",
     [SIM_FAULT_OLDER_SET_WINS] = "older_set_wins",
     [SIM_FAULT_SET_IN_EFFECT_LATE] = "set_in_effect_late",
@@ -121,15 +124,17 @@ static void settle(struct sim *sim)
     sim->store_away_until = 0;
     for (unsigned i = 0; i < CALM_ROUNDS && !sim_failed(sim); i++)
         one_round(sim);
-    for (size_t i = 0; i < SIM_EMPIRES && !sim_failed(sim); i++) {
+    for (size_t i = 0; i < SIM_CLIENTS && !sim_failed(sim); i++) {
         const struct sim_client *client = &sim->clients[i];
-        if (client->state != SIM_PLAYING || !client->view ||
-            client->view->state != SYNC_VIEW_LIVE || client->full.active ||
-            client->player.tick + 25 < sim->world.published)
+        const struct sync_view *view = sim_seat_of(sim, client)->view;
+        if (!client->exists)
+            continue;
+        if (client->state != SIM_PLAYING || !view || view->state != SYNC_VIEW_LIVE ||
+            client->full.active || client->player.tick + 25 < sim->world.published)
             sim_fail(sim,
                      "in calm weather player %zu is not served: state %d, view %d, tick %llu of "
                      "%llu",
-                     i + 1, (int)client->state, client->view ? (int)client->view->state : -1,
+                     i + 1, (int)client->state, view ? (int)view->state : -1,
                      (unsigned long long)client->player.tick,
                      (unsigned long long)sim->world.published);
     }

@@ -8,11 +8,6 @@
 
 enum { CALL_ROUNDS = 60, RETRY_ROUNDS = 1, SWEEP_ROUNDS = 5, LOG_BYTES = 16384 };
 
-static struct sim_client *client_of(struct sim *sim, uint64_t player_id)
-{
-    return &sim->clients[player_id - 1];
-}
-
 void sim_sync_deliver(struct sim *sim)
 {
     struct sync_core *core = &sim->sync.core;
@@ -91,55 +86,56 @@ void sim_sync_production(struct sim *sim, const struct sim_message *message)
 
 // --- seats ---------------------------------------------------------------------------------------
 
-static void close_view(struct sim *sim, struct sim_client *client)
+struct sim_client *sim_seat_next(struct sim *sim, const struct sim_seat *seat,
+                                 const struct sim_client *previous)
 {
-    if (client->view)
-        sync_core_view_close(&sim->sync.core, client->view);
-    if (client->view)
-        (void)sync_served_change(&sim->sync.serving.served);
-    client->view = NULL;
-    client->view_call = 0;
-    client->trail.kept = false;
+    size_t first = (size_t)(seat - sim->seats);
+    for (size_t i = previous ? (size_t)(previous - sim->clients) + SIM_EMPIRES : first;
+         i < SIM_CLIENTS; i += SIM_EMPIRES)
+        if (sim_is_seated(&sim->clients[i]))
+            return &sim->clients[i];
+    return NULL;
 }
 
-// Where the client was in its view's stream is kept, and the view with it.
-static bool keep_trail(struct sim *sim, struct sim_client *client)
+static void close_view(struct sim *sim, struct sim_seat *seat)
 {
-    struct sim_trail *trail = &client->trail;
-    if (sim->resume_ticks == 0 || client->state != SIM_PLAYING || trail->first_tick == 0 ||
-        client->view->state != SYNC_VIEW_LIVE)
-        return false;
-    trail->encoding = client->encoding;
-    trail->told_tick = client->updated_tick;
-    trail->generation = client->view->generation;
-    trail->until = sim->round + sim->resume_ticks;
-    trail->kept = true;
-    return true;
+    if (seat->view) {
+        sync_core_view_close(&sim->sync.core, seat->view);
+        (void)sync_served_change(&sim->sync.serving.served);
+    }
+    seat->view = NULL;
+    seat->view_call = 0;
+    seat->trail_count = 0;
 }
 
 static void leave(struct sim *sim, struct sim_client *client)
 {
-    struct sync_holding *holding =
-        client->view ? sync_stock_holding(&sim->sync.core.stock, client->view->empire) : NULL;
-    if (holding)
-        sync_holding_unwatch(holding);
+    struct sim_seat *seat = sim_seat_of(sim, client);
+    bool seated = sim_is_seated(client);
     sim_owing_forget(client);
-    bool kept = client->trail.kept || keep_trail(sim, client);
-    if (client->view && !kept)
-        close_view(sim, client);
+    if (seated)
+        (void)sim_trail_keep(sim, client);
     client->life++;
     client->state = SIM_OFFLINE;
     client->breaking = false;
+    if (!seated || sim_seat_next(sim, seat, NULL))
+        return;
+    struct sync_holding *holding = sync_stock_holding(&sim->sync.core.stock, seat->view->empire);
+    if (holding)
+        sync_holding_unwatch(holding);
+    if (seat->trail_count == 0)
+        close_view(sim, seat);
 }
 
 // Nobody goes on from a view that is not live.
-static void sweep(struct sim *sim, struct sim_client *client)
+static void sweep(struct sim *sim, struct sim_seat *seat)
 {
-    bool away = client->state == SIM_OFFLINE || client->state == SIM_JOINING;
-    if (away && client->view &&
-        (!client->trail.kept || sim->round >= client->trail.until ||
-         client->view->state != SYNC_VIEW_LIVE))
-        close_view(sim, client);
+    if (!seat->view)
+        return;
+    sim_trails_expire(sim, seat);
+    if (!sim_seat_next(sim, seat, NULL) &&
+        (seat->trail_count == 0 || seat->view->state != SYNC_VIEW_LIVE))
+        close_view(sim, seat);
 }
 
 static void join(struct sim *sim, struct sim_client *client)
@@ -150,63 +146,66 @@ static void join(struct sim *sim, struct sim_client *client)
     sim_send(sim, (struct sim_message){.kind = SIM_JOIN,
                                        .from = SIM_SYNC,
                                        .to = SIM_WORLD,
-                                       .a = (uint64_t)(client - sim->clients) + 1,
+                                       .call = (uint64_t)(client - sim->clients),
+                                       .a = sim_player_of(sim, client),
                                        .tick = client->life});
 }
 
 static void joined(struct sim *sim, const struct sim_message *reply)
 {
-    struct sim_client *client = client_of(sim, reply->a);
+    struct sim_client *client = &sim->clients[reply->call];
+    struct sim_seat *seat = sim_seat_of(sim, client);
     if (client->state != SIM_JOINING || client->life != reply->tick)
         return;
     client->player.empire = (uint32_t)reply->b;
     client->tick_min = client->player.last_tick;
-    if (client->next_seq <= reply->seq)
-        client->next_seq = reply->seq + 1;
-    if (!client->view) {
-        client->view = sync_core_view_open(&sim->sync.core, client->player.empire);
-        client->served_from = sync_served_change(&sim->sync.serving.served);
+    if (seat->next_seq <= reply->seq)
+        seat->next_seq = reply->seq + 1;
+    if (!seat->view) {
+        seat->view = sync_core_view_open(&sim->sync.core, client->player.empire);
+        seat->view->user = seat;
+        seat->view_retry = sim->round;
+        seat->served_from = sync_served_change(&sim->sync.serving.served);
     }
-    client->view->user = client;
+    sim->report->joins_beside += sim_seat_next(sim, seat, NULL) != NULL;
     client->state = SIM_LOOKING;
-    client->view_retry = sim->round;
     sim->report->joins++;
 }
 
-static void ask_view(struct sim *sim, struct sim_client *client)
+static void ask_view(struct sim *sim, struct sim_seat *seat)
 {
-    if (client->view_call && sim->round >= client->view_until) {
-        client->view_call = 0;
-        client->view_retry = sim->round + RETRY_ROUNDS;
+    if (seat->view_call && sim->round >= seat->view_until) {
+        seat->view_call = 0;
+        seat->view_retry = sim->round + RETRY_ROUNDS;
     }
-    if (!client->view || client->state == SIM_JOINING || client->view->state != SYNC_VIEW_WAITING ||
-        client->view_call || sim->round < client->view_retry || !sim->sync.core.mirror.loaded ||
+    if (!seat->view || !sim_seat_next(sim, seat, NULL) || seat->view->state != SYNC_VIEW_WAITING ||
+        seat->view_call || sim->round < seat->view_retry || !sim->sync.core.mirror.loaded ||
         (sim->parts && sim->options.fault != SIM_FAULT_SET_NOT_AWAITED &&
-         !sync_served_has(&sim->sync.serving.served, client->served_from)))
+         !sync_served_has(&sim->sync.serving.served, seat->served_from)))
         return;
-    client->view_call = ++sim->calls;
-    client->view_until = sim->round + CALL_ROUNDS;
+    seat->view_call = ++sim->calls;
+    seat->view_until = sim->round + CALL_ROUNDS;
     sim_send(sim, (struct sim_message){.kind = SIM_GET_VIEW,
                                        .from = SIM_SYNC,
                                        .to = SIM_VISION,
-                                       .call = client->view_call,
-                                       .a = client->player.empire,
-                                       .units = {sim->sync.life, client->served_from}});
+                                       .call = seat->view_call,
+                                       .a = seat->view->empire,
+                                       .units = {sim->sync.life, seat->served_from}});
 }
 
 static void got_view(struct sim *sim, const struct sim_message *reply)
 {
     for (size_t i = 0; i < SIM_EMPIRES; i++) {
-        struct sim_client *client = &sim->clients[i];
-        if (client->view_call == 0 || client->view_call != reply->call)
+        struct sim_seat *seat = &sim->seats[i];
+        if (seat->view_call == 0 || seat->view_call != reply->call)
             continue;
-        client->view_call = 0;
-        client->view_retry = sim->round + RETRY_ROUNDS;
-        if (!reply->flag || !client->view || client->view->state != SYNC_VIEW_WAITING)
+        seat->view_call = 0;
+        seat->view_retry = sim->round + RETRY_ROUNDS;
+        if (!reply->flag || !seat->view || seat->view->state != SYNC_VIEW_WAITING)
             return;
         Mmorts__Frame__VisionFrame *view =
             mmorts__frame__vision_frame__unpack(NULL, reply->bytes->len, reply->bytes->data);
-        enum mm_err err = sync_core_view_load(&sim->sync.core, client->view, reply->epoch, view);
+        enum mm_err err = sync_core_view_load(&sim->sync.core, seat->view, reply->epoch, view);
         if (err != MM_OK && err != MM_OUT_OF_RANGE)
             sim_fail(sim, "sync refused a view: %s", mm_err_name(err));
         mmorts__frame__vision_frame__free_unpacked(view, NULL);
@@ -223,13 +222,13 @@ void sim_sync_take(struct sim *sim, const struct sim_message *message)
     else
         sim_serving_take(sim, message);
     for (size_t i = 0; i < SIM_EMPIRES && message->kind == SIM_SERVE_REPLY; i++)
-        ask_view(sim, &sim->clients[i]);
+        ask_view(sim, &sim->seats[i]);
 }
 
 // --- life ----------------------------------------------------------------------------------------
 
 // So many messages more, at most, will arrive; sync notices later.
-static void begin_to_break(struct sim *sim, struct sim_client *client, uint64_t messages)
+void sim_sync_break(struct sim *sim, struct sim_client *client, uint64_t messages)
 {
     if (client->breaking)
         return;
@@ -241,8 +240,6 @@ static void begin_to_break(struct sim *sim, struct sim_client *client, uint64_t 
 static void client_round(struct sim *sim, struct sim_client *client)
 {
     const struct sim_weather *w = &sim->weather;
-    if (sim->round % SWEEP_ROUNDS == 0)
-        sweep(sim, client);
     if (client->state == SIM_OFFLINE) {
         if (sim->round >= client->offline_until)
             join(sim, client);
@@ -255,10 +252,10 @@ static void client_round(struct sim *sim, struct sim_client *client)
     else if (!sim->calm && sim_chance(sim, w->slow))
         client->blocked = (unsigned)sim_below(sim, 40);
     if (!sim->calm && sim_chance(sim, w->reconnect))
-        begin_to_break(sim, client, 8);
+        sim_sync_break(sim, client, 8);
     if (!sim->calm && client->state == SIM_PLAYING && sim_chance(sim, w->again)) {
-        if (sim_chance(sim, 3000))
-            begin_to_break(sim, client, 3);
+        if (sim_chance(sim, 5000))
+            sim_sync_break(sim, client, 3);
         sim_deliver_again(sim, client);
     }
     if (client->breaking && sim->round >= client->noticed_at) {
@@ -267,7 +264,6 @@ static void client_round(struct sim *sim, struct sim_client *client)
         if (sim_chance(sim, 1000)) // comes back as another program
             client->encoding = client->encoding == SYNC_JSON ? SYNC_BINARY : SYNC_JSON;
     }
-    ask_view(sim, client);
 }
 
 void sim_sync_round(struct sim *sim)
@@ -277,8 +273,13 @@ void sim_sync_round(struct sim *sim)
             sim_sync_start(sim);
         return;
     }
+    for (size_t i = 0; i < SIM_EMPIRES && sim->round % SWEEP_ROUNDS == 0; i++)
+        sweep(sim, &sim->seats[i]);
+    for (size_t i = 0; i < SIM_CLIENTS; i++)
+        if (sim->clients[i].exists)
+            client_round(sim, &sim->clients[i]);
     for (size_t i = 0; i < SIM_EMPIRES; i++)
-        client_round(sim, &sim->clients[i]);
+        ask_view(sim, &sim->seats[i]);
     sim_serving_round(sim);
 }
 
@@ -304,10 +305,10 @@ static void stop(struct sim *sim)
 {
     if (!sim->sync.up)
         return;
-    for (size_t i = 0; i < SIM_EMPIRES; i++) {
+    for (size_t i = 0; i < SIM_CLIENTS; i++)
         leave(sim, &sim->clients[i]);
-        close_view(sim, &sim->clients[i]);
-    }
+    for (size_t i = 0; i < SIM_EMPIRES; i++)
+        close_view(sim, &sim->seats[i]);
     sync_core_free(&sim->sync.core);
     sync_encoder_free(&sim->sync.encoder);
     sync_delta_free(&sim->sync.part);
@@ -333,11 +334,16 @@ void sim_sync_crash(struct sim *sim)
 
 void sim_sync_init(struct sim *sim)
 {
-    for (size_t i = 0; i < SIM_EMPIRES; i++) {
+    for (size_t i = 0; i < SIM_CLIENTS; i++) {
         struct sim_client *client = &sim->clients[i];
-        client->next_seq = 1;
+        sim_seat_of(sim, client)->next_seq = 1;
+        client->exists = i < SIM_EMPIRES || (sim->several && sim_chance(sim, 5000));
+        if (!client->exists)
+            continue;
         client->offline_until = i < 2 ? 0 : sim_below(sim, 300);
         client->encoding = sim_chance(sim, 5000) ? SYNC_BINARY : SYNC_JSON;
+        if (i >= SIM_EMPIRES && sim_chance(sim, 5000)) // the same program twice
+            client->encoding = sim->clients[i % SIM_EMPIRES].encoding;
         wire_decoder_init(&client->player.decoder);
         if (sim_chance(sim, 3000)) {
             client->player.has_budget = true;
@@ -351,6 +357,7 @@ void sim_sync_init(struct sim *sim)
 void sim_sync_free(struct sim *sim)
 {
     stop(sim);
-    for (size_t i = 0; i < SIM_EMPIRES; i++)
-        wire_decoder_free(&sim->clients[i].player.decoder);
+    for (size_t i = 0; i < SIM_CLIENTS; i++)
+        if (sim->clients[i].exists)
+            wire_decoder_free(&sim->clients[i].player.decoder);
 }

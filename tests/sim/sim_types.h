@@ -29,7 +29,7 @@ enum {
     SIM_ENTITIES = 128,
     SIM_MEMORIES = 64,
     SIM_MEMORIES_MANY = SIM_MEMORIES - 8, // a limit that no empire reaches
-    SIM_HISTORY = 4096,                   // ticks the truth is kept for
+    SIM_HISTORY = 1024,                   // ticks the truth is kept for
     SIM_TYPES = 10,
     SIM_SIGHT_MAX = 6,
     SIM_TERRAINS = 4,
@@ -376,16 +376,29 @@ struct sim_player {
     bool resuming;   // `resumed` came, and the update that goes with it has not
 };
 
-// What sync keeps of a client whose connection ended.
+// Where a client is in its view's stream: its own while it is connected, then the seat's.
 struct sim_trail {
     uint64_t secret, first_tick, told_tick, until;
     uint32_t generation, names_epoch;
     enum sync_encoding encoding;
-    bool kept; // the client is away; its view lives on
+    bool aligned; // it was led to a tick that others of its view were told more in
 };
 
+// What sync has of a player: a view for all its connections, and trails of those that ended.
+enum { SIM_CONNECTIONS = 2, SIM_CLIENTS = SIM_CONNECTIONS * SIM_EMPIRES, SIM_TRAILS = 4 };
+struct sim_seat {
+    struct sync_view *view;
+    uint64_t view_call, view_until, view_retry;
+    uint64_t served_from; // the revision of what is served that the view came with
+    uint64_t next_seq;
+    uint32_t trail_count;
+    struct sim_trail trails[SIM_TRAILS];
+};
+
+// Those of one player are SIM_EMPIRES apart.
 struct sim_client {
     struct sim_player player;
+    bool exists; // else this player has fewer connections
     enum sim_client_state state;
     uint32_t life; // of the connection
     enum sync_encoding encoding;
@@ -401,15 +414,12 @@ struct sim_client {
     struct sync_backlog *backlog;
     uint64_t sent, settled_tick;
     bool overflowed, behind, catch_up, resuming;
+    bool parted; // in this step: told only a part
     struct sim_trail trail;
     uint64_t call_until, offline_until;
-    uint64_t next_seq;
     uint64_t tick_min, updated_tick;
     unsigned blocked;
-    struct sync_view *view;
     struct sync_full full;
-    uint64_t view_call, view_until, view_retry;
-    uint64_t served_from; // the revision of what is served that the view came with
 };
 
 // Where sync reads a part of the vision stream: what it told vision, and its place in the part.
@@ -462,12 +472,14 @@ struct sim {
     struct sim_vision vision;
     struct sim_production production;
     struct sim_sync sync;
-    struct sim_client clients[SIM_EMPIRES];
+    struct sim_seat seats[SIM_EMPIRES];
+    struct sim_client clients[SIM_CLIENTS];
 
     struct sim_moment *history; // by tick modulo
     uint64_t fog_tick;          // newest tick for which vision's work was foreseen
     uint32_t memories_max;      // vision's limit per empire
     bool terrain_blocks;        // terrain shortens sight
+    bool several;               // some players have several connections
     bool parts;                 // sync reads only what concerns its own empires
     bool beacons_only;          // allies lend only what their beacons see
     uint32_t save_rows;         // of vision's, in a transaction

@@ -160,8 +160,10 @@ void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool s
     if (snapshot) {
         publish_restart(sim);
     } else {
-        publish(sim, out);
-        sim_parts_frame(sim, out);
+        if (sim->parts) // then nobody reads the whole
+            sim_parts_frame(sim, out);
+        else
+            publish(sim, out);
     }
     // Not while it replays: then what was saved is ahead of the tick, and nobody is answered.
     if (frame->tick % 50 == 0)

@@ -108,4 +108,8 @@ AROUND(target_not_told, TARGET_NOT_TOLD, "target|otherwise")
 AROUND(set_not_awaited, SET_NOT_AWAITED, VIEW "|health|not there, or not in sight")
 AROUND(older_set_wins, OLDER_SET_WINS, VIEW "|health|not there, or not in sight")
 AROUND(set_in_effect_late, SET_IN_EFFECT_LATE, VIEW "|health|not there, or not in sight")
+AROUND(not_aligned, NOT_ALIGNED, "is at tick|otherwise|is shown at|unreadable")
+AROUND(aligned_taken_for_told, ALIGNED_TAKEN_FOR_TOLD,
+       VIEW "|health|carries|target|unreadable|named")
+AROUND(others_forgotten, OTHERS_FORGOTTEN, "owned by|named|unreadable|an empire's number|otherwise")
 AROUND(owed_forgotten, OWED_FORGOTTEN, VIEW "|health|changes|unreadable|otherwise")
