@@ -43,9 +43,13 @@ static void set_up(void)
 }
 
 // It is short enough to be waited for, and long enough for a few calls on a busy machine.
+#define SHORT_LEASE_MS 12000
+
 static void set_up_short_leases(void)
 {
-    set_up_with("MMORTS_SOCIAL_LEASE=12s");
+    static char variable[48];
+    (void)snprintf(variable, sizeof variable, "MMORTS_SOCIAL_LEASE=%dms", SHORT_LEASE_MS);
+    set_up_with(variable);
 }
 
 static void tear_down(void)
@@ -312,9 +316,9 @@ Test(social_lease, an_only_claim_is_refused_while_another_instance_holds_the_pla
     cr_assert(!claim(first, "sync-1", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
     cr_assert(!claim(first, "sync-1", 2, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused, "its own");
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
-    expect_refused(claim(second, "sync-2", 1, ONLY), 6000); // for the other never beats
+    expect_refused(claim(second, "sync-2", 1, ONLY), SHORT_LEASE_MS); // the other never beats
     expect_silence();
-    // That instance dies without a word: the lease, of 12 s, is all that holds the player.
+    // That instance dies without a word: the lease is all that holds the player.
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
     cr_assert(!claim(second, "sync-2", 1, MMORTS__SOCIAL__CLAIM__CLAIM_ONLY).refused);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
