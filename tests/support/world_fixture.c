@@ -57,6 +57,18 @@ struct world *fixture_world(const struct world_rules *rules, uint64_t seed)
     return world;
 }
 
+struct world *fixture_reload(const struct world *world)
+{
+    struct mm_buf bytes;
+    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
+    world_save(world, &bytes);
+    struct world *loaded;
+    if (world_load(bytes.data, bytes.len, &loaded) != MM_OK)
+        test_fail("a world that was saved cannot be loaded");
+    mm_buf_free(&bytes);
+    return loaded;
+}
+
 // --- inputs -------------------------------------------------------------------------------------
 
 void fixture_inputs_init(struct fixture_inputs *inputs, size_t capacity)

@@ -20,6 +20,8 @@ struct world_rules *fixture_open_rules(void);
 
 // A world of these rules (NULL: fixture_open_rules) and seed. Aborts if it cannot be made.
 struct world *fixture_world(const struct world_rules *rules, uint64_t seed);
+// A world as it is after a restart from its snapshot; freed with world_free.
+struct world *fixture_reload(const struct world *world);
 
 // Inputs of one tick, allocated in an arena of their own.
 struct fixture_inputs {

@@ -188,17 +188,6 @@ Test(plan_budget, the_last_word_is_an_answer)
     world_free(world);
 }
 
-static struct world *reload(const struct world *world)
-{
-    struct mm_buf bytes;
-    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
-    world_save(world, &bytes);
-    struct world *loaded;
-    cr_assert_eq(world_load(bytes.data, bytes.len, &loaded), MM_OK);
-    mm_buf_free(&bytes);
-    return loaded;
-}
-
 // One goes on, the other is killed again and again, most often while a search is cut off: hash for
 // hash the same. Once loaded and warm it builds nothing that it does not count.
 Test(plan_budget, a_search_cut_off_survives_a_kill)
@@ -210,11 +199,11 @@ Test(plan_budget, a_search_cut_off_survives_a_kill)
     struct world *world = land_open(rules);
     labyrinth(world);
     cr_assert_eq(order_all(world, 400), 400);
-    struct world *other = reload(world);
+    struct world *other = fixture_reload(world);
     uint32_t killed_amid = 0;
     for (uint32_t tick = 0; tick < 150; tick++) {
         if (tick % 3 == 0) {
-            struct world *loaded = reload(other);
+            struct world *loaded = fixture_reload(other);
             killed_amid += other->plan_cut;
             world_free(other);
             other = loaded;

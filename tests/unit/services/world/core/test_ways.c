@@ -220,17 +220,6 @@ Test(ways, who_is_barred_by_a_unit_gets_back_onto_its_way)
 
 // --- the same whatever is in the caches ----------------------------------------------------------
 
-static struct world *reload(const struct world *world)
-{
-    struct mm_buf bytes;
-    mm_buf_init(&bytes, WORLD_SAVE_BYTES_MAX);
-    world_save(world, &bytes);
-    struct world *loaded;
-    cr_assert_eq(world_load(bytes.data, bytes.len, &loaded), MM_OK);
-    mm_buf_free(&bytes);
-    return loaded;
-}
-
 // One world goes on and on, the other is saved and loaded again and again, so that it has to find
 // out everything anew: every tick's hashes are equal.
 Test(ways, a_world_loaded_in_between_goes_the_same_ways)
@@ -243,7 +232,7 @@ Test(ways, a_world_loaded_in_between_goes_the_same_ways)
     uint64_t units[40];
     for (int i = 0; i < 40; i++)
         units[i] = spawn(&s, i % 2 ? "scout" : "soldier", 4 + i % 5, i / 5 - 4);
-    t.world = reload(s.world);
+    t.world = fixture_reload(s.world);
     t.seq = s.seq;
     fixture_inputs_init(&t.inputs, 64);
     struct mm_rng rng;
@@ -269,7 +258,7 @@ Test(ways, a_world_loaded_in_between_goes_the_same_ways)
         waited += world_paths_waiting(s.world) > 0;
         cr_assert_eq(world_state_hash(t.world), world_state_hash(s.world), "tick %d", tick);
         if (tick % 50 == 3) {
-            struct world *loaded = reload(t.world);
+            struct world *loaded = fixture_reload(t.world);
             world_free(t.world);
             t.world = loaded;
         }
@@ -403,7 +392,7 @@ Test(ways, a_world_loaded_while_it_charts_plans_at_the_same_pace)
     uint64_t units[12];
     for (int i = 0; i < 12; i++)
         units[i] = spawn(&s, "scout", 4 + i % 4, i / 4 - 1);
-    t.world = reload(s.world);
+    t.world = fixture_reload(s.world);
     t.seq = s.seq;
     fixture_inputs_init(&t.inputs, 64);
     struct hex_axial goal = reachable(s.world, 110, 30);
@@ -417,7 +406,7 @@ Test(ways, a_world_loaded_while_it_charts_plans_at_the_same_pace)
         later += waiting > 0 && world_paths_waiting(s.world) == waiting;
         cr_assert_eq(world_state_hash(t.world), world_state_hash(s.world), "tick %d", tick);
         if (tick % 3 == 0) {
-            struct world *loaded = reload(t.world);
+            struct world *loaded = fixture_reload(t.world);
             world_free(t.world);
             t.world = loaded;
         }
