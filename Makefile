@@ -12,8 +12,8 @@ B ?= build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
 
 # Looked up at first use and then remembered: `make deps` must work before the packages are there.
 # nng and wslay ship no pkg-config file in Debian; their flags are their names.
-PACKAGES := libmicrohttpd libcurl libprotobuf-c libjwt openssl hiredis libmariadb yaml-0.1 \
-            jansson zlib libzstd libxxhash
+PACKAGES := libmicrohttpd libcurl libprotobuf-c openssl hiredis libmariadb yaml-0.1 \
+            jansson zlib libzstd
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)) -lnng -lwslay -lpthread -lm)$(PKG_LIBS)
 
@@ -191,7 +191,7 @@ $(foreach t,$(TOOLS),$(eval $(call program,$(t),tools/$(t),$(t)_tool $(TOOL_LIBS
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(call lib,support) $(LINK_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(if $(findstring /plain_,$@),,-lcriterion) $(PKG_LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(if $(findstring /plain_,$@),,-lcriterion -lxxhash) $(PKG_LIBS)
 
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(call lib,support) $(LINK_LIBS)
 	@mkdir -p $(@D)

@@ -13,11 +13,11 @@ cd "$(dirname "$0")/.."
 mode=${1:-test}
 
 build=(build-essential pkg-config libmicrohttpd-dev libcurl4-openssl-dev libprotobuf-c-dev
-    protobuf-c-compiler protobuf-compiler libnng-dev libjwt-dev libssl-dev libhiredis-dev
-    libmariadb-dev libyaml-dev libwslay-dev libjansson-dev zlib1g-dev libzstd-dev libxxhash-dev)
+    protobuf-c-compiler protobuf-compiler libnng-dev libssl-dev libhiredis-dev
+    libmariadb-dev libyaml-dev libwslay-dev libjansson-dev zlib1g-dev libzstd-dev)
 # The -core packages hold MariaDB's programs without the system service.
 play=(mariadb-server-core mariadb-client-core redis-server)
-test=(libcriterion-dev clang clang-format clang-tidy cppcheck llvm libclang-rt-14-dev git
+test=(libcriterion-dev libxxhash-dev clang clang-format clang-tidy cppcheck llvm libclang-rt-14-dev git
     chromium fonts-dejavu-core openssl)
 
 case $mode in

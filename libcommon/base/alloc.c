@@ -1,9 +1,11 @@
 #include "libcommon/base/alloc.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 // Of x86-64 and arm64; elsewhere nothing is lost but the wish.
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
@@ -53,7 +55,7 @@ char *mm_strdup(const char *text)
     return copy;
 }
 
-void *mm_calloc_aligned(size_t alignment, size_t bytes)
+void *mm_malloc_aligned(size_t alignment, size_t bytes)
 {
     void *memory = NULL;
     bool huge = bytes >= HUGE_PAGE_BYTES;
@@ -64,10 +66,55 @@ void *mm_calloc_aligned(size_t alignment, size_t bytes)
     // Only a wish: without huge pages it is as good, but slower to walk through at random.
     if (huge)
         (void)madvise(memory, bytes & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
-    return memset(memory, 0, bytes);
+    return memory;
+}
+
+void *mm_calloc_aligned(size_t alignment, size_t bytes)
+{
+    void *memory = mm_malloc_aligned(alignment, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
 }
 
 void mm_free(void *memory)
 {
     free(memory);
+}
+
+// --- one heap on huge pages ----------------------------------------------------------------------
+
+// malloc's heap grows by so much at once, most of which nobody has written to when it is asked
+// about; and it gives nothing back below so much free memory at its end.
+enum { HEAP_GROWTH_BYTES = 16 << 20, HEAP_SPARE_BYTES = 64 << 20 };
+// Larger blocks are mapped each by itself; it is the most that glibc allows.
+enum { MAPPED_BYTES_MIN = 32 << 20 };
+
+static uintptr_t asked_from, asked_to; // multiples of huge pages
+
+static uintptr_t whole_pages(uintptr_t at)
+{
+    return at & ~(uintptr_t)(HUGE_PAGE_BYTES - 1);
+}
+
+void mm_alloc_keep_together(void)
+{
+    // Where malloc is another one these are only wishes, and the heap below stays empty.
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_SPARE_BYTES);
+    (void)mallopt(M_TOP_PAD, HEAP_GROWTH_BYTES);
+    asked_from = asked_to = whole_pages((uintptr_t)sbrk(0) + HUGE_PAGE_BYTES - 1);
+}
+
+size_t mm_alloc_ask_huge_pages(void)
+{
+    if (asked_from == 0)
+        return 0;
+    uintptr_t end = whole_pages((uintptr_t)sbrk(0));
+    // What was given back is asked for again when it is there again.
+    if (end < asked_to)
+        asked_to = end > asked_from ? end : asked_from;
+    if (end > asked_to) {
+        (void)madvise((void *)asked_to, end - asked_to, MADV_HUGEPAGE);
+        asked_to = end;
+    }
+    return asked_to - asked_from;
 }

@@ -2,6 +2,7 @@
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/hash.h"
+#include "libcommon/base/prefetch.h"
 #include <string.h>
 
 struct entry {
@@ -128,6 +129,15 @@ bool mm_idmap_get(const struct mm_idmap *map, uint64_t key, uint64_t *value_out)
     if (value_out)
         *value_out = map->entries[slot].value;
     return true;
+}
+
+void mm_idmap_ask(const struct mm_idmap *map, uint64_t key)
+{
+    if (map->slots == 0)
+        return;
+    size_t slot = home_of(map, key);
+    mm_prefetch(&map->used[slot]);
+    mm_prefetch(&map->entries[slot]);
 }
 
 bool mm_idmap_has(const struct mm_idmap *map, uint64_t key)

@@ -23,6 +23,8 @@ bool mm_idmap_get(const struct mm_idmap *map, uint64_t key, uint64_t *value_out)
 uint64_t *mm_idmap_find(struct mm_idmap *map, uint64_t key);
 // False if the key was absent; value_out (the removed value) may be NULL.
 bool mm_idmap_remove(struct mm_idmap *map, uint64_t key, uint64_t *value_out);
+// Asks for the memory in which the key is looked up (prefetch.h): some time before that.
+void mm_idmap_ask(const struct mm_idmap *map, uint64_t key);
 bool mm_idmap_has(const struct mm_idmap *map, uint64_t key);
 size_t mm_idmap_count(const struct mm_idmap *map);
 void mm_idmap_clear(struct mm_idmap *map);

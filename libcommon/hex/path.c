@@ -269,6 +269,51 @@ static struct outcome search(struct hex_path_workspace *w, uint32_t *nodes_out)
 
 // --- what needs no search ------------------------------------------------------------------------
 
+// The steps from a hex that lead nearer to the goal, one or two; first what the search tries first.
+static unsigned nearer_steps(const struct hex_path_workspace *w, struct hex_axial at,
+                             int32_t distance, unsigned nearer[2])
+{
+    unsigned found = 0;
+    int64_t off[2];
+    for (unsigned d = 0; d < HEX_DIRECTIONS && found < 2; d++) {
+        struct hex_axial next = hex_neighbor(at, d);
+        if (hex_distance(next, w->goal) >= distance)
+            continue;
+        off[found] = deviation(w, next);
+        nearer[found++] = d;
+    }
+    // The search tries the one pushed last first: of equals, the later direction.
+    if (found == 2 && off[1] <= off[0]) {
+        unsigned later = nearer[1];
+        nearer[1] = nearer[0];
+        nearer[0] = later;
+    }
+    return found;
+}
+
+// How many of the way's first steps are those of open land, where every hex costs the least. They
+// are in `steps`, and *at is where they lead.
+static size_t walk_open(const struct hex_path_workspace *w, size_t count, uint8_t *steps,
+                        struct hex_axial *at)
+{
+    const struct hex_path_request *request = w->request;
+    struct hex_axial from = *at;
+    int32_t distance = hex_distance(from, w->goal);
+    if (!request->cheapest)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned nearer[2];
+        (void)nearer_steps(w, *at, distance--, nearer);
+        steps[i] = (uint8_t)nearer[0];
+        *at = hex_neighbor(*at, nearer[0]);
+    }
+    size_t open = request->cheapest(request->cost_ctx, from, steps, count);
+    MM_CHECK(open <= count);
+    for (size_t i = count; i-- > open;)
+        *at = hex_neighbor(*at, hex_opposite(steps[i]));
+    return open;
+}
+
 // As long as one of the hexes nearer to the goal costs no more than the least, the search goes on
 // with it and never comes back to any other: f stays what it was at the start. So there it is
 // enough to walk, by the same choice among equals, without looking at other hexes. False: somewhere
@@ -283,27 +328,17 @@ static bool walk_straight(struct hex_path_workspace *w, uint8_t *steps, size_t s
     // The search also expands the start.
     if (count > steps_max || count + 1 > request->nodes_max)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        unsigned nearer[2], found = 0;
-        int64_t off[2];
-        for (unsigned d = 0; d < HEX_DIRECTIONS && found < 2; d++) {
-            struct hex_axial next = hex_neighbor(at, d);
-            if (hex_distance(next, w->goal) >= distance)
-                continue;
-            off[found] = deviation(w, next);
-            nearer[found++] = d;
-        }
-        // The search tries the one pushed last first: of equals, the later direction.
-        unsigned first = found == 2 && off[1] <= off[0] ? 1 : 0;
-        unsigned d = nearer[first];
+    for (size_t i = walk_open(w, count, steps, &at); i < count; i++) {
+        unsigned nearer[2];
+        unsigned found = nearer_steps(w, at, distance - (int32_t)i, nearer);
+        unsigned d = nearer[0];
         if (cost_at(w, hex_neighbor(at, d)) != w->cost_min) {
-            if (found < 2 || cost_at(w, hex_neighbor(at, nearer[1 - first])) != w->cost_min)
+            d = nearer[1];
+            if (found < 2 || cost_at(w, hex_neighbor(at, d)) != w->cost_min)
                 return false;
-            d = nearer[1 - first];
         }
         steps[i] = (uint8_t)d;
         at = hex_neighbor(at, d);
-        distance--;
     }
     result->steps = count;
     result->cost = (uint64_t)w->cost_min * count;

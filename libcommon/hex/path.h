@@ -14,6 +14,12 @@
 // outside is taken as the nearer end). Must not change during a search.
 typedef uint32_t (*hex_cost_fn)(void *ctx, struct hex_axial at);
 
+// Of `count` steps from a hex, how many at the beginning lead onto hexes that cost the least each:
+// cost_min or less by what hex_cost_fn says, and not 0. It may say fewer: the rest is asked for one
+// by one. Who keeps its hexes in memory can ask it for those of a whole line at once.
+typedef size_t (*hex_cheapest_fn)(void *ctx, struct hex_axial from, const uint8_t *steps,
+                                  size_t count);
+
 #define HEX_PATH_COST_MAX        1000
 #define HEX_PATH_WINDOW_BITS_MIN 3
 #define HEX_PATH_WINDOW_BITS_MAX 11
@@ -30,10 +36,11 @@ struct hex_path_request {
     struct hex_axial from; // may itself be impassable: a unit may stand where none may go
     struct hex_axial to;
     hex_cost_fn cost;
-    void *cost_ctx;
-    uint32_t cost_min;  // the least cost any hex has (at least 1): the better, the faster
-    uint32_t nodes_max; // the search gives up after expanding this many hexes
-    bool partial;       // if the goal cannot be reached, lead to the reached hex nearest to it
+    hex_cheapest_fn cheapest; // may be NULL: `cost` is asked instead
+    void *cost_ctx;           // of both
+    uint32_t cost_min;        // the least cost any hex has (at least 1): the better, the faster
+    uint32_t nodes_max;       // the search gives up after expanding this many hexes
+    bool partial; // if the goal cannot be reached, lead to the reached hex nearest to it
 };
 
 struct hex_path_result {

@@ -24,6 +24,7 @@ struct mm_db_options {
     const char *password;
     const char *database;          // created when missing; letters, digits and _ only
     uint32_t workers;              // threads and connections; default 4, at most MM_DB_WORKERS_MAX
+    uint32_t background_workers;   // of these, for background jobs alone; default 0
     uint32_t jobs_max;             // jobs waiting, running or not yet completed; default 1024
     uint32_t connect_timeout_ms;   // default 2000
     uint32_t io_timeout_ms;        // one read or write on the socket; default 10000
@@ -37,7 +38,8 @@ struct mm_db_options {
 #define MM_DB_WORKERS_MAX 32
 
 // Starts the pool; the server need not be there, the workers keep trying. Strings are copied.
-// INVALID_ARGUMENT: a bad option (name of the database, too many workers).
+// INVALID_ARGUMENT: a bad option (name of the database, too many workers, none of them for jobs
+// that are not background).
 MM_MUST_USE enum mm_err mm_db_create(struct mm_loop *loop, const struct mm_db_options *options,
                                      struct mm_db **out);
 
@@ -88,6 +90,10 @@ struct mm_db_job {
     // been called fails with MM_ABORTED, without running: a journal gets no gaps.
     bool breaks_lane;
     uint32_t deadline_ms; // from submission; 0 = 10000. Cuts a running job off too.
+    // Nobody waits for it: it is run by background workers, which stand back for everybody else
+    // (libcommon/base/thread.h), and keeps no other job from a worker. Without such workers it is a
+    // job like others. What it locks in the database others do wait for: let that be short.
+    bool background;
 };
 
 // Loop thread. Copies the job. RESOURCE_EXHAUSTED: jobs_max reached; CANCELLED: the pool is being

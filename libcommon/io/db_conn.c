@@ -34,6 +34,7 @@ enum mm_err db_config_fill(struct db_config *config, const struct mm_db_options 
     *config = (struct db_config){
         .port = options->port,
         .workers = or_default(options->workers, 4),
+        .background_workers = options->background_workers,
         .jobs_max = or_default(options->jobs_max, 1024),
         .connect_timeout_ms = or_default(options->connect_timeout_ms, 2000),
         .io_timeout_ms = or_default(options->io_timeout_ms, 10000),
@@ -43,7 +44,8 @@ enum mm_err db_config_fill(struct db_config *config, const struct mm_db_options 
         .backoff_max_ms = or_default(options->backoff_max_ms, 1000),
     };
     if (!options->host || !options->user || !options->database || options->port == 0 ||
-        config->workers > MM_DB_WORKERS_MAX || !database_name_is_plain(options->database))
+        config->workers > MM_DB_WORKERS_MAX || config->background_workers >= config->workers ||
+        !database_name_is_plain(options->database))
         return MM_INVALID_ARGUMENT;
     const char *password = options->password ? options->password : "";
     if (!mm_str_copy(config->host, sizeof config->host, options->host) ||

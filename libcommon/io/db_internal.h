@@ -17,7 +17,7 @@ struct db_config {
     char password[257];
     char database[65];
     uint16_t port;
-    uint32_t workers;
+    uint32_t workers, background_workers;
     uint32_t jobs_max;
     uint32_t connect_timeout_ms;
     uint32_t io_timeout_ms;

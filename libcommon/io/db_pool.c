@@ -3,9 +3,11 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/io/db_pool_internal.h"
 
 #define JOB_DEADLINE_DEFAULT_MS 10000
+#define DRAIN_SLICE_MS          250
 
 static struct db_job *job_of_timer(struct mm_loop_timer *timer)
 {
@@ -99,7 +101,7 @@ uint32_t mm_db_outstanding(const struct mm_db *db)
 void mm_db_stats(struct mm_db *db, struct mm_db_stats *out, bool reset_max)
 {
     pthread_mutex_lock(&db->mutex);
-    db->stats.waiting = db->ready.count + db->waiting;
+    db->stats.waiting = db_queue_ready(db) + db->waiting;
     db->stats.running = db->running;
     *out = db->stats;
     if (reset_max)
@@ -111,7 +113,8 @@ void mm_db_stats(struct mm_db *db, struct mm_db_stats *out, bool reset_max)
 
 static void pool_free(struct mm_db *db)
 {
-    pthread_cond_destroy(&db->work);
+    for (int kind = 0; kind < DB_KINDS; kind++)
+        pthread_cond_destroy(&db->work[kind]);
     pthread_cond_destroy(&db->idle);
     pthread_mutex_destroy(&db->mutex);
     mm_idmap_free(db->lane_by_key);
@@ -126,7 +129,8 @@ static void pool_init_sync(struct mm_db *db)
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&db->work, &attributes);
+    for (int kind = 0; kind < DB_KINDS; kind++)
+        pthread_cond_init(&db->work[kind], &attributes);
     pthread_cond_init(&db->idle, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&db->mutex, NULL);
@@ -158,6 +162,7 @@ static enum mm_err workers_start(struct mm_db *db)
     for (uint32_t i = 0; i < db->config.workers; i++) {
         struct db_worker *worker = &db->workers[i];
         worker->db = db;
+        worker->kind = i < db->config.background_workers ? DB_BACKGROUND : DB_FOREGROUND;
         db_conn_init(&worker->conn, &db->config);
         if (pthread_create(&worker->thread, NULL, db_worker_run, worker) != 0) {
             db_conn_fini(&worker->conn);
@@ -196,15 +201,20 @@ enum mm_err mm_db_create(struct mm_loop *loop, const struct mm_db_options *optio
     return MM_OK;
 }
 
-// Waits until no job is ready, waiting or running. Mutex held.
+// Waits until no job is ready, waiting or running. Mutex held. The loop stands still meanwhile, but
+// is not stuck.
 static void wait_idle(struct mm_db *db, uint32_t drain_ms)
 {
-    uint64_t until_ns = mm_clock_ns() + MM_LOOP_MS(drain_ms);
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
-                             .tv_nsec = (long)(until_ns % 1000000000u)};
-    while (db->ready.count > 0 || db->waiting > 0 || db->running > 0)
-        if (pthread_cond_timedwait(&db->idle, &db->mutex, &until) != 0)
-            return;
+    uint64_t end_ns = mm_clock_ns() + MM_LOOP_MS(drain_ms), now_ns;
+    while ((db_queue_ready(db) > 0 || db->waiting > 0 || db->running > 0) &&
+           (now_ns = mm_clock_ns()) < end_ns) {
+        uint64_t slice_ns = MM_LOOP_MS(DRAIN_SLICE_MS);
+        uint64_t until_ns = now_ns + (end_ns - now_ns < slice_ns ? end_ns - now_ns : slice_ns);
+        struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
+                                 .tv_nsec = (long)(until_ns % 1000000000u)};
+        (void)pthread_cond_timedwait(&db->idle, &db->mutex, &until);
+        (void)mm_progress_step(mm_loop_progress(db->loop));
+    }
 }
 
 void mm_db_destroy(struct mm_db *db, uint32_t drain_ms)
@@ -223,7 +233,7 @@ void mm_db_destroy(struct mm_db *db, uint32_t drain_ms)
         db_conn_interrupt(&job->worker->conn);
     }
     db->quit = true;
-    pthread_cond_broadcast(&db->work);
+    db_workers_wake(db);
     pthread_mutex_unlock(&db->mutex);
     for (uint32_t i = 0; i < db->workers_started; i++) {
         pthread_join(db->workers[i].thread, NULL);

@@ -16,6 +16,9 @@ enum db_job_state {
     DB_JOB_DONE, // its callback is yet to be called
 };
 
+// Who runs a job: workers of its kind alone.
+enum db_kind { DB_FOREGROUND, DB_BACKGROUND, DB_KINDS };
+
 struct db_lane;
 
 struct db_job {
@@ -25,6 +28,7 @@ struct db_job {
     struct mm_loop_timer deadline;  // loop's
     uint64_t submitted_ns;
     enum db_job_state state;
+    enum db_kind kind;
     enum mm_err cut; // MM_OK, or why a running job's connection was cut
     enum mm_err result;
     struct db_worker *worker; // while running
@@ -48,6 +52,7 @@ struct db_worker {
     struct mm_db *db;
     pthread_t thread;
     struct mm_db_conn conn;
+    enum db_kind kind;
     bool counted_up;  // this worker's part of mm_db.connected
     uint64_t used_ns; // when the server last answered
 };
@@ -67,14 +72,15 @@ struct mm_db {
     _Atomic uint32_t connected;       // workers with a connection
 
     pthread_mutex_t mutex; // guards all below
-    pthread_cond_t work;   // a job is ready, a connection was lost, or stopping
+    // A job for workers of the kind is ready, a connection was lost, or stopping.
+    pthread_cond_t work[DB_KINDS];
     pthread_cond_t idle;   // no job is ready, waiting or running
     struct db_job *jobs;   // jobs_max of them
     struct db_lane *lanes; // jobs_max of them: a lane exists for at least one job
     struct db_job *free_jobs;
     struct db_lane *free_lanes;
     struct mm_idmap *lane_by_key;
-    struct db_list ready;
+    struct db_list ready[DB_KINDS];
     struct db_list done;
     uint32_t waiting; // jobs in lanes' waiting lists
     uint32_t running;
@@ -87,6 +93,7 @@ struct mm_db {
 };
 
 // db_queue.c; all with the mutex held.
+uint32_t db_queue_ready(const struct mm_db *db); // jobs
 enum mm_err db_queue_add(struct mm_db *db, const struct mm_db_job *spec, uint64_t now_ns,
                          struct db_job **out);
 struct db_job *db_queue_take(struct mm_db *db, struct db_worker *worker, uint64_t now_ns);
@@ -99,6 +106,7 @@ bool db_queue_deliver(struct mm_db *db, struct mm_db_job *out, enum mm_err *resu
 void db_queue_cancel_all(struct mm_db *db);
 
 // db_worker.c
+void db_workers_wake(struct mm_db *db);
 void *db_worker_run(void *arg);
 
 #endif

@@ -29,6 +29,14 @@ static void list_remove(struct db_list *list, struct db_job *job)
     list->count--;
 }
 
+uint32_t db_queue_ready(const struct mm_db *db)
+{
+    uint32_t count = 0;
+    for (int kind = 0; kind < DB_KINDS; kind++)
+        count += db->ready[kind].count;
+    return count;
+}
+
 static void job_done(struct mm_db *db, struct db_job *job, enum mm_err result)
 {
     job->state = DB_JOB_DONE;
@@ -41,15 +49,15 @@ static void job_done(struct mm_db *db, struct db_job *job, enum mm_err result)
         db->stats.jobs_expired++;
     list_append(&db->done, job);
     mm_loop_post_task(db->loop, &db->deliver_task);
-    if (db->ready.count == 0 && db->waiting == 0 && db->running == 0)
+    if (db_queue_ready(db) == 0 && db->waiting == 0 && db->running == 0)
         pthread_cond_broadcast(&db->idle);
 }
 
 static void job_ready(struct mm_db *db, struct db_job *job)
 {
     job->state = DB_JOB_READY;
-    list_append(&db->ready, job);
-    pthread_cond_signal(&db->work);
+    list_append(&db->ready[job->kind], job);
+    pthread_cond_signal(&db->work[job->kind]);
 }
 
 static struct db_lane *lane_get(struct mm_db *db, uint64_t key)
@@ -112,6 +120,8 @@ enum mm_err db_queue_add(struct mm_db *db, const struct mm_db_job *spec, uint64_
     job->spec = *spec;
     job->submitted_ns = now_ns;
     job->cut = MM_OK;
+    job->kind =
+        spec->background && db->config.background_workers > 0 ? DB_BACKGROUND : DB_FOREGROUND;
     job->next = job->previous = NULL;
     job->lane = spec->lane ? lane_get(db, spec->lane) : NULL;
     *out = job;
@@ -132,10 +142,11 @@ enum mm_err db_queue_add(struct mm_db *db, const struct mm_db_job *spec, uint64_
 
 struct db_job *db_queue_take(struct mm_db *db, struct db_worker *worker, uint64_t now_ns)
 {
-    struct db_job *job = db->ready.first;
+    struct db_list *ready = &db->ready[worker->kind];
+    struct db_job *job = ready->first;
     if (!job)
         return NULL;
-    list_remove(&db->ready, job);
+    list_remove(ready, job);
     job->state = DB_JOB_RUNNING;
     job->worker = worker;
     db->running++;
@@ -162,7 +173,7 @@ void db_queue_drop(struct mm_db *db, struct db_job *job, enum mm_err result)
 {
     struct db_lane *lane = job->lane;
     if (job->state == DB_JOB_READY) {
-        list_remove(&db->ready, job);
+        list_remove(&db->ready[job->kind], job);
         job_done(db, job, result);
         if (lane)
             lane_advance(db, lane, job, job->spec.breaks_lane);
@@ -197,7 +208,10 @@ void db_queue_cancel_all(struct mm_db *db)
     for (uint32_t i = 0; i < db->config.jobs_max; i++)
         if (db->jobs[i].state == DB_JOB_WAITING)
             db->jobs[i].cut = MM_CANCELLED;
-    // Each that is dropped makes the next of its lane ready, which is marked already.
-    while (db->ready.first)
-        db_queue_drop(db, db->ready.first, MM_CANCELLED);
+    // Each that is dropped makes the next of its lane ready, of whatever kind; it is marked
+    // already.
+    while (db_queue_ready(db) > 0)
+        for (int kind = 0; kind < DB_KINDS; kind++)
+            if (db->ready[kind].first)
+                db_queue_drop(db, db->ready[kind].first, MM_CANCELLED);
 }

@@ -2,12 +2,19 @@
 
 #include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/thread.h"
 #include "libcommon/io/db_pool_internal.h"
 
 // An idle worker looks at its connection this often.
 #define IDLE_LOOK_MS 250
 // ... and asks the server for a sign of life when it has heard nothing for this long.
 #define IDLE_PING_MS 5000
+
+void db_workers_wake(struct mm_db *db)
+{
+    for (int kind = 0; kind < DB_KINDS; kind++)
+        pthread_cond_broadcast(&db->work[kind]);
+}
 
 // Brings this worker's part of is_up to what the connection is. Mutex not held.
 static void worker_report(struct db_worker *worker, bool is_up)
@@ -22,7 +29,7 @@ static void worker_report(struct db_worker *worker, bool is_up)
         atomic_fetch_sub(&db->connected, 1);
         // Whatever cut this connection has probably cut the others: have them look.
         pthread_mutex_lock(&db->mutex);
-        pthread_cond_broadcast(&db->work);
+        db_workers_wake(db);
         pthread_mutex_unlock(&db->mutex);
     }
     mm_loop_post_task(db->loop, &db->state_task);
@@ -129,13 +136,15 @@ static void worker_sleep(struct db_worker *worker)
         wake_ns = db->retry_ns;
     struct timespec until = {.tv_sec = (time_t)(wake_ns / 1000000000u),
                              .tv_nsec = (long)(wake_ns % 1000000000u)};
-    (void)pthread_cond_timedwait(&db->work, &db->mutex, &until);
+    (void)pthread_cond_timedwait(&db->work[worker->kind], &db->mutex, &until);
 }
 
 void *db_worker_run(void *arg)
 {
     struct db_worker *worker = arg;
     struct mm_db *db = worker->db;
+    if (worker->kind == DB_BACKGROUND)
+        mm_thread_stand_back();
     mysql_thread_init();
     worker_idle_look(worker); // connects before the first job asks for it
     pthread_mutex_lock(&db->mutex);
@@ -144,7 +153,7 @@ void *db_worker_run(void *arg)
         struct db_job *job = db_queue_take(db, worker, begin_ns);
         if (!job) {
             worker_sleep(worker);
-            if (db->quit || db->ready.first)
+            if (db->quit || db->ready[worker->kind].first)
                 continue;
             pthread_mutex_unlock(&db->mutex);
             worker_idle_look(worker);

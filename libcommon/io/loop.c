@@ -31,6 +31,7 @@ void loop_callback_done(struct mm_loop *loop)
     if (took_ns > loop->stats.callback_max_ns)
         loop->stats.callback_max_ns = took_ns;
     loop->now_ns = now_ns;
+    (void)mm_progress_step(&loop->progress);
 }
 
 // --- file descriptors --------------------------------------------------------------------------
@@ -240,7 +241,7 @@ static void loop_turn(struct mm_loop *loop, uint64_t sleep_max_ns)
 {
     int count = events_wait(loop, sleep_ns(loop, sleep_max_ns));
     uint64_t begin_ns = loop->now_ns = mm_clock_ns();
-    atomic_fetch_add_explicit(&loop->heartbeat, 1, memory_order_relaxed);
+    (void)mm_progress_step(&loop->progress);
 
     loop_timers_run(loop);
     for (int i = 0; i < count; i++)
@@ -322,7 +323,12 @@ void mm_loop_stats_reset_max(struct mm_loop *loop)
 
 uint64_t mm_loop_heartbeat(const struct mm_loop *loop)
 {
-    return atomic_load_explicit(&loop->heartbeat, memory_order_relaxed);
+    return mm_progress_steps(&loop->progress);
+}
+
+struct mm_progress *mm_loop_progress(struct mm_loop *loop)
+{
+    return &loop->progress;
 }
 
 // --- life --------------------------------------------------------------------------------------

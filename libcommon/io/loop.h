@@ -16,6 +16,7 @@
 // Times are CLOCK_MONOTONIC nanoseconds.
 
 struct mm_loop;
+struct mm_progress;
 
 struct mm_loop_options {
     uint32_t events_per_turn_max; // ready fds handled in one turn; default 1024
@@ -172,9 +173,15 @@ struct mm_loop_stats {
 void mm_loop_stats(const struct mm_loop *loop, struct mm_loop_stats *out);
 void mm_loop_stats_reset_max(struct mm_loop *loop);
 
-// A counter that grows with every turn, and at least every MM_LOOP_SLEEP_MAX_MS while mm_loop_run
-// is at work, idle or not: if it stands still for much longer, a callback is stuck. Any thread.
+// A counter that grows with every turn and every callback, and at least every MM_LOOP_SLEEP_MAX_MS
+// while mm_loop_run is at work, idle or not: if it stands still for much longer, a callback is
+// stuck. Any thread.
 uint64_t mm_loop_heartbeat(const struct mm_loop *loop);
+
+// That counter, for a callback that has to take long to tell that it gets on: what cannot be
+// divided among turns, as a state of which nothing is true before all of it was taken in. Everybody
+// else waits meanwhile. Nobody gives it up.
+struct mm_progress *mm_loop_progress(struct mm_loop *loop);
 #define MM_LOOP_SLEEP_MAX_MS 500
 
 #endif

@@ -4,6 +4,7 @@
 // Shared by loop.c, loop_timer.c and loop_post.c; nobody else includes this.
 
 #include "libcommon/base/check.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/ring.h"
 #include "libcommon/io/loop.h"
 
@@ -58,7 +59,7 @@ struct mm_loop {
 
     uint64_t now_ns;
     struct mm_loop_stats stats;
-    _Atomic uint64_t heartbeat;
+    struct mm_progress progress; // its steps are the heartbeat
     _Atomic bool stop;
     _Atomic bool running;
 };

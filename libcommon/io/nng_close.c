@@ -8,7 +8,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
 
-enum { PATIENCE_MS = 2000, PATIENCE_WHEN_STUCK_MS = 50 };
+enum { PATIENCE_MS = 2000, PATIENCE_WHEN_STUCK_MS = 50, SLICE_MS = 50 };
 
 struct closing {
     nng_socket socket;
@@ -40,20 +40,28 @@ static void *close_socket(void *arg)
     return NULL;
 }
 
-static bool wait_for(struct closing *closing, unsigned patience_ms)
+// The mutex is held.
+static void wait_slice(struct closing *closing)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += patience_ms / 1000;
-    until.tv_nsec += (long)(patience_ms % 1000) * 1000000;
+    until.tv_nsec += SLICE_MS * 1000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    pthread_mutex_lock(&closing->mutex);
     while (!closing->done)
         if (pthread_cond_timedwait(&closing->ended, &closing->mutex, &until) == ETIMEDOUT)
             break;
+}
+
+// In slices: where the process is stopped, or the machine, however long that takes is one of them,
+// and the closing still has all others.
+static bool wait_for(struct closing *closing, unsigned patience_ms)
+{
+    pthread_mutex_lock(&closing->mutex);
+    for (unsigned waited_ms = 0; !closing->done && waited_ms < patience_ms; waited_ms += SLICE_MS)
+        wait_slice(closing);
     bool done = closing->done;
     closing->abandoned = !done;
     pthread_mutex_unlock(&closing->mutex);

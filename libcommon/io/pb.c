@@ -1,10 +1,12 @@
 #include "libcommon/io/pb.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/arena.h"
 #include "libcommon/base/check.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/str.h"
 
 static void *arena_alloc(void *arena, size_t size)
@@ -21,6 +23,26 @@ static void arena_free(void *arena, void *memory)
 ProtobufCAllocator mm_pb_arena_allocator(struct mm_arena *arena)
 {
     return (ProtobufCAllocator){arena_alloc, arena_free, arena};
+}
+
+static void *watched_alloc(void *data, size_t size)
+{
+    const struct mm_pb_watched *watched = data;
+    if (!mm_progress_step(watched->progress))
+        return NULL;
+    return watched->arena ? mm_arena_alloc(watched->arena, size) : malloc(size);
+}
+
+static void watched_free(void *data, void *memory)
+{
+    const struct mm_pb_watched *watched = data;
+    if (!watched->arena)
+        free(memory);
+}
+
+ProtobufCAllocator mm_pb_watched_allocator(struct mm_pb_watched *watched)
+{
+    return (ProtobufCAllocator){watched_alloc, watched_free, watched};
 }
 
 static const void *member(const ProtobufCMessage *message, unsigned offset)

@@ -9,12 +9,22 @@
 #include "libcommon/base/err.h"
 
 struct mm_arena;
+struct mm_progress;
 
 // Protobuf helpers: every unpack is size-capped, every pack tells its size.
 
 // An allocator that takes from `arena` and never frees; the messages die with the arena. Lives as
 // long as the arena.
 ProtobufCAllocator mm_pb_arena_allocator(struct mm_arena *arena);
+
+// An allocator for unpacking what is large: it takes from `arena`, or from malloc if that is NULL,
+// and tells `progress` of each piece that it gives, which is one for every column of a frame. What
+// is given up fails as if out of memory. Lives as long as `watched`.
+struct mm_pb_watched {
+    struct mm_arena *arena;
+    struct mm_progress *progress;
+};
+ProtobufCAllocator mm_pb_watched_allocator(struct mm_pb_watched *watched);
 
 // Unpacks at most `bytes_max` bytes (a longer input is refused before anything is allocated).
 // *out belongs to the caller: protobuf_c_message_free_unpacked(*out, allocator) unless the

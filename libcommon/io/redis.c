@@ -6,10 +6,6 @@
 #include "libcommon/base/str.h"
 #include "libcommon/io/redis_internal.h"
 
-// A quiet connection is asked for a sign of life this often: an idle one to a server that hangs or
-// has vanished without a word would look healthy for ever.
-#define KEEPALIVE_MS 2000
-
 static uint32_t or_default(uint32_t value, uint32_t default_value)
 {
     return value ? value : default_value;
@@ -83,8 +79,8 @@ enum mm_err mm_redis_create(struct mm_loop *loop, const struct mm_redis_options 
                     "subscriptions");
     redis_commands_init(redis);
     mm_loop_timer_init(&redis->keepalive_timer, keepalive, redis);
-    mm_loop_timer_start(loop, &redis->keepalive_timer, MM_LOOP_MS(KEEPALIVE_MS),
-                        MM_LOOP_MS(KEEPALIVE_MS));
+    mm_loop_timer_start(loop, &redis->keepalive_timer, MM_LOOP_MS(REDIS_KEEPALIVE_MS),
+                        MM_LOOP_MS(REDIS_KEEPALIVE_MS));
     redis_conn_start(&redis->conn);
     *out = redis;
     return MM_OK;

@@ -22,7 +22,7 @@ struct mm_redis_options {
     uint16_t port;
     const char *password;        // NULL or "" = no AUTH
     uint32_t connect_timeout_ms; // look-up, connect and AUTH together; default 2000
-    uint32_t command_timeout_ms; // default 1000
+    uint32_t command_timeout_ms; // default 1000; the connection is given up 100 ms after it
     uint32_t commands_max;       // commands without reply; default 16384
     size_t send_bytes_max;       // bytes not yet taken by the socket; default 8 MiB
     uint32_t subscriptions_max;  // default 1024

@@ -101,12 +101,18 @@ static void command_timer_fired(struct mm_loop *loop, struct mm_loop_timer *time
     struct mm_redis *redis = arg;
     if (redis->count == 0)
         return;
-    uint64_t deadline_ns =
-        redis->commands[redis->first].sent_ns + MM_LOOP_MS(redis->config.command_timeout_ms);
+    uint64_t sent_ns = redis->commands[redis->first].sent_ns;
+    uint64_t deadline_ns = sent_ns + MM_LOOP_MS(redis->config.command_timeout_ms);
     if (mm_clock_ns() < deadline_ns) {
         mm_loop_timer_start_at(loop, timer, deadline_ns, 0);
         return;
     }
+    if (redis->overdue_ns != sent_ns) {
+        redis->overdue_ns = sent_ns;
+        mm_loop_timer_start(loop, timer, MM_LOOP_MS(REDIS_LAST_LOOK_MS), 0);
+        return;
+    }
+    redis->overdue_ns = 0;
     redis->stats.timeouts++;
     // Replies come in order: what is behind this one would wait just as long.
     redis_conn_fail(&redis->conn, "command time-out");

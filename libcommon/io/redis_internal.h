@@ -6,6 +6,16 @@
 #include "libcommon/base/strmap.h"
 #include "libcommon/io/redis_conn.h"
 
+enum {
+    // A quiet connection is asked for a sign of life this often: an idle one to a server that hangs
+    // or has vanished without a word would look healthy for ever.
+    REDIS_KEEPALIVE_MS = 2000,
+    // What is overdue gets this much more before it is given up. If it was the loop that stood
+    // still, or the whole machine, the reply has come long ago and is only to be read, or comes
+    // now.
+    REDIS_LAST_LOOK_MS = 100,
+};
+
 struct redis_command {
     mm_redis_reply_fn fn;
     void *arg;
@@ -29,7 +39,8 @@ struct redis_subscriptions {
     struct mm_strmap *by_channel;      // channel -> index of its place
     uint64_t sent;                     // SUBSCRIBE and UNSUBSCRIBE on this connection
     uint64_t answered;
-    uint64_t ping_ns; // when the PING without answer was sent; 0 = none
+    uint64_t ping_ns;  // when the PING without answer was sent; 0 = none
+    bool ping_overdue; // and its last look is still to come
 };
 
 struct mm_redis {
@@ -46,6 +57,7 @@ struct mm_redis {
     uint32_t first;
     uint32_t count;
     struct mm_loop_timer command_timer;
+    uint64_t overdue_ns; // the sent_ns of the command that is overdue, until its last look; or 0
 
     struct redis_subscriptions subscriptions;
     struct mm_loop_timer keepalive_timer;

@@ -132,7 +132,14 @@ void redis_subscriptions_keepalive(struct mm_redis *redis)
         static const char ping[] = "*1\r\n$4\r\nPING\r\n";
         if (redis_conn_send(&subscriptions->conn, ping, sizeof ping - 1) == MM_OK)
             subscriptions->ping_ns = now_ns;
-    } else if (now_ns - subscriptions->ping_ns > MM_LOOP_MS(redis->config.command_timeout_ms)) {
+        subscriptions->ping_overdue = false;
+    } else if (now_ns - subscriptions->ping_ns <= MM_LOOP_MS(redis->config.command_timeout_ms)) {
+        return;
+    } else if (!subscriptions->ping_overdue) {
+        subscriptions->ping_overdue = true;
+        mm_loop_timer_start(redis->loop, &redis->keepalive_timer, MM_LOOP_MS(REDIS_LAST_LOOK_MS),
+                            MM_LOOP_MS(REDIS_KEEPALIVE_MS));
+    } else {
         redis_conn_fail(&subscriptions->conn, "no sign of life");
     }
 }

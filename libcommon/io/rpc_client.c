@@ -13,17 +13,13 @@ enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 200 };
 
 bool mm_rpc_client_connected(const struct mm_rpc_client *client)
 {
-    return atomic_load(&client->pipe) != 0;
+    return mm_nng_pipe_there(&client->pipe) != 0;
 }
 
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct mm_rpc_client *client = arg;
-    int id = nng_pipe_id(pipe);
-    if (event == NNG_PIPE_EV_ADD_POST)
-        atomic_store(&client->pipe, id);
-    else // only the end of the connection that is there counts
-        atomic_compare_exchange_strong(&client->pipe, &id, 0);
+    mm_nng_pipe_note(&client->pipe, pipe, event);
     mm_loop_post_task(client->loop, &client->pipe_changed);
 }
 

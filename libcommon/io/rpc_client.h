@@ -81,6 +81,8 @@ uint32_t mm_rpc_client_calls(const struct mm_rpc_client *client);
 // Sends a call. request is packed before this returns. If it returns an error the callback is never
 // called; otherwise it is called exactly once, never from within this function, unless the call
 // is cancelled or the client closed. handle_out may be NULL.
+// Calls are begun there in the order in which they were made here, as long as the connection lasts;
+// one that is tried again comes behind what was called meanwhile.
 // MM_RESOURCE_EXHAUSTED: calls_max are outstanding, or the request is too large.
 // MM_UNAVAILABLE: no connection and not told to wait.
 // MM_INVALID_ARGUMENT: no deadline, no such method, or request is of another type.

@@ -293,7 +293,7 @@ enum mm_err mm_rpc_call(struct mm_rpc_client *client, const ProtobufCServiceDesc
         strlen(service->name) + strlen(method) + 1 > MM_RPC_METHOD_LEN_MAX ||
         options->deadline_ms == 0 || options->deadline_ms > MM_RPC_DEADLINE_MS_MAX)
         return MM_INVALID_ARGUMENT;
-    if (!options->wait_for_connection && atomic_load(&client->pipe) == 0)
+    if (!options->wait_for_connection && !mm_rpc_client_connected(client))
         return MM_UNAVAILABLE;
     struct mm_rpc_slot *slot = take_slot(client);
     if (!slot)

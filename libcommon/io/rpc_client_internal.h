@@ -2,9 +2,9 @@
 #define MM_IO_RPC_CLIENT_INTERNAL_H
 
 #include <nng/nng.h>
-#include <stdatomic.h>
 
 #include "libcommon/io/loop.h"
+#include "libcommon/io/nng_pipe.h"
 #include "libcommon/io/rpc_client.h"
 
 // How the RPC client is laid out; for rpc_client*.c only.
@@ -54,7 +54,7 @@ struct mm_rpc_client {
     struct mm_rpc_client_options options; // service and instance point to the copies below
     char service[MM_RPC_NAME_LEN_MAX + 1], instance[MM_RPC_NAME_LEN_MAX + 1];
     nng_socket socket;
-    atomic_int pipe; // id of the connection that is there; 0 = none
+    struct mm_nng_pipe pipe;
     struct mm_loop_task pipe_changed;
     bool connected; // as last told to the watcher
     void (*watcher)(void *arg, bool connected);

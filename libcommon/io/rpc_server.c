@@ -17,10 +17,27 @@ enum { SEND_TIMEOUT_MS = 10000 };
 
 // --- nng's threads ----------------------------------------------------------------------------
 
-static void receive_next(struct mm_rpc_call *call)
+// `got`: a slot has received, and what it got is posted. `idle`: a slot that could receive. Either
+// may be missing. If none receives now, one begins to.
+static void receive_next(struct mm_rpc_server *server, bool got, struct mm_rpc_call *idle)
 {
-    if (!atomic_load(&call->server->closing))
+    pthread_mutex_lock(&server->receive_mutex);
+    if (got)
+        server->receiving = false;
+    if (idle) {
+        idle->next = server->idle;
+        server->idle = idle;
+    }
+    struct mm_rpc_call *call = server->idle;
+    if (call && !server->receiving && !server->closing) {
+        server->idle = call->next;
+        call->next = NULL;
+        server->receiving = true;
+        // Never calls back by itself, only from a thread of nng's. Outside the mutex it could come
+        // after the closing has freed what it needs.
         nng_ctx_recv(call->context, call->receive_aio);
+    }
+    pthread_mutex_unlock(&server->receive_mutex);
 }
 
 static void on_received(void *arg)
@@ -29,13 +46,15 @@ static void on_received(void *arg)
     int rv = nng_aio_result(call->receive_aio);
     if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
         return;
+    struct mm_rpc_server *server = call->server;
     if (rv != 0) {
-        receive_next(call);
+        receive_next(server, true, call);
         return;
     }
     call->message = nng_aio_get_msg(call->receive_aio);
     call->received_ns = mm_clock_ns();
-    mm_loop_post_task(call->server->loop, &call->arrived);
+    mm_loop_post_task(server->loop, &call->arrived);
+    receive_next(server, true, NULL);
 }
 
 static void on_sent(void *arg)
@@ -43,7 +62,7 @@ static void on_sent(void *arg)
     struct mm_rpc_call *call = arg;
     if (nng_aio_result(call->send_aio) != 0) // the caller is gone
         nng_msg_free(nng_aio_get_msg(call->send_aio));
-    receive_next(call);
+    receive_next(call->server, false, call);
 }
 
 // --- opening ----------------------------------------------------------------------------------
@@ -102,6 +121,7 @@ enum mm_err mm_rpc_server_open(struct mm_loop *loop, const struct mm_rpc_server_
         mm_free(server);
         return mm_nng_err(rv);
     }
+    MM_CHECK(pthread_mutex_init(&server->receive_mutex, NULL) == 0);
     server->calls = mm_calloc(contexts, sizeof *server->calls);
     server->local_calls = mm_calloc(contexts, sizeof *server->local_calls);
     server->memory =
@@ -152,7 +172,7 @@ enum mm_err mm_rpc_server_listen(struct mm_rpc_server *server, const char *url)
     if (!server->listening) {
         server->listening = true;
         for (uint32_t i = 0; i < server->options.contexts; i++)
-            receive_next(&server->calls[i]);
+            receive_next(server, false, &server->calls[i]);
     }
     return MM_OK;
 }
@@ -178,7 +198,9 @@ void mm_rpc_server_close(struct mm_rpc_server *server)
 {
     if (!server)
         return;
-    atomic_store(&server->closing, true);
+    pthread_mutex_lock(&server->receive_mutex);
+    server->closing = true;
+    pthread_mutex_unlock(&server->receive_mutex);
     // Answers already given are let out first; afterwards every context comes back with ECLOSED.
     for (uint32_t i = 0; server->calls && i < server->options.contexts; i++)
         if (server->calls[i].send_aio)
@@ -213,6 +235,7 @@ void mm_rpc_server_release(struct mm_rpc_server *server)
     for (size_t i = 0; i < server->services_count; i++)
         mm_free(server->services[i].policy_of);
     mm_rpc_memory_free(server->memory);
+    pthread_mutex_destroy(&server->receive_mutex);
     mm_free(server->calls);
     mm_free(server->local_calls);
     mm_free(server);

@@ -31,6 +31,9 @@ struct mm_rpc_call;
 // thread: closure(&reply, call), mm_rpc_reply(call, &reply.base) or mm_rpc_fail(call, ...).
 // `call` and `input` live until the answer, or until the handler returns if that is later. The
 // reply is packed before the answer returns and stays the handler's.
+//
+// Handlers are called in the order in which the calls came on their connection. That is the order
+// in which a client made them, but for what it sent again, and what it made after it reconnected.
 
 // What a method is. A method without an entry is neither mutating nor idempotent, and over HTTP
 // only the operator may call it.

@@ -2,7 +2,7 @@
 #define MM_IO_RPC_SERVER_INTERNAL_H
 
 #include <nng/nng.h>
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_envelope.h"
@@ -15,10 +15,14 @@
 // owners:
 //
 //   nng thread: received ---- mm_loop_post_task ----> loop: handler, answer
-//   nng thread: sent, receives the next one <-------- nng_ctx_send
+//   nng thread: sent, receives again <--------------- nng_ctx_send
 //
 // Whoever has the slot may touch it; the hand-over orders memory. A slot has one task, so the loop
 // can never be overrun. HTTP calls use slots of a second array that have no context.
+//
+// One slot at a time receives, and the next one begins when what that one got is posted: nng has
+// several threads, and what two slots receive at once could reach the loop in either order. So
+// calls of one connection are taken up in the order in which they were sent.
 
 enum mm_rpc_call_state {
     CALL_FREE,    // with nng, or in the list of free local slots
@@ -48,7 +52,7 @@ struct mm_rpc_call {
     // local calls
     mm_rpc_answer_fn answer;
     void *answer_arg;
-    struct mm_rpc_call *next; // free list, or waiting for the same remembered answer
+    struct mm_rpc_call *next; // idle or free, or waiting for the same remembered answer
 
     uint64_t received_ns, deadline_ns;
     const struct mm_rpc_registered *registered; // NULL: no such method
@@ -68,7 +72,10 @@ struct mm_rpc_server {
     struct mm_rpc_server_options options; // with defaults filled in
     nng_socket socket;
     bool listening, draining, closed;
-    atomic_bool closing; // nng's threads take no more requests
+    pthread_mutex_t receive_mutex; // guards the next three, for nng's threads
+    struct mm_rpc_call *idle;      // slots that could receive
+    bool receiving;                // one does
+    bool closing;                  // none begins to any more
     uint16_t port;
     struct mm_rpc_registered services[MM_RPC_SERVER_SERVICES_MAX];
     size_t services_count;

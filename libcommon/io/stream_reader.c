@@ -27,6 +27,7 @@ enum {
     RETRY_MIN_MS = 50,
     RETRY_MAX_MS = 1000,
     CALL_DEADLINE_MS = 5000,
+    SNAPSHOT_DEADLINE_MS = 60000,
 };
 
 enum asking {
@@ -297,6 +298,7 @@ static void ask(struct mm_stream_reader *reader, enum asking what)
     if (what == ASKING_SNAPSHOT) {
         method = "Snapshot";
         request = &snapshot.base;
+        options.deadline_ms = reader->options.snapshot_deadline_ms;
         snapshot.stream = reader->stream;
         snapshot.session = reader->session;
         snapshot.filter = (ProtobufCBinaryData){reader->options.filter_len, reader->filter};
@@ -395,6 +397,8 @@ static bool copy_options(struct mm_stream_reader *reader,
         reader->options.silence_ms = MM_STREAM_READER_SILENCE_MS;
     if (reader->options.call_deadline_ms == 0)
         reader->options.call_deadline_ms = CALL_DEADLINE_MS;
+    if (reader->options.snapshot_deadline_ms == 0)
+        reader->options.snapshot_deadline_ms = SNAPSHOT_DEADLINE_MS;
     reader->position = options->from;
     reader->started = options->from.epoch != 0;
     if (options->filter_len > 0) {

@@ -44,7 +44,8 @@ struct mm_stream_reader_options {
     const uint8_t *filter;          // for the snapshot; copied
     size_t filter_len;
     uint32_t silence_ms; // nothing heard that long: ask whether something was lost. 0 = default
-    uint32_t call_deadline_ms; // of Replay and Snapshot. 0 = 5000
+    uint32_t call_deadline_ms;     // of Replay. 0 = 5000
+    uint32_t snapshot_deadline_ms; // that of a large world takes a while. 0 = 60000
     // No snapshots: a reader that only wants what is new from now on. It starts at the
     // publisher's newest message, and goes on from the oldest held one where a snapshot would be
     // due.

@@ -1,7 +1,6 @@
 #include "libcommon/io/stream_socket.h"
 
 #include <nng/protocol/pubsub0/sub.h>
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include "gen/stream.pb-c.h"
@@ -9,59 +8,80 @@
 #include "libcommon/base/check.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/nng_close.h"
+#include "libcommon/io/nng_pipe.h"
 #include "libcommon/io/rpc_envelope.h"
 #include "libcommon/io/stream_publisher.h"
 
 enum {
     RECONNECT_MIN_MS = 50,
     RECONNECT_MAX_MS = 200,
-    RECEIVE_MESSAGES = 8, // unread before the oldest drops: rather a gap than old messages
+    RECEIVE_MESSAGES = 9, // unread before the oldest drops: rather a gap than old messages
 };
 
 struct mm_stream_socket {
     struct mm_loop *loop;
     nng_socket socket;
-    nng_aio *aio;      // receives the next message; its callback only posts
-    nng_msg *live_msg; // which came, between the callback and the loop
-    struct mm_loop_task received, pipe_changed;
-    atomic_int pipe;   // id of the connection that is there; 0 = none
+    int readable; // nng's descriptor, which says that messages are there; -1: not watched
+    nng_aio *aio; // takes what is there and never waits
+    struct mm_loop_task pipe_changed;
+    struct mm_nng_pipe pipe;
     int followed_pipe; // the one last told of
     bool closed;       // but given up on: nng is stuck
+    bool handing;      // messages are handed over: closing waits until that is done
     void *arg;
     void (*on_message)(void *arg, nng_msg *msg);
     void (*on_connection)(void *arg, bool connected);
 };
 
-static void on_aio(void *arg) // nng's thread
+static void end(struct mm_stream_socket *self)
 {
-    struct mm_stream_socket *self = arg;
-    int rv = nng_aio_result(self->aio);
-    self->live_msg = rv == 0 ? nng_aio_get_msg(self->aio) : NULL;
-    if (rv != NNG_ECLOSED && rv != NNG_ECANCELED)
-        mm_loop_post_task(self->loop, &self->received);
+    if (self->readable >= 0)
+        mm_loop_fd_remove(self->loop, self->readable);
+    if (!mm_nng_close(self->socket))
+        return; // nng may still touch it
+    if (self->aio)
+        nng_aio_free(self->aio);
+    mm_loop_post_cancel(self->loop, &self->pipe_changed);
+    mm_free(self);
 }
 
-static void on_received(struct mm_loop *loop, void *arg)
+// NULL: none is there. What nng_recvmsg does, which makes an aio for each call.
+static nng_msg *take_message(struct mm_stream_socket *self)
+{
+    nng_recv_aio(self->socket, self->aio);
+    nng_aio_wait(self->aio);
+    return nng_aio_result(self->aio) == 0 ? nng_aio_get_msg(self->aio) : NULL;
+}
+
+// Watching nng's descriptor saves a turn of one of its threads for each message, which an aio's
+// callback would take.
+static void on_readable(struct mm_loop *loop, int fd, unsigned events, void *arg)
 {
     (void)loop;
+    (void)fd;
+    (void)events;
     struct mm_stream_socket *self = arg;
+    // All that is there, so that whoever is behind knows by how much.
+    nng_msg *messages[RECEIVE_MESSAGES];
+    size_t count = 0;
+    while (count < RECEIVE_MESSAGES && (messages[count] = take_message(self)) != NULL)
+        count++;
+    self->handing = true;
+    for (size_t i = 0; i < count; i++) {
+        if (self->closed)
+            nng_msg_free(messages[i]);
+        else
+            self->on_message(self->arg, messages[i]);
+    }
+    self->handing = false;
     if (self->closed)
-        return;
-    nng_msg *msg = self->live_msg;
-    self->live_msg = NULL;
-    nng_recv_aio(self->socket, self->aio);
-    if (msg)
-        self->on_message(self->arg, msg);
+        end(self);
 }
 
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg) // nng's thread
 {
     struct mm_stream_socket *self = arg;
-    int id = nng_pipe_id(pipe);
-    if (event == NNG_PIPE_EV_ADD_POST)
-        atomic_store(&self->pipe, id);
-    else // only the end of the connection that is there counts
-        atomic_compare_exchange_strong(&self->pipe, &id, 0);
+    mm_nng_pipe_note(&self->pipe, pipe, event);
     mm_loop_post_task(self->loop, &self->pipe_changed);
 }
 
@@ -69,7 +89,7 @@ static void on_pipe_changed(struct mm_loop *loop, void *arg)
 {
     (void)loop;
     struct mm_stream_socket *self = arg;
-    int pipe = atomic_load(&self->pipe);
+    int pipe = mm_nng_pipe_there(&self->pipe);
     if (self->closed || pipe == self->followed_pipe)
         return;
     self->followed_pipe = pipe;
@@ -92,23 +112,24 @@ static enum mm_err subscribe(struct mm_stream_socket *self, const char *stream, 
 static enum mm_err connect_socket(struct mm_stream_socket *self, const char *url,
                                   const struct mm_stream_socket_options *options)
 {
-    int rv;
+    int rv, readable = -1;
     nng_socket socket = self->socket;
     if ((rv = nng_socket_set_int(socket, NNG_OPT_RECVBUF, RECEIVE_MESSAGES)) != 0 ||
         (rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
         (rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
         (rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MM_RPC_REPLY_BYTES_MAX)) != 0 ||
-        (rv = nng_aio_alloc(&self->aio, on_aio, self)) != 0 ||
+        (rv = nng_aio_alloc(&self->aio, NULL, NULL)) != 0 ||
+        (rv = nng_socket_get_int(socket, NNG_OPT_RECVFD, &readable)) != 0 ||
         (rv = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, on_pipe, self)) != 0 ||
         (rv = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, self)) != 0)
         return mm_nng_err(rv);
-    nng_aio_set_timeout(self->aio, NNG_DURATION_INFINITE);
-    enum mm_err err = subscribe(self, options->stream, options->session);
-    if (err == MM_OK)
-        err = mm_nng_dial(socket, url, options->tls);
-    if (err == MM_OK)
-        nng_recv_aio(socket, self->aio);
-    return err;
+    nng_aio_set_timeout(self->aio, NNG_DURATION_ZERO);
+    enum mm_err err = mm_loop_fd_add(self->loop, readable, MM_LOOP_READ, on_readable, self);
+    if (err != MM_OK)
+        return err;
+    self->readable = readable;
+    err = subscribe(self, options->stream, options->session);
+    return err == MM_OK ? mm_nng_dial(socket, url, options->tls) : err;
 }
 
 enum mm_err mm_stream_socket_open(struct mm_loop *loop, const char *url,
@@ -120,10 +141,10 @@ enum mm_err mm_stream_socket_open(struct mm_loop *loop, const char *url,
     if (!self)
         return MM_RESOURCE_EXHAUSTED;
     self->loop = loop;
+    self->readable = -1;
     self->arg = options->arg;
     self->on_message = options->on_message;
     self->on_connection = options->on_connection;
-    mm_loop_task_init(&self->received, on_received, self);
     mm_loop_task_init(&self->pipe_changed, on_pipe_changed, self);
     int rv = nng_sub0_open(&self->socket);
     if (rv != 0) {
@@ -144,15 +165,6 @@ void mm_stream_socket_close(struct mm_stream_socket *self)
     if (!self)
         return;
     self->closed = true;
-    if (!mm_nng_close(self->socket))
-        return; // nng may still touch it
-    if (self->aio) {
-        nng_aio_stop(self->aio);
-        nng_aio_free(self->aio);
-    }
-    if (self->live_msg)
-        nng_msg_free(self->live_msg);
-    mm_loop_post_cancel(self->loop, &self->received);
-    mm_loop_post_cancel(self->loop, &self->pipe_changed);
-    mm_free(self);
+    if (!self->handing)
+        end(self);
 }

@@ -11,6 +11,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define BLANKS " \t\r\n"
+
 enum { STRING_CHARS_DEFAULT = 1024, STRINGS_MAX = 256, PATH_PART_CHARS_MAX = 63 };
 
 struct mm_config *mm_config_new(void)
@@ -95,14 +97,32 @@ static bool read_string(const struct mm_config_field *field, struct mm_yaml_node
     return true;
 }
 
-static bool read_strings(const struct mm_config_field *field, struct mm_yaml_node *node,
-                         struct mm_config_strings *out)
+static struct mm_config_strings split_texts(struct mm_yaml *doc, const char *text)
 {
-    if (mm_yaml_kind(node) != MM_YAML_LIST) {
-        mm_yaml_fail(node, "%s: expected a list of texts, found %s", field->path,
-                     mm_yaml_describe(node));
-        return false;
+    struct mm_config_strings list = {.count = 0};
+    if (text[strspn(text, BLANKS)] == '\0') {
+        return list;
     }
+    size_t count = 1;
+    for (const char *at = text; *at != '\0'; at++) {
+        count += *at == ',' ? 1 : 0;
+    }
+    const char **items = mm_yaml_alloc(doc, count * sizeof *items);
+    for (const char *at = text; list.count < count; at += strcspn(at, ",") + 1) {
+        const char *first = at + strspn(at, BLANKS);
+        size_t chars = strcspn(first, ",");
+        while (chars > 0 && strchr(BLANKS, first[chars - 1]) != NULL) {
+            chars--;
+        }
+        items[list.count++] = mm_yaml_copy(doc, first, chars);
+    }
+    list.items = items;
+    return list;
+}
+
+static bool read_list(const struct mm_config_field *field, struct mm_yaml_node *node,
+                      struct mm_config_strings *out)
+{
     size_t count = mm_yaml_count(node);
     if (count > STRINGS_MAX) {
         mm_yaml_fail(node, "%s: more than %d texts", field->path, STRINGS_MAX);
@@ -117,6 +137,37 @@ static bool read_strings(const struct mm_config_field *field, struct mm_yaml_nod
         *out = (struct mm_config_strings){.items = items, .count = count};
     }
     return good;
+}
+
+// A scalar is what an environment variable can hold.
+static bool read_strings(const struct mm_config_field *field, struct mm_yaml_node *node,
+                         struct mm_config_strings *out)
+{
+    if (mm_yaml_kind(node) == MM_YAML_LIST) {
+        return read_list(field, node, out);
+    }
+    if (node->refused) {
+        return false;
+    }
+    if (node->kind != MM_YAML_SCALAR || node->empty) {
+        mm_yaml_fail(node, "%s: expected a list of texts, or texts with commas between, found %s",
+                     field->path, mm_yaml_describe(node));
+        return false;
+    }
+    struct mm_config_strings list = split_texts(node->doc, node->text);
+    if (list.count > STRINGS_MAX) {
+        mm_yaml_fail(node, "%s: more than %d texts", field->path, STRINGS_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        if (list.items[i][0] == '\0') {
+            mm_yaml_fail(node, "%s: text %zu of %zu is empty in %s", field->path, i + 1, list.count,
+                         mm_yaml_describe(node));
+            return false;
+        }
+    }
+    *out = list;
+    return true;
 }
 
 static void read_entry(struct mm_config_entry *entry)
@@ -152,25 +203,6 @@ static void read_entry(struct mm_config_entry *entry)
 
 // --- fallbacks -----------------------------------------------------------------------------------
 
-static struct mm_config_strings split_fallback(struct mm_yaml *doc, const char *text)
-{
-    struct mm_config_strings list = {.count = 0};
-    if (text[0] == '\0') {
-        return list;
-    }
-    size_t count = 1;
-    for (const char *at = text; *at != '\0'; at++) {
-        count += *at == ',' ? 1 : 0;
-    }
-    const char **items = mm_yaml_alloc(doc, count * sizeof *items);
-    for (const char *at = text; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',' ? 1 : 0;
-        items[list.count++] = mm_yaml_copy(doc, at, strcspn(at, ","));
-    }
-    list.items = items;
-    return list;
-}
-
 // A fallback that its own field would refuse is a bug in the table.
 static void apply_fallback(struct mm_yaml *doc, struct mm_config_entry *entry)
 {
@@ -197,7 +229,7 @@ static void apply_fallback(struct mm_yaml *doc, struct mm_config_entry *entry)
         *(int64_t *)entry->value = number;
         break;
     case MM_CONFIG_STRINGS:
-        *(struct mm_config_strings *)entry->value = split_fallback(doc, text == NULL ? "" : text);
+        *(struct mm_config_strings *)entry->value = split_texts(doc, text == NULL ? "" : text);
         break;
     case MM_CONFIG_SECTION:
         *(struct mm_yaml_node **)entry->value = NULL;

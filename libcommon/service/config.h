@@ -24,8 +24,10 @@ enum mm_config_type {
     MM_CONFIG_INT,      // int64_t, within min..max
     MM_CONFIG_BOOL,     // bool
     MM_CONFIG_DURATION, // int64_t milliseconds, within min..max; written 250ms, 10s, 5m, 2h, 7d
-    MM_CONFIG_STRINGS,  // struct mm_config_strings; the fallback is comma separated
-    MM_CONFIG_SECTION,  // struct mm_yaml_node *: a map or list the caller reads itself; may be NULL
+    // struct mm_config_strings: a list, or a scalar with commas between (blanks around a text are
+    // no part of it; an empty scalar is an empty list), as the fallback is
+    MM_CONFIG_STRINGS,
+    MM_CONFIG_SECTION, // struct mm_yaml_node *: a map or list the caller reads itself; may be NULL
 };
 
 struct mm_config_strings {

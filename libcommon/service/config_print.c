@@ -108,7 +108,7 @@ static void print_type(FILE *out, const struct mm_config_field *field)
         fprintf(out, "duration %s..%s", min, max);
         break;
     case MM_CONFIG_STRINGS:
-        fputs("list of texts", out);
+        fputs("list of texts, or texts with commas between", out);
         break;
     case MM_CONFIG_SECTION:
         fputs("section", out);

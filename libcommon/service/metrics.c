@@ -236,14 +236,29 @@ struct mm_metrics_histogram *mm_metrics_latency(struct mm_metrics *metrics, cons
                                 sizeof bounds_us / sizeof bounds_us[0], 1e-6);
 }
 
-void mm_metrics_observe(struct mm_metrics_histogram *histogram, uint64_t value)
+static size_t bucket_of(const struct mm_metrics_histogram *histogram, uint64_t value)
 {
     size_t bucket = 0;
     while (bucket < histogram->bound_count && value > histogram->bounds[bucket]) {
         bucket++;
     }
+    return bucket;
+}
+
+void mm_metrics_observe(struct mm_metrics_histogram *histogram, uint64_t value)
+{
+    size_t bucket = bucket_of(histogram, value);
     atomic_fetch_add_explicit(&histogram->buckets[bucket], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&histogram->sum, value, memory_order_relaxed);
+}
+
+void mm_metrics_observe_alone(struct mm_metrics_histogram *histogram, uint64_t value)
+{
+    size_t bucket = bucket_of(histogram, value);
+    uint64_t count = atomic_load_explicit(&histogram->buckets[bucket], memory_order_relaxed);
+    uint64_t sum = atomic_load_explicit(&histogram->sum, memory_order_relaxed);
+    atomic_store_explicit(&histogram->buckets[bucket], count + 1, memory_order_relaxed);
+    atomic_store_explicit(&histogram->sum, sum + value, memory_order_relaxed);
 }
 
 static uint64_t bucket_value(const struct mm_metrics_histogram *histogram, size_t bucket)

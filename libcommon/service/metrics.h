@@ -59,6 +59,8 @@ struct mm_metrics_histogram *mm_metrics_latency(struct mm_metrics *metrics, cons
                                                 const char *help, const char *const *labels);
 
 void mm_metrics_observe(struct mm_metrics_histogram *histogram, uint64_t value);
+// The same for a histogram that only one thread writes, and often: plain adds, not locked ones.
+void mm_metrics_observe_alone(struct mm_metrics_histogram *histogram, uint64_t value);
 uint64_t mm_metrics_observed(const struct mm_metrics_histogram *histogram); // how many
 
 static inline void mm_counter_add(struct mm_counter *counter, uint64_t n)

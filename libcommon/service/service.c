@@ -5,6 +5,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/str.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/http.h"
@@ -319,10 +320,13 @@ int mm_service_run(struct mm_service *service)
     mm_loop_timer_stop(service->loop, &service->retry_timer);
     mm_loop_timer_stop(service->loop, &service->drain_timer);
     mm_loop_defer_cancel(service->loop, &service->stop_task);
+    // The loop no longer turns, and its watchdog still watches: each part has its time.
     mm_service_close_stores(service);
+    (void)mm_progress_step(mm_loop_progress(service->loop));
     if (service->started && service->spec->stop != NULL) {
         service->spec->stop(service, service->state);
     }
+    (void)mm_progress_step(mm_loop_progress(service->loop));
     mm_service_close_parts(service);
     mm_loop_destroy(service->loop);
     mm_metrics_free(service->metrics);

@@ -38,12 +38,16 @@ struct mm_db;
 struct mm_redis;
 struct mm_http_server;
 struct mm_stream_hub;
+struct mm_progress;
+struct mm_watchdog;
 struct mm_service;
 
 enum mm_service_uses {
     MM_SERVICE_DB = 1 << 0,     // section mariadb; migrations from <config directory>/schema
     MM_SERVICE_REDIS = 1 << 1,  // section redis
     MM_SERVICE_STREAM = 1 << 2, // key stream.listen: the service publishes streams
+    // One of the connections is for background jobs (struct mm_db_job), if there are several.
+    MM_SERVICE_DB_BACKGROUND = 1 << 3,
 };
 
 struct mm_service_spec {
@@ -146,6 +150,15 @@ bool mm_service_is_ready(const struct mm_service *service);
 // Called on the loop when the database or Redis comes or goes. One each; set in start.
 void mm_service_on_db(struct mm_service *service, void (*fn)(bool is_up, void *arg), void *arg);
 void mm_service_on_redis(struct mm_service *service, void (*fn)(bool is_up, void *arg), void *arg);
+
+// --- long work -----------------------------------------------------------------------------------
+
+// Watches the calling thread (one of the database's, that restores something large) by the steps of
+// `progress`, as the loop is watched and by the same settings, until it calls the other function
+// with what this returned (NULL if there is no thread for that: then it is not watched).
+struct mm_watchdog *mm_service_watch_begin(struct mm_service *service,
+                                           struct mm_progress *progress);
+void mm_service_watch_end(struct mm_watchdog *watchdog);
 
 // --- ending --------------------------------------------------------------------------------------
 

@@ -3,7 +3,9 @@
 #include "libcommon/service/service_internal.h"
 
 #include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/http.h"
 #include "libcommon/io/redis.h"
@@ -20,6 +22,28 @@ enum { DB_DRAIN_MS = 5000 };
 static uint64_t loop_heartbeat(const void *loop)
 {
     return mm_loop_heartbeat(loop);
+}
+
+// Who waits has a deadline of his own.
+static uint64_t work_heartbeat(const void *ctx)
+{
+    const struct mm_progress *progress = ctx;
+    return progress->is_waiting ? mm_clock_ms() : mm_progress_steps(progress);
+}
+
+struct mm_watchdog *mm_service_watch_begin(struct mm_service *service, struct mm_progress *progress)
+{
+    const struct mm_service_settings *settings = &service->settings;
+    struct mm_watchdog *watchdog = NULL;
+    if (mm_watchdog_start("work is stuck", settings->watchdog_stall_ms, settings->watchdog_abort,
+                          work_heartbeat, progress, &watchdog) != MM_OK)
+        MM_LOG_WARN("no thread to watch long work; it goes on without");
+    return watchdog;
+}
+
+void mm_service_watch_end(struct mm_watchdog *watchdog)
+{
+    mm_watchdog_stop(watchdog);
 }
 
 static enum mm_err open_peers(struct mm_service *service)
@@ -96,8 +120,9 @@ static enum mm_err open_servers(struct mm_service *service)
 enum mm_err mm_service_open_parts(struct mm_service *service)
 {
     const struct mm_service_settings *settings = &service->settings;
-    enum mm_err err = mm_watchdog_start(settings->watchdog_stall_ms, settings->watchdog_abort,
-                                        loop_heartbeat, service->loop, &service->watchdog);
+    enum mm_err err = mm_watchdog_start("event loop is stuck", settings->watchdog_stall_ms,
+                                        settings->watchdog_abort, loop_heartbeat, service->loop,
+                                        &service->watchdog);
     if (err != MM_OK) {
         MM_LOG_ERROR("cannot start the watchdog", "err=%s", mm_err_name(err));
         return err;
@@ -136,6 +161,8 @@ enum mm_err mm_service_open_stores(struct mm_service *service)
             .password = settings->db_password,
             .database = settings->db_database,
             .workers = (uint32_t)settings->db_pool_size,
+            .background_workers =
+                service->spec->uses & MM_SERVICE_DB_BACKGROUND && settings->db_pool_size > 1,
             .on_state = mm_service_db_changed,
             .on_state_arg = service,
         };

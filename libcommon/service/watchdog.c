@@ -1,5 +1,5 @@
 // See watchdog.h. The watchdog's thread reads the heartbeat four times per stall_ms. It holds no
-// lock while it looks, so that a stuck loop can never hold it up.
+// lock while it looks, so that a stuck thread can never hold it up.
 
 #include "libcommon/service/watchdog.h"
 
@@ -21,6 +21,7 @@ enum { STACK_FRAMES_MAX = 64 };
 struct mm_watchdog {
     pthread_t thread;
     pthread_t watched;
+    const char *complaint;
     int64_t stall_ms;
     bool abort_on_stall;
     mm_watchdog_heartbeat_fn heartbeat;
@@ -48,7 +49,7 @@ static void show_stack(int signal_number)
 static void report(struct mm_watchdog *watchdog, uint64_t silent_ms)
 {
     atomic_fetch_add(&watchdog->stalls, 1);
-    MM_LOG_ERROR("event loop is stuck", "silent_ms=%" PRIu64 " aborting=%d", silent_ms,
+    MM_LOG_ERROR(watchdog->complaint, "silent_ms=%" PRIu64 " aborting=%d", silent_ms,
                  watchdog->abort_on_stall);
     if (watchdog->abort_on_stall) {
         signal(SIGABRT, show_stack);
@@ -106,7 +107,7 @@ static void *watch(void *arg)
     return NULL;
 }
 
-enum mm_err mm_watchdog_start(int64_t stall_ms, bool abort_on_stall,
+enum mm_err mm_watchdog_start(const char *complaint, int64_t stall_ms, bool abort_on_stall,
                               mm_watchdog_heartbeat_fn heartbeat, const void *ctx,
                               struct mm_watchdog **out)
 {
@@ -119,6 +120,7 @@ enum mm_err mm_watchdog_start(int64_t stall_ms, bool abort_on_stall,
         return MM_RESOURCE_EXHAUSTED;
     }
     watchdog->watched = pthread_self();
+    watchdog->complaint = complaint;
     watchdog->stall_ms = stall_ms;
     watchdog->abort_on_stall = abort_on_stall;
     watchdog->heartbeat = heartbeat;

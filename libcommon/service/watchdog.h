@@ -17,8 +17,9 @@ typedef uint64_t (*mm_watchdog_heartbeat_fn)(const void *ctx);
 
 // Starts a thread that watches the calling one: a stall is a heartbeat that stands still for
 // stall_ms (at least 4). With `abort_on_stall` the stuck thread prints its stack and the process
-// ends with SIGABRT; without, every stall is logged once. RESOURCE_EXHAUSTED: no thread.
-enum mm_err mm_watchdog_start(int64_t stall_ms, bool abort_on_stall,
+// ends with SIGABRT; without, every stall is logged once. `complaint` is what the log says then
+// ("event loop is stuck"), a string that stays. RESOURCE_EXHAUSTED: no thread.
+enum mm_err mm_watchdog_start(const char *complaint, int64_t stall_ms, bool abort_on_stall,
                               mm_watchdog_heartbeat_fn heartbeat, const void *ctx,
                               struct mm_watchdog **out) MM_MUST_USE;
 

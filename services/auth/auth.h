@@ -78,7 +78,8 @@ enum { AUTH_EVENTS_MAX = 512, AUTH_EVENT_BYTES_MAX = 128 };
 
 struct auth_event {
     uint64_t due_ns;
-    size_t packed_bytes;
+    uint64_t player_id;                   // that is banned; 0: another event
+    size_t packed_bytes;                  // 0: told no more
     uint8_t packed[AUTH_EVENT_BYTES_MAX]; // a mmorts.auth.Revoked
 };
 
@@ -171,6 +172,8 @@ void auth_events_stop(struct auth *auth);
 // taken it, unless an error is returned.
 enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *message,
                                 mm_redis_reply_fn fn, void *arg) MM_MUST_USE;
+// A player's ban was lifted: it is not told again.
+void auth_events_forget_bans(struct auth *auth, uint64_t player_id);
 
 // --- rpc.c ---------------------------------------------------------------------------------------
 

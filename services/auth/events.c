@@ -37,7 +37,9 @@ static void on_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     struct auth_events *events = &auth->events;
     while (events->count > 0 && events->repeats[events->first].due_ns <= mm_loop_now_ns(loop)) {
         // If it cannot be sent: whoever listened has lost its subscription too, and asks again.
-        (void)!publish(auth, &events->repeats[events->first], NULL, NULL);
+        if (events->repeats[events->first].packed_bytes > 0) {
+            (void)!publish(auth, &events->repeats[events->first], NULL, NULL);
+        }
         events->first = (events->first + 1) % AUTH_EVENTS_MAX;
         events->count--;
     }
@@ -63,7 +65,10 @@ static void repeat_later(struct auth *auth, const struct auth_event *event)
 enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *message,
                                 mm_redis_reply_fn fn, void *arg)
 {
-    struct auth_event event = {.packed_bytes = protobuf_c_message_get_packed_size(&message->base)};
+    struct auth_event event = {
+        .player_id = message->player_id,
+        .packed_bytes = protobuf_c_message_get_packed_size(&message->base),
+    };
     MM_CHECK(event.packed_bytes <= sizeof event.packed); // a hash and two numbers
     protobuf_c_message_pack(&message->base, event.packed);
     enum mm_err err = publish(auth, &event, fn, arg);
@@ -71,6 +76,18 @@ enum mm_err auth_events_publish(struct auth *auth, const Mmorts__Auth__Revoked *
         repeat_later(auth, &event);
     }
     return err;
+}
+
+// The second event would send away a player who has come back since.
+void auth_events_forget_bans(struct auth *auth, uint64_t player_id)
+{
+    struct auth_events *events = &auth->events;
+    for (size_t i = 0; i < events->count; i++) {
+        struct auth_event *event = &events->repeats[(events->first + i) % AUTH_EVENTS_MAX];
+        if (event->player_id == player_id) {
+            event->packed_bytes = 0;
+        }
+    }
 }
 
 void auth_events_start(struct auth *auth)

@@ -122,6 +122,9 @@ static void on_stored(enum mm_err err, const redisReply *reply, void *arg)
 {
     (void)reply;
     struct change *change = arg;
+    if (err == MM_OK && change->kind == CHANGE_UNBAN) {
+        auth_events_forget_bans(change->auth, change->player_id);
+    }
     if (err != MM_OK || change->kind == CHANGE_UNBAN) {
         end_change(change, err);
     } else {

@@ -34,12 +34,14 @@ enum {
     PRODUCTION_SPAWNS_MAX = 1 << 20,
     PRODUCTION_SPAWNS_INFLIGHT_MAX = 32,
     PRODUCTION_GRANT_KEY_BYTES_MAX = 64,
+    PRODUCTION_HELD_MAX = 256,  // calls that wait for a tick; beyond: RESOURCE_EXHAUSTED
     PRODUCTION_EXIT_FENCED = 3, // exit status: another process has the session
 };
 
 struct production_settings {
     const char *recipes_path;
     int64_t retry_ms;
+    int64_t catch_up_changes;
     int64_t spawn_deadline_ms;
 };
 
@@ -89,7 +91,8 @@ struct production_feed {
     struct {
         MM_VEC(struct production_feed_building);
     } buildings;
-    bool is_live;
+    bool is_live;         // and not behind
+    uint64_t behind_tick; // jobs that ended by then are still to be done; 0: none are
 };
 
 struct production_feed_type {
@@ -122,6 +125,20 @@ struct production_outbox {
     struct mm_loop_timer retry;
 };
 
+// Calls to start a job for whom a later tick was seen than has come here, in the order in which
+// they came.
+struct production_held {
+    struct {
+        MM_VEC(struct production_held_call);
+    } calls;
+    struct mm_loop_timer expiry; // runs while there are any
+};
+
+struct production_held_call {
+    struct mm_rpc_call *call;
+    const Mmorts__Production__StartJobRequest *input; // lives as long
+};
+
 struct production_app {
     struct production_settings settings;
     struct mm_service *service;
@@ -140,6 +157,7 @@ struct production_app {
     bool is_draining;
 
     struct production_feed feed;
+    struct production_held held;
     struct production_outbox outbox;
     struct mm_stream_publisher *publisher;
 
@@ -177,9 +195,22 @@ MM_MUST_USE enum mm_err production_feed_open(struct production_app *app);
 void production_feed_close(struct production_app *app);
 // The core is new and empty of buildings: ask for a snapshot.
 void production_feed_restart(struct production_app *app);
+// A transaction is done: on with what is behind, if anything is.
+void production_feed_go_on(struct production_app *app);
 // Applies one frame. INVALID_ARGUMENT: nonsense (nothing was applied).
 MM_MUST_USE enum mm_err production_feed_apply(struct production_app *app,
                                               const Mmorts__Frame__TickFrame *frame);
+
+// --- held.c: calls that wait for a tick --------------------------------------------------------
+
+void production_held_open(struct production_app *app);
+void production_held_close(struct production_app *app);
+// Keeps a call until its tick has come. Fails it if there is no room.
+void production_held_add(struct production_app *app, struct mm_rpc_call *call,
+                         const Mmorts__Production__StartJobRequest *input);
+// Begins those whose tick has come, and those that now fail whenever it comes. To be called when
+// the tick has changed, or whether calls can be taken.
+void production_held_run(struct production_app *app);
 
 // --- outbox.c: units from world ----------------------------------------------------------------
 
@@ -208,6 +239,9 @@ void production_stop_service(struct mm_service *service, void *state);
 // --- rpc.c -------------------------------------------------------------------------------------
 
 void production_rpc_register(struct production_app *app);
+// Carries out a call of StartJob, or fails it.
+void production_rpc_start(struct production_app *app, struct mm_rpc_call *call,
+                          const Mmorts__Production__StartJobRequest *input);
 // Answers a call whose changes are durable, or fails it.
 void production_rpc_answer(struct production_app *app, const struct production_ack *ack);
 

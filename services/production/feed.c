@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -5,6 +6,7 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/str.h"
 #include "libcommon/io/pb.h"
 #include "services/production/app.h"
@@ -159,6 +161,7 @@ static void apply_spawned(struct production_app *app, const Mmorts__Frame__Spawn
 {
     struct production_feed *feed = &app->feed;
     for (size_t i = 0; spawned && i < spawned->n_entity; i++) {
+        (void)mm_progress_row(mm_loop_progress(app->loop), i);
         if (!feed->types.items[spawned->type[i]].is_building)
             continue;
         struct production_feed_building building = {
@@ -183,6 +186,7 @@ static void apply_column(struct production_app *app, const Mmorts__Frame__Attrib
     bool is_owner = column->attribute == MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_OWNER;
     bool is_progress = column->attribute == MMORTS__FRAME__ATTRIBUTE__ATTRIBUTE_PROGRESS;
     for (size_t i = 0; (is_owner || is_progress) && i < column->n_entity; i++) {
+        (void)mm_progress_row(mm_loop_progress(app->loop), i);
         struct production_feed_building *building = find_slot(&app->feed, column->entity[i]);
         if (!building)
             continue;
@@ -195,6 +199,40 @@ static void apply_column(struct production_app *app, const Mmorts__Frame__Attrib
         }
         announce(app, building);
     }
+}
+
+static void set_live(struct production_app *app, bool is_live)
+{
+    app->feed.is_live = is_live && app->feed.behind_tick == 0;
+    mm_service_condition_set(app->service, app->feed_condition, app->feed.is_live);
+    production_held_run(app);
+}
+
+// After an hour away there may be more to do than fits into a transaction, or into memory. Until it
+// is done world's frames are passed over.
+static void fall_behind(struct production_app *app, uint64_t tick)
+{
+    if (app->feed.behind_tick == 0)
+        MM_LOG_INFO("there is much to catch up with", "from_tick=%" PRIu64 " to_tick=%" PRIu64,
+                    production_tick(app->core), tick);
+    app->feed.behind_tick = tick;
+    set_live(app, false);
+}
+
+void production_feed_go_on(struct production_app *app)
+{
+    struct production_feed *feed = &app->feed;
+    if (feed->behind_tick == 0 || !app->core || app->is_draining)
+        return;
+    if (production_advance_some(app->core, feed->behind_tick,
+                                app->pending.changes.count + (size_t)app->settings.catch_up_changes,
+                                &app->pending.changes)) {
+        MM_LOG_INFO("caught up", "tick=%" PRIu64, feed->behind_tick);
+        // A new snapshot tells of what came meanwhile, and completes this.
+        feed->behind_tick = 0;
+        production_feed_restart(app);
+    }
+    production_store_flush(app);
 }
 
 enum mm_err production_feed_apply(struct production_app *app, const Mmorts__Frame__TickFrame *frame)
@@ -224,15 +262,22 @@ enum mm_err production_feed_apply(struct production_app *app, const Mmorts__Fram
     for (size_t i = 0; i < frame->n_columns; i++)
         apply_column(app, frame->columns[i]);
     // Only now is it known whether the new ones are complete.
-    for (size_t i = first_new; i < feed->buildings.count; i++)
+    for (size_t i = first_new; i < feed->buildings.count; i++) {
         announce(app, &feed->buildings.items[i]);
+        (void)mm_progress_row(mm_loop_progress(app->loop), i);
+    }
     // Jobs that ended while this process was away are due at their own ticks, before anything that
     // waits behind them starts.
-    production_advance(app->core, frame->tick, &app->pending.changes);
-    if (frame->snapshot)
+    if (!production_advance_some(app->core, frame->tick,
+                                 app->pending.changes.count +
+                                     (size_t)app->settings.catch_up_changes,
+                                 &app->pending.changes))
+        fall_behind(app, frame->tick);
+    else if (frame->snapshot)
         production_buildings_complete(app->core, &app->pending.changes);
     if (app->pending.changes.count > 0)
         production_store_flush(app);
+    production_held_run(app);
     return MM_OK;
 }
 
@@ -242,9 +287,10 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
 {
     struct production_app *app = arg;
     struct production_feed *feed = &app->feed;
-    if (!app->core) // being loaded: a snapshot follows
+    if (!app->core || feed->behind_tick != 0) // being loaded, or behind: a snapshot follows
         return;
-    ProtobufCAllocator allocator = mm_pb_arena_allocator(feed->frame_arena);
+    struct mm_pb_watched watched = {feed->frame_arena, mm_loop_progress(app->loop)};
+    ProtobufCAllocator allocator = mm_pb_watched_allocator(&watched);
     ProtobufCMessage *unpacked = NULL;
     enum mm_err err = mm_pb_unpack(&mmorts__frame__tick_frame__descriptor, &allocator,
                                    message->body, message->body_len, FRAME_BYTES_MAX, &unpacked);
@@ -261,8 +307,7 @@ static void on_frame(void *arg, const struct mm_stream_message *message)
 static void on_state(void *arg, enum mm_stream_state state)
 {
     struct production_app *app = arg;
-    app->feed.is_live = state == MM_STREAM_LIVE;
-    mm_service_condition_set(app->service, app->feed_condition, app->feed.is_live);
+    set_live(app, state == MM_STREAM_LIVE);
     MM_LOG_INFO("tick stream", "state=%s",
                 state == MM_STREAM_LIVE   ? "live"
                 : state == MM_STREAM_DOWN ? "down"
@@ -294,6 +339,7 @@ enum mm_err production_feed_open(struct production_app *app)
 
 void production_feed_restart(struct production_app *app)
 {
+    app->feed.behind_tick = 0;
     if (app->feed.reader)
         mm_stream_reader_restart(app->feed.reader);
 }

@@ -65,6 +65,7 @@ enum mm_err production_start_service(struct mm_service *service, void *state)
     app->loop = mm_service_loop(service);
     app->session = mm_service_session(service);
     production_store_open(app);
+    production_held_open(app);
     production_outbox_open(app);
     add_metrics(app);
     app->loaded_condition = mm_service_condition_add(service, "state loaded");
@@ -83,6 +84,7 @@ void production_drain_service(struct mm_service *service, void *state)
 {
     struct production_app *app = state;
     app->is_draining = true;
+    production_held_run(app);
     if (!app->write && app->core && app->pending.changes.count > 0)
         production_store_flush(app);
     else if (!app->write)
@@ -93,6 +95,7 @@ void production_stop_service(struct mm_service *service, void *state)
 {
     (void)service;
     struct production_app *app = state;
+    production_held_close(app);
     production_feed_close(app);
     production_outbox_close(app);
     production_store_stop(app);

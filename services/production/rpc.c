@@ -182,14 +182,10 @@ static void await_durable(struct production_app *app, const struct production_ac
 
 // --- handlers ----------------------------------------------------------------------------------
 
-static void rpc_start_job(Service *service, const Mmorts__Production__StartJobRequest *input,
-                          Mmorts__Production__StartJobReply_Closure closure, void *closure_data)
+void production_rpc_start(struct production_app *app, struct mm_rpc_call *call,
+                          const Mmorts__Production__StartJobRequest *input)
 {
-    (void)service;
-    (void)closure;
-    struct mm_rpc_call *call = closure_data;
-    struct production_app *app = writing_app(call, input->session);
-    if (!app)
+    if (!writing_app(call, input->session))
         return;
     struct production_order order = {
         .player_id = input->player_id,
@@ -214,6 +210,20 @@ static void rpc_start_job(Service *service, const Mmorts__Production__StartJobRe
     else
         snprintf(message, sizeof message, "%s", reason_text(reason));
     reply_start(app, call, reason, message, &ack.job);
+}
+
+static void rpc_start_job(Service *service, const Mmorts__Production__StartJobRequest *input,
+                          Mmorts__Production__StartJobReply_Closure closure, void *closure_data)
+{
+    (void)service;
+    (void)closure;
+    struct mm_rpc_call *call = closure_data;
+    struct production_app *app = writing_app(call, input->session);
+    // Whoever orders may know of a building that world's stream has not told of here yet.
+    if (app && input->seen_tick > production_tick(app->core))
+        production_held_add(app, call, input);
+    else if (app)
+        production_rpc_start(app, call, input);
 }
 
 static void rpc_cancel_job(Service *service, const Mmorts__Production__CancelJobRequest *input,

@@ -103,6 +103,7 @@ static void write_done(enum mm_err err, void *arg)
                 production_outbox_add(app, &write->batch.changes.items[i].spawn);
         if (app->pending.changes.count > 0 || app->pending.acks.count > 0)
             production_store_flush(app);
+        production_feed_go_on(app);
     } else {
         mm_counter_add(app->flushes_failed, 1);
         MM_LOG_ERROR("changes could not be written", "error=%s changes=%zu calls=%zu",
@@ -234,6 +235,7 @@ void production_store_abandon(struct production_app *app, enum mm_err err, const
     fail_acks(&app->pending, err, message);
     production_free(app->core);
     app->core = NULL;
+    production_held_run(app);
     production_outbox_clear(app);
     mm_service_condition_set(app->service, app->loaded_condition, false);
     if (!app->is_draining)

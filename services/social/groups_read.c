@@ -138,9 +138,10 @@ static struct question *question_new(struct social_app *app, struct mm_rpc_call 
     return question;
 }
 
-static void ask(struct question *question, mm_db_work_fn work)
+// lane: see mm_db_job.
+static void ask(struct question *question, mm_db_work_fn work, uint64_t lane)
 {
-    struct mm_db_job job = {.work = work, .done = question_done, .arg = question};
+    struct mm_db_job job = {.work = work, .done = question_done, .arg = question, .lane = lane};
     enum mm_err err = mm_db_submit(question->app->db, &job);
     if (err != MM_OK)
         question_done(err, question);
@@ -203,7 +204,7 @@ void social_get_group(struct social_app *app, struct mm_rpc_call *call,
 {
     struct question *question = question_new(app, call, answer_group);
     question->id = input->group_id;
-    ask(question, one_group_work);
+    ask(question, one_group_work, 0);
 }
 
 static void answer_chat(struct question *question)
@@ -222,7 +223,8 @@ void social_chat_to_group(struct social_app *app, struct mm_rpc_call *call,
     struct question *question = question_new(app, call, answer_chat);
     question->id = input->to_group;
     question->chat = input;
-    ask(question, one_group_work);
+    // One lane for each speaker: what is said first is heard first.
+    ask(question, one_group_work, input->from->player_id);
 }
 
 // --- lists -------------------------------------------------------------------------------------
@@ -260,7 +262,7 @@ void social_list_groups(struct social_app *app, struct mm_rpc_call *call,
     question->limit = input->limit;
     if (input->limit >= 1 && input->limit <= GROUPS_LISTED_MAX && input->kind[0] != '\0' &&
         mm_str_copy(question->kind, sizeof question->kind, input->kind)) {
-        ask(question, list_work);
+        ask(question, list_work, 0);
         return;
     }
     mm_rpc_fail(call, MM_INVALID_ARGUMENT, "a kind, and a limit of 1 to %d", GROUPS_LISTED_MAX);
@@ -309,7 +311,7 @@ void social_get_player_groups(struct social_app *app, struct mm_rpc_call *call,
 {
     struct question *question = question_new(app, call, answer_player);
     question->id = input->player_id;
-    ask(question, player_work);
+    ask(question, player_work, 0);
 }
 
 // --- memberships -------------------------------------------------------------------------------
@@ -358,7 +360,7 @@ void social_list_memberships(struct social_app *app, struct mm_rpc_call *call,
 {
     struct question *question = question_new(app, call, answer_memberships);
     if (input->kind[0] != '\0' && mm_str_copy(question->kind, sizeof question->kind, input->kind)) {
-        ask(question, memberships_work);
+        ask(question, memberships_work, 0);
         return;
     }
     mm_rpc_fail(call, MM_INVALID_ARGUMENT, "a kind is needed");

@@ -101,7 +101,9 @@ static struct social_mail_job *send_new(struct social_app *app, struct mm_rpc_ca
 
 static void submit_send(struct social_mail_job *job)
 {
-    struct mm_db_job work = {.work = social_sql_mail_send, .done = send_done, .arg = job};
+    // One lane for each sender: what is written first comes first.
+    struct mm_db_job work = {
+        .work = social_sql_mail_send, .done = send_done, .arg = job, .lane = job->from.id};
     enum mm_err err = mm_db_submit(job->app->db, &work);
     if (err != MM_OK)
         send_done(err, job);
@@ -227,7 +229,8 @@ static struct social_mailbox_job *box_new(struct social_app *app, struct mm_rpc_
 
 static void submit_box(struct social_mailbox_job *job, mm_db_work_fn work, mm_db_done_fn done)
 {
-    struct mm_db_job db_job = {.work = work, .done = done, .arg = job};
+    // One lane for each player: a list that is asked for after a deletion is one without.
+    struct mm_db_job db_job = {.work = work, .done = done, .arg = job, .lane = job->player_id};
     enum mm_err err = mm_db_submit(job->app->db, &db_job);
     if (err != MM_OK)
         done(err, job);

@@ -101,6 +101,18 @@ static void pack_claimed(const Mmorts__Social__SetOnlineRequest *input, uint8_t 
     MM_CHECK(mm_pb_pack(&event.base, MM_RPC_REQUEST_BYTES_MAX, out, len_out) == MM_OK);
 }
 
+// What those who hold the player are told of a claim that is refused.
+static void pack_wanted(const Mmorts__Social__SetOnlineRequest *input, uint8_t **out,
+                        size_t *len_out)
+{
+    Mmorts__Social__Wanted wanted = MMORTS__SOCIAL__WANTED__INIT;
+    wanted.player_id = input->member->player_id;
+    Mmorts__Social__Event event = MMORTS__SOCIAL__EVENT__INIT;
+    event.event_case = MMORTS__SOCIAL__EVENT__EVENT_WANTED;
+    event.wanted = &wanted;
+    MM_CHECK(mm_pb_pack(&event.base, MM_RPC_REQUEST_BYTES_MAX, out, len_out) == MM_OK);
+}
+
 static void begin_online(struct social_args *args, const struct social_app *app,
                          char channel[SOCIAL_KEY_BYTES])
 {
@@ -132,20 +144,24 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
     begin_online(&args, app, channel);
     add_online_group(&args, player, input->instance, connection, &packed, "0");
     bool claims = input->claim != MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
-    uint8_t *claimed = NULL;
-    size_t claimed_len = 0;
+    uint8_t *claimed = NULL, *wanted = NULL;
+    size_t claimed_len = 0, wanted_len = 0;
     if (claims) {
         pack_claimed(input, &claimed, &claimed_len);
+        pack_wanted(input, &wanted, &wanted_len);
         social_args_str(&args,
                         input->claim == MMORTS__SOCIAL__CLAIM__CLAIM_ONLY ? "only" : "newest");
         social_args_bytes(&args, claimed, claimed_len);
         social_args_number(&args, input->silent_ms ? mm_clock_wall_ms() + input->silent_ms : 0);
+        social_args_bytes(&args, wanted, wanted_len);
     }
+    social_args_number(&args, (int64_t)input->said_us);
     social_presence_run(social_presence_call_new(app, call),
                         claims ? &social_presence_claim : &social_presence_online, &args,
                         online_done);
     packed_member_free(&packed);
     mm_free(claimed);
+    mm_free(wanted);
     social_players_see(app, &(Mmorts__Social__Member *){input->member}, 1);
 }
 
@@ -179,6 +195,7 @@ void social_set_offline(struct social_app *app, struct mm_rpc_call *call,
     social_presence_channel(&args, app, channel);
     social_args_str(&args, key);
     social_args_str(&args, connection);
+    social_args_number(&args, (int64_t)input->said_us);
     social_presence_run(social_presence_call_new(app, call), &social_presence_offline, &args,
                         offline_done);
 }
@@ -242,10 +259,12 @@ static void heartbeat_run(struct heartbeat *self, struct mm_redis_script *script
 
 enum { HEARTBEAT_GROUP = 64 }; // members per script: 64 * 7 arguments fit social_args
 
-// claims: NULL: none.
-static void heartbeat_group(struct heartbeat *self, const char *instance,
-                            Mmorts__Social__Member **members, const uint64_t *claims, size_t count)
+// The members from `at` on.
+static void heartbeat_group(struct heartbeat *self, const Mmorts__Social__HeartbeatRequest *input,
+                            size_t at)
 {
+    size_t left = input->n_members - at;
+    size_t count = left < HEARTBEAT_GROUP ? left : HEARTBEAT_GROUP;
     struct social_args args;
     char channel[SOCIAL_KEY_BYTES];
     char players[HEARTBEAT_GROUP][SOCIAL_NUMBER_BYTES];
@@ -253,11 +272,14 @@ static void heartbeat_group(struct heartbeat *self, const char *instance,
     struct packed_member packed[HEARTBEAT_GROUP];
     begin_online(&args, self->app, channel);
     for (size_t i = 0; i < count; i++) {
-        MM_CHECK(pack_member(members[i], &packed[i]));
-        snprintf(players[i], sizeof players[i], "%" PRIu64, members[i]->player_id);
-        snprintf(numbers[i], sizeof numbers[i], "%" PRIu64, claims ? claims[i] : 0);
-        add_online_group(&args, players[i], instance, "", &packed[i], numbers[i]);
+        const Mmorts__Social__Member *member = input->members[at + i];
+        MM_CHECK(pack_member(member, &packed[i]));
+        snprintf(players[i], sizeof players[i], "%" PRIu64, member->player_id);
+        snprintf(numbers[i], sizeof numbers[i], "%" PRIu64,
+                 input->n_claims > 0 ? input->claims[at + i] : 0);
+        add_online_group(&args, players[i], input->instance, "", &packed[i], numbers[i]);
     }
+    social_args_number(&args, (int64_t)input->said_us);
     heartbeat_run(self, &social_presence_online, &args);
     for (size_t i = 0; i < count; i++)
         packed_member_free(&packed[i]);
@@ -299,12 +321,8 @@ void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
     self->call = call;
     self->scripts_left = groups + 2; // the beat, and one more that keeps `self` alive
     heartbeat_beat(self, input);
-    for (size_t at = 0; at < input->n_members; at += HEARTBEAT_GROUP) {
-        size_t left = input->n_members - at;
-        heartbeat_group(self, input->instance, input->members + at,
-                        input->n_claims > 0 ? input->claims + at : NULL,
-                        left < HEARTBEAT_GROUP ? left : HEARTBEAT_GROUP);
-    }
+    for (size_t at = 0; at < input->n_members; at += HEARTBEAT_GROUP)
+        heartbeat_group(self, input, at);
     heartbeat_script_done(self);
     social_players_see(app, input->members, input->n_members);
 }
@@ -330,6 +348,7 @@ void social_sweep(struct social_app *app)
     social_args_number(&args, mm_clock_wall_ms());
     social_args_number(&args, SOCIAL_SWEEP_MAX);
     social_args_number(&args, app->settings.lease_ms);
+    social_args_number(&args, (mm_clock_wall_ms() - SOCIAL_SAID_MS) * 1000);
     // Without Redis there is nobody online to be swept; the next sweep finds what this one missed.
     enum mm_err err = mm_redis_eval(app->redis, &social_presence_sweep, sweep_done, app,
                                     args.key_count, args.count, args.items, args.sizes);

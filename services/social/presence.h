@@ -14,7 +14,11 @@
 //   claims   hash        player -> the number of its last claim
 //   claim    number      of the last claim of anybody
 //   beats    sorted set  instance -> until when it counts as alive, unless it is heard of (Unix ms)
+//   said     sorted set  "player:instance" -> when the instance last said something of it, by its
+//                        own clock (Unix us); forgotten after SOCIAL_SAID_MS
 // A player is online as long as count has it.
+
+#define SOCIAL_SAID_MS 60000 // longer than a call may be on its way
 
 // Adds the keys above, in their order.
 void social_presence_keys(struct social_args *args, const struct social_app *app);

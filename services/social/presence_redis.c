@@ -8,7 +8,7 @@
 void social_presence_keys(struct social_args *args, const struct social_app *app)
 {
     static const char *const names[] = {"leases", "conns",  "count", "members", "left",
-                                        "since",  "claims", "claim", "beats"};
+                                        "since",  "claims", "claim", "beats",   "said"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         social_args_key(args, app, names[i]);
 }
@@ -32,8 +32,19 @@ void social_presence_channel(struct social_args *args, const struct social_app *
     "  return 1\n"                                                                                 \
     "end\n"
 
+// Whether an instance has said nothing later of the player: calls overtake one another. Keeps what
+// it says if `keep`.
+#define LUA_NEWEST                                                                                 \
+    "local function newest(key, said, keep)\n"                                                     \
+    "  local last = redis.call('ZSCORE', KEYS[10], key)\n"                                         \
+    "  if said == '0' then return true end\n"                                                      \
+    "  if last and tonumber(last) > tonumber(said) then return false end\n"                        \
+    "  if keep then redis.call('ZADD', KEYS[10], said, key) end\n"                                 \
+    "  return true\n"                                                                              \
+    "end\n"
+
 // ARGV: channel, expiry, now, then groups of player, instance, connection, member, joined, left,
-// claim. Connection "" keeps the one known.
+// claim, and when it was said. Connection "" keeps the one known.
 #define LUA_ADD                                                                                    \
     "local function add(i)\n"                                                                      \
     "  local player, key, came = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1], 0\n"                      \
@@ -51,18 +62,21 @@ void social_presence_channel(struct social_args *args, const struct social_app *
 
 // Returns {came online, online, players that were claimed later than their claim says ...}.
 struct mm_redis_script social_presence_online = {
-    .source = LUA_ADD "local out = {0, 0}\n"
-                      "for i = 4, #ARGV, 7 do\n"
-                      "  local last = redis.call('HGET', KEYS[7], ARGV[i])\n"
-                      "  if ARGV[i + 6] ~= '0' and last and\n"
-                      "     tonumber(last) > tonumber(ARGV[i + 6]) then\n"
-                      "    out[#out + 1] = ARGV[i]\n"
-                      "  else\n"
-                      "    out[1] = out[1] + add(i)\n"
-                      "  end\n"
-                      "end\n"
-                      "out[2] = redis.call('HLEN', KEYS[3])\n"
-                      "return out\n",
+    .source = LUA_ADD LUA_NEWEST
+    "local out, said = {0, 0}, ARGV[#ARGV]\n"
+    "for i = 4, #ARGV - 1, 7 do\n"
+    "  if newest(ARGV[i] .. ':' .. ARGV[i + 1], said, ARGV[i + 2] ~= '') then\n"
+    "    local last = redis.call('HGET', KEYS[7], ARGV[i])\n"
+    "    if ARGV[i + 6] ~= '0' and last and\n"
+    "       tonumber(last) > tonumber(ARGV[i + 6]) then\n"
+    "      out[#out + 1] = ARGV[i]\n"
+    "    else\n"
+    "      out[1] = out[1] + add(i)\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "out[2] = redis.call('HLEN', KEYS[3])\n"
+    "return out\n",
 };
 
 // Finds who else holds the player of the one group: those of instances that have fallen silent go
@@ -90,16 +104,23 @@ struct mm_redis_script social_presence_online = {
     "end\n"
 
 // One group, then "newest" or "only", the Claimed event to publish, of which the last 8 bytes are
-// the claim's number, and until when the instance counts as alive, or 0. Returns {came online,
-// online, claim, refused, retry after}. Numbers follow the clock, so that they grow even if Redis
-// has lost everything. Who is dropped makes room after the new one is in: the player does not leave
-// and come back.
+// the claim's number, until when the instance counts as alive, or 0, and the Wanted event to
+// publish if the claim is refused, and when it was said. Returns {came online, online, claim,
+// refused, retry after}. Numbers follow the clock, so that they grow even if Redis has lost
+// everything. Who is dropped makes room after the new one is in: the player does not leave and come
+// back.
 struct mm_redis_script social_presence_claim = {
-    .source = LUA_ADD LUA_DROP LUA_HOLDERS
+    .source = LUA_ADD LUA_NEWEST LUA_DROP LUA_HOLDERS
     "local silent = {}\n"
+    "if not newest(ARGV[4] .. ':' .. ARGV[5], ARGV[15], true) then\n"
+    "  return {0, redis.call('HLEN', KEYS[3]), 0, 0, 0}\n"
+    "end\n"
     "if ARGV[11] == 'only' then\n"
     "  local wait = holders(silent)\n"
-    "  if wait > 0 then return {0, redis.call('HLEN', KEYS[3]), 0, 1, wait} end\n"
+    "  if wait > 0 then\n"
+    "    redis.call('PUBLISH', ARGV[1], ARGV[14])\n"
+    "    return {0, redis.call('HLEN', KEYS[3]), 0, 1, wait}\n"
+    "  end\n"
     "end\n"
     "if ARGV[13] ~= '0' then redis.call('ZADD', KEYS[9], ARGV[13], ARGV[5]) end\n"
     "local came = add(4)\n"
@@ -116,12 +137,15 @@ struct mm_redis_script social_presence_claim = {
     "return {came, redis.call('HLEN', KEYS[3]), claim, 0, 0}\n",
 };
 
-// ARGV: channel, "player:instance", connection. Returns 1 if the player went offline.
+// ARGV: channel, "player:instance", connection, when it was said. Returns 1 if the player went
+// offline.
 struct mm_redis_script social_presence_offline = {
-    .source = LUA_DROP "local held = redis.call('HGET', KEYS[2], ARGV[2])\n"
-                       "if held and held ~= ARGV[3] then return 0 end\n"
-                       "if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then return 0 end\n"
-                       "return drop(ARGV[2], ARGV[1])\n",
+    .source =
+        LUA_DROP LUA_NEWEST "if not newest(ARGV[2], ARGV[4], true) then return 0 end\n"
+                            "local held = redis.call('HGET', KEYS[2], ARGV[2])\n"
+                            "if held and held ~= ARGV[3] then return 0 end\n"
+                            "if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then return 0 end\n"
+                            "return drop(ARGV[2], ARGV[1])\n",
 };
 
 // ARGV: instance, until when it counts as alive. Returns {0, online}.
@@ -130,14 +154,16 @@ struct mm_redis_script social_presence_beat = {
               "return {0, redis.call('HLEN', KEYS[3])}\n",
 };
 
-// ARGV: channel, now, how many, lease. Returns how many players went offline. An instance that was
-// not heard of for a whole lease holds nobody any more.
+// ARGV: channel, now, how many, lease, what was said before then is forgotten (us). Returns how
+// many players went offline. An instance that was not heard of for a whole lease holds nobody any
+// more.
 struct mm_redis_script social_presence_sweep = {
     .source = LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
                        "                         'LIMIT', 0, ARGV[3])\n"
                        "local gone = 0\n"
                        "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
                        "redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', ARGV[2] - ARGV[4])\n"
+                       "redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', ARGV[5])\n"
                        "return gone\n",
 };
 

@@ -26,8 +26,11 @@
 #include "services/sync/core/budget.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/once.h"
+#include "services/sync/core/pace.h"
+#include "services/sync/core/probe.h"
 #include "services/sync/core/rates.h"
 #include "services/sync/core/resume.h"
+#include "services/sync/core/revoked.h"
 #include "services/sync/core/served.h"
 #include "services/sync/core/update.h"
 #include "services/sync/outbox.h"
@@ -48,6 +51,7 @@ enum {
     SYNC_BUILDS_MAX = 64,              // buildings unanswered, of all clients; beyond: queue_full
     SYNC_VIEW_CALLS_MAX = 32,          // calls of vision under way
     SYNC_RECHECKS_MAX = 32,            // tokens being verified again
+    SYNC_HEARTBEAT_PARTS = 10,         // of the players, told one after the other
     SYNC_REFUSED_CLIENTS_MAX = 64,     // connections being told that the server is full
     SYNC_TOKEN_BYTES_MAX = 4096,
     SYNC_USERNAME_BYTES = 129,
@@ -59,6 +63,8 @@ enum {
     SYNC_NEWS_MS = 150,                 // news of production wait so long for a tick to go with
     SYNC_IDLE_TICKS = 20,               // an update at least that often
     SYNC_STEPS_PER_TURN = 64,           // then other sockets get their turn
+    SYNC_FOLD_TICKS = 4,                // so many that wait are told as one
+    SYNC_FOLD_ON_TICKS = 2,             // by a process that has just done that
     SYNC_FULL_CHUNK_BYTES = 65536,      // of one client's full state at once
     SYNC_FULL_BYTES_PER_TURN = 8 << 20, // of all clients' full states
     SYNC_ROSTER_MAX = 10000,
@@ -76,7 +82,7 @@ enum {
 
 struct sync_settings {
     const char *listen;
-    bool reuse_port;
+    bool reuse_port, huge_pages;
     const char *web_dir;
     const char *login_url;
     const char *empires; // that vision tells of: all, or those served here
@@ -99,11 +105,13 @@ struct sync_settings {
     int64_t bytes_per_second;   // to one client; 0: as many as there are
     int64_t bytes_carried;      // of those it did not use, kept for later
     int64_t band_critical, band_high, band_normal;
+    int64_t even_ms; // a tick is kept back at most so long
     int64_t behind_ms;
     int64_t login_ms;
     int64_t ping_ms;
     int64_t idle_ms;
     int64_t command_ms;
+    int64_t answer_ms; // of a connection that keeps its player's next one out
     int64_t heartbeat_ms;
     int64_t beat_ms, silent_ms; // of this process, and what tells that it is dead
     int64_t resume_ticks;       // how long a client may be away to go on where it stopped; 0: never
@@ -200,15 +208,17 @@ struct sync_client {
 
     // presence.c
     mm_rpc_handle claim_call;
-    bool said_online;    // social was told of this connection
-    uint64_t claimed_ns; // when social had answered; 0: not yet
-    uint64_t claim;      // the claim's number; 0: none is needed, or it is not known
-    uint64_t overtaken;  // greatest number of another instance's claim on the player
+    bool said_online;        // social was told of this connection
+    uint64_t claimed_ns;     // when social had answered; 0: not yet
+    uint64_t claim;          // the claim's number; 0: none is needed, or it is not known
+    uint64_t overtaken;      // greatest number of another instance's claim on the player
+    struct sync_probe probe; // another connection of the player wants its place
 
     // Known from the token, then from world.
     uint64_t player_id, permissions;
     char username[SYNC_USERNAME_BYTES];
-    char token_hash[65];
+    char token_hash[SYNC_REVOKED_HASH_BYTES];
+    uint64_t revoked_heard;            // when its token was asked about
     char display_id[MM_ID_TEXT_BYTES]; // the empire's id, for social
     uint32_t empire;
     uint64_t empire_id, next_seq;
@@ -272,9 +282,9 @@ struct sync_metrics {
     struct mm_counter *joins, *refused, *kills, *messages_in, *bytes_in, *rate_limited;
     struct mm_counter *resumes[SYNC_RESUME_RESULTS], *caught_up, *not_caught_up;
     struct mm_counter *fulls, *behinds, *commands_ok, *commands_failed, *replaced;
-    struct mm_counter *throttled, *deferred, *overflows, *missed;
+    struct mm_counter *throttled, *deferred, *overflows, *missed, *folded;
     struct mm_metrics_histogram *join_latency, *command_latency, *update_interval;
-    struct mm_metrics_histogram *step_time, *deliver_time, *update_bytes;
+    struct mm_metrics_histogram *wait_time, *step_time, *deliver_time, *update_bytes;
 };
 
 // The service's own session, or a room: see rooms.h.
@@ -296,6 +306,7 @@ struct sync_app {
     struct mm_buf full_buf;
     struct mm_buf resumed_buf; // the message `resumed` of the client that is being resumed ...
     struct sync_delta news;    // ... and what else it is told
+    struct sync_delta folded;  // what a view's clients are told of several ticks
     uint8_t instance[SYNC_INSTANCE_BYTES]; // of the lobby: tells this process from others
     size_t seats_kept;                     // seats without clients
     uint64_t trimmed_tick, trimmed_view;
@@ -321,6 +332,7 @@ struct sync_app {
         MM_VEC(struct sync_network);
     } proxies;                              // of the lobby, as the rates
     struct sync_rates *handshakes, *logins; // by sync_address_key, by player
+    struct sync_revoked revoked;            // of the lobby, where tokens are asked about
     uint64_t next_connection;
     uint32_t refused_clients;
     bool draining;
@@ -361,6 +373,12 @@ struct sync_app {
     } roster;
     struct mm_idmap *roster_index; // player -> position
     struct {
+        MM_VEC(struct sync_presence_news {
+            struct sync_online player;
+            bool left;
+        });
+    } roster_meanwhile; // what came while the list was asked for, and may be newer than it
+    struct {
         MM_VEC(struct sync_listed {
             uint64_t player_id;
             bool heard; // by all clients; else by those who have come since, if by any
@@ -368,6 +386,7 @@ struct sync_app {
     } listed; // whom clients know by name
     uint32_t groups_calls, mail_calls;
     bool roster_wanted;
+    bool roster_again;  // once more when the list has come
     bool roster_untold; // somebody came or went, and clients were not told
     uint64_t roster_told_ns;
     struct sync_bucket roster_news;
@@ -380,10 +399,17 @@ struct sync_app {
     uint32_t session_state; // last told
     uint64_t stepped_ns;    // when clients' pictures last moved on
     uint64_t flushed_ns;    // when messages last went out: near enough for each of a burst's
+    struct sync_pace pace;
+    uint64_t tell_ns; // when the tick that came last is told
     struct mm_loop_task deliver_task, flush_task, bury_task;
-    uint64_t heartbeat_ns; // when the last one was sent
-    struct mm_loop_timer sweep, heartbeat, beat, drain, talk;
+    mm_rpc_handle heartbeat_call; // not answered yet
+    uint64_t heartbeat_ns;        // when the last one was sent
+    unsigned heartbeat_part;      // that the next one tells of
+    uint64_t said_us;             // of the last call to social about a player (Unix time)
+    struct mm_loop_timer sweep, heartbeat, beat, drain, talk, pacer;
     bool holding;           // some client's outbox is held
+    bool folding;           // it was behind, and told several ticks as one
+    uint64_t idle_tick;     // that clients were looked at last who are told nothing
     bool fulls_wanted;      // some client may wait for more than the tick's news
     uint64_t map_delivered; // which map those have that play, but for those who wait
     int feeds_condition;    // -1: none
@@ -456,6 +482,7 @@ void sync_client_close(struct sync_client *client, uint16_t code, const char *wo
 // The same, with the time after which to try again (0 = none).
 void sync_client_refuse(struct sync_client *client, uint16_t code, const char *word,
                         const char *message, uint32_t retry_after_ms);
+void sync_client_ping(struct sync_client *client, const char *text);
 // Ends it without a word: the socket is dead.
 void sync_client_kill(struct sync_client *client, const char *why);
 // The result of sending: handles a dead socket. False if it was.
@@ -525,6 +552,14 @@ void sync_trails_trim(struct sync_app *app);
 
 // Steps the core and sends, at the end of this turn.
 void sync_deliver_soon(struct sync_app *app);
+
+// From one tick of world's to the next.
+static inline uint64_t sync_tick_ns(const struct sync_app *app)
+{
+    uint32_t rate = app->core.mirror.catalogue.tick_rate_hz;
+    return MM_LOOP_MS(1000) / (rate ? rate : 20);
+}
+
 void sync_deliver(struct mm_loop *loop, void *app);
 // Sends the session's state: to everybody if it changed, or to one client.
 void sync_deliver_status(struct sync_app *app);
@@ -536,9 +571,10 @@ void sync_write_status(struct sync_app *app, struct mm_buf *out);
 
 // Whether the client's budget allows all of it, nothing being owed from before.
 bool sync_owing_takes_all(struct sync_client *client, const struct sync_delta *delta);
-// Encodes what of the live view's delta, and of what is owed, the client is told in this step.
+// Encodes what of the delta of its live view, and of what is owed, the client is told in this step.
 // False: it needs a full state.
-bool sync_owing_encode(struct sync_client *client, struct sync_view *view);
+bool sync_owing_encode(struct sync_client *client, struct sync_view *view,
+                       const struct sync_delta *delta);
 // How many entities and hexes there is news of that it was not told.
 size_t sync_owing_left(const struct sync_client *client);
 // It is owed nothing: it will be told everything, or is gone.
@@ -622,10 +658,21 @@ const char *sync_roster_name_of(struct sync_app *app, uint64_t player_id);
 // World knows the player: it sits down, unless its other connections are in the way.
 void sync_presence_enter(struct sync_client *client);
 void sync_presence_leave(struct sync_client *client);
+// Somebody is kept out by the player's connections, here or at another instance: those that are
+// here are asked for a sign of life.
+void sync_presence_probe(struct sync_app *app, uint64_t player_id);
+#define SYNC_PROBE_PING "mmorts?" // which its answer repeats
+static inline uint32_t sync_probe_patience(const struct sync_app *app)
+{
+    return (uint32_t)(app->settings.answer_ms / SYNC_SWEEP_MS);
+}
 // Another instance has claimed a player.
 void sync_presence_claimed(struct sync_app *app, const Mmorts__Social__Claimed *claimed);
-// Tells social who is here, and asks again what it could not answer.
-void sync_presence_heartbeat(struct sync_app *app);
+// Tells social of a part of the players that they are here, and asks again what it could not
+// answer. Thousands at once would hold up the tick, here and wherever social and its Redis share
+// the cores. True: all have had their turn; called so often that this is so once in
+// `presence.heartbeat`.
+bool sync_presence_heartbeat(struct sync_app *app);
 // Tells social that this process lives.
 void sync_presence_beat(struct sync_app *app);
 

@@ -11,7 +11,7 @@
 // Where the kernel has no io_uring, or a container's profile forbids it, there is no burst, and who
 // wants to send uses sendmsg.
 
-#define SYNC_BURST_SENDS_MAX 256
+#define SYNC_BURST_SENDS_MAX 512
 #define SYNC_BURST_BYTES     ((size_t)512 << 10) // of all messages between two flushes
 
 struct sync_burst;

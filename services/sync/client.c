@@ -182,6 +182,11 @@ void sync_client_send_binary(struct sync_client *client, const struct mm_buf *me
         send_frame(client, SYNC_WS_BINARY, message->data, message->len, true);
 }
 
+void sync_client_ping(struct sync_client *client, const char *text)
+{
+    send_frame(client, SYNC_WS_PING, text, strlen(text), false);
+}
+
 // One system call for each word to each of thousands of players would hold up the game.
 static bool hold(struct sync_client *client, enum sync_ws_opcode opcode,
                  const struct mm_buf *message)
@@ -234,8 +239,11 @@ static void on_drained(struct sync_client *client)
 
 static void flush(struct sync_client *client)
 {
+    size_t waiting = sync_outbox_waiting(&client->outbox);
     if (!sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
         return;
+    if (sync_outbox_waiting(&client->outbox) < waiting)
+        sync_probe_reads(&client->probe);
     sync_client_watch(client);
     if (client->state != SYNC_CLIENT_DEAD && sync_outbox_waiting(&client->outbox) == 0)
         on_drained(client);
@@ -345,8 +353,13 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
         // Answered in kind; then it is over, the peer closes the socket.
         sync_client_close(client, code, NULL, NULL);
         break;
+    case SYNC_WS_PONG:
+        // That it was heard is enough, but for one that had to answer.
+        if (len == strlen(SYNC_PROBE_PING) && memcmp(data, SYNC_PROBE_PING, len) == 0)
+            sync_probe_answered(&client->probe, sync_probe_patience(client->app));
+        break;
     default:
-        break; // a pong: that it was heard is enough
+        break;
     }
     return client->state != SYNC_CLIENT_DEAD;
 }
@@ -356,6 +369,7 @@ static void receive(struct sync_client *client, const uint8_t *data, size_t len)
     struct sync_app *app = client->app;
     client->heard_ns = mm_loop_now_ns(app->loop);
     client->pinged_ns = 0;
+    sync_probe_heard(&client->probe);
     mm_counter_add(app->metrics.bytes_in, len);
     uint16_t code = sync_ws_receive(client->ws, data, len);
     if (code == 0 || client->state >= SYNC_CLIENT_CLOSING)
@@ -549,12 +563,16 @@ static void sweep(struct sync_client *client, uint64_t now_ns)
     if (client->missed && !client->behind && !client->full.active &&
         sync_outbox_waiting(&client->outbox) == 0)
         sync_talk_missed(client);
+    if (sync_probe_sweep(&client->probe, sync_probe_patience(client->app))) {
+        sync_client_kill(client, "silent, and its player is here again");
+        return;
+    }
     uint64_t silent_ns = now_ns - client->heard_ns;
     if (silent_ns >= MM_LOOP_MS(settings->idle_ms)) {
         sync_client_kill(client, "silent");
     } else if (silent_ns >= MM_LOOP_MS(settings->ping_ms) && client->pinged_ns == 0) {
         client->pinged_ns = now_ns;
-        send_frame(client, SYNC_WS_PING, "mmorts", 6, false);
+        sync_client_ping(client, "mmorts");
     }
 }
 

@@ -7,6 +7,7 @@
 #include "libcommon/base/prefetch.h"
 #include "services/sync/app.h"
 #include "services/sync/core/encode.h"
+#include "services/sync/core/fold.h"
 
 // The tick's way out: the core is stepped, what changed is encoded once and sent to whom it
 // concerns. A client whose socket is full skips updates; when it has drained it is told everything.
@@ -89,7 +90,8 @@ static void updated(struct sync_client *client)
     struct sync_app *app = client->app;
     uint64_t now_ns = app->flushed_ns;
     if (client->updated_ns)
-        mm_metrics_observe(app->metrics.update_interval, (now_ns - client->updated_ns) / 1000);
+        mm_metrics_observe_alone(app->metrics.update_interval,
+                                 (now_ns - client->updated_ns) / 1000);
     client->updated_ns = now_ns;
     client->updated_tick = app->core.mirror.tick;
     if (sync_owing_left(client) == 0)
@@ -153,7 +155,7 @@ static void send_messages(struct sync_client *client)
         size_t bytes = 0;
         for (size_t i = 0; i < app->encoder.messages.count; i++)
             bytes += app->encoder.messages.items[i].bytes;
-        mm_metrics_observe(app->metrics.update_bytes, bytes);
+        mm_metrics_observe_alone(app->metrics.update_bytes, bytes);
         updated(client);
     }
     if (!in_burst)
@@ -202,16 +204,34 @@ static uint64_t align(struct sync_app *app, struct sync_client *first, enum sync
     return app->core.mirror.tick;
 }
 
+// What was held is told to each by itself, from the tick it is at: led to this one first, and cut
+// off there, it would say that it knows what it was not told.
+static bool deliver_folded(struct sync_app *app, struct sync_view *view, struct sync_delta *delta,
+                           struct sync_client *first, enum sync_encoding encoding)
+{
+    bool ok = true;
+    for (struct sync_client *c = first; c && ok; c = c->beside) {
+        if (!follows_in(c, encoding))
+            continue;
+        ok = sync_encode_part(&app->encoder, &app->core, view, delta, 0, encoding, c->updated_tick);
+        if (ok)
+            send_messages(c);
+    }
+    return ok;
+}
+
 // The same delta for all of a seat's clients in one encoding. False: they need a full state. While
 // one of them follows, the seat and the view are there, whoever dies of a message.
-static bool deliver_shared(struct sync_app *app, struct sync_view *view, struct sync_client *first,
-                           enum sync_encoding encoding)
+static bool deliver_shared(struct sync_app *app, struct sync_view *view, struct sync_delta *delta,
+                           struct sync_client *first, enum sync_encoding encoding)
 {
+    if (delta != &view->delta)
+        return deliver_folded(app, view, delta, first, encoding);
     bool any = false;
     uint64_t told_tick = align(app, first, encoding, &any);
     if (!any)
         return true;
-    if (!sync_encode_delta(&app->encoder, &app->core, view, encoding, told_tick))
+    if (!sync_encode_part(&app->encoder, &app->core, view, delta, 0, encoding, told_tick))
         return false;
     for (struct sync_client *c = first; c; c = c->beside)
         if (follows_in(c, encoding))
@@ -226,9 +246,10 @@ static void want_full(struct sync_client *client)
 }
 
 // What the client's budget allows. False: it needs a full state.
-static bool deliver_part(struct sync_client *client, struct sync_view *view)
+static bool deliver_part(struct sync_client *client, struct sync_view *view,
+                         const struct sync_delta *delta)
 {
-    bool ok = sync_owing_encode(client, view);
+    bool ok = sync_owing_encode(client, view, delta);
     if (ok)
         send_messages(client);
     else
@@ -237,22 +258,30 @@ static bool deliver_part(struct sync_client *client, struct sync_view *view)
 }
 
 static void deliver_to_several(struct sync_app *app, struct sync_view *view,
-                               struct sync_client *first)
+                               struct sync_delta *delta, struct sync_client *first)
 {
     for (struct sync_client *c = first; c; c = c->beside)
-        c->parted = follows(c) && !sync_owing_takes_all(c, &view->delta);
-    bool ok = deliver_shared(app, view, first, SYNC_BINARY) &&
-              deliver_shared(app, view, first, SYNC_JSON);
+        c->parted = follows(c) && !sync_owing_takes_all(c, delta);
+    bool ok = deliver_shared(app, view, delta, first, SYNC_BINARY) &&
+              deliver_shared(app, view, delta, first, SYNC_JSON);
     bool any = false;
     for (struct sync_client *c = first; c; c = c->beside) {
         if (!ok)
             want_full(c);
         else if (c->parted && follows(c))
-            (void)deliver_part(c, view);
+            (void)deliver_part(c, view, delta);
         any |= follows(c);
     }
     if (ok && any)
         sync_encode_told(&app->core, view);
+}
+
+// All that follow: what they would have to be told is not known any more.
+static void want_fulls(struct sync_client *first)
+{
+    for (struct sync_client *c = first; c; c = c->beside)
+        if (follows(c))
+            want_full(c);
 }
 
 static void deliver_view(struct sync_app *app, struct sync_view *view)
@@ -261,17 +290,19 @@ static void deliver_view(struct sync_app *app, struct sync_view *view)
     struct sync_client *client = seat ? seat->clients : NULL;
     if (!client || view->state != SYNC_VIEW_LIVE)
         return;
-    if (client->beside) {
-        deliver_to_several(app, view, client);
+    if (!client->beside && !follows(client))
         return;
-    }
-    if (!follows(client))
-        return;
-    if (!sync_owing_takes_all(client, &view->delta)) {
-        if (deliver_part(client, view) && follows(client))
+    struct sync_delta *delta = sync_fold_delta(&app->core, view, &app->folded);
+    if (!delta) {
+        want_fulls(client);
+    } else if (client->beside) {
+        deliver_to_several(app, view, delta, client);
+    } else if (!sync_owing_takes_all(client, delta)) {
+        if (deliver_part(client, view, delta) && follows(client))
             sync_encode_told(&app->core, view);
-    } else if (sync_encode_view(&app->encoder, &app->core, view, client->encoding,
+    } else if (sync_encode_part(&app->encoder, &app->core, view, delta, 0, client->encoding,
                                 client->updated_tick)) {
+        sync_encode_told(&app->core, view);
         send_messages(client);
     } else {
         want_full(client);
@@ -302,13 +333,15 @@ static bool is_unsettled(const struct sync_client *client)
 }
 
 // Who was told nothing for long is told the tick. Most clients are told something in every tick:
-// a quarter of them is looked at in each.
+// a quarter of them is looked at in each, and in one that tells several, those of all of these.
 static void deliver_idle(struct sync_app *app)
 {
     enum { PARTS = 4 };
     uint64_t tick = app->core.mirror.tick;
+    uint64_t passed = tick == app->idle_tick ? 1 : tick - app->idle_tick;
+    app->idle_tick = tick;
     for (size_t i = app->clients.count; i-- > 0;) {
-        if (i >= app->clients.count || i % PARTS != tick % PARTS)
+        if (i >= app->clients.count || (tick - i) % PARTS >= passed)
             continue;
         struct sync_client *client = app->clients.items[i];
         app->fulls_wanted |= is_unsettled(client);
@@ -326,27 +359,25 @@ static void deliver_idle(struct sync_app *app)
 // asked for some turns ahead, one link after the other.
 static void ask_ahead(const struct sync_app *app, size_t i)
 {
-    enum { VIEW = 12, SEAT = 8, CLIENT = 4, CHANGES = 3 };
+    enum { VIEW = 12, SEAT = 8, CLIENT = 4 };
     struct sync_view *const *touched = app->core.touched.items;
     if (i >= VIEW)
-        mm_prefetch(&touched[i - VIEW]->user);
-    if (i < SEAT)
+        sync_view_ask(touched[i - VIEW]);
+    if (i >= SEAT) {
+        mm_prefetch(touched[i - SEAT]->user);
+        sync_delta_ask(&touched[i - SEAT]->delta);
+    }
+    if (i < CLIENT)
         return;
-    const struct sync_seat *seat = touched[i - SEAT]->user;
-    const struct sync_delta *delta = &touched[i - CLIENT]->delta;
-    mm_prefetch(seat);
-    mm_prefetch_block(delta, sizeof *delta);
-    seat = touched[i - CLIENT]->user;
+    const struct sync_seat *seat = touched[i - CLIENT]->user;
     if (seat && seat->clients)
         mm_prefetch_block(seat->clients, SYNC_CLIENT_HOT_BYTES);
-    sync_encode_ask(&app->encoder, &app->core, touched[i - CHANGES]);
+    sync_encode_ask(&app->encoder, &app->core, touched[i - CLIENT]);
 }
 
-static void deliver_touched(struct sync_app *app)
+static void deliver_views(struct sync_app *app)
 {
     app->flushed_ns = mm_clock_ns();
-    touch_dirty_holdings(app);
-    sync_owing_touch(app);
     sync_core_order_touched(&app->core);
     // Backwards: a client that dies takes its view out of the list, and the last one moves up.
     for (size_t i = app->core.touched.count; i-- > 0;) {
@@ -356,6 +387,23 @@ static void deliver_touched(struct sync_app *app)
         deliver_view(app, app->core.touched.items[i]);
     }
     flush_burst(app);
+}
+
+static void deliver_touched(struct sync_app *app)
+{
+    sync_fold_release(&app->core);
+    touch_dirty_holdings(app);
+    sync_owing_touch(app);
+    deliver_views(app);
+}
+
+// The tick is told together with those that wait, but for what cannot wait.
+static void hold_touched(struct sync_app *app)
+{
+    mm_counter_add(app->metrics.folded, 1);
+    sync_fold_hold(&app->core);
+    if (app->core.touched.count > 0)
+        deliver_views(app);
 }
 
 // --- full states ---------------------------------------------------------------------------------
@@ -503,13 +551,45 @@ static void close_all(struct sync_app *app)
     app->core.told_tick = 0;
 }
 
+// The next tick is there, and it is too early to tell it.
+static bool is_early(struct sync_app *app)
+{
+    struct sync_core *core = &app->core;
+    uint64_t tick = sync_core_next(core, core->mirror.tick);
+    if (tick == 0)
+        return false;
+    uint64_t now_ns = mm_clock_ns();
+    if (tick != app->pace.tick) {
+        app->tell_ns = sync_pace_take(&app->pace, tick, now_ns, sync_tick_ns(app),
+                                      MM_LOOP_MS((uint64_t)app->settings.even_ms));
+        mm_metrics_observe(app->metrics.wait_time, (app->tell_ns - now_ns) / 1000);
+    }
+    if (now_ns >= app->tell_ns || sync_core_next(core, tick) != 0) // we are behind
+        return false;
+    mm_loop_timer_start_at(app->loop, &app->pacer, app->tell_ns, 0);
+    return true;
+}
+
+// How many of the ticks that wait are told as one; 0: each is told by itself. One tick more than
+// there should be is a hiccup, which clients need not notice; but whoever has just folded some and
+// again finds more than one cannot keep up.
+static uint64_t ticks_to_fold(struct sync_app *app)
+{
+    uint64_t waiting = sync_core_waiting(&app->core);
+    if (waiting == 0)
+        return 0;
+    app->folding = waiting >= (app->folding ? SYNC_FOLD_ON_TICKS : SYNC_FOLD_TICKS);
+    return app->folding ? waiting : 0;
+}
+
 void sync_deliver(struct mm_loop *loop, void *arg)
 {
     struct sync_app *app = arg;
     if (app->core.rewound)
         close_all(app);
     bool ticked = false;
-    for (unsigned steps = 0;; steps++) {
+    uint64_t fold_until = app->core.mirror.tick + ticks_to_fold(app);
+    for (unsigned steps = 0; app->core.mirror.tick < fold_until || !is_early(app); steps++) {
         if (steps == SYNC_STEPS_PER_TURN) {
             sync_deliver_soon(app);
             break;
@@ -534,12 +614,19 @@ void sync_deliver(struct mm_loop *loop, void *arg)
                 deliver_touched(app);
             break;
         }
+        mm_metrics_observe(app->metrics.step_time, (stepped_ns - begin_ns) / 1000);
+        ticked = true;
+        if (app->core.mirror.tick < fold_until) {
+            hold_touched(app);
+            continue;
+        }
         deliver_touched(app);
         deliver_idle(app);
-        ticked = true;
-        mm_metrics_observe(app->metrics.step_time, (stepped_ns - begin_ns) / 1000);
         mm_metrics_observe(app->metrics.deliver_time, (mm_clock_ns() - stepped_ns) / 1000);
     }
+    // The steps may have ended before the last tick that was to be told with the others.
+    if (app->core.held_count > 0)
+        deliver_touched(app);
     sync_deliver_status(app);
     if (ticked)
         sync_clients_release(app);

@@ -62,6 +62,7 @@ void sync_route_job(struct sync_client *client, struct sync_command *command)
         request.building = command->target;
         request.recipe = command->recipe;
         request.cycles = command->cycles;
+        request.seen_tick = app->core.mirror.tick;
         err = mm_rpc_call(app->production, &mmorts__production__production__descriptor, "StartJob",
                           &request.base, &options, on_started, errand, NULL);
     } else {

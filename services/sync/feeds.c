@@ -16,12 +16,14 @@
 #define RECIPES_BYTES_MAX ((size_t)256 << 10)
 #define CALL_MS           5000
 
-static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *descriptor,
+static ProtobufCMessage *unpack(struct sync_app *app, const ProtobufCMessageDescriptor *descriptor,
                                 const struct mm_stream_message *message)
 {
     ProtobufCMessage *frame = NULL;
-    enum mm_err err =
-        mm_pb_unpack(descriptor, NULL, message->body, message->body_len, FRAME_BYTES_MAX, &frame);
+    struct mm_pb_watched watched = {NULL, mm_loop_progress(app->loop)}; // a snapshot takes long
+    ProtobufCAllocator allocator = mm_pb_watched_allocator(&watched);
+    enum mm_err err = mm_pb_unpack(descriptor, &allocator, message->body, message->body_len,
+                                   FRAME_BYTES_MAX, &frame);
     if (err == MM_OK)
         return frame;
     MM_LOG_ERROR("a frame cannot be read", "type=%s tick=%" PRIu64 " code=%s", descriptor->name,
@@ -35,7 +37,7 @@ static void on_tick(void *arg, const struct mm_stream_message *message)
 {
     struct sync_app *app = arg;
     Mmorts__Frame__TickFrame *frame =
-        (void *)unpack(&mmorts__frame__tick_frame__descriptor, message);
+        (void *)unpack(app, &mmorts__frame__tick_frame__descriptor, message);
     for (size_t i = 0; frame && i < frame->n_announcements; i++)
         sync_talk_announce(app, frame->announcements[i], mm_clock_wall_ms());
     if (frame)
@@ -49,7 +51,7 @@ static void on_tick_snapshot(void *arg, const struct mm_stream_message *message)
 {
     struct sync_app *app = arg;
     Mmorts__Frame__TickFrame *frame =
-        (void *)unpack(&mmorts__frame__tick_frame__descriptor, message);
+        (void *)unpack(app, &mmorts__frame__tick_frame__descriptor, message);
     app->core.world_snapshot_wanted = false;
     if (!frame) {
         app->core.world_snapshot_wanted = true;
@@ -82,7 +84,7 @@ void sync_feeds_vision(void *arg, const struct mm_stream_message *message)
 {
     struct sync_app *app = arg;
     Mmorts__Frame__VisionFrame *frame =
-        (void *)unpack(&mmorts__frame__vision_frame__descriptor, message);
+        (void *)unpack(app, &mmorts__frame__vision_frame__descriptor, message);
     // A frame that cannot be read leaves a hole; the views that needed it are asked for again.
     if (frame)
         sync_core_push_vision(&app->core, message->epoch, frame);
@@ -95,7 +97,7 @@ static void on_production(void *arg, const struct mm_stream_message *message)
 {
     struct sync_app *app = arg;
     Mmorts__Frame__ProductionFrame *frame =
-        (void *)unpack(&mmorts__frame__production_frame__descriptor, message);
+        (void *)unpack(app, &mmorts__frame__production_frame__descriptor, message);
     enum mm_err err = frame ? sync_stock_apply(&app->core.stock, frame) : MM_DATA_LOSS;
     if (frame)
         mmorts__frame__production_frame__free_unpacked(frame, NULL);

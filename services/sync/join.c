@@ -100,6 +100,11 @@ static void on_verified(void *arg, const struct mm_rpc_result *result)
         refuse(client, reply->reason);
         return;
     }
+    if (sync_revoked_since(&client->app->revoked, client->revoked_heard, reply->player->player_id,
+                           reply->token_hash)) {
+        sync_join_advance(client); // what was true when auth looked may not be any more
+        return;
+    }
     client->player_id = reply->player->player_id;
     client->permissions = (uint64_t)reply->player->permissions;
     uint32_t retry_ms;
@@ -263,6 +268,7 @@ void sync_join_advance(struct sync_client *client)
         } else if (client->session[0] == '\0') {
             unknown_session(client);
         } else {
+            client->revoked_heard = client->app->revoked.heard;
             verify(client, true, on_verified);
         }
         break;

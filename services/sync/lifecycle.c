@@ -1,7 +1,9 @@
 #include <inttypes.h>
+#include <string.h>
 
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/str.h"
 #include "libcommon/io/address.h"
 #include "libcommon/io/trace.h"
 #include "services/sync/app.h"
@@ -45,7 +47,7 @@ const struct mm_config_field sync_fields[] = {
      .type = MM_CONFIG_STRINGS,
      .offset = SETTING(origins),
      .fallback = "",
-     .help = "web origins that may connect; none named: any"},
+     .help = "web origins that may connect, as https://game.example; none named: any"},
     {.path = "players.proxies",
      .type = MM_CONFIG_STRINGS,
      .offset = SETTING(proxies),
@@ -239,13 +241,28 @@ const struct mm_config_field sync_fields[] = {
      .min = 100,
      .max = 60000,
      .help = "a command without an answer is answered 'timeout'"},
+    {.path = "timeouts.answer",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(answer_ms),
+     .fallback = "4s",
+     .min = 1000,
+     .max = 600000,
+     .help = "a client that keeps another connection of its player out is pinged, and cut off when "
+             "it is silent for so long"},
+    {.path = "updates.even",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(even_ms),
+     .fallback = "10ms",
+     .min = 0,
+     .max = 40,
+     .help = "ticks wait at most so long to be told as evenly as if none came late; 0: none does"},
     {.path = "presence.heartbeat",
      .type = MM_CONFIG_DURATION,
      .offset = SETTING(heartbeat_ms),
      .fallback = "5s",
      .min = 500,
      .max = 60000,
-     .help = "how often social hears who is here"},
+     .help = "in which social hears of everybody who is here, a tenth at a time"},
     {.path = "presence.beat",
      .type = MM_CONFIG_DURATION,
      .offset = SETTING(beat_ms),
@@ -292,6 +309,11 @@ const struct mm_config_field sync_fields[] = {
      .max = 20000,
      .unit = "views",
      .help = "kept at once for players who may come back"},
+    {.path = "memory.huge_pages",
+     .type = MM_CONFIG_BOOL,
+     .offset = SETTING(huge_pages),
+     .fallback = "true",
+     .help = "the system is asked for them where it gives them on request only"},
     {.path = "rooms.max",
      .type = MM_CONFIG_INT,
      .offset = SETTING(rooms_max),
@@ -309,6 +331,16 @@ const struct mm_config_field sync_fields[] = {
 };
 const size_t sync_field_count = sizeof sync_fields / sizeof *sync_fields;
 
+// As browsers write an origin: what is written another way would match none.
+static bool is_origin(const char *text)
+{
+    const char *host = strstr(text, "://");
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= ' ' || (*at >= 'A' && *at <= 'Z'))
+            return false;
+    return mm_str_equal(text, "null") || (host && host > text && !strchr(host + 3, '/'));
+}
+
 void sync_check(struct mm_config *config, void *state)
 {
     const struct sync_app *app = state;
@@ -322,6 +354,11 @@ void sync_check(struct mm_config *config, void *state)
         mm_config_fail(config, "priorities.critical", "must not be beyond priorities.high");
     if (app->settings.band_high > app->settings.band_normal)
         mm_config_fail(config, "priorities.high", "must not be beyond priorities.normal");
+    for (size_t i = 0; i < app->settings.origins.count; i++)
+        if (!is_origin(app->settings.origins.items[i]))
+            mm_config_fail(config, "players.origins",
+                           "must be origins such as https://game.example, found \"%s\"",
+                           app->settings.origins.items[i]);
     struct sync_network network;
     for (size_t i = 0; i < app->settings.proxies.count; i++)
         if (!sync_network_parse(app->settings.proxies.items[i], &network))
@@ -339,6 +376,8 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
 {
     (void)timer;
     struct sync_app *app = arg;
+    if (app->settings.huge_pages)
+        (void)mm_alloc_ask_huge_pages();
     sync_clients_sweep(app);
     sync_seats_sweep(app);
     sync_trails_trim(app);
@@ -359,11 +398,19 @@ static void on_talk(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg
     sync_clients_release(arg);
 }
 
+static void on_pace(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+{
+    (void)loop;
+    (void)timer;
+    sync_deliver_soon(arg);
+}
+
 static void on_heartbeat(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)loop;
     (void)timer;
-    sync_presence_heartbeat(arg);
+    if (!sync_presence_heartbeat(arg))
+        return;
     sync_groups_ask(arg);
     sync_mail_ask(arg);
 }
@@ -389,6 +436,7 @@ static enum mm_err init_state(struct sync_app *app)
                                                 (uint32_t)app->settings.band_normal}};
     mm_vec_init(&app->waiting, SYNC_COMMANDS_WAITING_MAX);
     mm_vec_init(&app->roster, SYNC_ROSTER_MAX);
+    mm_vec_init(&app->roster_meanwhile, SYNC_ROSTER_MAX);
     mm_vec_init(&app->listed, SYNC_ROSTER_TOLD_MAX);
     app->roster_news = sync_bucket_full(SYNC_ROSTER_NEWS, SYNC_ROSTER_NEWS_BURST,
                                         mm_loop_now_ns(app->loop) / 1000000);
@@ -396,6 +444,7 @@ static enum mm_err init_state(struct sync_app *app)
     mm_buf_init(&app->scratch, SCRATCH_BYTES);
     mm_buf_init(&app->resumed_buf, SCRATCH_BYTES);
     sync_delta_init(&app->news);
+    sync_delta_init(&app->folded);
     mm_buf_init(&app->sessions_json, SESSIONS_BYTES);
     sync_encoder_init(&app->encoder);
     app->burst = sync_burst_new();
@@ -410,6 +459,7 @@ static enum mm_err init_state(struct sync_app *app)
         !app->roster_index || !app->read_buf || !(app->deflate = sync_deflate_new()))
         return MM_RESOURCE_EXHAUSTED;
     enum mm_err err = sync_core_init(&app->core);
+    app->core.mirror.progress = mm_loop_progress(app->loop);
     sync_core_keep_history(&app->core, (unsigned)app->settings.resume_ticks,
                            (size_t)app->settings.resume_log_bytes);
     return err;
@@ -424,6 +474,7 @@ enum mm_err sync_app_open(struct sync_app *app)
     mm_loop_timer_init(&app->heartbeat, on_heartbeat, app);
     mm_loop_timer_init(&app->beat, on_beat, app);
     mm_loop_timer_init(&app->talk, on_talk, app);
+    mm_loop_timer_init(&app->pacer, on_pace, app);
     enum mm_err err = init_state(app);
     if (err == MM_OK)
         err = sync_feeds_open(app);
@@ -433,7 +484,7 @@ enum mm_err sync_app_open(struct sync_app *app)
         return err;
     mm_loop_timer_start(app->loop, &app->sweep, MM_LOOP_MS(SYNC_SWEEP_MS),
                         MM_LOOP_MS(SYNC_SWEEP_MS));
-    uint64_t heartbeat_ns = MM_LOOP_MS(app->settings.heartbeat_ms);
+    uint64_t heartbeat_ns = MM_LOOP_MS(app->settings.heartbeat_ms) / SYNC_HEARTBEAT_PARTS;
     mm_loop_timer_start(app->loop, &app->heartbeat, heartbeat_ns, heartbeat_ns);
     mm_loop_timer_start(app->loop, &app->beat, 0, MM_LOOP_MS(app->settings.beat_ms));
     return MM_OK;
@@ -444,6 +495,8 @@ enum mm_err sync_start_service(struct mm_service *service, void *state)
     struct sync_app *app = state;
     app->service = service;
     app->loop = mm_service_loop(service);
+    if (app->settings.huge_pages)
+        mm_alloc_keep_together();
     app->session = mm_service_session(service);
     app->auth = mm_service_peer(service, "auth");
     app->world = mm_service_peer(service, "world");
@@ -524,6 +577,7 @@ void sync_app_close(struct sync_app *app)
     mm_loop_timer_stop(app->loop, &app->heartbeat);
     mm_loop_timer_stop(app->loop, &app->beat);
     mm_loop_timer_stop(app->loop, &app->talk);
+    mm_loop_timer_stop(app->loop, &app->pacer);
     sync_feeds_close(app);
     sync_talk_close(app);
     sync_clients_free(app);
@@ -539,8 +593,10 @@ void sync_app_close(struct sync_app *app)
     mm_buf_free(&app->scratch);
     mm_buf_free(&app->resumed_buf);
     sync_delta_free(&app->news);
+    sync_delta_free(&app->folded);
     mm_buf_free(&app->sessions_json);
     mm_vec_free(&app->roster);
+    mm_vec_free(&app->roster_meanwhile);
     mm_vec_free(&app->listed);
     mm_idmap_free(app->client_of_connection);
     mm_idmap_free(app->seat_of_player);

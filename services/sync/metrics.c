@@ -241,6 +241,8 @@ void sync_metrics_open(struct sync_app *app)
     own->deferred =
         mm_metrics_counter(m, "mmorts_sync_deferred_total",
                            "News of entities and hexes that were not told in their tick.", NULL);
+    own->folded = mm_metrics_counter(m, "mmorts_sync_folded_ticks_total",
+                                     "Ticks that were told together with later ones.", NULL);
     own->missed = mm_metrics_counter(m, "mmorts_sync_missed_messages_total",
                                      "Chat and news that clients were too slow to take.", NULL);
     own->overflows = mm_metrics_counter(m, "mmorts_sync_backlog_overflows_total",
@@ -252,6 +254,9 @@ void sync_metrics_open(struct sync_app *app)
                                            "From the connection to the welcome.", NULL);
     own->command_latency =
         mm_metrics_latency(m, "mmorts_sync_command_seconds", "From a command to its answer.", NULL);
+    own->wait_time = mm_metrics_latency(
+        m, "mmorts_sync_wait_seconds",
+        "For how long ticks are kept back, to be told at even distances (updates.even).", NULL);
     own->step_time = mm_metrics_latency(m, "mmorts_sync_step_seconds",
                                         "Applying a tick to the mirror and the views.", NULL);
     own->deliver_time =

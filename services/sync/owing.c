@@ -73,13 +73,14 @@ static bool begin_owing(struct sync_client *client)
     return true;
 }
 
-bool sync_owing_encode(struct sync_client *client, struct sync_view *view)
+bool sync_owing_encode(struct sync_client *client, struct sync_view *view,
+                       const struct sync_delta *delta)
 {
     struct sync_app *app = client->app;
     struct sync_take take = {client->encoding, client->budget.level_milli / 1000, &app->priorities,
                              client->focused ? &client->focus : NULL};
-    bool ok = !view->delta.full && (client->backlog || begin_owing(client)) &&
-              sync_backlog_merge(client->backlog, &app->core, &view->delta);
+    bool ok = !delta->full && (client->backlog || begin_owing(client)) &&
+              sync_backlog_merge(client->backlog, &app->core, delta);
     if (ok)
         sync_backlog_take(client->backlog, &app->core, view, &take, &app->part);
     size_t left = ok ? sync_backlog_left(client->backlog) : 0;
@@ -87,7 +88,7 @@ bool sync_owing_encode(struct sync_client *client, struct sync_view *view)
                                 client->updated_tick);
     if (!ok) {
         // A full state takes no more than the backlog would have; it, too, is paid for.
-        client->overflowed = !view->delta.full;
+        client->overflowed = !delta->full;
         mm_counter_add(app->metrics.overflows, client->overflowed);
     }
     if (!ok || left == 0)

@@ -2,6 +2,7 @@
 
 #include "gen/social.pb-c.h"
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
 
@@ -11,10 +12,20 @@
 // who missed it hears of it with the next heartbeat. While social is away nobody is kept out; what
 // it would have said is asked for again with every heartbeat. Where a player who is here keeps
 // others out (`refuse`), an instance that social does not hear beating has to be taken for dead:
-// one that was only held up loses whom another has claimed meanwhile, by the same numbers.
+// one that was only held up loses whom another has claimed meanwhile, by the same numbers. So has a
+// connection whose line may have broken without a word: it is pinged (core/probe.h), and who comes
+// is told when to come again.
 
 #define CALL_MS          3000
-#define CLAIMS_AGAIN_MAX 256 // with one heartbeat
+#define CLAIMS_AGAIN_MAX 32 // with one heartbeat
+
+// Calls overtake one another on their way; social goes by when they were made.
+static uint64_t said_us(struct sync_app *app)
+{
+    uint64_t now_us = (uint64_t)mm_clock_wall_ms() * 1000;
+    app->said_us = app->said_us < now_us ? now_us : app->said_us + 1;
+    return app->said_us;
+}
 
 static bool is_policy(const struct sync_app *app, const char *word)
 {
@@ -22,6 +33,27 @@ static bool is_policy(const struct sync_app *app, const char *word)
 }
 
 // --- ends ----------------------------------------------------------------------------------------
+
+void sync_presence_probe(struct sync_app *app, uint64_t player_id)
+{
+    for (struct sync_client *c = sync_clients_of_player(app, player_id); c; c = c->beside)
+        if (sync_probe_want(&c->probe) == SYNC_PROBE_ASK)
+            sync_client_ping(c, SYNC_PROBE_PING);
+}
+
+// After how many ms it is known which of the player's connections here have died; 0: none has.
+static uint32_t probe_ms(const struct sync_client *client)
+{
+    uint32_t sweeps = 0, living = 0;
+    for (const struct sync_client *c = sync_clients_of_player(client->app, client->player_id); c;
+         c = c->beside) {
+        uint32_t left = sync_probe_left(&c->probe, sync_probe_patience(client->app)) + 1;
+        living += c->probe.asked ? 0 : 1;
+        sweeps = c->probe.asked && left > sweeps ? left : sweeps;
+    }
+    // Where one may be connected, one that lives is enough to keep others out.
+    return is_policy(client->app, "refuse") && living > 0 ? 0 : sweeps * SYNC_SWEEP_MS;
+}
 
 // retry_after_ms: when it is known whether who is in the way has died; 0: it lives.
 static void refuse_another(struct sync_client *client, uint32_t retry_after_ms)
@@ -31,8 +63,8 @@ static void refuse_another(struct sync_client *client, uint32_t retry_after_ms)
         sync_client_refuse(client, 4409, "already_connected", "You are connected elsewhere.",
                            retry_after_ms);
     else
-        sync_client_close(client, 4429, "too_many_connections",
-                          "You have as many connections as a player may have.");
+        sync_client_refuse(client, 4429, "too_many_connections",
+                           "You have as many connections as a player may have.", retry_after_ms);
 }
 
 static void replace(struct sync_client *client)
@@ -53,14 +85,24 @@ static bool may_sit_down(const struct sync_client *client)
            (is_policy(client->app, "allow") && others < client->app->settings.connections_max);
 }
 
+// False: it was refused, because of those that are here.
+static bool let_in(struct sync_client *client)
+{
+    if (may_sit_down(client))
+        return true;
+    sync_presence_probe(client->app, client->player_id);
+    if (may_sit_down(client))
+        return true; // the ping found out that who was in the way is gone
+    refuse_another(client, probe_ms(client));
+    return false;
+}
+
 // False: it was refused.
 static bool sit_down(struct sync_client *client)
 {
     struct sync_app *app = client->app;
-    if (!may_sit_down(client)) {
-        refuse_another(client, 0);
+    if (!let_in(client))
         return false;
-    }
     if (!sync_seat_take(client)) {
         sync_client_close(client, SYNC_WS_TRY_LATER, "unavailable", "There is no room; try again.");
         return false;
@@ -119,6 +161,7 @@ static bool claim(struct sync_client *client)
     request.member = &member;
     request.connection = client->connection;
     request.silent_ms = (uint32_t)app->settings.silent_ms;
+    request.said_us = said_us(app);
     request.claim = is_policy(app, "replace")  ? MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST
                     : is_policy(app, "refuse") ? MMORTS__SOCIAL__CLAIM__CLAIM_ONLY
                                                : MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
@@ -143,9 +186,7 @@ void sync_presence_enter(struct sync_client *client)
     }
     // Only social knows whether the player is on another instance.
     client->state = SYNC_CLIENT_CLAIMING;
-    if (!may_sit_down(client))
-        refuse_another(client, 0);
-    else if (!claim(client))
+    if (let_in(client) && !claim(client))
         (void)sit_down(client);
 }
 
@@ -179,6 +220,7 @@ static void say_offline(struct sync_app *app, uint64_t player_id, uint64_t conne
     request.instance = (char *)(uintptr_t)mm_service_instance(app->service);
     request.player_id = player_id;
     request.connection = connection;
+    request.said_us = said_us(app);
     struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
     (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "SetOffline",
                        &request.base, &options, ignore, app, NULL);
@@ -209,8 +251,9 @@ static void on_heartbeat(void *arg, const struct mm_rpc_result *result)
 {
     struct sync_app *app = arg;
     const Mmorts__Social__HeartbeatReply *reply = (const void *)result->reply;
+    app->heartbeat_call = 0;
     if (result->code != MM_OK)
-        return; // the next one says it again
+        return; // the next round says it again
     for (size_t i = 0; i < reply->n_overtaken; i++) {
         for (struct sync_client *c = sync_clients_of_player(app, reply->overtaken[i]); c;
              c = c->beside)
@@ -221,7 +264,7 @@ static void on_heartbeat(void *arg, const struct mm_rpc_result *result)
 }
 
 static void send_heartbeat(struct sync_app *app, size_t count, Mmorts__Social__Member **members,
-                           uint64_t *claims, mm_rpc_callback_fn done)
+                           uint64_t *claims, mm_rpc_callback_fn done, mm_rpc_handle *call_out)
 {
     Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
@@ -230,17 +273,21 @@ static void send_heartbeat(struct sync_app *app, size_t count, Mmorts__Social__M
     request.members = members;
     request.claims = claims;
     request.silent_ms = (uint32_t)app->settings.silent_ms;
+    request.said_us = said_us(app);
     struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
-    (void)!mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat", &request.base,
-                       &options, done, app, NULL);
+    if (mm_rpc_call(app->social, &mmorts__social__social__descriptor, "Heartbeat", &request.base,
+                    &options, done, app, call_out) != MM_OK &&
+        call_out)
+        *call_out = 0;
 }
 
 void sync_presence_beat(struct sync_app *app)
 {
-    send_heartbeat(app, 0, NULL, NULL, ignore);
+    send_heartbeat(app, 0, NULL, NULL, ignore, NULL);
 }
 
-void sync_presence_heartbeat(struct sync_app *app)
+// A part of the players: each once in a round, by its newest connection.
+static void say_part(struct sync_app *app, unsigned part)
 {
     size_t count = 0, again = 0, clients = app->clients.count;
     Mmorts__Social__Member *members = mm_calloc(clients + 1, sizeof *members);
@@ -248,8 +295,8 @@ void sync_presence_heartbeat(struct sync_app *app)
     uint64_t *claims = mm_calloc(clients + 1, sizeof *claims);
     for (size_t i = 0; members && pointers && claims && i < clients; i++) {
         struct sync_client *client = app->clients.items[i];
-        // Each player once, by its newest connection.
-        if (!client->seat || client->seat->clients != client)
+        if (client->connection % SYNC_HEARTBEAT_PARTS != part || !client->seat ||
+            client->seat->clients != client)
             continue;
         if (client->claimed_ns == 0) {
             if (!client->claim_call && again < CLAIMS_AGAIN_MAX)
@@ -266,9 +313,19 @@ void sync_presence_heartbeat(struct sync_app *app)
     }
     if (count > 0) {
         app->heartbeat_ns = mm_loop_now_ns(app->loop);
-        send_heartbeat(app, count, pointers, claims, on_heartbeat);
+        send_heartbeat(app, count, pointers, claims, on_heartbeat, &app->heartbeat_call);
     }
     mm_free(members);
     mm_free(pointers);
     mm_free(claims);
+}
+
+bool sync_presence_heartbeat(struct sync_app *app)
+{
+    // One call at a time: what its answer says of a claim depends on when it was sent.
+    if (app->heartbeat_call)
+        return false;
+    say_part(app, app->heartbeat_part);
+    app->heartbeat_part = (app->heartbeat_part + 1) % SYNC_HEARTBEAT_PARTS;
+    return app->heartbeat_part == 0;
 }

@@ -54,6 +54,30 @@ static void roster_remove(struct sync_app *app, uint64_t player_id)
         *mm_idmap_find(app->roster_index, app->roster.items[at].player_id) = at;
 }
 
+// The list that was asked for may have been made before or after what is heard now: the last word
+// about a player is right in either case.
+static void keep_news(struct sync_app *app, const Mmorts__Social__Member *member, bool left)
+{
+    if (!app->roster_call)
+        return;
+    struct sync_presence_news news = {.player = {.player_id = member->player_id}, .left = left};
+    (void)mm_str_copy(news.player.username, sizeof news.player.username, member->username);
+    // Beyond the bound the list is asked for once more.
+    if (!mm_vec_push(&app->roster_meanwhile, news))
+        app->roster_again = true;
+}
+
+static void apply_news(struct sync_app *app)
+{
+    for (size_t i = 0; i < app->roster_meanwhile.count; i++) {
+        const struct sync_presence_news *news = &app->roster_meanwhile.items[i];
+        if (news->left)
+            roster_remove(app, news->player.player_id);
+        else
+            roster_add(app, news->player.player_id, news->player.username);
+    }
+}
+
 static const struct sync_client *playing_here(struct sync_app *app, uint64_t player_id)
 {
     const struct sync_client *client = sync_clients_of_player(app, player_id);
@@ -171,12 +195,13 @@ static void on_roster(void *arg, const struct mm_rpc_result *result)
     if (result->code != MM_OK)
         return; // still wanted
     const Mmorts__Social__ListOnlineReply *reply = (const void *)result->reply;
-    app->roster_wanted = false;
+    app->roster_wanted = app->roster_again;
     mm_vec_clear(&app->roster);
     mm_idmap_clear(app->roster_index);
     mm_vec_clear(&app->listed);
     for (size_t i = 0; i < reply->n_members; i++)
         roster_add(app, reply->members[i]->player_id, reply->members[i]->username);
+    apply_news(app);
     tell_roster(app);
 }
 
@@ -184,6 +209,8 @@ void sync_roster_ask(struct sync_app *app)
 {
     if (!app->roster_wanted || app->roster_call)
         return;
+    mm_vec_clear(&app->roster_meanwhile);
+    app->roster_again = false;
     Mmorts__Social__ListOnlineRequest request = MMORTS__SOCIAL__LIST_ONLINE_REQUEST__INIT;
     request.session = (char *)(uintptr_t)app->session;
     request.limit = SYNC_ROSTER_MAX;
@@ -216,6 +243,7 @@ static bool tell(struct sync_app *app, const char *type, const Mmorts__Social__M
 
 void sync_roster_joined(struct sync_app *app, const Mmorts__Social__Member *member)
 {
+    keep_news(app, member, false);
     roster_add(app, member->player_id, member->username);
     struct sync_listed *listed = list_player(app, member->player_id);
     if (!listed)
@@ -226,6 +254,7 @@ void sync_roster_joined(struct sync_app *app, const Mmorts__Social__Member *memb
 
 void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member)
 {
+    keep_news(app, member, true);
     roster_remove(app, member->player_id);
     struct sync_listed *listed = find_listed(app, member->player_id);
     if (!listed)

@@ -125,6 +125,9 @@ static void on_event(struct sync_app *app, const Mmorts__Social__Event *event)
     case MMORTS__SOCIAL__EVENT__EVENT_CLAIMED:
         sync_presence_claimed(app, event->claimed);
         break;
+    case MMORTS__SOCIAL__EVENT__EVENT_WANTED:
+        sync_presence_probe(app, event->wanted->player_id);
+        break;
     case MMORTS__SOCIAL__EVENT__EVENT_GROUP:
         sync_groups_event(app, event->group);
         break;
@@ -147,6 +150,7 @@ static void on_social(enum mm_redis_event kind, const struct mm_redis_message *m
     struct sync_app *app = arg;
     if (kind == MM_REDIS_SUBSCRIBED) {
         app->roster_wanted = true;
+        app->roster_again = app->roster_call != 0; // which may be of before
         sync_roster_ask(app);
         for (size_t i = 0; i < app->clients.count; i++)
             app->clients.items[i]->groups_wanted = app->clients.items[i]->mail.wanted = true;
@@ -167,17 +171,16 @@ static void on_social(enum mm_redis_event kind, const struct mm_redis_message *m
 
 // --- auth's revocations --------------------------------------------------------------------------
 
-static void on_revoked(struct sync_app *app, const Mmorts__Auth__Revoked *revoked)
+static void on_revoked(struct sync_app *app, const struct sync_revocation *revocation,
+                       Mmorts__Auth__VerifyReason reason)
 {
     for (size_t i = app->clients.count; i-- > 0;) {
         if (i >= app->clients.count)
             continue;
         struct sync_client *client = app->clients.items[i];
-        bool by_token = revoked->token_hash[0] && client->token_hash[0] &&
-                        strcmp(revoked->token_hash, client->token_hash) == 0;
-        bool by_player = revoked->player_id && client->player_id == revoked->player_id;
-        if ((by_token || by_player) && client->state < SYNC_CLIENT_CLOSING)
-            sync_revoke(client, revoked->reason);
+        if (sync_revocation_means(revocation, client->player_id, client->token_hash) &&
+            client->state < SYNC_CLIENT_CLOSING)
+            sync_revoke(client, reason);
     }
 }
 
@@ -199,8 +202,13 @@ static void on_auth(enum mm_redis_event kind, const struct mm_redis_message *mes
         MM_LOG_WARN("a revocation cannot be read", "bytes=%zu", message->size);
         return;
     }
+    const Mmorts__Auth__Revoked *message_body = (const void *)revoked;
+    struct sync_revocation revocation = {.player_id = message_body->player_id};
+    (void)mm_str_copy(revocation.token_hash, sizeof revocation.token_hash,
+                      message_body->token_hash);
+    sync_revoked_hear(&app->revoked, &revocation);
     for (struct sync_app *each; (each = sync_rooms_next(app, &cursor)) != NULL;)
-        on_revoked(each, (const void *)revoked);
+        on_revoked(each, &revocation, message_body->reason);
     protobuf_c_message_free_unpacked(revoked, NULL);
 }
 

@@ -70,8 +70,7 @@ void sync_trail_told_all(struct sync_client *client)
 
 static uint64_t keep_ns(const struct sync_app *app)
 {
-    uint32_t rate = app->core.mirror.catalogue.tick_rate_hz;
-    return (uint64_t)app->settings.resume_ticks * MM_LOOP_MS(1000) / (rate ? rate : 20);
+    return (uint64_t)app->settings.resume_ticks * sync_tick_ns(app);
 }
 
 bool sync_trail_keep(struct sync_client *client)

@@ -57,15 +57,27 @@ static bool assign(struct mm_idmap *map, uint64_t key, uint64_t value)
 
 // --- world -----------------------------------------------------------------------------------
 
+static void tell_world(struct vision_app *app);
+
+// Soon, not only when memberships are read anew.
+static void retry_later(struct vision_app *app)
+{
+    mm_loop_timer_start(app->loop, &app->allies.retry_timer,
+                        MM_LOOP_MS((uint64_t)app->settings.retry_ms), 0);
+}
+
 static void on_told(void *arg, const struct mm_rpc_result *result)
 {
     struct vision_app *app = arg;
     app->allies.tell_call = 0;
-    if (result->code == MM_OK)
+    if (result->code == MM_OK) {
+        tell_world(app); // what has changed while it was being told
         return;
+    }
     MM_LOG_WARN("world does not take who is allied; it will be told again", "error=%s",
                 mm_err_name(result->code));
-    app->allies.untold = true; // the timer tells it
+    app->allies.untold = true;
+    retry_later(app);
 }
 
 // All memberships: what world knows already is no change to it.
@@ -91,10 +103,12 @@ static void tell_world(struct vision_app *app)
     if (request.n_empire > 0 &&
         mm_rpc_call(mm_service_peer(app->service, "world"), &mmorts__world__world__descriptor,
                     "SetAlliances", &request.base, &options, on_told, app,
-                    &app->allies.tell_call) == MM_OK)
+                    &app->allies.tell_call) == MM_OK) {
         app->allies.untold = false;
-    else
+    } else {
         app->allies.tell_call = 0;
+        retry_later(app);
+    }
     mm_free(empires);
     mm_free(alliances);
 }
@@ -102,12 +116,6 @@ static void tell_world(struct vision_app *app)
 // --- differences -----------------------------------------------------------------------------
 
 static void settle(struct vision_app *app);
-
-static void settle_later(struct vision_app *app)
-{
-    mm_loop_timer_start(app->loop, &app->allies.retry_timer,
-                        MM_LOOP_MS((uint64_t)app->settings.retry_ms), 0);
-}
 
 static void check_empire(struct vision_app *app, uint32_t empire)
 {
@@ -172,7 +180,7 @@ static void write_done(enum mm_err err, struct vision_stamped *stamped)
     if (err == MM_OK)
         settle(app);
     else if (err != MM_CANCELLED)
-        settle_later(app);
+        retry_later(app);
 }
 
 static void fill(struct vision_app *app, struct ally_write *write)
@@ -207,7 +215,7 @@ static void settle(struct vision_app *app)
         return;
     struct ally_write *write = mm_calloc(1, sizeof *write);
     if (!write) {
-        settle_later(app);
+        retry_later(app);
         return;
     }
     static const struct vision_stamped_kind kind = {.write = write_changes, .done = write_done};
@@ -222,14 +230,16 @@ static void settle(struct vision_app *app)
         return;
     app->allies.writing = false;
     app->allies.check_all = true;
-    settle_later(app);
+    retry_later(app);
     mm_free(write);
 }
 
 static void on_retry(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)loop, (void)timer;
-    settle(arg);
+    struct vision_app *app = arg;
+    settle(app);
+    tell_world(app);
 }
 
 void vision_allies_empires(struct vision_app *app, const Mmorts__Frame__EmpireColumns *columns)
@@ -399,16 +409,23 @@ static void on_reread(struct mm_loop *loop, struct mm_loop_timer *timer, void *a
 
 void vision_allies_load(struct vision_app *app, const struct vision_stored *stored)
 {
-    for (size_t i = 0; i < stored->allies.count; i++) {
+    for (size_t i = 0; app->allies.taken && i < stored->allies.count; i++) {
         const struct vision_stored_ally *ally = &stored->allies.items[i];
-        if (vision_ally(app->core, ally->alliance, ally->empire, ally->since_tick) != MM_OK) {
-            MM_LOG_WARN("a stored alliance makes no sense", "empire=%" PRIu32, ally->empire);
-            continue;
-        }
-        if (ally->until_tick != 0)
-            (void)!vision_unally(app->core, ally->alliance, ally->empire, ally->until_tick);
-        else if (app->allies.taken)
+        if (ally->empire != 0 && ally->until_tick == 0)
             (void)assign(app->allies.taken, ally->empire, ally->alliance);
+    }
+}
+
+void vision_allies_known(struct vision_app *app)
+{
+    if (!app->allies.wanted)
+        return;
+    for (uint32_t empire = 1; empire <= vision_empires_end(app->core); empire++) {
+        uint64_t player = vision_player_of(app->core, empire);
+        if (player == 0)
+            continue;
+        (void)assign(app->allies.empire_of, player, empire);
+        check_empire(app, empire);
     }
 }
 

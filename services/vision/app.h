@@ -5,6 +5,7 @@
 #include "gen/vision.pb-c.h"
 #include "libcommon/base/arena.h"
 #include "libcommon/base/idmap.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/loop.h"
@@ -14,6 +15,7 @@
 #include "libcommon/io/stream_reader.h"
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
+#include "services/vision/core/pace.h"
 #include "services/vision/core/vision.h"
 
 #include <pthread.h>
@@ -33,9 +35,11 @@
 // came after it -> live. Only then is the stream opened, under a new epoch.
 
 enum {
-    VISION_SAVE_ROWS_MAX = 4000,            // of one transaction
+    VISION_STORE_LANE = 1,                  // of the database's jobs: loading and saving
+    VISION_SAVE_ROWS_MAX = 4000,            // explored, of one transaction
     VISION_CHECKPOINT_PART_BYTES = 4 << 20, // fits MariaDB's default packet
     VISION_CHECKPOINT_BYTES_MAX = 1 << 30,
+    VISION_FRAME_BYTES_MAX = 256 << 20,
     VISION_LOAD_ROWS_MAX = 64 << 20,
     VISION_RETIRED_MAX = 64, // catalogues replaced while one write is under way
     VISION_EXIT_FENCED = 3,  // exit status: another process has the session
@@ -101,6 +105,11 @@ struct vision_stored {
     struct mm_stream_position position; // of the checkpoint in world's tick stream
     uint8_t *checkpoint;                // a packed TickFrame, or NULL
     size_t checkpoint_bytes;
+    // What was made of it all (begin.c): the core, live if it is at the checkpoint, and the
+    // catalogue of that. NULL: not made yet.
+    struct vision *core;
+    Mmorts__Frame__Catalogue *catalogue;
+    struct mm_progress *progress; // of the loading
 };
 
 // Our right to write for the session.
@@ -111,6 +120,13 @@ struct vision_fence {
 
 // Jobs on their way; defined in store.c.
 struct vision_write;
+
+// World as it was at a tick, for a restart to go on from.
+struct vision_taken_checkpoint {
+    Mmorts__Frame__TickFrame *frame; // NULL: none; its catalogue is borrowed
+    struct mm_stream_position position;
+    uint64_t tick;
+};
 
 // A change of who lends whom, that counts from a tick on; see stamp.c. Within what it changes, and
 // the owner's until it is given to vision_stamps_write.
@@ -163,6 +179,7 @@ struct vision_app {
 
     struct vision *core;                 // NULL until world's catalogue is known
     struct vision_stored *stored;        // loaded and waiting for the core
+    struct mm_progress loading;          // of the worker that loads
     Mmorts__Frame__Catalogue *catalogue; // world's, as of its last snapshot
     struct {
         MM_VEC(Mmorts__Frame__Catalogue *);
@@ -191,10 +208,17 @@ struct vision_app {
 
     struct mm_loop_timer save_timer, load_timer;
     struct vision_write *write; // NULL: nothing is being written
-    uint64_t checkpoint_at_ns;  // when the next is due
-    uint64_t replay_ns;         // what the ticks since the last one took: a restart takes it again
-    bool final_checkpoint;      // draining: still to be made
-    bool session_saved;
+    struct {
+        struct vision_pace pace; // of the round under way
+        uint64_t began_ns;       // the round
+        uint64_t stepped_ns, wrote_ns, not_before_ns;
+        uint64_t took_ns; // a transaction, of late: not less than half of what the one before took
+        bool hurry;       // all is to be written as soon as possible
+        struct vision_taken_checkpoint checkpoint; // goes with the last of the round's rows
+    } saving;                                      // store.c
+    uint64_t checkpoint_at_ns;                     // when the next is due
+    uint64_t replay_ns; // what the ticks since the last one was taken took: a restart does it again
+    bool final_checkpoint; // draining: still to be made
 
     // alliances.c
     struct {
@@ -231,6 +255,24 @@ struct vision_app {
     struct mm_counter *frames, *frames_refused, *resyncs, *saves, *saves_failed, *rows_saved;
     struct mm_metrics_histogram *tick_seconds, *save_seconds, *save_loop_seconds;
 };
+
+// --- begin.c: a core made of what was saved ------------------------------------------------------
+
+// Makes stored->core, for the world whose catalogue that is, and puts into it all that was saved.
+// Any thread; `progress` stays the core's. INVALID_ARGUMENT: no such catalogue.
+// FAILED_PRECONDITION: it is for chunks of another size (logged). CANCELLED: given up.
+enum mm_err MM_MUST_USE vision_begin_core(const struct vision_settings *settings,
+                                          struct vision_stored *stored,
+                                          const Mmorts__Frame__Catalogue *catalogue,
+                                          struct mm_progress *progress);
+// The same at the checkpoint, if there is one: stored->core is live then. One that is of no use is
+// none (logged). Errors as above.
+enum mm_err MM_MUST_USE vision_begin_checkpoint(const struct vision_settings *settings,
+                                                struct vision_stored *stored,
+                                                struct mm_progress *progress);
+// A copy of one's own: type names are needed whenever memories are saved.
+enum mm_err MM_MUST_USE vision_catalogue_copy(const Mmorts__Frame__Catalogue *catalogue,
+                                              Mmorts__Frame__Catalogue **out);
 
 // --- feed.c: world's ticks -------------------------------------------------------------------
 
@@ -297,14 +339,28 @@ void vision_store_stop(struct vision_app *app);
 void vision_store_save(struct vision_app *app, bool checkpoint);
 // Rows that are not written yet, those included that are being written.
 size_t vision_store_unsaved(const struct vision_app *app);
-// A tick was applied, and that took so long. Beyond settings.replay_max_ms of it a checkpoint is
-// due.
-void vision_store_note_applied(struct vision_app *app, uint64_t took_ns);
+// What was saved is loaded, and with the core.
+void vision_store_begin(struct vision_app *app);
+// A tick was applied, and that took so long; readers have been told. Saves go on.
+void vision_store_applied(struct vision_app *app, uint64_t took_ns);
 // Draining: everything is written, then mm_service_drained.
 void vision_store_finish(struct vision_app *app);
-void vision_stored_free(struct vision_stored *stored);
 // Puts another catalogue in the place of app->catalogue; the former goes when nobody uses it.
 void vision_store_set_catalogue(struct vision_app *app, Mmorts__Frame__Catalogue *catalogue);
+
+// --- load.c: what is loaded at the start -------------------------------------------------------
+
+void vision_load_start(struct vision_app *app); // vision_feed_begin, vision_store_begin when done
+void vision_stored_free(struct vision_stored *stored);
+
+// --- checkpoint_bytes.c: checkpoints as they are stored; on worker threads ----------------------
+
+// The bytes are the caller's, to be freed. OUT_OF_RANGE: too many; RESOURCE_EXHAUSTED: memory.
+enum mm_err MM_MUST_USE vision_checkpoint_pack(const Mmorts__Frame__TickFrame *frame,
+                                               uint8_t **bytes, size_t *size);
+// What was packed, as the protobuf message that it is: puts it in the place of the stored bytes,
+// which it frees. DATA_LOSS: this is none; nothing is changed.
+enum mm_err MM_MUST_USE vision_checkpoint_unfold(uint8_t **bytes, size_t *size);
 
 // --- fence.c: one process writes for a session ------------------------------------------------
 
@@ -354,8 +410,10 @@ enum mm_err MM_MUST_USE vision_sql_share(struct mm_db_conn *conn, const char *se
 
 enum mm_err MM_MUST_USE vision_allies_open(struct vision_app *app);
 void vision_allies_close(struct vision_app *app);
-// What was in effect, into a new core.
+// What is in effect in a new core.
 void vision_allies_load(struct vision_app *app, const struct vision_stored *stored);
+// Who plays which empire of it.
+void vision_allies_known(struct vision_app *app);
 // World told of empires.
 void vision_allies_empires(struct vision_app *app, const Mmorts__Frame__EmpireColumns *columns);
 // World's stream is live, perhaps another world's than before: it is told who is allied.

@@ -11,114 +11,39 @@
 // World's tick stream into the core, and what the core makes of each tick out to the vision stream.
 
 enum {
-    FRAME_BYTES_MAX = 256 << 20,
     FRAME_ARENA_CHUNK_BYTES = 1 << 20,
     FRAME_ARENA_BYTES_MAX = 1 << 30,
 };
 
 // --- the core comes to life ------------------------------------------------------------------
 
-static struct vision_options core_options(const struct vision_app *app, uint32_t chunk_radius)
-{
-    const struct vision_settings *settings = &app->settings;
-    return (struct vision_options){
-        .chunk_radius = (int32_t)chunk_radius,
-        .update_interval_ticks = (uint32_t)settings->update_interval_ticks,
-        .alliances_share = settings->alliances_share,
-        .entities_max = (uint32_t)settings->entities_max,
-        .empires_max = (uint32_t)settings->empires_max,
-        .chunks_max = (uint32_t)settings->chunks_max,
-        .memory = {.enabled = settings->memory_enabled,
-                   .buildings = settings->buildings,
-                   .npcs = settings->npcs,
-                   .heroes = settings->heroes,
-                   .endgame = settings->endgame,
-                   .settlement_ticks = (uint64_t)settings->settlement_ticks,
-                   .building_ticks = (uint64_t)settings->building_ticks,
-                   .npc_ticks = (uint64_t)settings->npc_ticks,
-                   .hero_ticks = (uint64_t)settings->hero_ticks,
-                   .endgame_ticks = (uint64_t)settings->endgame_ticks,
-                   .per_empire_max = (uint32_t)settings->memories_per_empire_max},
-    };
-}
-
-static bool type_number(const Mmorts__Frame__TypeColumns *types, const char *name, uint32_t *out)
-{
-    for (size_t i = 0; i < types->n_name; i++) {
-        if (strcmp(types->name[i], name) == 0) {
-            *out = (uint32_t)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void load_stored(struct vision_app *app, const Mmorts__Frame__Catalogue *catalogue)
+// The core that was made of what was saved, which goes.
+static void take_core(struct vision_app *app)
 {
     struct vision_stored *stored = app->stored;
-    size_t dropped = 0;
-    for (size_t i = 0; i < stored->explored.count; i++) {
-        struct vision_explored row = stored->explored.items[i];
-        row.cells = stored->bits.items + i * stored->words;
-        dropped += vision_load_explored(app->core, &row) != MM_OK;
-    }
-    vision_loaded_as_of(app->core, stored->tick, stored->all);
-    for (size_t i = 0; i < stored->memories.count; i++) {
-        struct vision_stored_memory *memory = &stored->memories.items[i];
-        if (!type_number(catalogue->types, memory->type, &memory->row.type) ||
-            vision_load_memory(app->core, &memory->row) != MM_OK)
-            dropped++;
-    }
-    for (size_t i = 0; i < stored->shares.count; i++) {
-        const struct vision_stored_share *share = &stored->shares.items[i];
-        dropped += vision_share(app->core, share->from, share->to, share->since_tick) != MM_OK;
-        if (share->until_tick != 0)
-            dropped +=
-                vision_unshare(app->core, share->from, share->to, share->until_tick) != MM_OK;
-    }
+    app->core = stored->core;
+    stored->core = NULL;
+    vision_set_progress(app->core, mm_loop_progress(app->loop));
+    if (stored->catalogue)
+        vision_store_set_catalogue(app, stored->catalogue);
+    stored->catalogue = NULL;
     vision_allies_load(app, stored);
-    MM_LOG_INFO("what was saved is known again",
-                "explored=%zu remembered=%zu sharing=%zu dropped=%zu", stored->explored.count,
-                stored->memories.count, stored->shares.count, dropped);
     vision_stored_free(stored);
     app->stored = NULL;
+    if (vision_is_live(app->core))
+        vision_allies_known(app);
 }
 
 // Makes the core for the world whose snapshot this is.
 static enum mm_err make_core(struct vision_app *app, const Mmorts__Frame__TickFrame *frame)
 {
-    uint32_t radius = frame->catalogue ? frame->catalogue->chunk_radius : 0;
-    if (radius == 0 || !frame->catalogue->types)
-        return MM_INVALID_ARGUMENT;
-    if (app->stored->chunk_radius != 0 && app->stored->chunk_radius != radius) {
-        MM_LOG_ERROR("world's chunks are not those that exploration was saved for",
-                     "world=%" PRIu32 " saved=%" PRIu32, radius, app->stored->chunk_radius);
+    enum mm_err err = vision_begin_core(&app->settings, app->stored, frame->catalogue,
+                                        mm_loop_progress(app->loop));
+    if (err == MM_FAILED_PRECONDITION)
         mm_service_quit(app->service, 1);
-        return MM_FAILED_PRECONDITION;
-    }
-    struct vision_options options = core_options(app, radius);
-    enum mm_err err = vision_new(&options, &app->core);
     if (err == MM_OK)
-        load_stored(app, frame->catalogue);
+        take_core(app);
     return err;
-}
-
-// A copy of its own: type names are needed whenever memories are saved.
-static enum mm_err keep_catalogue(struct vision_app *app, const Mmorts__Frame__Catalogue *catalogue)
-{
-    uint8_t *bytes;
-    size_t size;
-    ProtobufCMessage *copy = NULL;
-    enum mm_err err = mm_pb_pack(&catalogue->base, FRAME_BYTES_MAX, &bytes, &size);
-    if (err != MM_OK)
-        return err;
-    err = mm_pb_unpack(&mmorts__frame__catalogue__descriptor, NULL, bytes, size, FRAME_BYTES_MAX,
-                       &copy);
-    mm_free(bytes);
-    if (err != MM_OK)
-        return err;
-    vision_store_set_catalogue(app, (Mmorts__Frame__Catalogue *)copy);
-    return MM_OK;
 }
 
 // Whether type numbers mean what they meant.
@@ -135,7 +60,6 @@ static bool same_types(const Mmorts__Frame__Catalogue *x, const Mmorts__Frame__C
 
 // --- frames ----------------------------------------------------------------------------------
 
-// `out` NULL: the frame is the checkpoint.
 static enum mm_err apply(struct vision_app *app, const Mmorts__Frame__TickFrame *frame,
                          const Mmorts__Frame__VisionFrame **out)
 {
@@ -149,10 +73,14 @@ static enum mm_err apply(struct vision_app *app, const Mmorts__Frame__TickFrame 
         return MM_FAILED_PRECONDITION;
     }
     uint64_t started_ns = mm_clock_ns();
-    enum mm_err err = out ? vision_apply(app->core, frame, out) : vision_resume(app->core, frame);
+    enum mm_err err = vision_apply(app->core, frame, out);
     mm_metrics_observe(app->tick_seconds, (mm_clock_ns() - started_ns) / 1000);
-    if (err == MM_OK && frame->snapshot)
-        err = keep_catalogue(app, frame->catalogue);
+    Mmorts__Frame__Catalogue *catalogue;
+    if (err == MM_OK && frame->snapshot) {
+        err = vision_catalogue_copy(frame->catalogue, &catalogue);
+        if (err == MM_OK)
+            vision_store_set_catalogue(app, catalogue);
+    }
     if (err == MM_OK && frame->empires)
         vision_allies_empires(app, frame->empires);
     return err;
@@ -161,10 +89,11 @@ static enum mm_err apply(struct vision_app *app, const Mmorts__Frame__TickFrame 
 static enum mm_err apply_bytes(struct vision_app *app, const uint8_t *bytes, size_t size,
                                const Mmorts__Frame__VisionFrame **out)
 {
-    ProtobufCAllocator allocator = mm_pb_arena_allocator(app->frame_arena);
+    struct mm_pb_watched watched = {app->frame_arena, mm_loop_progress(app->loop)};
+    ProtobufCAllocator allocator = mm_pb_watched_allocator(&watched);
     ProtobufCMessage *unpacked = NULL;
     enum mm_err err = mm_pb_unpack(&mmorts__frame__tick_frame__descriptor, &allocator, bytes, size,
-                                   FRAME_BYTES_MAX, &unpacked);
+                                   VISION_FRAME_BYTES_MAX, &unpacked);
     if (err == MM_OK)
         err = apply(app, (const Mmorts__Frame__TickFrame *)unpacked, out);
     mm_arena_reset(app->frame_arena);
@@ -210,13 +139,14 @@ static void take_frame(struct vision_app *app, const struct mm_stream_message *m
         return;
     }
     app->applied = (struct mm_stream_position){message->epoch, message->seq};
-    vision_store_note_applied(app, mm_clock_ns() - started_ns);
+    uint64_t took_ns = mm_clock_ns() - started_ns;
     mm_counter_add(app->frames, 1);
     if (app->publisher)
         vision_publish_frame(app, out);
     update_ready(app);
     vision_allies_live(app);
     vision_lends_tell(app);
+    vision_store_applied(app, took_ns);
 }
 
 static void take_snapshot(struct vision_app *app, const struct mm_stream_message *message)
@@ -284,34 +214,18 @@ static void on_state(void *arg, enum mm_stream_state state)
 
 // --- begin and end ---------------------------------------------------------------------------
 
-// The checkpoint into the core; where in world's stream it was taken, or nowhere.
-static struct mm_stream_position begin_at_checkpoint(struct vision_app *app)
-{
-    struct mm_stream_position nowhere = {0};
-    struct vision_stored *stored = app->stored;
-    if (!stored->checkpoint)
-        return nowhere;
-    struct mm_stream_position position = stored->position;
-    uint8_t *bytes = stored->checkpoint;
-    stored->checkpoint = NULL; // the rest of `stored` goes as soon as the core is there
-    enum mm_err err = apply_bytes(app, bytes, stored->checkpoint_bytes, NULL);
-    mm_free(bytes);
-    if (err == MM_OK)
-        return position;
-    MM_LOG_WARN("the checkpoint is of no use", "error=%s reason=%s", mm_err_name(err),
-                app->core ? vision_refusal(app->core) : "");
-    return nowhere;
-}
-
 void vision_feed_begin(struct vision_app *app, struct vision_stored *stored)
 {
     app->stored = stored;
     mm_loop_timer_init(&app->restart_timer, on_restart_timer, app);
     app->frame_arena = mm_arena_new(FRAME_ARENA_CHUNK_BYTES, FRAME_ARENA_BYTES_MAX);
     MM_CHECK(app->frame_arena);
-    app->applied = begin_at_checkpoint(app);
-    if (app->core)
+    if (stored->core) {
+        if (vision_is_live(stored->core))
+            app->applied = stored->position;
+        take_core(app);
         (void)vision_stamps_pass(app, vision_tick(app->core));
+    }
     struct mm_stream_reader_options options = {
         .stream = "tick",
         .session = app->session,

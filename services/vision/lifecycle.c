@@ -139,6 +139,7 @@ void vision_drain_service(struct mm_service *service, void *state)
     (void)service;
     struct vision_app *app = state;
     app->is_draining = true;
+    mm_progress_give_up(&app->loading);
     vision_store_finish(app);
 }
 

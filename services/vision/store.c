@@ -8,16 +8,28 @@
 
 #include <inttypes.h>
 
-// What must outlive the process: exploration, memories, sharing. Written behind: every
-// save_interval what changed since, a batch a transaction, one at a time. Between two saves a kill
-// loses nothing either, as long as world lives: every checkpoint_interval the mirror of world is
-// saved with its place in the tick stream, and a restart replays from there.
+// What must outlive the process: exploration, memories, sharing. Written behind, in rounds: what is
+// unsaved at a round's start is written, oldest first and evenly, in its course (core/pace.h). So
+// everything is durable after three rounds at most, which is save_interval: one may be cut short by
+// another, once.
+//
+// Between two saves a kill loses nothing either, as long as world lives: every checkpoint_interval
+// the mirror of world is taken at a round's start, with its place in the tick stream, and written
+// with the last of the round's rows. A restart replays from there. For the checkpoint must not be
+// ahead of the rows; that rows are ahead of it the core can do with.
+//
+// Transactions start behind a tick: then the loop has nothing to do until the next.
 
 enum {
-    STORE_LANE = 1,
     STORE_DEADLINE_MS = 30000,
     STORE_ROWS_MS_MAX = 600000, // added to it: a millisecond for each row
-    STORE_LOAD_DEADLINE_MS = 300000,
+    STORE_RETRY_MS = 2000,      // after a failure
+    STORE_SLOW_MS = 250,
+    ROUNDS = 3,        // in save_interval
+    STEP_MS = 250,     // between transactions that nothing hurries
+    STEPS_MIN = 4,     // in a round
+    MEMORIES_FEW = 64, // they wait for explored rows, or the next round
+    MEMORIES_WAIT_MS = 2000,
 };
 
 // One transaction on its way.
@@ -26,67 +38,99 @@ struct vision_write {
     struct vision_save save;
     uint32_t chunk_radius;
     uint64_t started_ns;
-    struct mm_stream_position position;
-    uint64_t tick;                             // that the rows, and the checkpoint, are of
-    bool all;                                  // no row was left
+    uint64_t tick;                             // that the rows are of
+    bool hurry, all;                           // all: no row was left
     const Mmorts__Frame__Catalogue *catalogue; // stays until this is done
-    bool checkpoint_tried;
-    Mmorts__Frame__TickFrame *checkpoint; // NULL: none in this write
+    bool last; // that a checkpoint was to go with; it is missing if it could not be taken
+    struct vision_taken_checkpoint checkpoint;
 };
 
-void vision_stored_free(struct vision_stored *stored)
-{
-    if (!stored)
-        return;
-    mm_vec_free(&stored->explored);
-    mm_vec_free(&stored->bits);
-    mm_vec_free(&stored->memories);
-    mm_vec_free(&stored->shares);
-    mm_vec_free(&stored->allies);
-    mm_free(stored->checkpoint);
-    mm_free(stored);
-}
+// --- checkpoints -----------------------------------------------------------------------------
 
-// --- writing ---------------------------------------------------------------------------------
-
+// What writes and checkpoints borrow is kept until there are none.
 static void free_retired(struct vision_app *app)
 {
-    while (app->retired.count > 0)
+    while (!app->write && !app->saving.checkpoint.frame && app->retired.count > 0)
         mmorts__frame__catalogue__free_unpacked(mm_vec_pop(&app->retired), NULL);
 }
 
 void vision_store_set_catalogue(struct vision_app *app, Mmorts__Frame__Catalogue *catalogue)
 {
-    if (app->catalogue && !(app->write && mm_vec_push(&app->retired, app->catalogue))) {
+    bool in_use = app->write || app->saving.checkpoint.frame;
+    if (app->catalogue && !(in_use && mm_vec_push(&app->retired, app->catalogue))) {
         // Nobody else has it; or (out of memory) it is better lost than pulled away.
-        if (!app->write)
+        if (!in_use)
             mmorts__frame__catalogue__free_unpacked(app->catalogue, NULL);
     }
     app->catalogue = catalogue;
 }
 
-// The catalogue in the checkpoint is borrowed and not freed with it.
-static void free_write(struct vision_write *write)
+// The mirror of world at this moment; there is none if that fails.
+static void take_checkpoint(struct vision_app *app)
 {
-    vision_checkpoint_free(write->checkpoint);
-    mm_free(write);
+    struct vision_taken_checkpoint *checkpoint = &app->saving.checkpoint;
+    app->replay_ns = 0; // else it would be due again at once, and no round come to its end
+    if (!app->reader || vision_checkpoint(app->core, &checkpoint->frame) != MM_OK) {
+        checkpoint->frame = NULL;
+        return;
+    }
+    checkpoint->frame->catalogue = app->catalogue;
+    checkpoint->position = app->applied;
+    checkpoint->tick = vision_tick(app->core);
 }
+
+// The catalogue in it is borrowed and not freed with it.
+static void drop_checkpoint(struct vision_app *app)
+{
+    vision_checkpoint_free(app->saving.checkpoint.frame);
+    app->saving.checkpoint = (struct vision_taken_checkpoint){0};
+    free_retired(app);
+}
+
+static uint64_t round_ms(const struct vision_app *app)
+{
+    return (uint64_t)app->settings.save_interval_ms / ROUNDS;
+}
+
+static uint64_t step_ms(const struct vision_app *app)
+{
+    uint64_t step = round_ms(app) / STEPS_MIN;
+    return step < STEP_MS ? step + 1 : STEP_MS;
+}
+
+static bool checkpoint_due(const struct vision_app *app, uint64_t now_ns)
+{
+    return app->final_checkpoint || now_ns >= app->checkpoint_at_ns;
+}
+
+// A restart would take it again to replay what came since: by the time that the checkpoint taken
+// now is written it will be all of replay_max.
+static uint64_t replay_part_ns(const struct vision_app *app)
+{
+    return MM_LOOP_MS((uint64_t)app->settings.replay_max_ms) / 3;
+}
+
+static bool replay_due(const struct vision_app *app)
+{
+    return !app->saving.checkpoint.frame && app->replay_ns >= 2 * replay_part_ns(app);
+}
+
+// --- writing ---------------------------------------------------------------------------------
 
 // Packing takes a while in a large world, so it is done here, on the worker.
 static enum mm_err write_checkpoint(struct mm_db_conn *conn, const struct vision_write *write)
 {
     uint8_t *bytes;
     size_t size;
-    enum mm_err err =
-        mm_pb_pack(&write->checkpoint->base, VISION_CHECKPOINT_BYTES_MAX, &bytes, &size);
+    enum mm_err err = vision_checkpoint_pack(write->checkpoint.frame, &bytes, &size);
     if (err != MM_OK) {
         MM_LOG_WARN("the checkpoint is too large; none is written", "error=%s", mm_err_name(err));
         return MM_OK;
     }
     struct vision_sql_checkpoint checkpoint = {
         .session = write->app->session,
-        .position = write->position,
-        .tick = write->tick,
+        .position = write->checkpoint.position,
+        .tick = write->checkpoint.tick,
         .bytes = bytes,
         .size = size,
     };
@@ -109,7 +153,7 @@ static enum mm_err write_rows(struct mm_db_conn *conn, void *arg)
     enum mm_err err = vision_fence_hold(conn, &write->app->fence);
     if (err == MM_OK)
         err = vision_sql_write(conn, &rows);
-    return err == MM_OK && write->checkpoint ? write_checkpoint(conn, write) : err;
+    return err == MM_OK && write->checkpoint.frame ? write_checkpoint(conn, write) : err;
 }
 
 static enum mm_err write_work(struct mm_db_conn *conn, void *arg)
@@ -136,33 +180,53 @@ size_t vision_store_unsaved(const struct vision_app *app)
     return pending + (app->write ? rows_of(app->write) : 0);
 }
 
-static void start_write(struct vision_app *app);
+static void step(struct vision_app *app);
+
+static void write_succeeded(struct vision_app *app, const struct vision_write *write)
+{
+    mm_counter_add(app->saves, 1);
+    mm_counter_add(app->rows_saved, rows_of(write));
+    if (write->last)
+        app->final_checkpoint = false;
+    if (write->last && write->hurry)
+        app->checkpoint_at_ns =
+            mm_clock_ns() + MM_LOOP_MS((uint64_t)app->settings.checkpoint_interval_ms);
+}
+
+// What was to be written is unsaved again, and a new round begins with all that is.
+static void write_failed(struct vision_app *app, struct vision_write *write, enum mm_err err)
+{
+    mm_counter_add(app->saves_failed, 1);
+    MM_LOG_ERROR("what was explored and remembered could not be written; it will be again",
+                 "error=%s rows=%zu", mm_err_name(err), rows_of(write));
+    vision_save_return(app->core, &write->save);
+    if (write->last || app->saving.checkpoint.frame)
+        app->checkpoint_at_ns = 0;
+    drop_checkpoint(app);
+    app->saving.pace = (struct vision_pace){0};
+    app->saving.hurry |= write->hurry;
+    app->saving.not_before_ns = mm_clock_ns() + MM_LOOP_MS(STORE_RETRY_MS);
+}
+
+static void free_write(struct vision_write *write)
+{
+    vision_save_free(&write->save);
+    vision_checkpoint_free(write->checkpoint.frame);
+    mm_free(write);
+}
 
 static void write_done(enum mm_err err, void *arg)
 {
     struct vision_write *write = arg;
     struct vision_app *app = write->app;
     app->write = NULL;
-    mm_metrics_observe(app->save_seconds, (mm_clock_ns() - write->started_ns) / 1000);
-    size_t rows = rows_of(write);
-    if (err == MM_OK) {
-        mm_counter_add(app->saves, 1);
-        mm_counter_add(app->rows_saved, rows);
-        app->session_saved = true;
-        if (write->checkpoint_tried) {
-            app->final_checkpoint = false;
-            app->checkpoint_at_ns =
-                mm_clock_ns() + MM_LOOP_MS((uint64_t)app->settings.checkpoint_interval_ms);
-        }
-        vision_save_free(&write->save);
-    } else if (err == MM_FAILED_PRECONDITION) {
-        vision_save_free(&write->save);
-    } else {
-        mm_counter_add(app->saves_failed, 1);
-        MM_LOG_ERROR("what was explored and remembered could not be written; it will be again",
-                     "error=%s rows=%zu", mm_err_name(err), rows);
-        vision_save_return(app->core, &write->save);
-    }
+    uint64_t took_ns = mm_clock_ns() - write->started_ns, half_ns = app->saving.took_ns / 2;
+    app->saving.took_ns = took_ns > half_ns ? took_ns : half_ns;
+    mm_metrics_observe(app->save_seconds, took_ns / 1000);
+    if (err == MM_OK)
+        write_succeeded(app, write);
+    else if (err != MM_FAILED_PRECONDITION)
+        write_failed(app, write, err);
     free_write(write);
     free_retired(app);
     if (vision_fence_lost(app, err)) {
@@ -170,10 +234,8 @@ static void write_done(enum mm_err err, void *arg)
         return;
     }
     bool finished = app->is_draining && !app->final_checkpoint;
-    bool more = vision_save_pending(app->core) > 0 || app->final_checkpoint ||
-                mm_clock_ns() >= app->checkpoint_at_ns;
-    if (err == MM_OK && !finished && more)
-        start_write(app);
+    if (err == MM_OK && !finished && app->saving.hurry)
+        step(app);
     if (app->is_draining && !app->write) {
         if (!finished && err != MM_CANCELLED)
             mm_loop_timer_start(app->loop, &app->save_timer,
@@ -183,29 +245,33 @@ static void write_done(enum mm_err err, void *arg)
     }
 }
 
-// The mirror of world at this moment; leaves it out if that fails.
-static void add_checkpoint(struct vision_app *app, struct vision_write *write)
+static void submit(struct vision_app *app, struct vision_write *write)
 {
-    if (!app->reader || vision_checkpoint(app->core, &write->checkpoint) != MM_OK) {
-        write->checkpoint = NULL;
-        return;
+    struct mm_db_job job = {.work = write_work,
+                            .done = write_done,
+                            .arg = write,
+                            .lane = VISION_STORE_LANE,
+                            .deadline_ms = deadline_of(write),
+                            // The end of the process waits for the last ones. And where standing
+                            // back makes them slow, a restart would soon have too much to replay.
+                            .background = !app->is_draining &&
+                                          app->saving.took_ns < MM_LOOP_MS(STORE_SLOW_MS)};
+    app->write = write;
+    mm_metrics_observe(app->save_loop_seconds, (mm_clock_ns() - write->started_ns) / 1000);
+    if (mm_db_submit(mm_service_db(app->service), &job) != MM_OK) {
+        app->write = NULL;
+        write_failed(app, write, MM_RESOURCE_EXHAUSTED);
+        free_write(write);
     }
-    write->checkpoint->catalogue = app->catalogue;
-    write->position = app->applied;
-    app->replay_ns = 0;
 }
 
-static void start_write(struct vision_app *app)
+// All that is remembered, and so many explored rows. `last`: of a round with a checkpoint.
+static void start_write(struct vision_app *app, size_t explored, bool last)
 {
-    if (app->write || app->is_fenced || !app->core || !app->catalogue ||
-        !vision_is_live(app->core) || vision_is_replaying(app->core))
-        return;
-    bool checkpoint = app->final_checkpoint || mm_clock_ns() >= app->checkpoint_at_ns;
-    if (vision_save_pending(app->core) == 0 && !checkpoint)
-        return;
     uint64_t started_ns = mm_clock_ns();
+    size_t others = vision_save_pending(app->core) - vision_save_pending_explored(app->core);
     struct vision_write *write = mm_calloc(1, sizeof *write);
-    if (!write || vision_save_take(app->core, VISION_SAVE_ROWS_MAX, &write->save) != MM_OK) {
+    if (!write || vision_save_take(app->core, others + explored, &write->save) != MM_OK) {
         MM_LOG_ERROR("no memory for saving; it will be tried again");
         mm_free(write);
         return;
@@ -215,110 +281,128 @@ static void start_write(struct vision_app *app)
     write->chunk_radius = app->catalogue->chunk_radius;
     write->started_ns = started_ns;
     write->tick = vision_tick(app->core);
+    write->hurry = app->saving.hurry;
     write->all = vision_save_pending(app->core) == 0;
-    // Only with the last batch: a checkpoint must not be ahead of the rows.
-    write->checkpoint_tried = checkpoint && write->all;
-    if (write->checkpoint_tried)
-        add_checkpoint(app, write);
-    struct mm_db_job job = {.work = write_work,
-                            .done = write_done,
-                            .arg = write,
-                            .lane = STORE_LANE,
-                            .deadline_ms = deadline_of(write)};
-    app->write = write;
-    mm_metrics_observe(app->save_loop_seconds, (mm_clock_ns() - write->started_ns) / 1000);
-    if (mm_db_submit(mm_service_db(app->service), &job) != MM_OK) {
-        app->write = NULL;
-        vision_save_return(app->core, &write->save);
-        free_write(write);
+    write->last = last;
+    app->saving.wrote_ns = started_ns;
+    app->saving.pace.written += write->save.explored_count;
+    if (write->hurry && write->all) {
+        // The rows of now: so may the checkpoint be.
+        app->saving.hurry = false;
+        write->last = checkpoint_due(app, started_ns);
+        if (write->last)
+            take_checkpoint(app);
     }
+    if (write->last) {
+        write->checkpoint = app->saving.checkpoint;
+        app->saving.checkpoint = (struct vision_taken_checkpoint){0};
+    }
+    submit(app, write);
 }
 
-void vision_store_note_applied(struct vision_app *app, uint64_t took_ns)
+// What is written at once is no longer for a round.
+static void write_in_hurry(struct vision_app *app)
 {
-    uint64_t max_ns = MM_LOOP_MS((uint64_t)app->settings.replay_max_ms);
-    bool was_due = app->replay_ns >= max_ns;
+    if (app->saving.checkpoint.frame)
+        app->checkpoint_at_ns = 0;
+    drop_checkpoint(app);
+    app->saving.pace = (struct vision_pace){.length_ns = app->saving.pace.length_ns};
+    if (vision_save_pending(app->core) == 0 && !checkpoint_due(app, mm_clock_ns())) {
+        app->saving.hurry = false;
+        return;
+    }
+    start_write(app, VISION_SAVE_ROWS_MAX, false);
+}
+
+static void begin_round(struct vision_app *app, uint64_t now_ns)
+{
+    app->saving.began_ns = now_ns;
+    app->saving.pace = (struct vision_pace){
+        .rows = vision_save_pending_explored(app->core),
+        .length_ns = MM_LOOP_MS(round_ms(app)),
+    };
+    if (!checkpoint_due(app, now_ns) && !replay_due(app))
+        return;
+    take_checkpoint(app);
+    if (!app->saving.checkpoint.frame)
+        return;
+    app->saving.pace.replay_ns = replay_part_ns(app);
+    app->checkpoint_at_ns = now_ns + MM_LOOP_MS((uint64_t)app->settings.checkpoint_interval_ms);
+}
+
+static void step(struct vision_app *app)
+{
+    if (app->write || app->is_fenced || !app->core || !app->catalogue ||
+        !vision_is_live(app->core) || vision_is_replaying(app->core))
+        return;
+    uint64_t now_ns = mm_clock_ns();
+    app->saving.stepped_ns = now_ns;
+    if (now_ns < app->saving.not_before_ns && !app->is_draining)
+        return;
+    if (app->saving.hurry) {
+        write_in_hurry(app);
+        return;
+    }
+    const struct vision_pace *pace = &app->saving.pace;
+    bool is_open = pace->written < pace->rows || app->saving.checkpoint.frame;
+    bool begins =
+        replay_due(app) || (!is_open && now_ns >= app->saving.began_ns + MM_LOOP_MS(round_ms(app)));
+    if (begins)
+        begin_round(app, now_ns);
+    size_t rows = vision_pace_due(pace, now_ns - app->saving.began_ns, app->replay_ns);
+    bool last = app->saving.checkpoint.frame && rows == pace->rows - pace->written;
+    last = last && rows <= VISION_SAVE_ROWS_MAX;
+    rows = rows < VISION_SAVE_ROWS_MAX ? rows : VISION_SAVE_ROWS_MAX;
+    size_t others = vision_save_pending(app->core) - vision_save_pending_explored(app->core);
+    // Every transaction holds all that is remembered, much of which soon is no more: where that is
+    // most of it, fewer are less work.
+    bool waits = others > MEMORIES_FEW + rows &&
+                 now_ns - app->saving.wrote_ns < MM_LOOP_MS(MEMORIES_WAIT_MS);
+    if (last || ((rows > 0 || others > MEMORIES_FEW || (others > 0 && begins)) && !waits))
+        start_write(app, rows, last);
+}
+
+void vision_store_applied(struct vision_app *app, uint64_t took_ns)
+{
     app->replay_ns += took_ns;
-    if (!was_due && app->replay_ns >= max_ns)
-        vision_store_save(app, true);
+    uint64_t step_ns = MM_LOOP_MS(step_ms(app));
+    if (mm_clock_ns() - app->saving.stepped_ns >= step_ns)
+        step(app);
 }
 
 void vision_store_save(struct vision_app *app, bool checkpoint)
 {
     if (checkpoint)
         app->checkpoint_at_ns = 0;
-    start_write(app); // if a write is under way, it goes on with this when it is done
+    app->saving.hurry = true;
+    app->saving.not_before_ns = 0;
+    step(app); // if a write is under way, it goes on with this when it is done
 }
 
+// For when no ticks come.
 static void on_save_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)loop, (void)timer;
-    start_write(arg);
+    struct vision_app *app = arg;
+    if (app->is_draining || mm_clock_ns() - app->saving.stepped_ns >= MM_LOOP_MS(2 * step_ms(app)))
+        step(app);
 }
 
-// --- loading ---------------------------------------------------------------------------------
-
-struct load {
-    struct vision_app *app;
-    struct vision_fence fence;
-    struct vision_stored *stored;
-};
-
-static enum mm_err load_work(struct mm_db_conn *conn, void *arg)
-{
-    struct load *load = arg;
-    // Taken first: what is read then is the last that the process before has written.
-    enum mm_err err = load->fence.epoch ? MM_OK : vision_fence_take(conn, &load->fence);
-    return err == MM_OK ? vision_sql_load(conn, load->app->session, load->stored) : err;
-}
-
-static void load_done(enum mm_err err, void *arg)
-{
-    struct load *load = arg;
-    struct vision_app *app = load->app;
-    app->fence = load->fence;
-    if (err == MM_OK && !app->is_draining) {
-        app->session_saved = load->stored->chunk_radius != 0;
-        mm_service_condition_set(app->service, app->loaded_condition, true);
-        vision_feed_begin(app, load->stored);
-        uint64_t interval = MM_LOOP_MS((uint64_t)app->settings.save_interval_ms);
-        mm_loop_timer_start(app->loop, &app->save_timer, interval, interval);
-    } else {
-        if (err != MM_CANCELLED)
-            MM_LOG_ERROR("what was saved cannot be loaded; trying again", "error=%s",
-                         mm_err_name(err));
-        vision_stored_free(load->stored);
-        if (!app->is_draining)
-            mm_loop_timer_start(app->loop, &app->load_timer,
-                                MM_LOOP_MS((uint64_t)app->settings.retry_ms), 0);
-    }
-    mm_free(load);
-}
+// --- life ------------------------------------------------------------------------------------
 
 static void on_load_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)loop, (void)timer;
-    struct vision_app *app = arg;
-    struct load *load = mm_calloc(1, sizeof *load);
-    struct vision_stored *stored = mm_calloc(1, sizeof *stored);
-    MM_CHECK(load && stored);
-    mm_vec_init(&stored->explored, VISION_LOAD_ROWS_MAX);
-    mm_vec_init(&stored->bits, (size_t)VISION_LOAD_ROWS_MAX * 50);
-    mm_vec_init(&stored->memories, VISION_LOAD_ROWS_MAX);
-    mm_vec_init(&stored->shares, VISION_LOAD_ROWS_MAX);
-    mm_vec_init(&stored->allies, VISION_LOAD_ROWS_MAX);
-    *load = (struct load){.app = app, .fence = app->fence, .stored = stored};
-    struct mm_db_job job = {.work = load_work,
-                            .done = load_done,
-                            .arg = load,
-                            .lane = STORE_LANE,
-                            .deadline_ms = STORE_LOAD_DEADLINE_MS};
-    enum mm_err err = mm_db_submit(mm_service_db(app->service), &job);
-    if (err != MM_OK)
-        load_done(err, load);
+    vision_load_start(arg);
 }
 
-// --- life ------------------------------------------------------------------------------------
+void vision_store_begin(struct vision_app *app)
+{
+    app->saving.began_ns = app->saving.stepped_ns = mm_clock_ns();
+    app->saving.took_ns = MM_LOOP_MS(2 * STORE_SLOW_MS); // until it is known
+    uint64_t interval = MM_LOOP_MS(step_ms(app));
+    mm_loop_timer_start(app->loop, &app->save_timer, interval, interval);
+}
 
 void vision_store_open(struct vision_app *app)
 {
@@ -334,7 +418,8 @@ void vision_store_finish(struct vision_app *app)
     mm_loop_timer_stop(app->loop, &app->load_timer);
     mm_loop_timer_stop(app->loop, &app->save_timer);
     app->final_checkpoint = true;
-    start_write(app);
+    app->saving.hurry = true;
+    step(app);
     if (!app->write)
         mm_service_drained(app->service);
 }
@@ -347,6 +432,6 @@ void vision_store_stop(struct vision_app *app)
         mm_loop_timer_stop(app->loop, &app->save_timer);
     vision_stored_free(app->stored);
     app->stored = NULL;
-    free_retired(app);
+    drop_checkpoint(app);
     mm_vec_free(&app->retired);
 }

@@ -82,7 +82,7 @@ static enum mm_err load_explored(struct mm_db_conn *conn, const char *session,
         bool room = true;
         size_t count = 0;
         for (; room && mm_db_next(rows); count++)
-            room = add_explored(out, rows);
+            room = mm_progress_row(out->progress, count) && add_explored(out, rows);
         err = mm_db_end(rows);
         if (err != MM_OK)
             return err;
@@ -118,7 +118,8 @@ static enum mm_err load_memories(struct mm_db_conn *conn, const char *session,
                     .expires_at = mm_db_get_u64(rows, 9)},
         };
         mm_str_copy(memory.type, sizeof memory.type, mm_db_get_bytes(rows, 2).data);
-        room = mm_vec_push(&out->memories, memory);
+        room = mm_progress_row(out->progress, out->memories.count) &&
+               mm_vec_push(&out->memories, memory);
     }
     err = mm_db_end(rows);
     return err == MM_OK && !room ? MM_RESOURCE_EXHAUSTED : err;
@@ -190,8 +191,11 @@ static enum mm_err load_checkpoint(struct mm_db_conn *conn, const char *session,
     if (!out->checkpoint)
         return MM_OK;
     err = load_parts(conn, session, out);
-    if (err == MM_DATA_LOSS ||
-        (err == MM_OK && mm_hash64(out->checkpoint, out->checkpoint_bytes, 0) != checksum)) {
+    if (err == MM_OK && mm_hash64(out->checkpoint, out->checkpoint_bytes, 0) != checksum)
+        err = MM_DATA_LOSS;
+    if (err == MM_OK)
+        err = vision_checkpoint_unfold(&out->checkpoint, &out->checkpoint_bytes);
+    if (err == MM_DATA_LOSS) {
         mm_free(out->checkpoint);
         out->checkpoint = NULL;
         return MM_OK;

@@ -137,6 +137,9 @@ void world_figures_add(struct world_shell *shell)
                            "What a tick spent on copying the state for a snapshot.", NULL);
     figures->restore_seconds = mm_metrics_latency(metrics, "mmorts_world_restore_seconds",
                                                   "From start to the session running.", NULL);
+    figures->picture_seconds =
+        mm_metrics_latency(metrics, "mmorts_world_stream_snapshot_seconds",
+                           "What a snapshot for readers of the stream took of the loop.", NULL);
     figures->frame_bytes =
         mm_metrics_histogram(metrics, "mmorts_world_frame_bytes", "Size of tick frames.", NULL,
                              bytes, sizeof bytes / sizeof bytes[0], 1);

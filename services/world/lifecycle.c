@@ -197,10 +197,13 @@ static enum mm_err restore_work(struct mm_db_conn *conn, void *arg)
         return err;
     shell->max_players =
         entry.max_players ? entry.max_players : (uint32_t)shell->settings.max_players;
-    return world_store_restore(conn, session, shell->rules,
-                               entry.seed ? entry.seed : (uint64_t)shell->settings.seed,
-                               (uint64_t)shell->settings.reserve_ms / WORLD_TICK_MS,
-                               &shell->restored, shell->problem, sizeof shell->problem);
+    struct mm_watchdog *watchdog = mm_service_watch_begin(shell->service, &shell->restoring);
+    err = world_store_restore(
+        conn, session, shell->rules, entry.seed ? entry.seed : (uint64_t)shell->settings.seed,
+        (uint64_t)shell->settings.reserve_ms / WORLD_TICK_MS, &shell->restoring, &shell->restored,
+        shell->problem, sizeof shell->problem);
+    mm_service_watch_end(watchdog);
+    return err;
 }
 
 static void begin_session(struct world_shell *shell)
@@ -208,6 +211,7 @@ static void begin_session(struct world_shell *shell)
     const struct world_restored *restored = &shell->restored;
     shell->world = restored->world;
     shell->restored.world = NULL;
+    world_set_progress(shell->world, mm_loop_progress(shell->loop));
     shell->epoch = restored->epoch;
     shell->tick_reserved = restored->tick_reserved;
     shell->published_tick = shell->committed_tick = world_tick(shell->world);
@@ -334,6 +338,7 @@ static void drain(struct mm_service *service, void *state)
     shell->stopping = true;
     mm_loop_timer_stop(shell->loop, &shell->restore_timer);
     world_bills_stop(shell);
+    mm_progress_give_up(&shell->restoring);
     if (!shell->world || shell->fenced) {
         mm_service_drained(service);
         return;
@@ -389,7 +394,7 @@ const struct mm_service_spec world_service_spec = {
     .summary = "the authoritative simulation; publishes the tick stream",
     .exits = "3 another process has taken the session over, 4 the session cannot be restored",
     .port = 7110,
-    .uses = MM_SERVICE_DB | MM_SERVICE_STREAM,
+    .uses = MM_SERVICE_DB | MM_SERVICE_DB_BACKGROUND | MM_SERVICE_STREAM,
     .peers = peers,
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],

@@ -22,6 +22,7 @@ struct restore {
     const char *session;
     const struct world_rules *rules;
     struct mm_arena *arena; // of one tick
+    struct mm_progress *progress;
     struct world_restored *out;
     char *problem;
     size_t problem_bytes;
@@ -65,14 +66,16 @@ static enum mm_err take_over(struct mm_db_conn *conn, void *arg)
 
 // --- the snapshot -------------------------------------------------------------------------------
 
-static enum mm_err load_snapshot(struct mm_db_conn *conn, const char *session,
+static enum mm_err load_snapshot(struct mm_db_conn *conn, const struct restore *restore,
                                  const struct world_stored_snapshot *stored, struct world **out)
 {
     uint8_t *data;
-    enum mm_err err = world_store_snapshot_bytes(conn, session, stored, &data);
+    enum mm_err err = world_store_snapshot_bytes(conn, restore->session, stored, &data);
     if (err != MM_OK)
         return err;
-    err = world_stored_load(stored, data, stored->stored_bytes, out);
+    mm_progress_wait(restore->progress, false);
+    err = world_stored_load(stored, data, stored->stored_bytes, restore->progress, out);
+    mm_progress_wait(restore->progress, true);
     mm_free(data);
     return err;
 }
@@ -146,7 +149,7 @@ static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restor
     if (err != MM_OK)
         return err;
     for (size_t i = 0; i < count; i++) {
-        err = load_snapshot(conn, restore->session, &list[i], &restore->out->world);
+        err = load_snapshot(conn, restore, &list[i], &restore->out->world);
         // One before it would not do instead: the journal leads on in the other version.
         if (err == MM_UNIMPLEMENTED)
             err = load_other_version(conn, restore, &list[i]);
@@ -165,15 +168,28 @@ static enum mm_err find_snapshot(struct mm_db_conn *conn, struct restore *restor
 
 // --- the journal --------------------------------------------------------------------------------
 
-static enum mm_err replay_row(struct restore *restore, uint64_t tick, uint64_t state_hash,
-                              struct mm_db_bytes inputs)
+// Ticks without inputs, until that one is reached.
+static enum mm_err forward(struct restore *restore, uint64_t tick)
 {
     struct world *world = restore->out->world;
-    while (world_tick(world) + 1 < tick)
+    while (world_tick(world) < tick) {
+        if (!mm_progress_step(restore->progress))
+            return MM_CANCELLED;
         world_stored_step_empty(world, restore->arena);
+    }
+    return MM_OK;
+}
+
+static enum mm_err play_row(struct restore *restore, uint64_t tick, uint64_t state_hash,
+                            struct mm_db_bytes inputs)
+{
+    struct world *world = restore->out->world;
+    enum mm_err err = forward(restore, tick - 1);
+    if (err != MM_OK)
+        return err;
     mm_arena_reset(restore->arena);
     const Mmorts__World__JournalEntry *entry;
-    enum mm_err err = world_stored_inputs(inputs.data, inputs.size, restore->arena, &entry);
+    err = world_stored_inputs(inputs.data, inputs.size, restore->arena, &entry);
     if (err == MM_OK)
         err = world_stored_step(world, entry, restore->arena, NULL);
     if (err == MM_DATA_LOSS)
@@ -184,6 +200,17 @@ static enum mm_err replay_row(struct restore *restore, uint64_t tick, uint64_t s
         return lost(restore, "the journal does not lead to the state it was written for", tick);
     restore->out->rows_replayed++;
     return MM_OK;
+}
+
+static enum mm_err replay_row(struct restore *restore, uint64_t tick, uint64_t state_hash,
+                              struct mm_db_bytes inputs)
+{
+    mm_progress_wait(restore->progress, false);
+    enum mm_err err = mm_progress_step(restore->progress)
+                          ? play_row(restore, tick, state_hash, inputs)
+                          : MM_CANCELLED;
+    mm_progress_wait(restore->progress, true);
+    return err;
 }
 
 static enum mm_err replay(struct mm_db_conn *conn, struct restore *restore)
@@ -319,16 +346,21 @@ static enum mm_err restore_all(struct mm_db_conn *conn, struct restore *restore,
     if (err != MM_OK)
         return err;
     struct world *world = restore->out->world;
-    for (; world_tick(world) < restore->out->tick_reserved; restore->out->ticks_forwarded++)
-        world_stored_step_empty(world, restore->arena);
-    world_warm(world);
+    uint64_t from = world_tick(world);
+    mm_progress_wait(restore->progress, false);
+    err = forward(restore, restore->out->tick_reserved);
+    if (err == MM_OK)
+        world_warm(world);
+    mm_progress_wait(restore->progress, true);
+    restore->out->ticks_forwarded = world_tick(world) - from;
     restore->out->replay_ns = mm_clock_ns() - began;
-    return adopt_rules(conn, restore, reserve);
+    return err == MM_OK ? adopt_rules(conn, restore, reserve) : err;
 }
 
 enum mm_err world_store_restore(struct mm_db_conn *conn, const char *session,
                                 const struct world_rules *rules, uint64_t seed, uint64_t reserve,
-                                struct world_restored *out, char *problem, size_t problem_bytes)
+                                struct mm_progress *progress, struct world_restored *out,
+                                char *problem, size_t problem_bytes)
 {
     memset(out, 0, sizeof *out);
     problem[0] = '\0';
@@ -336,12 +368,14 @@ enum mm_err world_store_restore(struct mm_db_conn *conn, const char *session,
         .session = session,
         .rules = rules,
         .arena = mm_arena_new(1 << 16, ARENA_BYTES_MAX),
+        .progress = progress,
         .out = out,
         .problem = problem,
         .problem_bytes = problem_bytes,
     };
     if (!restore.arena)
         return MM_RESOURCE_EXHAUSTED;
+    mm_progress_wait(progress, true);
     enum mm_err err = restore_all(conn, &restore, seed, reserve);
     mm_arena_free(restore.arena);
     if (err != MM_OK) {

@@ -16,6 +16,7 @@ enum {
     LANE_SAVES = 2,
     SAVE_DEADLINE_MS = 120000,
     SAVE_RETRY_MS = 500,
+    SAVE_SLOW_MS = 10000,
     COPY_PIECE_BYTES = 256 << 10,
     COPY_US_PER_TICK = 1500, // then the rest waits for the next tick
     SAVE_SHARE = 4, // snapshots taken sooner than by the interval: at most a 4th of the time
@@ -32,6 +33,8 @@ static void retry_final(struct world_shell *shell)
 static void count_save(struct world_shell *shell, enum mm_err err)
 {
     if (err != MM_OK) {
+        if (err == MM_DEADLINE_EXCEEDED)
+            shell->save_took_ns = mm_clock_ns() - shell->save_began_ns;
         mm_counter_add(shell->figures.saves_failed, 1);
         if (err == MM_DATA_LOSS)
             MM_LOG_ERROR("the state does not have its hash; no snapshot is written",
@@ -99,6 +102,9 @@ void world_saves_kick(struct world_shell *shell)
         .arg = shell,
         .lane = LANE_SAVES,
         .deadline_ms = SAVE_DEADLINE_MS,
+        // The end of the process waits for the final one. And where standing back made the last one
+        // take too long, a restart would soon have too much to replay.
+        .background = !shell->save_final && shell->save_took_ns < MM_LOOP_MS(SAVE_SLOW_MS),
     };
     if (mm_db_submit(mm_service_db(shell->service), &job) == MM_OK) {
         shell->save_waiting = false;

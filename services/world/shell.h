@@ -12,6 +12,7 @@
 
 #include "libcommon/base/buf.h"
 #include "libcommon/base/idmap.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_client.h"
@@ -116,7 +117,8 @@ struct world_bills {
 struct world_figures {
     struct mm_metrics_histogram *tick_seconds, *lateness_seconds, *frame_bytes, *commit_seconds;
     struct mm_metrics_histogram *publish_seconds;
-    struct mm_metrics_histogram *save_seconds, *save_pause_seconds, *restore_seconds;
+    struct mm_metrics_histogram *save_seconds, *save_pause_seconds, *restore_seconds,
+        *picture_seconds;
     struct mm_metrics_histogram *system_seconds[WORLD_SYSTEMS_MAX];
     struct mm_counter *ticks_total, *ticks_dropped, *commits_total, *commits_failed, *rows_total;
     struct mm_counter *saves_total, *saves_failed, *inputs_total;
@@ -181,9 +183,18 @@ struct world_shell {
     uint64_t seq_range_min;
     uint32_t max_players; // who may have an empire; 0: no bound of its own
 
+    // Snapshots of the stream that somebody asked for; publish.c.
+    struct {
+        struct mm_stream_snapshot *asked[MM_STREAM_SNAPSHOTS_MAX];
+        size_t asked_count;
+        struct mm_loop_timer timer;
+        uint64_t next_ns; // not before that
+    } pictures;
+
     // Restoring.
-    struct world_restored restored;
-    char problem[384];
+    struct mm_progress restoring;
+    struct world_restored restored; // a worker's until it is done; and so is
+    char problem[384];              // why it could not
     struct mm_loop_timer restore_timer;
     uint64_t restore_began_ns;
 };

@@ -67,10 +67,11 @@ struct world_restored {
 // takes a tick and a row of the journal, and `reserve` further ticks are reserved. A session that
 // is not there is made, with `seed` (0: a random one). DATA_LOSS: what there is cannot be made into
 // the state that was acknowledged; problem says why. FAILED_PRECONDITION: the rules do not fit the
-// session.
+// session. `progress` may be NULL; CANCELLED: it was given up.
 enum mm_err MM_MUST_USE world_store_restore(struct mm_db_conn *conn, const char *session,
                                             const struct world_rules *rules, uint64_t seed,
-                                            uint64_t reserve, struct world_restored *out,
-                                            char *problem, size_t problem_bytes);
+                                            uint64_t reserve, struct mm_progress *progress,
+                                            struct world_restored *out, char *problem,
+                                            size_t problem_bytes);
 
 #endif

@@ -5,11 +5,34 @@
 #include "libcommon/io/pb.h"
 #include <zstd.h>
 
-enum { INPUTS_PER_TICK_MAX = 1 << 20 };
+enum { INPUTS_PER_TICK_MAX = 1 << 20, PIECE_BYTES = 1 << 20 };
+
+// ZSTD_decompress, with a step for each piece.
+static enum mm_err decompress(uint8_t *raw, size_t raw_bytes, const uint8_t *data, size_t len,
+                              struct mm_progress *progress)
+{
+    ZSTD_DStream *stream = ZSTD_createDStream();
+    if (!stream)
+        return MM_RESOURCE_EXHAUSTED;
+    ZSTD_inBuffer in = {data, len, 0};
+    ZSTD_outBuffer out = {raw, 0, 0};
+    size_t left = 1; // of the frame; or an error
+    while (left != 0 && !ZSTD_isError(left) && mm_progress_step(progress)) {
+        size_t in_before = in.pos, out_before = out.pos;
+        out.size = raw_bytes - out.pos < PIECE_BYTES ? raw_bytes : out.pos + PIECE_BYTES;
+        left = ZSTD_decompressStream(stream, &out, &in);
+        if (left != 0 && in.pos == in_before && out.pos == out_before)
+            break; // no more to come, or to be put anywhere
+    }
+    ZSTD_freeDStream(stream);
+    if (mm_progress_given_up(progress))
+        return MM_CANCELLED;
+    return left == 0 && in.pos == len && out.pos == raw_bytes ? MM_OK : MM_DATA_LOSS;
+}
 
 // What was written, before compression: *raw is mm_malloc'ed, of snapshot->raw_bytes.
 static enum mm_err inflate(const struct world_stored_snapshot *snapshot, const uint8_t *data,
-                           size_t len, uint8_t **raw)
+                           size_t len, struct mm_progress *progress, uint8_t **raw)
 {
     *raw = NULL;
     if (len != snapshot->stored_bytes || snapshot->raw_bytes > WORLD_SAVE_BYTES_MAX ||
@@ -18,12 +41,12 @@ static enum mm_err inflate(const struct world_stored_snapshot *snapshot, const u
     *raw = mm_malloc(snapshot->raw_bytes + 1);
     if (!*raw)
         return MM_RESOURCE_EXHAUSTED;
-    size_t size = ZSTD_decompress(*raw, snapshot->raw_bytes, data, len);
-    if (!ZSTD_isError(size) && size == snapshot->raw_bytes)
+    enum mm_err err = decompress(*raw, snapshot->raw_bytes, data, len, progress);
+    if (err == MM_OK)
         return MM_OK;
     mm_free(*raw);
     *raw = NULL;
-    return MM_DATA_LOSS;
+    return err;
 }
 
 // The state is the one that the row names.
@@ -38,13 +61,13 @@ static enum mm_err compare(const struct world_stored_snapshot *snapshot, uint64_
 }
 
 enum mm_err world_stored_load(const struct world_stored_snapshot *snapshot, const uint8_t *data,
-                              size_t len, struct world **out)
+                              size_t len, struct mm_progress *progress, struct world **out)
 {
     *out = NULL;
     uint8_t *raw;
-    enum mm_err err = inflate(snapshot, data, len, &raw);
+    enum mm_err err = inflate(snapshot, data, len, progress, &raw);
     if (err == MM_OK)
-        err = world_load(raw, snapshot->raw_bytes, out);
+        err = world_load_watched(raw, snapshot->raw_bytes, progress, out);
     mm_free(raw);
     return err == MM_OK ? compare(snapshot, world_state_hash(*out), out) : err;
 }
@@ -57,7 +80,7 @@ enum mm_err world_stored_load_older(const struct world_stored_snapshot *snapshot
     *version = 0;
     uint8_t *raw;
     uint64_t saved_hash = 0;
-    enum mm_err err = inflate(snapshot, data, len, &raw);
+    enum mm_err err = inflate(snapshot, data, len, NULL, &raw);
     if (err == MM_OK) {
         *version = world_saved_version(raw, snapshot->raw_bytes);
         err = world_load_older(raw, snapshot->raw_bytes, out, &saved_hash);

@@ -20,9 +20,10 @@ struct world_stored_snapshot {
 
 // The state that the stored bytes hold. DATA_LOSS: they are not what was written, or lead to
 // another state than they were written for. UNIMPLEMENTED: of another version of the simulation.
-// RESOURCE_EXHAUSTED: out of memory.
+// RESOURCE_EXHAUSTED: out of memory. CANCELLED: it was given up (`progress`, which may be NULL).
 enum mm_err MM_MUST_USE world_stored_load(const struct world_stored_snapshot *snapshot,
-                                          const uint8_t *data, size_t len, struct world **out);
+                                          const uint8_t *data, size_t len,
+                                          struct mm_progress *progress, struct world **out);
 
 // The same of a state that a version before this one wrote. Whatever version it is goes to *version
 // (0: they hold none). UNIMPLEMENTED: of this version, or of one that cannot be read.

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
-import { launchBrowser, openGame } from '../support/browser.mjs';
-import { Game, Player, patience, settings } from '../support/game.mjs';
+import { launchBrowser, openGame, toasted } from '../support/browser.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
 import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 
 const clients = [];
@@ -38,9 +38,9 @@ before(async () => {
     ada = await enter('ada', 0, 'json');
     bob = await enter('bob', 1);
     bobToo = await enter('bob', 1, 'json');
-    eve = await new Player(other.socketUrl, await game.token('eve'));
-    await eve.waitFor('update', (m) => m.full);
+    eve = await game.join('eve', { url: other.socketUrl });
     await settles('a roster of three', () => [ada, bob].every((c) => c.players.size === 3));
+    await game.knowsName('bob');
 });
 
 after(async () => {
@@ -103,9 +103,11 @@ test('mail to an alliance: to all its other members at once', { timeout: 300000 
 });
 
 test('who was away finds it at the next join, page by page', { timeout: 300000 }, async () => {
-    const gone = await enter('gil', 1);
+    const gone = await enter('gil', 1), isHere = () => [...ada.players.values()].includes('gil');
+    await settles('gil online', isHere);
+    await game.knowsName('gil');
     gone.close();
-    await settles('nobody of that name online', () => ![...ada.players.values()].includes('gil'));
+    await settles('nobody of that name online', () => !isHere());
     for (let i = 1; i <= 5; i++) await ada.sendMail({ name: 'gil' }, { subject: `number ${i}`, body: 'x'.repeat(1000) });
     const gil = await enter('gil', 0);
     await settles('what is unread', () => gil.mailbox.unread === 5 && gil.boxes.length > 0);
@@ -118,8 +120,7 @@ test('who was away finds it at the next join, page by page', { timeout: 300000 }
 });
 
 test('what is wrong is refused with a word, and changes nothing', { timeout: 300000 }, async () => {
-    const fay = await new Player(game.socketUrl, await game.token('fay'));
-    await fay.waitFor('update', (m) => m.full);
+    const fay = await game.join('fay');
     const text = { subject: 's', body: 'b' };
     const bad = [
         [{}, 'invalid'], [{ action: 'fly' }, 'invalid'], [{ action: 'send', ...text }, 'invalid'],
@@ -205,7 +206,7 @@ test('a full mailbox refuses, until something was read', { timeout: 300000 }, as
     await bob.readMail(bob.mails.at(-1).id);
     await ada.sendMail({ player: bob.playerId }, { subject: 'one more', body: 'more' });
     await settles('the one', () => bob.mails.at(-1).subject === 'one more');
-    assert.deepEqual([bob.mailbox.total, bob.mailbox.unread], [15, 15]);
+    await settles('the counts', () => bob.mailbox.total === 15 && bob.mailbox.unread === 15);
 });
 
 test('in the browser: written, heard of, read, answered and deleted; said to one alone', { timeout: 300000 }, async () => {
@@ -222,12 +223,13 @@ test('in the browser: written, heard of, read, answered and deleted; said to one
     await hal.fill('#mail [name=subject]', '<b>Truce?</b>');
     await hal.fill('#mail textarea', 'wasd: the map must stand still\nsecond <i>line</i>');
     await hal.click('#mail [name=send]');
-    await shows(hal, '#toasts', 'nobody of that name');
+    await toasted(hal, 'nobody of that name');
     await hal.fill('#mail [name=to]', 'Ida');
+    await game.knowsName('ida');
     await hal.click('#mail [name=send]');
-    await shows(hal, '#toasts', 'Sent.');
+    await toasted(hal, 'Sent.');
     await shows(ida, '#mail-unread', '1');
-    await shows(ida, '#toasts', 'Mail from hal: <b>Truce?</b>');
+    await toasted(ida, 'Mail from hal: <b>Truce?</b>');
     await ida.keyboard.press('m');
     await ida.click('#mail .head.unread');
     await shows(ida, '#mail .text', 'second <i>line</i>');
@@ -253,7 +255,7 @@ test('in the browser: written, heard of, read, answered and deleted; said to one
     await shows(hal, '#chat-log li.whisper:not(.own)', 'from ida: psst, hal');
     await hal.fill('#chat-input', '/w nobody words');
     await hal.press('#chat-input', 'Enter');
-    await shows(hal, '#toasts', 'Nobody of that name is online.');
+    await toasted(hal, 'Nobody of that name is online.');
     assert.equal(await hal.inputValue('#chat-input'), '/w nobody words', 'what was not said is kept');
     await hal.click('#chat-log li.whisper:not(.own) b');
     assert.equal(await hal.inputValue('#chat-input'), '/w ida ');

@@ -133,20 +133,23 @@ test('training a soldier takes gold at once; the soldier appears after its durat
         const soldiers = () => state.mine('soldier').length, first = soldiers();
         window.trained = { first };
         game.on('update', ({ tick }) => {
-            if (state.resources.get('gold') < gold) window.trained.paid ??= { tick, soldiers: soldiers() };
+            const [job] = state.jobs.values();
+            if (job?.start_tick) window.trained.job ??= { ...job };
+            if (state.resources.get('gold') < gold) window.trained.paid ??= { soldiers: soldiers() };
             if (soldiers() > first) window.trained.done ??= { tick, soldiers: soldiers() };
         });
     }, before);
     await page.click('[data-recipe=train_soldier]');
     await page.waitForSelector('.job progress');
     await page.screenshot({ path: join(PICTURES, 'training.png') });
-    const { first, paid, done } = await waitFor('the soldier', async () => {
+    const { first, job, paid, done } = await waitFor('the soldier', async () => {
         const trained = await page.evaluate(() => window.trained);
         return trained.done && trained;
     });
     assert.equal(paid.soldiers, first, 'the soldier is not there at once');
     assert.equal(done.soldiers, first + 1);
-    assert.ok(done.tick - paid.tick > duration * 0.8, `took ${done.tick - paid.tick} of ${duration} ticks`);
+    assert.equal(job.end_tick - job.start_tick, duration);
+    assert.ok(done.tick >= job.end_tick, `begun in tick ${job.start_tick}, there in ${done.tick}, not after ${duration} ticks`);
 });
 
 test('both chat and see each other in the roster', { timeout: 300000 }, async () => {
@@ -268,7 +271,7 @@ test('the queue of a building shows what waits', { timeout: 300000 }, async () =
         game.on('update', look);
         const waiting = () => [...document.querySelectorAll('.job.waits button')];
         for (let i = 0; i < 5; i++) document.querySelector('[data-recipe=train_worker]').click();
-        while (waiting().length < 4) await new Promise(requestAnimationFrame);
+        while (waiting().length !== 4) await new Promise(requestAnimationFrame);
         const rows = waiting().length;
         const last = [...state.jobs.values()].findLast((job) => !job.start_tick).job;
         waiting().at(-1).click();
@@ -297,11 +300,14 @@ test('the view follows a drag on the minimap, and every zoom draws something', {
             const { view, state } = window.mmorts;
             view.centerOn(state.home);
             view.camera.zoom = value;
-            for (let i = 0; i < 20; i++) await new Promise(requestAnimationFrame);
-            const { data } = view.ctx.getImageData(0, 0, view.canvas.width, view.canvas.height);
-            const seen = new Set();
-            for (let i = 0; i < data.length; i += 64) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
-            return seen.size;
+            // Of each frame a few milliseconds are for new land: a slow machine takes more of them.
+            for (const end = performance.now() + 60000; ;) {
+                for (let i = 0; i < 20; i++) await new Promise(requestAnimationFrame);
+                const { data } = view.ctx.getImageData(0, 0, view.canvas.width, view.canvas.height);
+                const seen = new Set();
+                for (let i = 0; i < data.length; i += 64) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+                if (seen.size > 100 || performance.now() > end) return seen.size;
+            }
         }, zoom);
         assert.ok(colors > 100, `${colors} colours at zoom ${zoom}`);
     }
@@ -314,11 +320,17 @@ test('it is playable on a phone', { timeout: 300000 }, async () => {
     const point = await page.evaluate((pos) => {
         const { view } = window.mmorts;
         view.centerOn(pos);
+        view.canvas.addEventListener('pointerdown', () => { window.pressed = { from: performance.now() }; });
+        view.canvas.addEventListener('pointerup', () => { window.pressed.ms = performance.now() - window.pressed.from; });
         return { x: view.width / 2, y: view.height / 2 };
     }, settlement.pos);
-    await page.touchscreen.tap(point.x, point.y);
+    // A machine that is busy elsewhere in the middle of it makes a long press of a tap.
+    await waitFor('a tap that was short', async () => {
+        await page.touchscreen.tap(point.x, point.y);
+        return page.evaluate(() => window.pressed.ms < 300);
+    });
     await page.waitForSelector('[data-recipe=train_worker]');
-    for (const id of ['tick', 'latency', 'connection', 'chat-toggle', 'box-mode']) assert.ok(await page.locator(`#${id}`).isVisible(), id);
+    for (const id of ['tick', 'latency', 'connection', 'chat-toggle', 'box-mode']) await page.waitForSelector(`#${id}`, { state: 'visible' });
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(overflow <= 0, `the page is ${overflow} px too wide`);
     await page.screenshot({ path: join(PICTURES, 'phone.png') });

@@ -38,8 +38,7 @@ async function connect(username, session) {
 }
 
 async function join(username, session) {
-    const player = await connect(username, session);
-    await player.waitFor('update', (message) => message.full);
+    const player = await game.join(username, { url: `${game.socketUrl}?session=${session}` });
     assert.equal(player.welcome.session_id, session);
     return player;
 }
@@ -58,9 +57,14 @@ async function march(player, by) {
     await player.until('its last order to be carried out', () => scout().data.activity === 'idle');
     const from = scout().pos;
     const isTaken = (hex) => [...player.entities.values()].some((e) => `${e.pos}` === hex);
-    const [target] = [...player.hexes].find(([hex, { state, terrain }]) => state === 2 && terrain === 'plains' && !isTaken(hex)
-        && hexDistance(hex.split(',').map(Number), from) === by);
-    const answer = await player.command('move', { units: [id], target: target.split(',').map(Number) });
+    const free = [...player.hexes].filter(([hex, { state, terrain }]) => state === 2 && terrain === 'plains' && !isTaken(hex))
+        .map(([hex]) => hex.split(',').map(Number));
+    // The arena has another map in each run, but about a home the land is always open. And nobody is to stand in the way.
+    const isOpen = (hex) => free.filter((one) => hexDistance(one, from) + hexDistance(one, hex) === by).length >= by
+        && [...player.entities.values()].every((e) => e.id === id || hexDistance(e.pos, from) + hexDistance(e.pos, hex) > by);
+    const [target] = free.filter((hex) => hexDistance(hex, from) === by && isOpen(hex))
+        .sort((a, b) => hexDistance(a, player.welcome.home) - hexDistance(b, player.welcome.home));
+    const answer = await player.command('move', { units: [id], target });
     assert.equal(answer.type, 'ack', JSON.stringify(answer));
     await player.until(`a step from ${from} to ${target}`, () => `${scout().pos}` !== `${from}`);
 }

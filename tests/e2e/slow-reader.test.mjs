@@ -22,10 +22,14 @@ test('what a slow client is not told is counted, and who is online told again', 
         const operator = await game.token('operator', { permissions: 512 | 256 });
         const announce = async (message) => assert.equal((await game.call('social', 'Announce', { session: 'main', message }, operator)).status, 200);
         const witness = await game.join('witness'), slow = await game.join('slow', { compression: false });
-        const hears = (player, message) => player.waitFor('announcement', (m) => m.payload.message === message);
+        const is = (message) => (m) => m.type === 'announcement' && m.payload.message === message;
+        const hears = (player, message) => player.waitFor('announcement', is(message));
+        // What comes of its own coming is behind it.
+        await witness.hears('joined', slow.welcome.player_id);
+        for (const type of ['groups', 'mailbox']) await slow.waitFor(type);
         await announce('begin');
         await Promise.all([witness, slow].map((player) => hears(player, 'begin')));
-        const from = new Map([witness, slow].map((player) => [player, player.messages.length]));
+        const from = new Map([witness, slow].map((player) => [player, player.messages.findIndex(is('begin')) + 1]));
         const told = (player, test) => player.messages.slice(from.get(player)).filter(test);
         const talk = (player) => told(player, (m) => TALK.has(m.type)).length;
         const missed = () => told(slow, (m) => m.type === 'missed').reduce((sum, m) => sum + m.payload.messages, 0);
@@ -36,7 +40,7 @@ test('what a slow client is not told is counted, and who is online told again', 
             return await game.metric('sync', 'mmorts_sync_missed_messages_total') > TOGETHER;
         });
         const late = await game.join('late');
-        await witness.waitFor('player_joined', (m) => m.payload.username === 'late');
+        await witness.hears('joined', late.welcome.player_id);
         assert.equal(missed(), 0);
         assert.equal(told(witness, (m) => m.type === 'missed').length, 0, 'others miss nothing');
 

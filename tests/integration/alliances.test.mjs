@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Truth, followTicks } from '../support/fog.mjs';
 import { RpcClient } from '../support/rpc.mjs';
-import { PATIENCE_MS, ROOT, pause, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { PATIENCE_MS, ROOT, holdLock, pause, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 const VISIBLE = 'VISIBILITY_VISIBLE';
 
-let mariadb, redis, directory, env, programs = {}, rpc = {}, reader, truth;
+let mariadb, redis, directory, env, programs = {}, rpc = {}, reader, truth, release;
 const history = new Map(); // tick -> Map of empire -> Set of hexes that it sees by itself
 const players = {};
 
@@ -49,8 +49,9 @@ async function follow() {
 const member = (player) => ({ player_id: player.playerId, username: player.name, display_id: '' });
 
 async function enter(player) {
-    const reply = await rpc.world.call('mmorts.world.World/Join', { session: SESSION, player_id: player.playerId, username: player.name });
-    player.empire = reply.empire;
+    const request = { session: SESSION, player_id: player.playerId, username: player.name };
+    const reply = await rpc.world.call('mmorts.world.World/Join', request, { idempotent: true });
+    Object.assign(player, { empire: reply.empire, seq: BigInt(reply.next_client_seq) });
 }
 
 function player(name) {
@@ -104,6 +105,7 @@ before(async () => {
 });
 
 after(async () => {
+    await release?.();
     reader?.close();
     for (const client of Object.values(rpc)) client.close();
     await Promise.all(Object.values(programs).map((program) => program.stop()));
@@ -128,24 +130,74 @@ test('who joins an alliance lends and borrows; others do not', async () => {
     assert.ok(why.sources.every((s) => s.empire === bob.empire && s.share === 'SIGHT_SHARE_ALLIANCE' && String(s.alliance) === String(group)));
 });
 
-const soldiers = (...empires) => empires.map((empire) => [...truth.entities.values()].filter((e) => e.owner === empire && e.type.name === 'soldier'));
+// --- what world makes of it ----------------------------------------------------------------------
+
+const ownOf = (player, type) => [...truth.entities.values()].filter((e) => e.owner === player.empire && e.type.name === type);
+const alive = (raw) => [...truth.entities.values()].find((e) => e.raw === raw);
+
+async function spawn(key, player, [q, r]) {
+    const reply = await rpc.world.call('mmorts.world.World/Spawn', {
+        session: SESSION, key: Buffer.from(key), type: 'soldier', empire: player.empire, count: 1, place: { q, r },
+    }, { idempotent: true });
+    return String(reply.entities[0]);
+}
+
+// Until world says that bob's settlement is nobody for ada to attack; out of sight, and no target, unless they are allied.
+async function worldKnows() {
+    const { ada, bob } = players;
+    const [target] = ownOf(bob, 'settlement').map((e) => e.raw);
+    await waitFor('world to know them as allies', PATIENCE_MS, async () => {
+        const units = ownOf(ada, 'soldier').slice(0, 1).map((e) => e.raw);
+        const { results: [{ reason }] } = await rpc.world.call('mmorts.world.World/SubmitCommands', {
+            session: SESSION, commands: [{ player_id: ada.playerId, client_seq: String(++ada.seq), units, attack: { target } }],
+        }, { idempotent: true });
+        return reason === 'COMMAND_INVALID';
+    });
+}
 
 test('allies stand side by side; once they are none, they fight', async () => {
     const { ada, bob } = players;
     const [q, r] = truth.empires.get(ada.empire).home;
-    const spawn = (key, empire) => rpc.world.call('mmorts.world.World/Spawn', {
-        session: SESSION, key: Buffer.from(key), type: 'soldier', empire, count: 1, place: { q: q + 3, r },
-    });
-    await spawn('a', ada.empire);
-    await spawn('b', bob.empire);
-    await waitFor('both', PATIENCE_MS, () => soldiers(ada.empire, bob.empire).every((own) => own.length > 0));
-    await pause(2500);
-    const hurt = () => soldiers(ada.empire, bob.empire).flat().filter((e) => e.health < e.type.healthMax).length;
+    await worldKnows();
+    const both = [await spawn('a', ada, [q + 3, r]), await spawn('b', bob, [q + 3, r])];
+    await waitFor('both', PATIENCE_MS, () => both.every(alive));
+    const hurt = () => both.map(alive).filter((e) => !e || e.health < e.type.healthMax).length;
+    const from = truth.tick;
+    await waitFor('50 ticks', PATIENCE_MS, () => truth.tick >= from + 50);
     assert.equal(hurt(), 0, 'allies');
     await act(group, bob, 'GROUP_LEAVE');
-    await waitFor('a fight', PATIENCE_MS, () => hurt() > 0 || soldiers(ada.empire, bob.empire).some((own) => own.length === 0));
+    await waitFor('a fight', PATIENCE_MS, () => hurt() > 0);
+    await sees(bob, bob); // or what is waited for below may be what was before
     await act(group, ada, 'GROUP_INVITE', { target: member(bob) });
     await act(group, bob, 'GROUP_JOIN');
+    await sees(bob, ada, bob);
+});
+
+test('what changes while world is still being told of another change, it is told as well', async () => {
+    const { ada, bob } = players;
+    await worldKnows();
+    const told = async () => {
+        const text = await (await fetch(`${programs.world.http}/metrics`)).text();
+        return Number(/^mmorts_rpc_served_total\{.*method="SetAlliances".*code="OK".*\} (\d+)$/m.exec(text)[1]);
+    };
+    // From which tick on it is in effect, as it is written.
+    const allied = async () => {
+        const [[since, until]] = await mariadb.query(`SELECT since_tick, until_tick FROM alliances WHERE empire = ${bob.empire} ORDER BY since_tick DESC LIMIT 1`, 'mmorts_vision');
+        return until === '0' && Number(since);
+    };
+    const before = await told();
+    // World answers when what it was told is written.
+    release = await holdLock(mariadb, 'mmorts_world', 'LOCK TABLES journal WRITE');
+    await act(group, bob, 'GROUP_LEAVE');
+    await waitFor('the end of the alliance', PATIENCE_MS, async () => !await allied());
+    await act(group, ada, 'GROUP_INVITE', { target: member(bob) });
+    await act(group, bob, 'GROUP_JOIN');
+    const since = await waitFor('the alliance', PATIENCE_MS, allied);
+    assert.equal(await told(), before, 'world has answered before it could write');
+    await release();
+    await waitFor('world to be told', PATIENCE_MS, async () => await told() > before);
+    await worldKnows();
+    await waitFor(`vision at tick ${since}`, PATIENCE_MS, async () => (await view(bob.empire)).tick >= since);
     await sees(bob, ada, bob);
 });
 

@@ -8,9 +8,8 @@ import { existsSync, readFileSync, readdirSync, symlinkSync, writeFileSync } fro
 import { dirname, join, relative, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SERVICES } from '../support/game.mjs';
-import { BUILD, ROOT, freePort, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, PATIENCE_MS, ROOT, freePort, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
-const START_TIMEOUT_MS = 60000;
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
 const list = (...args) => execFileSync('git', ['ls-files', '-co', '--exclude-standard', ...args], { cwd: ROOT, encoding: 'utf8' })
     .split('\n').filter((path) => path && existsSync(join(ROOT, path)));
@@ -205,7 +204,7 @@ before(async () => {
         // A service's own are there when it has reached its database, those of calls after the first: we call world,
         // and vision does.
         const url = `http://${env[`MMORTS_${service.toUpperCase()}_HTTP`]}/metrics`;
-        const text = await waitFor(`metrics of ${service}`, START_TIMEOUT_MS, async () => {
+        const text = await waitFor(`metrics of ${service}`, PATIENCE_MS, async () => {
             const answer = await fetch(url).then((reply) => reply.text(), () => '');
             if (service === 'world' && !answer.includes('mmorts_rpc_served_'))
                 await fetch(new URL('/rpc/World/ListSessions', url), { method: 'POST', body: '{}' });

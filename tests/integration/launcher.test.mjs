@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 
-import { BUILD, Program, ROOT, freePort, query, redisCommand, startProgram, takePort, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, PATIENCE_MS, Program, ROOT, freePort, query, redisCommand, startProgram, takePort, tempDir, waitFor } from '../support/servers.mjs';
 
 const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
 const PROGRAMS = ['login', ...SERVICES];
@@ -102,7 +102,8 @@ class House {
     }
 
     async ready() {
-        const status = await waitFor('readiness', () =>
+        // Makes a database first.
+        const status = await waitFor('readiness', 2 * PATIENCE_MS, () =>
             this.launcher.exit ? { state: 'ended' } : this.status().state === 'ready' && this.status());
         assert.equal(status.state, 'ready', this.launcher.log());
         return status;
@@ -112,8 +113,8 @@ class House {
 const exists = (pid) => {
     try {
         process.kill(pid, 0);
-        // A zombie that nobody has reaped yet does not count.
-        return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+        // A zombie that nobody has reaped yet does not count, but for one whose other threads still end: they have its ports.
+        return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')) || readdirSync(`/proc/${pid}/task`).length > 1;
     } catch {
         return false;
     }

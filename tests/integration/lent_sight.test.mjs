@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Truth, followTicks } from '../support/fog.mjs';
+import { settings } from '../support/game.mjs';
 import { RpcClient } from '../support/rpc.mjs';
-import { BUILD, PATIENCE_MS, ROOT, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, PATIENCE_MS, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 
@@ -16,44 +17,54 @@ let mariadb, redis, directory, env, programs = {}, rpc = {}, reader, truth;
 const players = {};
 let soldier, prey, group; // ada's, eve's settlement, an alliance
 
+// World keeps the journal from the beginning: in it is counted, at the end, what it was told.
+const services = settings({ world: (text) => text.replace('keep: 3 ', 'keep: 100 ') });
+const configOf = (name) => join(services, name, `${name}.yaml`);
+
 async function start(name) {
-    const program = startProgram(`mmorts-${name}`, ['--config', join(ROOT, `services/${name}/${name}.yaml`)], { env });
+    const program = startProgram(`mmorts-${name}`, ['--config', configOf(name)], { env });
     programs[name] = program;
     await program.waitReady(`http://${env[`MMORTS_${name.toUpperCase()}_HTTP`]}/readyz`, PATIENCE_MS);
 }
 
-const world = (method, request) => rpc.world.call(`mmorts.world.World/${method}`, { session: SESSION, ...request });
+const world = (method, request, options) => rpc.world.call(`mmorts.world.World/${method}`, { session: SESSION, ...request }, options);
 const vision = (method, request) => rpc.vision.call(`mmorts.vision.Vision/${method}`, { session: SESSION, ...request });
 const member = (player) => ({ player_id: player.playerId, username: player.name, display_id: '' });
 
 async function enter(name) {
     const player = players[name] = { name, playerId: String(1000 + Object.keys(players).length) };
-    const reply = await world('Join', { player_id: player.playerId, username: name });
+    const reply = await world('Join', { player_id: player.playerId, username: name }, { idempotent: true });
     Object.assign(player, { empire: reply.empire, seq: BigInt(reply.next_client_seq) });
 }
 
 async function spawn(type, owner, q, r) {
     const reply = await world('Spawn', {
         key: Buffer.from(`${type} ${q} ${r}`), type, empire: owner.empire, count: 1, place: { q, r },
-    });
+    }, { idempotent: true });
     return reply.entities[0];
 }
 
-// What becomes of ada's order; one that world cannot take now is given again.
-async function attack() {
+// What becomes of an order to ada's soldier.
+async function give(fields) {
     const client_seq = String(++players.ada.seq);
-    const reply = await world('SubmitCommands', {
-        commands: [{ player_id: players.ada.playerId, client_seq, units: [soldier], attack: { target: prey } }],
-    });
+    const commands = [{ player_id: players.ada.playerId, client_seq, units: [soldier], ...fields }];
+    const reply = await world('SubmitCommands', { commands }, { idempotent: true });
     return reply.results[0].reason;
 }
 
-const answers = (reason) => waitFor(`an attack to be answered ${reason}`, PATIENCE_MS, async () => {
-    const told = await attack().catch((error) => error.message);
+const attackIt = () => ({ attack: { target: prey } });
+
+// One that world cannot take now is given again.
+const answers = (reason, fields) => waitFor(`an order to be answered ${reason}`, PATIENCE_MS, async () => {
+    const told = await give(fields).catch((error) => error.message);
     return told === reason;
 });
-const accepted = () => answers('COMMAND_OK');
-const refused = () => answers('COMMAND_UNKNOWN_TARGET');
+// It does not get there, however long this test takes: both are still alive then.
+async function accepted() {
+    await answers('COMMAND_OK', attackIt());
+    await answers('COMMAND_OK', { stop: {} });
+}
+const refused = () => answers('COMMAND_UNKNOWN_TARGET', attackIt());
 
 const shown = (yes) => waitFor(`ada to be shown it: ${yes}`, PATIENCE_MS, async () => {
     const reply = await vision('CanSee', { empire: players.ada.empire, entity: prey }).catch(() => null);
@@ -72,6 +83,7 @@ before(async () => {
     [mariadb, redis] = await Promise.all([startMariadb(), startRedis()]);
     directory = tempDir();
     env = await servicesEnv(['world', 'vision', 'social', 'auth'], { mariadb, redis, directory, session: SESSION });
+    env.MMORTS_WORLD_GUARD = 'false'; // bob's tower stands near eve's soldiers
     truth = new Truth();
     await Promise.all(['world', 'vision', 'social'].map(start));
     for (const name of ['world', 'vision', 'social']) rpc[name] = new RpcClient(env[`MMORTS_${name.toUpperCase()}_RPC`]);
@@ -97,7 +109,7 @@ test('what is not shown is no target', async () => {
         const reply = await vision('CanSee', { empire: players.bob.empire, entity: prey }).catch(() => null);
         return reply?.visible;
     });
-    assert.equal(await attack(), 'COMMAND_UNKNOWN_TARGET');
+    assert.equal(await give(attackIt()), 'COMMAND_UNKNOWN_TARGET');
 });
 
 test('what is lent by order is a target until it is lent no more', async () => {
@@ -155,7 +167,7 @@ test('what world was told by somebody else is put right when vision comes', asyn
 });
 
 test('a replay of the session comes to the same, what was lent included', async () => {
-    const replay = (...args) => promisify(execFile)(join(BUILD, 'bin/mmorts-replay'), ['--config', join(ROOT, 'services/world/world.yaml'), ...args], { env: { ...process.env, ...env }, maxBuffer: 1 << 26 });
+    const replay = (...args) => promisify(execFile)(join(BUILD, 'bin/mmorts-replay'), ['--config', configOf('world'), ...args], { env: { ...process.env, ...env }, maxBuffer: 1 << 26 });
     const { stdout } = await replay('--list', '--inputs');
     const told = stdout.match(/setSharing|set_sharing/g) ?? [];
     // One row for each change: what is told again and is so already leaves none.

@@ -5,6 +5,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/db_conn.h"
+#include "tests/support/db_options.h"
 #include "tests/support/plain.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
@@ -13,7 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define JOBS 3000
+#define JOBS        3000
+#define PATIENCE_MS (5 * TEST_PATIENCE_MS) // for all of them, of which some stand back
 
 struct job {
     uint64_t number;
@@ -69,7 +71,8 @@ static void submit_more(void)
                                  .arg = job,
                                  .lane = job->number % 3 ? job->number % 7 + 1 : 0,
                                  .breaks_lane = job->number % 2 == 0,
-                                 .deadline_ms = job->number % 50 == 7 ? 30 : 0};
+                                 .background = job->number % 5 == 0,
+                                 .deadline_ms = job->number % 50 == 7 ? 30 : PATIENCE_MS};
         if (mm_db_submit(db, &spec) != MM_OK) {
             refused++;
             return;
@@ -88,19 +91,16 @@ int main(void)
 {
     struct test_server *server = test_mariadb_start();
     const struct test_address *address = test_server_address(server);
-    struct mm_db_options options = {.host = address->host,
-                                    .port = address->port,
-                                    .user = address->user,
-                                    .password = address->password,
-                                    .database = "threads",
-                                    .jobs_max = 64,
-                                    .on_state = on_state};
+    struct mm_db_options options = test_db_options(address, "threads");
+    options.background_workers = 1;
+    options.jobs_max = 64;
+    options.on_state = on_state;
     struct mm_loop *loop;
     if (mm_loop_create(NULL, &loop) != MM_OK || mm_db_create(loop, &options, &db) != MM_OK)
         return 1;
     EXPECT_THAT(mm_loop_run_until(loop, &state_up, TEST_PATIENCE_MS), "the pool comes up");
     submit_more();
-    EXPECT_THAT(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS), "all jobs complete");
+    EXPECT_THAT(mm_loop_run_until(loop, &all_done, PATIENCE_MS), "all jobs complete");
     for (int i = 0; i < JOBS; i++)
         EXPECT_THAT(jobs[i].calls == 1, "every job is called back once");
     EXPECT_THAT(refused > 0, "the queue was full");
@@ -112,7 +112,7 @@ int main(void)
     all_done = false;
     submit_more();
     test_server_kill(server);
-    EXPECT_THAT(mm_loop_run_until(loop, &all_done, TEST_PATIENCE_MS),
+    EXPECT_THAT(mm_loop_run_until(loop, &all_done, PATIENCE_MS),
                 "all jobs complete without a server");
     EXPECT_THAT(failed_jobs > 0, "jobs failed while it was away");
     test_server_restart(server);

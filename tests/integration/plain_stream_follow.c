@@ -279,6 +279,7 @@ static void test_unknown(struct mm_loop *loop)
 // Nothing of it goes over the socket, to readers of other streams.
 static void test_not_on_the_socket(struct mm_loop *loop)
 {
+    enum { PAUSE_MS = 60, MESSAGES_MAX = WAIT_MS / PAUSE_MS };
     struct source source;
     struct sink sink;
     source_open(&source, loop);
@@ -305,10 +306,18 @@ static void test_not_on_the_socket(struct mm_loop *loop)
     struct mm_stream_reader *second;
     must(mm_stream_reader_open(loop, source.url, source.client, &options, &second), "reader");
     EXPECT(come_to(&told, MM_STREAM_LIVE));
-    static const uint8_t body[7];
-    mm_stream_publish_bytes(other, 7, body, 7);
-    EXPECT(reach(&told, 7));
-    EXPECT(sink.messages == 0 && told.messages == 1);
+    // It is live as soon as it has asked, which may be before the publisher knows its connection:
+    // what goes by it then is lost, until the next comes.
+    static const uint8_t body[MESSAGES_MAX];
+    bool never = false;
+    uint64_t published = 0;
+    while (told.messages == 0 && published < MESSAGES_MAX) {
+        published++;
+        mm_stream_publish_bytes(other, published, body, published);
+        mm_loop_run_until(loop, &never, PAUSE_MS);
+    }
+    EXPECT(reach(&told, published));
+    EXPECT(sink.messages == 0 && told.messages == published);
     mm_stream_reader_close(second);
     mm_stream_reader_close(reader);
     source_close(&source);
@@ -331,8 +340,6 @@ static void test_how_long_a_call_waits(struct mm_loop *loop)
     EXPECT(answered(&source, &asked) && asked.snapshot_needed);
     // The time is over, before the caller's is.
     ask(&source, &asked, 4, 30, WAIT_MS);
-    EXPECT(answered(&source, &asked) && asked.code == MM_OK && asked.messages == 0);
-    ask(&source, &asked, 4, 10000, 2000);
     EXPECT(answered(&source, &asked) && asked.code == MM_OK && asked.messages == 0);
     // Several wait for the same.
     uint64_t replays = mm_stream_publisher_replays(source.part);
@@ -406,11 +413,29 @@ static void test_close_in_callback(struct mm_loop *loop)
     source_close(&source);
 }
 
+// Who would wait for longer than its caller is answered while that one still has a quarter of its
+// time: two seconds here, for a machine that is busy. What takes so long goes on beside the others.
+static void begin_short_deadline(struct source *source, struct asked *asked)
+{
+    source_stream(source, 5);
+    ask(source, asked, 1, MM_STREAM_WAIT_MS_MAX, 8000);
+}
+
+static void end_short_deadline(struct source *source, struct asked *asked)
+{
+    EXPECT(answered(source, asked) && asked->code == MM_OK && asked->messages == 0);
+    source_close(source);
+}
+
 int main(void)
 {
     dir = test_dir_make();
     struct mm_loop *loop;
+    struct source patient;
+    struct asked asked;
     must(mm_loop_create(NULL, &loop), "loop");
+    source_open(&patient, loop);
+    begin_short_deadline(&patient, &asked);
     test_live(loop);
     test_gap_and_epoch(loop);
     test_unknown(loop);
@@ -418,6 +443,7 @@ int main(void)
     test_how_long_a_call_waits(loop);
     test_bound_of_waits(loop);
     test_close_in_callback(loop);
+    end_short_deadline(&patient, &asked);
     mm_loop_destroy(loop);
     free(dir);
     return plain_finish();

@@ -55,7 +55,13 @@ struct scene {
     struct load_game *game;
     struct load_truth *truth;
     struct load_clients *clients;
+    double folded; // ticks that were told together with later ones
 };
+
+static void count_folded(struct scene *scene, const char *sync)
+{
+    scene->folded += load_game_metric(scene->game, sync, "mmorts_sync_folded_ticks_total");
+}
 
 static void play(struct scene *scene, unsigned milliseconds)
 {
@@ -107,6 +113,8 @@ static void survive(struct scene *scene, const char *service)
     if (!load_clients_wait_tick(scene->clients, load_truth_tick(scene->truth), CATCH_UP_MS))
         test_fail("before the end of %s not everybody is told of every tick", service);
     load_clients_told(scene->clients, &from, &last);
+    if (strncmp(service, "sync", 4) == 0)
+        count_folded(scene, service);
     load_game_kill(scene->game, service);
     int64_t until = test_now_ms() + BACK_MS;
     while (!load_game_is_ready(scene->game)) {
@@ -220,15 +228,20 @@ static void judge(struct scene *scene)
     if (fault)
         printf("client %u: %s\n", whose, fault);
     EXPECT(!fault);
+    count_folded(scene, "sync");
+    count_folded(scene, "sync-2");
     load_game_stop(scene->game);
     struct load_verdict verdict = load_truth_judge(scene->truth, witnesses, scene->players);
-    printf("%llu pictures of %.1f entities checked, %llu wrong, %llu of ticks that were not "
-           "recorded\n",
+    printf("%llu pictures of %.1f entities checked, %llu wrong, %llu late (%.0f ticks were "
+           "folded), %llu of ticks that were not recorded\n",
            (unsigned long long)verdict.checked, (double)verdict.seen / (double)verdict.checked,
-           (unsigned long long)verdict.wrong, (unsigned long long)verdict.unknown);
+           (unsigned long long)verdict.wrong, (unsigned long long)verdict.late, scene->folded,
+           (unsigned long long)verdict.unknown);
     if (verdict.wrong)
         printf("%s\n", verdict.first);
     EXPECT(verdict.wrong == 0);
+    // Only where sync could not keep up may it skip a tick.
+    EXPECT(verdict.late == 0 || scene->folded > 0);
     EXPECT(load_clients_figures(scene->clients)->compressed > scene->players);
     // Most of the time was played, and almost all that was told could be checked.
     EXPECT(verdict.checked > (uint64_t)scene->players * 150);

@@ -12,12 +12,14 @@ enum {
     MARCH_EVERY_TICKS = 5, // everybody goes on into new land
     SAVE_EMPIRES = 1000,
     SAVE_TICKS = 100,
-    RESTART_PER_EMPIRE = 100, // of 1,000 empires
+    SAVE_ROWS_MIN = 9 * SAVE_EMPIRES, // more than one round's
+    RESTART_PER_EMPIRE = 100,         // of 1,000 empires
     RESTART_TICKS = 60,
-    HOLD_MS_MAX = 25, // half a tick
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    HOLD_MS_MAX = 250, // instrumented
     RESTART_CPU_MS_MAX = 60000,
 #else
+    HOLD_MS_MAX = 25, // half a tick
     RESTART_CPU_MS_MAX = 8000,
 #endif
 };
@@ -43,8 +45,13 @@ static void saving_does_not_hold_up_the_loop(void)
     vision_rig_open(&rig, SAVE_EMPIRES, SCENE_MOVERS);
     rig.scene->march_every_ticks = MARCH_EVERY_TICKS;
     vision_rig_play(&rig, SAVE_TICKS);
-    if (vision_rig_metric(&rig, "mmorts_vision_rows_saved_total") < 2 * SAVE_EMPIRES)
-        test_fail("few rows were saved: nothing was tested");
+    // On a busy machine who saves has to stand back for a while.
+    int64_t end_ms = test_now_ms() + 2 * TEST_PATIENCE_MS;
+    while (vision_rig_metric(&rig, "mmorts_vision_rows_saved_total") < SAVE_ROWS_MIN) {
+        if (test_now_ms() > end_ms)
+            test_fail("few rows were saved: nothing was tested");
+        vision_rig_play(&rig, SAVE_TICKS / 5);
+    }
     expect_below("taking the rows of a save", mean_hold_ms(&rig), HOLD_MS_MAX);
     vision_rig_pause(&rig);
     vision_rig_compare(&rig);

@@ -25,7 +25,7 @@ async function start(service, name) {
 }
 
 const rows = (sql) => mariadb.query(sql, 'mmorts_production');
-const epoch = async () => Number((await rows('SELECT epoch FROM owners'))[0].epoch);
+const epoch = async () => Number((await rows('SELECT epoch FROM owners'))[0][0]);
 
 before(async () => {
     mariadb = await startMariadb();
@@ -48,7 +48,7 @@ test('the older one ends at its next write, and the newer one has written it', a
     const newer = await start('production', 'newer');
     assert.equal(await epoch(), earlier + 1);
     // Both hear of the new empire and write down what it starts with.
-    const { empire } = await worldRpc.call('mmorts.world.World/Join', { session: 'main', player_id: '1000', username: 'ann' });
+    const { empire } = await worldRpc.call('mmorts.world.World/Join', { session: 'main', player_id: '1000', username: 'ann' }, { idempotent: true });
     assert.deepEqual(await older.wait(NOTICE_TIMEOUT_MS), { code: EXIT_FENCED, signal: null }, older.log());
     await waitFor('the new empire', READY_TIMEOUT_MS, async () =>
         (await rows(`SELECT 1 FROM empires WHERE empire = ${empire}`)).length === 1);

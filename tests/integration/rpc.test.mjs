@@ -339,13 +339,15 @@ test('the same methods over HTTP', async (t) => {
         'Content-Type': 'application/protobuf' });
     assert.equal(decode('mmorts.test.EchoReply', answer.body).text, 'packed');
 
-    // Clients that leave before the answer.
-    await Promise.all(Array.from({ length: 20 }, async () => {
+    // Clients that leave before the answer, which is held until they have left.
+    const clients = 20;
+    const after = String(Number((await post('Echo/Echo', {})).body.executions) + 2 * clients);
+    await Promise.all(Array.from({ length: clients }, async () => {
         const signal = AbortSignal.timeout(20);
         await assert.rejects(fetch(`http://${server.http}/rpc/Echo/Echo`, { method: 'POST', signal,
-            headers: { 'Content-Type': 'application/json' }, body: '{"delayMs":100}' }));
+            headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ after }) }));
     }));
-    assert.equal((await post('Echo/Echo', { delayMs: 150 })).status, 200);
+    for (let i = 0; i < 2 * clients; i++) assert.equal((await post('Echo/Echo', {})).status, 200);
 });
 
 test('GET /rpc describes what there is', async (t) => {

@@ -90,8 +90,8 @@ test('without the other services', async (t) => {
         player.send({ type: 'ping', payload: { timestamp: 5 } });
         assert.equal((await player.waitFor('pong')).payload.timestamp, 5);
         player.send({ type: 'command', payload: { seq: 9, command: 'stop', units: ['unit_0000000000000'] } });
-        const early = await player.waitFor('error');
-        assert.deepEqual([early.payload.code, early.payload.seq], ['unavailable', 9]);
+        const early = await player.waitFor('error', ({ payload }) => payload.seq === 9);
+        assert.equal(early.payload.code, 'unavailable');
         player.terminate();
     });
 
@@ -214,18 +214,49 @@ test('a proxy says whom it speaks for, and nobody else does', async () => {
     await sync.stop();
 });
 
+// What --check-config says to these lines below players:, with these variables.
+async function check(lines, env = {}) {
+    const path = join(tempDir(), 'sync.yaml');
+    writeFileSync(path, `players:\n${lines}\n`);
+    const program = startProgram('mmorts-sync', ['--config', path, '--check-config'], { env: { ...process.env, ...env } });
+    return { code: (await program.wait()).code, log: program.log() };
+}
+
 test('what is no address of a proxy is named with its line', async () => {
     for (const wrong of ['proxy.example', '10.0.0.0/33', '10.0.0.1/8', '10.0.0', '', '::1/129', '1.2.3.4/', '1.2.3.4:80']) {
-        const path = join(tempDir(), 'sync.yaml');
-        writeFileSync(path, `players:\n  proxies: ["127.0.0.1", "${wrong}"]\n`);
-        const program = startProgram('mmorts-sync', ['--config', path, '--check-config']);
-        assert.equal((await program.wait()).code, 2, wrong);
-        assert.match(program.log(), /sync\.yaml:2: .*players\.proxies.*10\.0\.0\.0\/8/, wrong);
+        const { code, log } = await check(`  proxies: ["127.0.0.1", "${wrong}"]`);
+        assert.equal(code, 2, wrong);
+        assert.match(log, /sync\.yaml:2: .*players\.proxies.*10\.0\.0\.0\/8/, wrong);
+    }
+});
+
+test('what is no origin is named with its line', async () => {
+    for (const wrong of ['game.example', 'https://game.example/', 'https://game.example/play', 'https://Game.example', '://x', 'https://a b'])
+        for (const lines of [`  origins: ["null", "${wrong}"]`, '  origins: ${ORIGINS}']) {
+            const { code, log } = await check(lines, { ORIGINS: `null, ${wrong}` });
+            assert.equal(code, 2, wrong);
+            assert.match(log, /sync\.yaml:2: .*players\.origins.*https:\/\/game\.example, found /, wrong);
+        }
+});
+
+test('origins and proxies come from the environment, with commas between', async () => {
+    const lines = '  origins: ${ORIGINS:-}\n  proxies: ${PROXIES:-}';
+    for (const good of [{}, { ORIGINS: '', PROXIES: ' ' }, { ORIGINS: ' https://a.example:8443 ,http://[::1]', PROXIES: '10.0.0.0/8, ::1' }]) {
+        const { code, log } = await check(lines, good);
+        assert.equal(code, 0, log);
+    }
+    for (const [bad, pattern] of [
+        [{ ORIGINS: 'https://a.example,,null' }, /sync\.yaml:2: players\.origins: text 2 of 3 is empty/],
+        [{ PROXIES: '10.0.0.0/8,ten' }, /sync\.yaml:3: players\.proxies: .*found "ten"/],
+    ]) {
+        const { code, log } = await check(lines, bad);
+        assert.equal(code, 2);
+        assert.match(log, pattern);
     }
 });
 
 test('only listed origins connect', async () => {
-    const sync = await Sync.start('  origins: ["https://game.example"]');
+    const sync = await Sync.start('  origins: "https://test.example, https://game.example"');
     const bad = sync.player('a.b.c', { headers: { Origin: 'https://evil.example' } });
     await waitFor('refusal', () => bad.error);
     assert.match(bad.error.message, /403/);

@@ -3,6 +3,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/io/db.h"
 #include "libcommon/io/db_conn.h"
+#include "tests/support/db_options.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
 
@@ -21,12 +22,8 @@ static char *database;
 static void options_for(const struct test_address *address)
 {
     database = test_name_unique("db");
-    options = (struct mm_db_options){.host = address->host,
-                                     .port = address->port,
-                                     .user = address->user,
-                                     .password = address->password,
-                                     .database = database,
-                                     .workers = 3};
+    options = test_db_options(address, database);
+    options.workers = 3;
 }
 
 static void setup_shared(void)
@@ -205,12 +202,7 @@ Test(conn, errors_have_their_class)
         {"INSERT INTO e VALUES (-2, 'b', NULL)", MM_OUT_OF_RANGE},
         {"INSERT INTO nowhere VALUES (1)", MM_INTERNAL},
         {"SELEKT", MM_INTERNAL},
-        {"SELECT COUNT(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b WHERE a.seq + b.seq = 0",
-         MM_DEADLINE_EXCEEDED},
     };
-    mm_db_conn_close(conn);
-    options.statement_timeout_ms = 3000; // room for the others on a busy machine
-    conn = conn_open();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         enum mm_err err = mm_db_exec(conn, cases[i].sql, MM_DB_NO_ARGS, NULL);
         cr_expect_eq(err, cases[i].expected, "%s: %s, %u %s", cases[i].sql, mm_err_name(err),
@@ -224,6 +216,15 @@ Test(conn, errors_have_their_class)
     free(large);
     EXEC(conn, "UPDATE e SET name = 'b' WHERE id = 1", MM_DB_NO_ARGS);
     mm_db_conn_close(conn);
+    options.statement_timeout_ms = 1000;
+    conn = conn_open();
+    cr_assert_eq(mm_db_exec(conn,
+                            "SELECT COUNT(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b "
+                            "WHERE a.seq + b.seq = 0",
+                            MM_DB_NO_ARGS, NULL),
+                 MM_DEADLINE_EXCEEDED);
+    mm_db_conn_close(conn);
+    options.statement_timeout_ms = TEST_PATIENCE_MS;
 }
 
 Test(conn, affected_rows_are_those_that_matched)
@@ -382,7 +383,7 @@ static enum mm_err run_job_in(enum mm_err (*work)(struct mm_db_conn *, void *),
 
 static enum mm_err run_job(enum mm_err (*work)(struct mm_db_conn *, void *))
 {
-    return run_job_in(work, 0);
+    return run_job_in(work, TEST_PATIENCE_MS / 2);
 }
 
 static atomic_int deadlock_stage;
@@ -426,8 +427,10 @@ Test(pool, dead_locked_transaction_is_repeated)
     pool_start();
     static struct deadlock sides[2] = {{.first = 1, .second = 2}, {.first = 2, .second = 1}};
     for (int i = 0; i < 2; i++) {
-        struct mm_db_job job = {
-            .work = deadlock_transaction, .done = deadlock_done, .arg = &sides[i]};
+        struct mm_db_job job = {.work = deadlock_transaction,
+                                .done = deadlock_done,
+                                .arg = &sides[i],
+                                .deadline_ms = TEST_PATIENCE_MS};
         cr_assert_eq(mm_db_submit(db, &job), MM_OK);
     }
     for (int i = 0; i < 2; i++) {
@@ -458,7 +461,8 @@ Test(pool, full_queue_refuses_and_the_refused_has_no_callback)
     options.jobs_max = 8;
     pool_start();
     struct outcome outcomes[9] = {0};
-    struct mm_db_job job = {.work = work_gate, .done = outcome_done};
+    struct mm_db_job job = {
+        .work = work_gate, .done = outcome_done, .deadline_ms = TEST_PATIENCE_MS};
     for (int i = 0; i < 8; i++) {
         job.arg = &outcomes[i];
         cr_assert_eq(mm_db_submit(db, &job), MM_OK);
@@ -526,7 +530,8 @@ Test(pool, lane_runs_in_order_one_after_another)
             struct mm_db_job job = {.work = lane_work,
                                     .done = lane_done,
                                     .arg = &jobs[number][lane],
-                                    .lane = (uint64_t)lane + 1};
+                                    .lane = (uint64_t)lane + 1,
+                                    .deadline_ms = TEST_PATIENCE_MS};
             cr_assert_eq(mm_db_submit(db, &job), MM_OK);
         }
     }
@@ -561,7 +566,8 @@ static void chain_submit(int number)
                             .done = chain_done,
                             .arg = &chain[number],
                             .lane = 77,
-                            .breaks_lane = true};
+                            .breaks_lane = true,
+                            .deadline_ms = TEST_PATIENCE_MS};
     cr_assert_eq(mm_db_submit(db, &job), MM_OK);
 }
 
@@ -631,7 +637,8 @@ Test(pool, deadline_passes_for_a_job_that_waits)
     options.workers = 1;
     pool_start();
     struct outcome gate = {0}, waiting = {0};
-    struct mm_db_job job = {.work = work_gate, .done = outcome_done, .arg = &gate};
+    struct mm_db_job job = {
+        .work = work_gate, .done = outcome_done, .arg = &gate, .deadline_ms = TEST_PATIENCE_MS};
     cr_assert_eq(mm_db_submit(db, &job), MM_OK);
     job = (struct mm_db_job){
         .work = work_nothing, .done = outcome_done, .arg = &waiting, .deadline_ms = 100};
@@ -672,7 +679,10 @@ Test(pool, destroy_completes_what_is_quick_and_cancels_the_rest)
     pool_start();
     cr_assert_eq(run_job(work_nothing), MM_OK); // it is connected
     struct outcome outcomes[4] = {0};
-    struct mm_db_job job = {.work = work_nothing, .done = outcome_done, .arg = &outcomes[0]};
+    struct mm_db_job job = {.work = work_nothing,
+                            .done = outcome_done,
+                            .arg = &outcomes[0],
+                            .deadline_ms = TEST_PATIENCE_MS};
     cr_assert_eq(mm_db_submit(db, &job), MM_OK);
     job.work = work_sleep_long;
     job.lane = 5;
@@ -815,6 +825,7 @@ Test(pool_outage, kill_in_the_middle_of_a_transaction_leaves_nothing_of_it)
 Test(pool_outage, server_that_does_not_answer_costs_no_more_than_the_deadline)
 {
     options.connect_timeout_ms = 1000;
+    options.io_timeout_ms = 10000;
     options.statement_timeout_ms = SLEEP_LONG_MS;
     pool_start_and_wait();
     test_server_signal(server, SIGSTOP);

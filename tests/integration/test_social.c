@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gen/social.pb-c.h"
+#include "libcommon/base/clock.h"
 #include "tests/support/call.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
@@ -108,15 +109,22 @@ static uint32_t online(struct test_service *service, uint64_t player_id, char *i
     return count;
 }
 
-static void offline(struct test_service *service, uint64_t player_id, char *instance,
-                    uint64_t connection)
+static void offline_said(struct test_service *service, uint64_t player_id, char *instance,
+                         uint64_t connection, uint64_t said_us)
 {
     Mmorts__Social__SetOfflineRequest request = MMORTS__SOCIAL__SET_OFFLINE_REQUEST__INIT;
     request.session = "main";
     request.instance = instance;
     request.player_id = player_id;
     request.connection = connection;
+    request.said_us = said_us;
     cr_assert(call(service, "SetOffline", &request, NULL) == MM_OK);
+}
+
+static void offline(struct test_service *service, uint64_t player_id, char *instance,
+                    uint64_t connection)
+{
+    offline_said(service, player_id, instance, connection, 0);
 }
 
 Test(social, a_player_joins_once_and_leaves_once_however_many_connections)
@@ -158,8 +166,9 @@ Test(social_lease, who_is_not_renewed_goes_by_itself)
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 8, TEST_PATIENCE_MS);
 }
 
-static Mmorts__Social__SetOnlineReply claim(struct test_service *service, char *instance,
-                                            uint64_t connection, Mmorts__Social__Claim kind)
+static Mmorts__Social__SetOnlineReply claim_said(struct test_service *service, char *instance,
+                                                 uint64_t connection, Mmorts__Social__Claim kind,
+                                                 uint64_t said_us)
 {
     Mmorts__Social__Member m = member(7, "ada");
     Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
@@ -168,11 +177,32 @@ static Mmorts__Social__SetOnlineReply claim(struct test_service *service, char *
     request.member = &m;
     request.connection = connection;
     request.claim = kind;
+    request.said_us = said_us;
     Mmorts__Social__SetOnlineReply *reply = NULL;
     cr_assert(call(service, "SetOnline", &request, &reply) == MM_OK);
     Mmorts__Social__SetOnlineReply copy = *reply;
     mmorts__social__set_online_reply__free_unpacked(reply, NULL);
     return copy;
+}
+
+static Mmorts__Social__SetOnlineReply claim(struct test_service *service, char *instance,
+                                            uint64_t connection, Mmorts__Social__Claim kind)
+{
+    return claim_said(service, instance, connection, kind, 0);
+}
+
+static bool is_wanted(const Mmorts__Social__Event *event)
+{
+    return event != NULL && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_WANTED;
+}
+
+// Whoever holds player 7 hears of each claim that is refused.
+static void expect_wanted(void)
+{
+    Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
+    cr_assert(is_wanted(event));
+    cr_assert_eq(event->wanted->player_id, 7);
+    mmorts__social__event__free_unpacked(event, NULL);
 }
 
 static void expect_claimed(const char *instance, uint64_t number)
@@ -227,6 +257,64 @@ Test(social, the_newest_claim_holds_a_player)
     cr_assert(!overtaken(first, "sync-1", 1), "a player who has left is nobody's");
 }
 
+// What sync-1 says of player 7, as calls that may come in another order than they were made.
+static uint64_t said_online(uint64_t connection, Mmorts__Social__Claim kind, uint64_t said_us)
+{
+    Mmorts__Social__SetOnlineReply reply = claim_said(first, "sync-1", connection, kind, said_us);
+    cr_assert(!reply.refused);
+    return reply.claim;
+}
+
+static void said_heartbeat(uint64_t said_us, uint32_t online_now)
+{
+    Mmorts__Social__Member m = member(7, "ada"), *members[] = {&m};
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = "main";
+    request.instance = "sync-1";
+    request.n_members = 1;
+    request.members = members;
+    request.said_us = said_us;
+    Mmorts__Social__HeartbeatReply *reply = NULL;
+    cr_assert(call(first, "Heartbeat", &request, &reply) == MM_OK);
+    cr_assert_eq(reply->online, online_now);
+    mmorts__social__heartbeat_reply__free_unpacked(reply, NULL);
+}
+
+Test(social, what_comes_after_something_later_changes_nothing)
+{
+    const Mmorts__Social__Claim newest = MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST,
+                                none = MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
+    uint64_t us = (uint64_t)mm_clock_wall_ms() * 1000;
+    uint64_t two = said_online(2, newest, us + 2);
+    cr_assert_gt(two, 0);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    // The claim of the connection before it, which has ended since: it takes the player from
+    // nobody.
+    cr_assert_eq(said_online(1, newest, us + 1), 0);
+    cr_assert(!overtaken(second, "sync-1", two));
+    uint64_t elsewhere = claim(second, "sync-2", 1, newest).claim;
+    expect_claimed("sync-2", elsewhere);
+    cr_assert_eq(said_online(1, newest, us + 1), 0);
+    expect_silence();
+    // The same call once more, whose answer was lost, is no older one.
+    uint64_t again = said_online(2, newest, us + 2);
+    cr_assert_gt(again, elsewhere);
+    expect_claimed("sync-1", again);
+    offline(second, 7, "sync-2", 1);
+
+    // Who is gone does not come back by what was said before, nor goes by it.
+    offline_said(first, 7, "sync-1", 2, us + 1);
+    expect_silence();
+    offline_said(first, 7, "sync-1", 2, us + 5);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
+    cr_assert_eq(said_online(3, newest, us + 4), 0);
+    cr_assert_eq(said_online(3, none, us + 4), 0);
+    said_heartbeat(us + 4, 0);
+    expect_silence();
+    said_heartbeat(us + 6, 1); // social had lost it
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+}
+
 // The instance says that it lives, and how long it may be silent.
 static void beat(struct test_service *service, char *instance, uint32_t silent_ms)
 {
@@ -241,6 +329,7 @@ static void beat(struct test_service *service, char *instance, uint32_t silent_m
 
 static void expect_refused(Mmorts__Social__SetOnlineReply reply, uint32_t after_ms_max)
 {
+    expect_wanted();
     cr_assert(reply.refused);
     cr_assert_eq(reply.claim, 0);
     cr_assert_gt(reply.retry_after_ms, 0);
@@ -262,7 +351,7 @@ Test(social, an_only_claim_ends_what_a_silent_instance_held)
     beat(second, "sync-1", 1); // and is not heard of again
     Mmorts__Social__SetOnlineReply two;
     while ((two = claim(second, "sync-2", 4, ONLY)).refused)
-        cr_assert_eq(two.retry_after_ms, 1);
+        expect_refused(two, 1);
     cr_assert_gt(two.claim, one.claim);
     expect_claimed("sync-2", two.claim); // the player has not left meanwhile, nor come again
     // It was only held up, and is here again: it has lost the player, and does not get it back.
@@ -288,6 +377,7 @@ Test(social, a_claim_is_a_sign_of_life)
     request.claim = ONLY;
     request.silent_ms = 200000;
     cr_assert(call(first, "SetOnline", &request, NULL) == MM_OK);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
     // Of less than the lease: it is known to beat, though it never did yet.
     expect_refused(claim(second, "sync-2", 1, ONLY), 200000);
 }
@@ -356,7 +446,8 @@ Test(social, a_heartbeat_brings_back_whom_redis_forgot)
     test_server_kill(redis);
     Mmorts__Social__Member m = member(7, "ada");
     cr_assert(heartbeat(first, &m) == MM_UNAVAILABLE, "without Redis there is a clear error");
-    test_server_restart(redis); // not durable: it comes back empty
+    cr_assert(heartbeat(second, &m) == MM_UNAVAILABLE); // so both know, and are ready no more
+    test_server_restart(redis);                         // not durable: it comes back empty
     test_service_wait_ready(first, TEST_PATIENCE_MS);
     test_service_wait_ready(second, TEST_PATIENCE_MS);
     cr_assert(heartbeat(first, &m) == MM_OK);

@@ -219,7 +219,7 @@ Test(social_groups, lists)
     cr_expect_eq(test_social_call(first, "ListGroups", &list, NULL), MM_INVALID_ARGUMENT);
 }
 
-static Mmorts__Social__ChatReason say(uint64_t from, uint64_t group)
+static struct test_pending *begin_saying(uint64_t from, uint64_t group, const char *text)
 {
     Mmorts__Social__Member m = test_social_member(from);
     Mmorts__Social__SendChatRequest request = MMORTS__SOCIAL__SEND_CHAT_REQUEST__INIT;
@@ -227,12 +227,23 @@ static Mmorts__Social__ChatReason say(uint64_t from, uint64_t group)
     request.from = &m;
     request.scope = MMORTS__SOCIAL__CHAT_SCOPE__CHAT_GROUP;
     request.to_group = group;
-    request.message = (char *)"hello, all";
-    Mmorts__Social__SendChatReply *reply = NULL;
-    cr_assert_eq(test_social_call(second, "SendChat", &request, &reply), MM_OK);
+    request.message = (char *)(uintptr_t)text;
+    return test_call_begin(second, &mmorts__social__social__descriptor, "SendChat", &request.base);
+}
+
+static Mmorts__Social__ChatReason end_saying(struct test_pending *pending)
+{
+    ProtobufCMessage *message = NULL;
+    cr_assert_eq(test_call_end(pending, &message), MM_OK);
+    Mmorts__Social__SendChatReply *reply = (void *)message;
     Mmorts__Social__ChatReason reason = reply->reason;
     mmorts__social__send_chat_reply__free_unpacked(reply, NULL);
     return reason;
+}
+
+static Mmorts__Social__ChatReason say(uint64_t from, uint64_t group)
+{
+    return end_saying(begin_saying(from, group, "hello, all"));
 }
 
 Test(social_groups, what_a_member_says_is_for_the_members)
@@ -252,6 +263,43 @@ Test(social_groups, what_a_member_says_is_for_the_members)
     cr_expect_eq(event->chat->to_group, id);
     cr_expect_eq(event->chat->n_to_players, 2);
     mmorts__social__event__free_unpacked(event, NULL);
+}
+
+static Mmorts__Social__Event *next_chat(void)
+{
+    for (;;) {
+        Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
+        cr_assert(event != NULL, "no event");
+        if (event->event_case == MMORTS__SOCIAL__EVENT__EVENT_CHAT)
+            return event;
+        mmorts__social__event__free_unpacked(event, NULL);
+    }
+}
+
+Test(social_groups, what_each_says_first_is_heard_first)
+{
+    enum { SPEAKERS = 12, LINES = 5 }; // as many lines as one may say at once
+    struct test_pending *pending[SPEAKERS][LINES];
+    int heard[SPEAKERS + 1] = {0};
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_OPEN, REASON(OK));
+    for (uint64_t player = 2; player <= SPEAKERS; player++)
+        act(first, id, player, ACTION(JOIN), 0, REASON(OK));
+    for (uint64_t player = 1; player <= SPEAKERS; player++)
+        for (int line = 0; line < LINES; line++) {
+            char text[2] = {(char)('0' + line), '\0'};
+            pending[player - 1][line] = begin_saying(player, id, text);
+        }
+    for (int i = 0; i < SPEAKERS * LINES; i++) {
+        cr_expect_eq(end_saying(pending[i / LINES][i % LINES]),
+                     MMORTS__SOCIAL__CHAT_REASON__CHAT_OK);
+        Mmorts__Social__Event *event = next_chat();
+        uint64_t player = event->chat->from->player_id;
+        cr_assert(player >= 1 && player <= SPEAKERS);
+        cr_expect_eq(event->chat->message[0] - '0', heard[player]++, "player %d said %s",
+                     (int)player, event->chat->message);
+        mmorts__social__event__free_unpacked(event, NULL);
+    }
 }
 
 Test(social_groups, what_was_answered_outlives_every_process)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "libcommon/io/db_conn.h"
+#include "tests/support/db_options.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
 #include "tests/support/social.h"
@@ -46,12 +47,8 @@ static void wait_rows(const char *sql, uint64_t wanted)
 
 static void open_db(void)
 {
-    const struct test_address *address = test_server_address(test_social_mariadb());
-    struct mm_db_options options = {.host = address->host,
-                                    .port = address->port,
-                                    .user = address->user,
-                                    .password = address->password,
-                                    .database = "mmorts_social"};
+    struct mm_db_options options =
+        test_db_options(test_server_address(test_social_mariadb()), "mmorts_social");
     cr_assert_eq(mm_db_conn_open(&options, &db), MM_OK);
 }
 
@@ -112,6 +109,11 @@ static Mmorts__Social__SendMailRequest request_of(const struct letter *letter,
     request.subject = (char *)(uintptr_t)(letter->subject ? letter->subject : "subject");
     request.body = (char *)(uintptr_t)(letter->body ? letter->body : "body");
     return request;
+}
+
+static struct test_pending *begin_call(const char *method, const ProtobufCMessage *request)
+{
+    return test_call_begin(first, &mmorts__social__social__descriptor, method, request);
 }
 
 static enum mm_err try_send(struct test_service *service, struct letter letter,
@@ -252,6 +254,47 @@ Test(social_mail, from_writing_to_deleting_over_two_instances)
     cr_expect_str_eq(reply->mails[0]->from->username, "p1");
     cr_expect_str_eq(reply->mails[0]->body, "", "lists are without texts");
     mmorts__social__get_inbox_reply__free_unpacked(reply, NULL);
+}
+
+// A player's actions are begun one behind the other, and end so.
+Test(social_mail, what_is_written_first_comes_first_and_what_is_deleted_is_not_listed)
+{
+    enum { MAILS = 40, ROUNDS = 30 };
+    struct test_pending *pending[MAILS];
+    char subject[16];
+    for (uint64_t i = 0; i < MAILS; i++) {
+        Mmorts__Social__Member from;
+        snprintf(subject, sizeof subject, "%d", (int)i + 1);
+        struct letter letter = {.from = 1, .request = i + 1, .to = 2, .subject = subject};
+        Mmorts__Social__SendMailRequest request = request_of(&letter, &from);
+        pending[i] = begin_call("SendMail", &request.base);
+    }
+    for (size_t i = 0; i < MAILS; i++)
+        cr_assert_eq(test_call_end(pending[i], NULL), MM_OK);
+    Mmorts__Social__GetInboxReply *reply = inbox(first, 2, 0, MAILS);
+    cr_assert_eq(reply->n_mails, MAILS);
+    for (size_t i = 0; i < MAILS; i++)
+        cr_expect_eq(strtoul(reply->mails[i]->subject, NULL, 10), reply->mails[i]->number);
+    mmorts__social__get_inbox_reply__free_unpacked(reply, NULL);
+
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        ProtobufCMessage *listed = NULL;
+        Mmorts__Social__DeleteMailRequest deletion = MMORTS__SOCIAL__DELETE_MAIL_REQUEST__INIT;
+        deletion.session = (char *)"main";
+        deletion.player_id = 2;
+        deletion.n_numbers = 1;
+        deletion.numbers = &i;
+        Mmorts__Social__GetInboxRequest question = MMORTS__SOCIAL__GET_INBOX_REQUEST__INIT;
+        question.session = (char *)"main";
+        question.player_id = 2;
+        pending[0] = begin_call("DeleteMail", &deletion.base);
+        pending[1] = begin_call("GetInbox", &question.base);
+        cr_assert_eq(test_call_end(pending[0], NULL), MM_OK);
+        cr_assert_eq(test_call_end(pending[1], &listed), MM_OK);
+        reply = (void *)listed;
+        cr_expect_eq(reply->mailbox->total, MAILS - i);
+        mmorts__social__get_inbox_reply__free_unpacked(reply, NULL);
+    }
 }
 
 Test(social_mail, pages_show_every_mail_once_newest_first)

@@ -1,6 +1,8 @@
 // How long a world of 100,000 entities is away when its process dies at the worst moment: just
 // before a snapshot would have been taken, with as much to be replayed as ever.
 
+#include "gen/stream.pb-c.h"
+#include "libcommon/io/rpc_client.h"
 #include "services/world/core/world.h"
 #include "tests/support/world_fixture.h"
 #include "tests/support/world_rig.h"
@@ -14,6 +16,7 @@ enum {
     CPU_MS_MAX = 5000,
     WALL_MS_MAX = 120000, // with the machine to share
     TICKS_MAX = 1200,
+    READERS = 8,
 };
 
 #define BEHIND_S 0.9 // of the second after which a snapshot is taken
@@ -40,10 +43,47 @@ static int64_t restart(struct world_rig *rig, int64_t *cpu_ms)
     return test_now_ms() - began;
 }
 
+struct asked {
+    unsigned answered, sound;
+    uint64_t least_tick;
+};
+
+static void on_snapshot_reply(void *arg, const struct mm_rpc_result *result)
+{
+    struct asked *asked = arg;
+    asked->answered++;
+    const Mmorts__Stream__SnapshotReply *reply = (const void *)result->reply;
+    asked->sound +=
+        result->code == MM_OK && reply->tick >= asked->least_tick && reply->body.len > ENTITIES;
+}
+
+// All readers ask for a snapshot at once, as after a restart. How many were made.
+static double ask_together(struct world_rig *rig)
+{
+    static const char made[] = "mmorts_world_stream_snapshot_seconds_count";
+    struct asked asked = {.least_tick = rig->last_tick};
+    double before = rig_metric(rig, made);
+    Mmorts__Stream__SnapshotRequest request = MMORTS__STREAM__SNAPSHOT_REQUEST__INIT;
+    request.stream = (char *)(uintptr_t) "tick";
+    request.session = rig->session;
+    struct mm_rpc_call_options options = {.deadline_ms = WALL_MS_MAX, .wait_for_connection = true};
+    for (int i = 0; i < READERS; i++)
+        cr_assert_eq(mm_rpc_call(rig->client, &mmorts__stream__stream__descriptor, "Snapshot",
+                                 &request.base, &options, on_snapshot_reply, &asked, NULL),
+                     MM_OK);
+    int64_t end = test_now_ms() + 2 * WALL_MS_MAX;
+    while (asked.answered < READERS && test_now_ms() < end)
+        rig_turn(rig, 10);
+    cr_assert_eq(asked.sound, READERS, "%u answers, %u sound", asked.answered, asked.sound);
+    return rig_metric(rig, made) - before;
+}
+
 Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 1800)
 {
+    static const char *const settings[] = {"MMORTS_TEST_REPLAY=1s", NULL};
     struct world_rig rig;
     rig_open(&rig, NULL, NULL);
+    rig.settings = settings;
     rig_start(&rig);
     cr_assert(rig_until_tick(&rig, 5, TEST_PATIENCE_MS));
     rig_stop(&rig);
@@ -80,5 +120,11 @@ Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 180
         rig_turn(&rig, 20);
         cr_assert_lt(test_now_ms(), end, "there is ever more to be replayed");
     }
+    // Whoever asks while one is made, or soon after, is told the next one, together with others.
+    end = test_now_ms() + WALL_MS_MAX;
+    double made;
+    while ((made = ask_together(&rig)) >= READERS)
+        cr_assert_lt(test_now_ms(), end, "a snapshot for each reader");
+    cr_assert_gt(made, 0);
     rig_close(&rig);
 }

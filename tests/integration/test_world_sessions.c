@@ -174,11 +174,15 @@ static uint64_t tick_in_replay(const struct world_rig *rig, const char *name)
 
 Test(world_sessions, two_at_once_are_killed_and_go_on_each_by_itself, .timeout = 300)
 {
+    // So long it takes at least until the one that is killed is found to be away.
+    static const char *const settings[] = {"MMORTS_TEST_AWAY=5s", NULL};
     struct world_rig main, arena;
     rig_open(&main, NULL, NULL);
+    main.settings = settings;
     rig_start(&main);
     cr_assert_eq(create(&main, "arena", "k", 4242, 2, NULL), MM_OK);
     rig_open_beside(&arena, &main, "arena");
+    arena.settings = settings;
     rig_start(&arena);
     until_listed(&main, "arena", RUNNING);
     until_listed(&arena, "main", RUNNING);

@@ -5,12 +5,11 @@
 // how fast this machine is, nor how long the database is made to wait.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { RpcClient, StreamReader, decode } from '../support/rpc.mjs';
-import { PATIENCE_MS, ROOT, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
+import { PATIENCE_MS, ROOT, holdLock, servicesEnv, startMariadb, startProgram, startRedis, tempDir, waitFor } from '../support/servers.mjs';
 
 const SESSION = 'main';
 const FOG = 'VISIBILITY_FOG', SHROUD = 'VISIBILITY_SHROUD', VISIBLE = 'VISIBILITY_VISIBLE';
@@ -97,11 +96,11 @@ async function replay() {
 
 async function put(type, owner, [q, r]) {
     const key = Buffer.from(`step ${++steps}`);
-    const reply = await world('Spawn', { key, type, empire: owner.empire, count: 1, place: { q, r } });
+    const reply = await world('Spawn', { key, type, empire: owner.empire, count: 1, place: { q, r } }, { idempotent: true });
     return { entity: reply.entities[0], tick: Number(reply.tick) };
 }
 
-const remove = async (entity) => Number((await world('Despawn', { entity })).tick);
+const remove = async (entity) => Number((await world('Despawn', { entity }, { idempotent: true })).tick);
 
 // One tick; gives its number.
 async function step() {
@@ -119,20 +118,11 @@ const stepBy = (count) => stepTo(published + count);
 
 // --- the database made to wait ---------------------------------------------------------------------
 
-// A connection that has run the statements, and keeps what they locked until release() is called.
-function lock(...statements) {
-    const args = ['--protocol=tcp', '-h', mariadb.host, '-P', String(mariadb.port), '-u', mariadb.user, '--batch', '--unbuffered', '--skip-column-names', DATABASE];
-    const child = spawn('mariadb', args, { env: { ...process.env, MYSQL_PWD: mariadb.password }, stdio: ['pipe', 'pipe', 'inherit'] });
-    let out = '';
-    const ended = new Promise((done) => child.once('exit', done));
-    child.stdout.on('data', (text) => { out += text; });
-    child.stdin.write(`${statements.join(';\n')};\nSELECT 'locked';\n`);
-    const release = async () => {
-        child.stdin.end();
-        await ended;
-    };
+// Keeps what the statements lock until the function that this resolves with is called.
+async function lock(...statements) {
+    const release = await holdLock(mariadb, DATABASE, ...statements);
     locks.push(release);
-    return waitFor('the lock', PATIENCE_MS, () => out.includes('locked')).then(() => release);
+    return release;
 }
 
 const tableLocked = (table) => lock(`LOCK TABLES ${table} WRITE`);
@@ -183,7 +173,7 @@ async function glance({ seen = true } = {}) {
 }
 
 async function joinWorld(name, id) {
-    const reply = await world('Join', { player_id: String(id), username: name });
+    const reply = await world('Join', { player_id: String(id), username: name }, { idempotent: true });
     return { name, id: String(id), empire: reply.empire, home: [reply.home_q, reply.home_r] };
 }
 

@@ -94,6 +94,7 @@ void sim_vision_free(struct sim *sim);
 void sim_vision_start(struct sim *sim);
 void sim_vision_crash(struct sim *sim);
 void sim_vision_round(struct sim *sim);
+void sim_vision_jumped(struct sim *sim); // a snapshot of world's was applied
 void sim_vision_take(struct sim *sim, const struct sim_message *message);
 void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool snapshot);
 void sim_vision_live(struct sim *sim);      // its reader has caught up

@@ -282,13 +282,14 @@ struct sim_vision {
     Mmorts__Frame__Catalogue *catalogue;
     uint64_t epochs;
 
-    bool writing, write_all;
-    bool between;          // transactions of one save
-    bool wants_checkpoint; // with the last of them
+    bool writing, write_all, write_last; // all: no row is left; last: of its save
+    bool between;                        // transactions of one save
+    bool hurry, wants_checkpoint;        // the save
+    size_t round_rows;                   // of it, that are not written yet
     uint64_t write_at, write_tick;
     struct vision_save save;
     struct sim_bytes *checkpoint;
-    uint64_t checkpoint_epoch, checkpoint_seq;
+    uint64_t checkpoint_tick, checkpoint_epoch, checkpoint_seq;
     struct sim_moment *checkpoint_moment;
     struct sim_vision_store store;
 

@@ -152,8 +152,10 @@ void sim_vision_frame(struct sim *sim, const struct sim_message *message, bool s
                  mm_err_name(err), vision_refusal(vision->core));
         return;
     }
-    if (snapshot)
+    if (snapshot) {
         keep_catalogue(vision, frame->catalogue);
+        sim_vision_jumped(sim);
+    }
     foresee(sim, frame->tick, previous, snapshot);
     if (sim->publishers[SIM_VISIONS].epoch == 0)
         return;

@@ -9,7 +9,7 @@
 // What of vision outlives it, and how it comes back: rows written behind, now and then with a
 // checkpoint, and sharing, which is durable at once.
 
-enum { SAVE_ROUNDS = 23, CELLS = 37, CHECKPOINT_EVERY = 3 };
+enum { SAVE_ROUNDS = 23, CELLS = 37, CHECKPOINT_EVERY = 3, HURRY_EVERY = 3 };
 
 // --- writing -------------------------------------------------------------------------------------
 
@@ -65,42 +65,72 @@ static void write_durable(struct sim *sim)
     }
     store->rows_tick = vision->write_tick;
     store->rows_all = vision->write_all;
-    if (!vision->checkpoint)
+    if (!vision->write_last || !vision->checkpoint)
         return;
     sim_bytes_drop(store->checkpoint);
     store->checkpoint = vision->checkpoint;
     vision->checkpoint = NULL;
-    store->checkpoint_tick = vision->write_tick;
+    store->checkpoint_tick = vision->checkpoint_tick;
     store->epoch = vision->checkpoint_epoch;
     store->seq = vision->checkpoint_seq;
     *store->moment = *vision->checkpoint_moment;
 }
 
-static void write_begin(struct sim *sim)
+static void drop_checkpoint(struct sim_vision *vision)
+{
+    sim_bytes_drop(vision->checkpoint);
+    vision->checkpoint = NULL;
+}
+
+static void take_checkpoint(struct sim *sim)
 {
     struct sim_vision *vision = &sim->vision;
-    if (vision_save_take(vision->core, sim->save_rows, &vision->save) != MM_OK)
-        abort();
-    if (!vision->between)
-        vision->wants_checkpoint = sim_below(sim, CHECKPOINT_EVERY) == 0;
-    vision->writing = true;
-    vision->write_all = vision_save_pending(vision->core) == 0;
-    vision->write_tick = vision_tick(vision->core);
-    vision->write_at =
-        sim->round + 1 + (sim->calm ? 0 : sim_below(sim, sim->weather.commit_max + 1));
-    const struct sim_moment *moment = sim_moment(sim, vision->write_tick);
+    uint64_t tick = vision_tick(vision->core);
+    const struct sim_moment *moment = sim_moment(sim, tick);
     Mmorts__Frame__TickFrame *frame;
-    // Only with the last batch: a checkpoint must not be ahead of the rows.
-    if (!vision->wants_checkpoint || !vision->write_all || moment->tick != vision->write_tick ||
-        moment->lineage != sim->lineage || vision_checkpoint(vision->core, &frame) != MM_OK)
+    if (moment->tick != tick || moment->lineage != sim->lineage ||
+        vision_checkpoint(vision->core, &frame) != MM_OK)
         return;
     frame->catalogue = vision->catalogue;
     vision->checkpoint = sim_bytes_of(&frame->base);
     frame->catalogue = NULL;
     vision_checkpoint_free(frame);
+    vision->checkpoint_tick = tick;
     vision->checkpoint_epoch = sim->readers[SIM_VISION_TICKS].epoch;
     vision->checkpoint_seq = sim->readers[SIM_VISION_TICKS].seq;
     *vision->checkpoint_moment = *moment;
+}
+
+// A save is what was unsaved as it began, with a checkpoint of that moment or none; or, in a hurry,
+// what is unsaved as it ends, with a checkpoint of then.
+static void save_begin(struct sim *sim)
+{
+    struct sim_vision *vision = &sim->vision;
+    vision->hurry = sim_below(sim, HURRY_EVERY) == 0;
+    vision->wants_checkpoint = sim_below(sim, CHECKPOINT_EVERY) == 0;
+    vision->round_rows = vision_save_pending_explored(vision->core);
+    if (vision->wants_checkpoint && !vision->hurry)
+        take_checkpoint(sim);
+}
+
+static void write_begin(struct sim *sim)
+{
+    struct sim_vision *vision = &sim->vision;
+    if (!vision->between)
+        save_begin(sim);
+    if (vision_save_take(vision->core, sim->save_rows, &vision->save) != MM_OK)
+        abort();
+    size_t rows = vision->save.explored_count;
+    vision->round_rows -= rows < vision->round_rows ? rows : vision->round_rows;
+    vision->writing = true;
+    vision->write_all = vision_save_pending(vision->core) == 0;
+    vision->write_last = vision->hurry ? vision->write_all : vision->round_rows == 0;
+    vision->write_tick = vision_tick(vision->core);
+    vision->write_at =
+        sim->round + 1 + (sim->calm ? 0 : sim_below(sim, sim->weather.commit_max + 1));
+    // A checkpoint must not be ahead of the rows.
+    if (vision->wants_checkpoint && vision->hurry && vision->write_last)
+        take_checkpoint(sim);
 }
 
 static void write_end(struct sim *sim)
@@ -109,13 +139,21 @@ static void write_end(struct sim *sim)
     vision->writing = vision->between = false;
     if (sim->store_away_until > sim->round || (!sim->calm && sim_chance(sim, 300))) {
         vision_save_return(vision->core, &vision->save);
-    } else {
-        write_durable(sim);
-        vision_save_free(&vision->save);
-        vision->between = !vision->write_all;
+        drop_checkpoint(vision);
+        return;
     }
-    sim_bytes_drop(vision->checkpoint);
-    vision->checkpoint = NULL;
+    write_durable(sim);
+    vision_save_free(&vision->save);
+    vision->between = !vision->write_last;
+    if (vision->write_last)
+        drop_checkpoint(vision);
+}
+
+void sim_vision_jumped(struct sim *sim)
+{
+    // World's stream is another: what was taken before leads nowhere.
+    if (!sim->vision.hurry)
+        drop_checkpoint(&sim->vision);
 }
 
 void sim_vision_round(struct sim *sim)
@@ -143,8 +181,7 @@ static void stop(struct sim *sim)
     if (vision->writing)
         vision_save_free(&vision->save);
     vision->writing = vision->between = false;
-    sim_bytes_drop(vision->checkpoint);
-    vision->checkpoint = NULL;
+    drop_checkpoint(vision);
     vision_free(vision->core);
     vision->core = NULL;
     vision->up = false;
@@ -159,7 +196,7 @@ void sim_vision_crash(struct sim *sim)
     struct sim_vision *vision = &sim->vision;
     if (!vision->up)
         return;
-    bool first = vision->writing && !vision->write_all;
+    bool first = vision->writing && !vision->write_last;
     if (vision->writing && sim_chance(sim, 5000))
         write_durable(sim); // the transaction had just arrived
     else

@@ -4,20 +4,29 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { FIGURES_MAX = 256, NAME_MAX_BYTES = 96 };
+enum { FIGURES_MAX = 256, NOTES_MAX = 64, NAME_MAX_BYTES = 96 };
 
 struct figure {
     char name[NAME_MAX_BYTES], unit[32];
     double value;
 };
 
+struct note {
+    char name[NAME_MAX_BYTES], unit[32];
+    double values[BENCH_ROUNDS_MAX];
+    size_t count;
+};
+
 struct bench {
     const char *name, *scenario;
     struct figure figures[FIGURES_MAX];
     size_t count;
+    struct note notes[NOTES_MAX];
+    size_t note_count;
 };
 
 static _Noreturn void give_up(const char *what)
@@ -55,6 +64,37 @@ void bench_figure(struct bench *bench, const char *name, double value, const cha
     figure->value = value;
     printf("%s %.*f %s\n", figure->name, decimals(value), value, figure->unit);
     fflush(stdout);
+}
+
+static struct note *note_of(struct bench *bench, const char *name)
+{
+    for (size_t i = 0; i < bench->note_count; i++)
+        if (strcmp(bench->notes[i].name, name) == 0)
+            return &bench->notes[i];
+    if (bench->note_count == NOTES_MAX)
+        give_up("too many figures");
+    struct note *note = &bench->notes[bench->note_count++];
+    note->count = 0;
+    snprintf(note->name, sizeof note->name, "%s", name);
+    return note;
+}
+
+void bench_note(struct bench *bench, const char *name, double value, const char *unit)
+{
+    struct note *note = note_of(bench, name);
+    if (note->count == BENCH_ROUNDS_MAX)
+        give_up("too many rounds");
+    note->values[note->count++] = value;
+    snprintf(note->unit, sizeof note->unit, "%s", unit);
+}
+
+void bench_medians(struct bench *bench)
+{
+    for (size_t i = 0; i < bench->note_count; i++) {
+        struct note *note = &bench->notes[i];
+        bench_figure(bench, note->name, bench_median(note->values, note->count), note->unit);
+    }
+    bench->note_count = 0;
 }
 
 void bench_compare(struct bench *bench, const char *name, double value, double baseline,

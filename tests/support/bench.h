@@ -19,6 +19,12 @@ struct bench *bench_open(const char *name, const char *scenario);
 
 void bench_figure(struct bench *bench, const char *name, double value, const char *unit);
 
+// The same for a figure that is measured in several rounds: noted in each (at most
+// BENCH_ROUNDS_MAX), and its median given by bench_medians(), in the order of the first notes.
+#define BENCH_ROUNDS_MAX 9
+void bench_note(struct bench *bench, const char *name, double value, const char *unit);
+void bench_medians(struct bench *bench);
+
 // The figure, what it is compared with, and value / baseline.
 void bench_compare(struct bench *bench, const char *name, double value, double baseline,
                    const char *unit);

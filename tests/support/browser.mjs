@@ -17,10 +17,24 @@ export async function launchBrowser(...more) {
     browser.newContext = async (options) => {
         const context = await newContext(options);
         context.setDefaultTimeout(PATIENCE_MS);
+        await context.addInitScript(noteToasts);
         return context;
     };
     return browser;
 }
+
+// Runs in each page: what is shown for a few seconds only is kept for who looks later.
+function noteToasts() {
+    window.toasted = [];
+    const note = (records) => records.forEach(({ target, addedNodes }) => {
+        if (target.id === 'toasts') window.toasted.push(...[...addedNodes].map((node) => node.textContent));
+    });
+    new MutationObserver(note).observe(document, { childList: true, subtree: true });
+}
+
+// The page shows, or has shown, a word on the edge of the map that has this text.
+export const toasted = (page, text) =>
+    page.waitForFunction((part) => window.toasted.some((one) => one.includes(part)), text);
 
 // The page of a player who has just logged in, in a context of its own. What the page complains of is added to `faults`.
 export async function openGame(browser, url, name, faults) {

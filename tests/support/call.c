@@ -20,13 +20,13 @@ struct test_service {
     struct mm_rpc_client *client;
 };
 
-struct test_service *test_service_launch(const char *name, const char *directory,
-                                         const char *const *env)
+struct test_service *test_service_launch_with(const char *name, const char *config,
+                                              const char *directory, const char *const *env)
 {
     struct test_service *service = calloc(1, sizeof *service);
     if (!service)
         test_fail("out of memory");
-    char upper[32] = "", program[64], config[128];
+    char upper[32] = "", program[64];
     char own[3][300];
     const char *all[ENV_MAX + 1] = {own[0], own[1], own[2]};
     size_t count = 3;
@@ -44,13 +44,20 @@ struct test_service *test_service_launch(const char *name, const char *directory
         all[count++] = env[i];
     }
     snprintf(program, sizeof program, "mmorts-%s", name);
-    snprintf(config, sizeof config, "services/%s/%s.yaml", name, name);
     const char *const argv[] = {program, "--config", config, NULL};
     service->process = test_process_start(argv, all);
     if (mm_loop_create(NULL, &service->loop) != MM_OK ||
         mm_rpc_client_open(service->loop, service->rpc_url, NULL, &service->client) != MM_OK)
         test_fail("no client for %s", name);
     return service;
+}
+
+struct test_service *test_service_launch(const char *name, const char *directory,
+                                         const char *const *env)
+{
+    char config[128];
+    snprintf(config, sizeof config, "services/%s/%s.yaml", name, name);
+    return test_service_launch_with(name, config, directory, env);
 }
 
 void test_service_wait_ready(struct test_service *service, int timeout_ms)

@@ -19,6 +19,9 @@ struct test_service *test_service_start(const char *name, const char *directory,
 // The same without waiting for readiness.
 struct test_service *test_service_launch(const char *name, const char *directory,
                                          const char *const *env);
+// And with settings of the test's own: the path of the file.
+struct test_service *test_service_launch_with(const char *name, const char *config,
+                                              const char *directory, const char *const *env);
 void test_service_wait_ready(struct test_service *service, int timeout_ms);
 struct test_process *test_service_process(struct test_service *service);
 uint16_t test_service_http_port(const struct test_service *service);

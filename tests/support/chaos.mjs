@@ -4,13 +4,14 @@
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { decode } from './rpc.mjs';
 import { PATIENCE_MS, ROOT, startProgram, tempDir, waitFor } from './servers.mjs';
 import { Watched } from './watched.mjs';
 
 const START_STOCK = 5000; // of each item
 export const UNITS = ['worker', 'scout', 'soldier'];
-const SAVE_INTERVAL_MS = 2500; // vision.yaml, store.save_interval, and the time a save takes
+const SAVE_INTERVAL_MS = 16000; // vision.yaml, store.save_interval, and the time a save takes
 const TRAINED_MAX = 14; // of one player: more would stand in the way of those that are sent around
 const TARGET_RING = 4; // hexes from home: open land all around (map.yaml, homes.clearing)
 
@@ -54,7 +55,8 @@ function jobDigits(job) {
     return id.toString(16).padStart(16, '0');
 }
 
-function ring([q, r], radius) {
+// All hexes at that distance.
+export function ring([q, r], radius) {
     const directions = [[1, 0], [1, -1], [0, -1], [-1, 0], [-1, 1], [0, 1]];
     const hexes = [];
     let [at, ar] = [q + directions[4][0] * radius, r + directions[4][1] * radius];
@@ -212,8 +214,6 @@ export async function audit(crowd) {
 // ones were seen carried out.
 async function ordersCarriedOut(game, players) {
     const written = new Map();
-    // What lies behind the oldest snapshot is no longer kept.
-    const [[oldest]] = await game.query('world', 'SELECT COALESCE(MIN(tick), 0) FROM snapshots');
     for (const [tick, inputs] of await game.query('world', 'SELECT tick, HEX(inputs) FROM journal')) {
         for (const { command } of decode('mmorts.world.JournalEntry', Buffer.from(inputs, 'hex')).inputs ?? []) {
             if (!command) continue;
@@ -222,6 +222,8 @@ async function ordersCarriedOut(game, players) {
             written.set(key, `${tick} ${command.move?.target.q ?? 0},${command.move?.target.r ?? 0}`);
         }
     }
+    // What lies behind the oldest snapshot is no longer kept. Asked last: another one may be taken at any time.
+    const [[oldest]] = await game.query('world', 'SELECT COALESCE(MIN(tick), 0) FROM snapshots');
     for (const player of players) {
         const id = player.player.welcome.player_id;
         const kept = player.moves.filter((move) => move.tick > Number(oldest));
@@ -272,5 +274,7 @@ async function jobsWerePaid(game, player) {
     const stock = Object.fromEntries((await game.query('production', `SELECT item, amount FROM inventories WHERE empire = ${empire}`))
         .map(([item, amount]) => [item, Number(amount)]));
     assert.deepEqual(stock, Crowd.stock(player), `the stock of ${player.name}`);
-    assert.deepEqual(player.player.resources, stock, `what ${player.name} was told of the stock`);
+    await waitFor(`${player.name}'s news of its stock`, () => isDeepStrictEqual(player.player.resources, stock)).catch((error) => {
+        throw new Error(`told of ${JSON.stringify(player.player.resources)}, not ${JSON.stringify(stock)}`, { cause: error });
+    });
 }

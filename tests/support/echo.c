@@ -92,6 +92,9 @@ static void serve(const Mmorts__Test__EchoRequest *input, void *closure_data)
     struct mm_rpc_call *call = closure_data;
     struct echo *echo = mm_rpc_call_context(call);
     echo->executions++;
+    echo->overtaken += input->value < echo->newest;
+    if (input->value > echo->newest)
+        echo->newest = input->value;
     bool held = input->after > echo->executions;
     if (input->not_from == (int32_t)getpid())
         return;

@@ -22,6 +22,8 @@ struct echo {
     struct mm_stream_publisher *publisher; // for PublishTo; may be NULL
     uint64_t published;
     struct echo_delayed *held; // calls that wait for others to be carried out
+    uint64_t newest;           // the greatest value that came,
+    uint64_t overtaken;        // and how many came behind a greater one
 };
 
 // Registers the service; echo must outlive the server.

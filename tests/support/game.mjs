@@ -5,7 +5,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { BINARY_PROTOCOL, BinaryDecoder } from '../../services/sync/web/sdk/index.js';
-import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, pause, query, startProgram, tempDir, waitFor } from './servers.mjs';
+import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, pause, query, redisCommand, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
@@ -98,15 +98,22 @@ export class Game {
         return body.token;
     }
 
-    async join(username, options) {
+    async join(username, { url = this.socketUrl, ...options } = {}) {
         // On a busy machine a player may be told to try again.
         for (const end = performance.now() + PATIENCE_MS; ;) {
-            const player = new Player(this.socketUrl, await this.token(username), options);
+            const player = new Player(url, await this.token(username), options);
             const full = await player.waitFor('update', (message) => message.full).catch((error) => {
                 if (player.closed?.code !== 1013 || performance.now() > end) throw error;
             });
             if (full) return player;
         }
+    }
+
+    // Social has written down the player's name: from then on there is somebody of that name to write to. Nobody's
+    // game waits for that.
+    async knowsName(username) {
+        const sql = `SELECT 1 FROM players WHERE username = '${username}'`;
+        await waitFor(`${username} in social's list`, async () => (await this.query('social', sql)).length > 0);
     }
 
     // Calls a service's method over HTTP with the JSON mapping.
@@ -167,10 +174,21 @@ export class Game {
         return query({ host: '127.0.0.1', port, user: 'mmorts', password }, sql, `mmorts_${service}`);
     }
 
+    // What Redis answers to a command.
+    redis(...command) {
+        const { port } = this.process('redis');
+        return redisCommand({ host: '127.0.0.1', port, password: this.#secret('MMORTS_REDIS_PASSWORD') }, ...command);
+    }
+
+    // The lines of a service's metrics.
+    async metrics(service) {
+        const answer = await fetch(`http://127.0.0.1:${this.process(service).port}/metrics`);
+        return (await answer.text()).split('\n');
+    }
+
     // The value of a service's metric (without labels, or with exactly those given).
     async metric(service, name) {
-        const answer = await fetch(`http://127.0.0.1:${this.process(service).port}/metrics`);
-        const line = (await answer.text()).split('\n').find((one) => one.startsWith(`${name} `));
+        const line = (await this.metrics(service)).find((one) => one.startsWith(`${name} `));
         if (!line) throw new Error(`${service} has no metric ${name}`);
         return Number(line.split(' ').at(-1));
     }
@@ -270,22 +288,31 @@ export class Player {
         for (const waiter of this.waiters) waiter();
     }
 
-    // Resolves with what `find` gives as soon as it is truthy; looked at after every message.
+    // Resolves with what `find` gives as soon as it is truthy; looked at after every message. An exception counts as
+    // "not yet": while everything is told anew, there may be nothing of what it looks for.
     until(what, find, timeoutMs = PATIENCE_MS) {
         return new Promise((resolve, reject) => {
+            let last;
             const finish = (action, value) => {
                 clearTimeout(timer);
                 this.waiters.delete(look);
                 action(value);
             };
             const look = () => {
-                const value = find();
+                let value;
+                try {
+                    value = find();
+                    last = undefined;
+                } catch (error) {
+                    last = error;
+                }
                 if (value) finish(resolve, value);
-                else if (this.closed) finish(reject, new Error(`closed (${this.closed.code} ${this.closed.reason}) before ${what}`));
+                else if (this.closed)
+                    finish(reject, new Error(`closed (${this.closed.code} ${this.closed.reason}) before ${what}`, { cause: last }));
             };
             const timer = setTimeout(() => {
                 const tail = this.messages.slice(-5).map((m) => JSON.stringify(m).slice(0, 300)).join('\n');
-                finish(reject, new Error(`no ${what} within ${timeoutMs} ms; last messages:\n${tail}`));
+                finish(reject, new Error(`no ${what} within ${timeoutMs} ms; last messages:\n${tail}`, { cause: last }));
             }, timeoutMs);
             this.waiters.add(look);
             look();
@@ -316,15 +343,15 @@ export class Player {
     }
 
     // Sends a command; resolves with its ack or error message. On a busy machine it may be answered that the answer
-    // takes too long, or orders may arrive all at once that were given one after another: then it is sent again under
-    // its number, as the protocol allows.
+    // takes too long, orders may arrive all at once that were given one after another, or the session may stand still
+    // because nothing can be made durable: then it is sent again under its number, as the protocol allows.
     async command(command, fields, seq = this.nextSeq++) {
         let from = this.messages.length;
         for (const end = performance.now() + PATIENCE_MS; ;) {
             this.send({ type: 'command', payload: { seq, command, ...fields } });
             const answer = await this.until(`answer to ${command}`, () =>
                 this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq));
-            if (!['timeout', 'rate_limited'].includes(answer.payload.code) || performance.now() > end) return answer;
+            if (!['timeout', 'rate_limited', 'paused'].includes(answer.payload.code) || performance.now() > end) return answer;
             from = this.messages.indexOf(answer) + 1; // the real one may come while we pause
             await pause(200);
         }

@@ -31,7 +31,7 @@ const KEYS = {
         session_status: ['state', 'player_count', 'max_players', 'server_tick', 'uptime'],
         pong: ['timestamp', 'server_tick'],
         ack: ['seq', 'tick', 'job'],
-        error: ['code', 'message', 'seq'],
+        error: ['code', 'message', 'seq', 'retry_after_ms'], // when it may order again: of its own orders
     },
 };
 
@@ -248,7 +248,9 @@ export class LeakCheck {
         for (const [item, amount] of Object.entries(update.resources ?? {})) this.resource(item, amount);
         // A client that just came is told its own name before the full state.
         if (update.full) this.complete = true;
-        if (this.complete) this.compare(look);
+        // One that has nothing but names goes before something else of its tick.
+        const isOnlyNames = update.empires && Object.keys(update).every((key) => ['type', 'tick', 'empires'].includes(key));
+        if (this.complete && !isOnlyNames) this.compare(look);
     }
 
     full(tick) {
@@ -302,7 +304,9 @@ export class LeakCheck {
         if (state === 2 && !look.hexes.has(key)) this.wrong('hex', `${hex} is not in sight`);
         if (state === 1 && look.hexes.has(key)) this.wrong('hex', `${hex} is in sight`);
         if (state !== 1 && state !== 2) this.wrong('hex', `${hex}: state ${state}`);
-        if (state === 1 && !known) this.wrong('hex', `${hex} was never seen`);
+        // What was seen between two updates is told as what it is now, and what it is like.
+        const seen = known || (terrain !== undefined && this.timeline.firsts.get(this.empire).hexes.get(key) < this.tick);
+        if (state === 1 && !seen) this.wrong('hex', `${hex} was never seen`);
         if (terrain !== undefined) this.terrainIs(key, terrain);
         this.hexes.set(key, { state, terrain: terrain ?? known?.terrain });
     }

@@ -35,7 +35,9 @@ struct load_options {
     // Clients take turns to speak JSON and the binary encoding, compressed and not; else all speak
     // the binary encoding, not compressed.
     bool mixed;
-    bool come_back; // who is sent away or cut off connects again
+    uint64_t late_us;  // which intervals are counted as late; 0: none
+    bool come_back;    // who is sent away or cut off connects again
+    bool without_ring; // reads as where the kernel has no io_uring (load_ring.h)
 };
 
 // Picks one of `every` clients, such that where they are mixed every kind is among those picked.
@@ -47,14 +49,17 @@ static inline bool load_is_picked(uint32_t index, uint32_t every)
 struct load_figures {
     struct mm_histogram interval_us; // between the arrivals of a client's updates, less 50 ms for
                                      // each tick between them in which nothing changed for it
-    struct mm_histogram lag_us;      // from an update's arrival until it was taken
+    struct mm_histogram lag_us;      // from an update's arrival until it was taken, where known
     struct mm_histogram ack_us;      // from a command to its acknowledgement
     struct mm_histogram visible_us;  // from a command to the update that shows it obeyed
     struct mm_histogram enter_us;    // from connect() to the first full state, or the difference
     uint64_t bytes, messages, updates, entities;
     uint64_t json_bytes; // of those `bytes`, to clients that speak JSON
     uint64_t compressed; // messages
-    uint64_t ticks;      // that the intervals cover
+    uint64_t ticks;      // that the intervals cover, also the unstamped ones
+    uint64_t unstamped;  // intervals that are not known: a read brought more than one update, and
+                         // only the last one's arrival is known
+    uint64_t late;       // known intervals longer than the options' late_us
     uint64_t commands, refused, lost, entered;
     uint64_t enter_bytes;           // of those `bytes`, until the clients had entered
     uint64_t resumed, json_resumed; // of those entered, who went on where they had stopped

@@ -3,11 +3,13 @@
 #include "libcommon/base/check.h"
 #include "tests/support/bench.h"
 #include "tests/support/load_receive.h"
+#include "tests/support/load_ring.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -63,32 +65,57 @@ static void connect_pairs(int *senders, int *readers, uint32_t clients)
     close(listener);
 }
 
-// As load_clients.c does it.
-static void read_all(const int *readers, uint32_t clients, uint64_t bytes)
+static uint64_t read_by_ring(struct load_ring *ring)
+{
+    struct load_arrival arrivals[LOAD_RING_LOOK];
+    size_t n = load_ring_look(ring, LOAD_PAUSE_NS, arrivals);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        MM_CHECK(!arrivals[i].ended && !arrivals[i].error); // else the sender failed
+        bytes += arrivals[i].len;
+        if (arrivals[i].over)
+            load_ring_read(ring, (int)arrivals[i].tag, arrivals[i].tag);
+    }
+    return bytes;
+}
+
+static uint64_t read_by_epoll(int epoll)
 {
     static uint8_t buf[READ_BYTES];
+    struct epoll_event events[EVENTS];
+    uint64_t bytes = 0;
+    int n = epoll_wait(epoll, events, EVENTS, -1);
+    struct load_clock clock = load_clock_read();
+    for (int i = 0; i < n; i++) {
+        ssize_t got = sizeof buf;
+        while (got == sizeof buf) {
+            uint64_t arrived_ns = 0;
+            got = load_receive(events[i].data.fd, buf, sizeof buf, &clock, &arrived_ns);
+            MM_CHECK(got > 0 || (got < 0 && errno == EAGAIN)); // else the sender failed
+            bytes += got > 0 ? (uint64_t)got : 0;
+        }
+    }
+    if (n > 0 && n < EVENTS)
+        load_receive_pause();
+    return bytes;
+}
+
+// As the load tool's clients do it (load_clients.h), so that it costs the sender as much.
+static void read_all(const int *readers, uint32_t clients, uint64_t bytes)
+{
+    struct load_ring *ring = load_ring_new();
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     for (uint32_t i = 0; i < clients; i++) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = readers[i]};
         load_receive_stamped(readers[i]);
-        MM_CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, readers[i], &event) == 0);
+        if (ring)
+            load_ring_read(ring, readers[i], (uint64_t)readers[i]);
+        else
+            MM_CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, readers[i], &event) == 0);
     }
-    while (bytes > 0) {
-        struct epoll_event events[EVENTS];
-        int n = epoll_wait(epoll, events, EVENTS, -1);
-        struct load_clock clock = load_clock_read();
-        for (int i = 0; i < n; i++) {
-            ssize_t got = sizeof buf;
-            while (got == sizeof buf) {
-                uint64_t arrived_ns = 0;
-                got = load_receive(events[i].data.fd, buf, sizeof buf, &clock, &arrived_ns);
-                MM_CHECK(got > 0 || (got < 0 && errno == EAGAIN)); // else the sender failed
-                bytes -= got > 0 ? (uint64_t)got : 0;
-            }
-        }
-        if (n > 0 && n < EVENTS)
-            load_receive_pause();
-    }
+    for (uint64_t read = 0; read < bytes;)
+        read += ring ? read_by_ring(ring) : read_by_epoll(epoll);
+    load_ring_free(ring);
     close(epoll);
 }
 
@@ -101,8 +128,11 @@ double load_floor(uint32_t clients, size_t bytes, unsigned ticks)
     connect_pairs(senders, readers, clients);
     pid_t sender = fork();
     MM_CHECK(sender >= 0);
-    if (sender == 0)
+    struct sched_param none = {0}; // as a service has it, whatever this process has
+    if (sender == 0) {
+        (void)sched_setscheduler(0, SCHED_OTHER, &none);
         send_all(senders, clients, bytes, ticks, report[1]);
+    }
     for (uint32_t i = 0; i < clients; i++)
         close(senders[i]);
     read_all(readers, clients, (uint64_t)clients * bytes * ticks);

@@ -143,13 +143,38 @@ static void wait_ready(struct load_game *game)
     }
 }
 
-static int pid_of(const struct load_game *game, const char *service)
+static int number_of(const struct load_game *game, const char *service, const char *what)
 {
     json_t *status = status_of(game);
     const json_t *process = json_object_get(json_object_get(status, "processes"), service);
-    int pid = (int)json_integer_value(json_object_get(process, "pid"));
+    int number = (int)json_integer_value(json_object_get(process, what));
     json_decref(status);
-    return pid;
+    return number;
+}
+
+static int pid_of(const struct load_game *game, const char *service)
+{
+    return number_of(game, service, "pid");
+}
+
+double load_game_metric(const struct load_game *game, const char *service, const char *name)
+{
+    char *body = NULL, line[128];
+    int port = number_of(game, service, "port");
+    int status = test_http_get((uint16_t)port, "/metrics", READY_MS, &body);
+    (void)snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = status == 200 && body ? strstr(body, line) : NULL;
+    if (!at)
+        test_fail("%s does not tell %s (%d)", service, name, status);
+    double value = strtod(at + strlen(line), NULL);
+    free(body);
+    return value;
+}
+
+void load_game_signal(const struct load_game *game, const char *service, int signal)
+{
+    int pid = pid_of(game, service);
+    MM_CHECK(pid > 1 && kill(pid, signal) == 0);
 }
 
 uint64_t load_game_cpu_ns(const struct load_game *game, const char *service)
@@ -182,10 +207,7 @@ void load_game_kill(struct load_game *game, const char *service)
 static void start(struct load_game *game)
 {
     char data[512], settings[512], base[16], players[16], syncs[16], login[600];
-    // Another benchmark's launcher may look for its ports in the same moment: what follows a free
-    // port is likely free too, and the launcher says so if it is not.
-    unsigned port = test_port_free();
-    port = port < 31800 ? port : 31800;
+    unsigned port = test_ports_free(PORTS + game->syncs);
     (void)snprintf(data, sizeof data, "%s/play", game->directory);
     (void)snprintf(settings, sizeof settings, "%s/services", game->directory);
     (void)snprintf(game->status_path, sizeof game->status_path, "%s/status.json", game->directory);

@@ -31,6 +31,12 @@ const char *load_game_token(void *game, uint32_t index);
 uint64_t load_game_cpu_ns(const struct load_game *game, const char *service);
 uint64_t load_game_rss_bytes(const struct load_game *game, const char *service);
 
+// A figure of the service's metrics, without labels.
+double load_game_metric(const struct load_game *game, const char *service, const char *name);
+
+// SIGSTOP or SIGCONT, say.
+void load_game_signal(const struct load_game *game, const char *service, int signal);
+
 // kill -9. The launcher starts it again by itself; when that is done, all services are ready again.
 void load_game_kill(struct load_game *game, const char *service);
 bool load_game_is_ready(const struct load_game *game);

@@ -8,7 +8,8 @@
 // How one thread reads thousands of sockets. Each of them stands for a machine of its own, so what
 // is taken of it must not hang on when this thread gets round to it, nor cost the sender more than
 // a network card would: the kernel stamps what arrives, and who reads sleeps between two looks, so
-// that it is woken once for many sockets.
+// that it is woken once for many sockets. This way needs nothing special of the kernel; the other
+// is load_ring.h.
 
 // Has the kernel stamp what arrives.
 void load_receive_stamped(int fd);

@@ -339,6 +339,11 @@ static void compare(struct load_truth *truth, struct load_verdict *verdict, uint
     verdict->seen += sight.count;
     if (sight.hash == entry->hash && sight.count == entry->count)
         return;
+    // It was told of a later tick what happened in this one.
+    if (entry->tick != truth->now) {
+        verdict->late++;
+        return;
+    }
     if (verdict->wrong++ == 0)
         (void)snprintf(verdict->first, sizeof verdict->first,
                        "empire %u at tick %llu: %u entities in sight, the client told of tick %llu "
@@ -362,6 +367,16 @@ static const struct load_entry *entry_at(const struct load_view *view, size_t *a
     return &view->log[*at];
 }
 
+// How often a client was told of a tick before the recording began: it may have come in while the
+// services still told of earlier ones.
+static uint64_t told_before(const struct load_view *view, uint64_t first)
+{
+    uint64_t count = 0;
+    while (count < view->log_count && view->log[count].tick < first)
+        count++;
+    return count;
+}
+
 struct load_verdict load_truth_judge(struct load_truth *truth, const struct load_witness *witnesses,
                                      size_t count)
 {
@@ -377,6 +392,8 @@ struct load_verdict load_truth_judge(struct load_truth *truth, const struct load
         apply(truth, &truth->records[n]);
         if (n > 0 && truth->now == before)
             continue; // a snapshot of what is known already
+        for (size_t i = 0; n == 0 && i < count; i++)
+            logged -= told_before(witnesses[i].view, truth->now);
         for (size_t i = 0; i < count; i++) {
             const struct load_entry *entry = entry_at(witnesses[i].view, &at[i], truth->now);
             if (!entry || (entry->tick != truth->now && is_excused(truth, truth->now)))

@@ -34,7 +34,8 @@ struct load_witness {
 struct load_verdict {
     uint64_t checked; // (client, tick) pairs that were held against the truth
     uint64_t unknown; // logged ticks that the recording has no truth of (world was away)
-    uint64_t wrong;   // pairs that differ
+    uint64_t wrong;   // pairs that differ, of ticks of which the client was told
+    uint64_t late;    // and of others: it was told of several ticks as one
     uint64_t seen;    // entities in sight, all pairs together
     char first[200];  // the first difference
 };

@@ -2,6 +2,7 @@
 
 #include "libcommon/base/check.h"
 #include "libcommon/base/hash.h"
+#include "libcommon/base/prefetch.h"
 #include "tests/support/load_view_internal.h"
 #include "tests/support/wire_decoder.h"
 
@@ -10,9 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PREFETCH_SEEN_MAX = 64 };
+
+static uint64_t hash_from(uint64_t mixed, int32_t q, int32_t r)
+{
+    return mm_mix64(mixed ^ ((uint64_t)(uint32_t)q << 32 | (uint32_t)r));
+}
+
 uint64_t load_hash(uint64_t id, int32_t q, int32_t r)
 {
-    return mm_mix64(mm_mix64(id) ^ ((uint64_t)(uint32_t)q << 32 | (uint32_t)r));
+    return hash_from(mm_mix64(id), q, r);
 }
 
 bool load_view_fault(struct load_view *view, const char *format, ...)
@@ -27,12 +35,18 @@ bool load_view_fault(struct load_view *view, const char *format, ...)
 
 // --- what is seen --------------------------------------------------------------------------------
 
-static uint32_t place_of(const struct load_view *view, uint64_t id)
+// `mixed` is mm_mix64(id), which the place and the hash are both made of.
+static uint32_t place_from(const struct load_view *view, uint64_t id, uint64_t mixed)
 {
-    uint32_t mask = view->capacity - 1, at = (uint32_t)mm_mix64(id) & mask;
+    uint32_t mask = view->capacity - 1, at = (uint32_t)mixed & mask;
     while (view->seen[at].id != 0 && view->seen[at].id != id)
         at = (at + 1) & mask;
     return at;
+}
+
+static uint32_t place_of(const struct load_view *view, uint64_t id)
+{
+    return place_from(view, id, mm_mix64(id));
 }
 
 static void grow(struct load_view *view)
@@ -48,17 +62,23 @@ static void grow(struct load_view *view)
     free(old);
 }
 
-static void put(struct load_view *view, uint64_t id, int32_t q, int32_t r)
+// False: it is not in sight and may not come into it.
+static bool put(struct load_view *view, const struct load_entity *entity, bool may_come)
 {
-    if (4 * (view->count + 1) > 3 * view->capacity)
+    if (may_come && 4 * (view->count + 1) > 3 * view->capacity)
         grow(view);
-    struct load_seen *seen = &view->seen[place_of(view, id)];
-    if (seen->id)
-        view->hash -= load_hash(id, seen->q, seen->r);
+    uint64_t id = entity->id, mixed = mm_mix64(id);
+    struct load_seen *seen = view->capacity ? &view->seen[place_from(view, id, mixed)] : NULL;
+    bool known = seen && seen->id != 0;
+    if ((!known && !may_come) || !entity->placed)
+        return known;
+    if (known)
+        view->hash -= hash_from(mixed, seen->q, seen->r);
     else
         view->count++;
-    *seen = (struct load_seen){id, q, r};
-    view->hash += load_hash(id, q, r);
+    *seen = (struct load_seen){id, entity->q, entity->r};
+    view->hash += hash_from(mixed, entity->q, entity->r);
+    return true;
 }
 
 void load_view_take_away(struct load_view *view, uint64_t id)
@@ -88,6 +108,23 @@ void load_view_forget(struct load_view *view)
     view->complete = view->resuming = false;
     view->settled_tick = 0;
     view->own_id = 0;
+}
+
+void load_view_prefetch(const struct load_view *view, unsigned step)
+{
+    if (step == 0) {
+        mm_prefetch_block(view, offsetof(struct load_view, fault) + 1);
+        return;
+    }
+    if (step == 1) {
+        if (view->decoder)
+            mm_prefetch_block(view->decoder, offsetof(struct wire_decoder, fault) + 1);
+        if (view->log_capacity > view->log_count)
+            mm_prefetch_write(&view->log[view->log_count]);
+        return;
+    }
+    if (view->capacity <= PREFETCH_SEEN_MAX)
+        mm_prefetch_block(view->seen, view->capacity * sizeof *view->seen);
 }
 
 void load_view_init(struct load_view *view)
@@ -148,12 +185,9 @@ void load_view_entity(struct load_view *view, const struct load_entity *entity, 
                       struct load_message *message)
 {
     message->entities++;
-    bool known = view->capacity && view->seen[place_of(view, entity->id)].id != 0;
-    if (!appeared && !known)
+    if (!put(view, entity, appeared) && !appeared)
         (void)load_view_fault(view, "an entity changes that is not in sight, tick %llu",
                               (unsigned long long)message->tick);
-    else if (entity->placed)
-        put(view, entity->id, entity->q, entity->r);
     if (appeared && entity->own && view->own_id == 0) {
         view->own_id = entity->id;
         view->own_q = entity->q;

@@ -47,31 +47,36 @@ struct load_message {
     char code[32];     // of an error; of a welcome that begins anew, why
 };
 
+// What an update needs stands in front.
 struct load_view {
     struct load_seen *seen; // open addressing
     uint32_t capacity, count;
     uint64_t hash;
     uint64_t tick;
     bool complete, began_anew;
-    bool resuming;                  // the difference is awaited
-    char resume[LOAD_RESUME_BYTES]; // the token to come back with, "": none
-    uint64_t told_tick;             // to come back with: of the last update but for bare names ...
-    uint64_t settled_tick;          // ... and the last one that deferred nothing
-    struct load_entry *log;         // in the order of ticks
+    bool resuming;          // the difference is awaited
+    struct load_entry *log; // in the order of ticks
     size_t log_count, log_capacity;
-    uint64_t watch_id; // 0: none
-    int32_t watch_q, watch_r;
-    uint64_t own_id;              // one of the player's own units, 0: none known
-    int32_t own_q, own_r;         // where it appeared
-    char empire[32];              // the player's, as in `owner`
+    uint64_t told_tick;           // to come back with: of the last update but for bare names ...
+    uint64_t settled_tick;        // ... and the last one that deferred nothing
+    uint64_t watch_id;            // 0: none
     struct wire_decoder *decoder; // of the binary encoding; NULL: none was needed yet
-    char fault[160];              // the first fault found, "" without one
+    uint64_t own_id;              // one of the player's own units, 0: none known
+    int32_t watch_q, watch_r;
+    int32_t own_q, own_r;           // where it appeared
+    char fault[160];                // the first fault found, "" without one
+    char empire[32];                // the player's, as in `owner`
+    char resume[LOAD_RESUME_BYTES]; // the token to come back with, "": none
 };
 
 void load_view_init(struct load_view *view);
 void load_view_free(struct load_view *view);
 // Nothing that was told counts any more; a welcome that does not resume does so by itself.
 void load_view_restart(struct load_view *view);
+
+// Asks for the memory that the next update will need; steps 0, 1 and 2, some time apart, each of
+// which goes where what came with the one before points to.
+void load_view_prefetch(const struct load_view *view, unsigned step);
 
 // Takes one text message. False: it breaks the protocol, and view->fault says how.
 bool load_view_take_text(struct load_view *view, const char *text, size_t len,

@@ -23,6 +23,12 @@ export function keepPictures(client) {
     client.on('update', ({ tick }) => client.state.complete && client.pictures.set(tick, picture(client.state)));
 }
 
+// From `from` on, the ticks in which each of the clients was told something.
+export function ticksOfAll(clients, from) {
+    const [first, ...others] = clients;
+    return [...first.pictures.keys()].filter((tick) => tick >= from && others.every(({ pictures }) => pictures.has(tick)));
+}
+
 // What it knew at every tick from `from` to `to`: what it was told last.
 export function picturesAt(client, from, to) {
     const states = [];

@@ -25,7 +25,9 @@ enum {
     PORT_FIRST = 20000, // below Linux's ephemeral range, which starts at 32768
     PORT_LAST = 31999,
     PORT_TRIES = 1000,
+    PORTS_AT_ONCE_MAX = 128,
     DIRS_MAX = 64,
+    BASE_BYTES_MAX = 48, // of TMPDIR
     READ_ROOM = 4096,
     LOG_KEPT_BYTES = 4000,
 };
@@ -130,27 +132,49 @@ static int claim_port(uint16_t port)
     return -1;
 }
 
-uint16_t test_port_free(void)
+// The claim of a port that nobody listens on, or -1.
+static int claim_if_free(uint16_t port)
 {
+    int claim = claim_port(port);
+    if (claim < 0)
+        return -1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        test_fail("socket: %s", strerror(errno));
+    struct sockaddr_in address = loopback(port);
+    int result = bind(fd, (struct sockaddr *)&address, sizeof address);
+    close(fd);
+    if (result == 0)
+        return claim;
+    close(claim);
+    return -1;
+}
+
+uint16_t test_ports_free(unsigned count)
+{
+    int claims[PORTS_AT_ONCE_MAX];
+    if (count == 0 || count > PORTS_AT_ONCE_MAX)
+        test_fail("%u ports at once", count);
     for (int i = 0; i < PORT_TRIES; i++) {
         uint16_t number;
         if (getrandom(&number, sizeof number, 0) != sizeof number)
             test_fail("getrandom: %s", strerror(errno));
-        uint16_t port = (uint16_t)(PORT_FIRST + number % (PORT_LAST - PORT_FIRST + 1));
-        int claim = claim_port(port);
-        if (claim < 0)
-            continue;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-            test_fail("socket: %s", strerror(errno));
-        struct sockaddr_in address = loopback(port);
-        int result = bind(fd, (struct sockaddr *)&address, sizeof address);
-        close(fd);
-        if (result == 0)
-            return port; // the claim stays open
-        close(claim);
+        uint16_t port = (uint16_t)(PORT_FIRST + number % (PORT_LAST - PORT_FIRST + 2 - (int)count));
+        unsigned claimed = 0;
+        while (claimed < count &&
+               (claims[claimed] = claim_if_free((uint16_t)(port + claimed))) >= 0)
+            claimed++;
+        if (claimed == count)
+            return port; // the claims stay open
+        while (claimed > 0)
+            close(claims[--claimed]);
     }
-    test_fail("no free port between %d and %d", PORT_FIRST, PORT_LAST);
+    test_fail("no free ports between %d and %d", PORT_FIRST, PORT_LAST);
+}
+
+uint16_t test_port_free(void)
+{
+    return test_ports_free(1);
 }
 
 char *test_dir_make(void)
@@ -160,7 +184,9 @@ char *test_dir_make(void)
         test_fail("more than %d temporary directories", DIRS_MAX);
     const char *base = getenv("TMPDIR");
     char *path;
-    if (asprintf(&path, "%s/mmt-XXXXXX", base && *base ? base : "/tmp") < 0 || !mkdtemp(path))
+    // Below a long one the names of sockets would not fit into 107 bytes.
+    bool fits = base && *base && strlen(base) <= BASE_BYTES_MAX;
+    if (asprintf(&path, "%s/mmt-XXXXXX", fits ? base : "/tmp") < 0 || !mkdtemp(path))
         test_fail("temporary directory: %s", strerror(errno));
     all_dirs[all_dirs_count++] = path;
     char *copy = strdup(path);
@@ -462,9 +488,13 @@ int test_http_get(uint16_t port, const char *path, int timeout_ms, char **body)
     if (fd < 0)
         return -1;
     // HTTP/1.0: the server closes when it has said everything.
-    char *answer = NULL;
-    if (dprintf(fd, "GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", path) > 0)
+    char *question, *answer = NULL;
+    int len = asprintf(&question, "GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", path);
+    if (len < 0)
+        test_fail("out of memory");
+    if (send(fd, question, (size_t)len, MSG_NOSIGNAL) == len)
         answer = read_all(fd);
+    free(question);
     close(fd);
     int status = -1;
     if (!answer || sscanf(answer, "HTTP/1.%*1d %3d ", &status) != 1)

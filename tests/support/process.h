@@ -23,6 +23,9 @@ __attribute__((noreturn, format(printf, 1, 2))) void test_fail(const char *forma
 // that no test on this machine is given while this process runs.
 uint16_t test_port_free(void);
 
+// The first of so many in a row, at most 128.
+uint16_t test_ports_free(unsigned count);
+
 // A new empty directory with a short absolute path (fit for ipc:// sockets), removed with all
 // that is in it at exit. The string is the caller's to free.
 char *test_dir_make(void);

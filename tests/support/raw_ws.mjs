@@ -36,6 +36,13 @@ export function deflate(data, options = {}) {
     return packed.subarray(0, packed.length - 4);
 }
 
+// Whether a message is the answer to one of type ping with that timestamp.
+export function isPong({ opcode, data }, timestamp) {
+    if (opcode !== TEXT) return false;
+    const { type, payload } = JSON.parse(data);
+    return type === 'pong' && payload.timestamp === timestamp;
+}
+
 export class RawSocket {
     #input = Buffer.alloc(0);
     #waiters = new Set();
@@ -187,13 +194,8 @@ export class RawSocket {
         return this.wait('a close frame', () => this.closed);
     }
 
-    // The answer to a message of type ping with that timestamp.
     waitPong(timestamp) {
-        return this.wait(`the answer to ping ${timestamp}`, () => this.messages.find(({ opcode, data }) => {
-            if (opcode !== TEXT) return false;
-            const message = JSON.parse(data);
-            return message.type === 'pong' && message.payload.timestamp === timestamp;
-        }));
+        return this.wait(`the answer to ping ${timestamp}`, () => this.messages.find((message) => isPong(message, timestamp)));
     }
 
     end() {

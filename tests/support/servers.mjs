@@ -50,7 +50,13 @@ process.on('exit', () => {
     } catch (error) {
         process.stderr.write(`no logs: ${error.message}\n`);
     }
-    for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+    for (const directory of directories) {
+        try {
+            rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+        } catch (error) { // who was killed above may still be at it: that is no failure of the test
+            process.stderr.write(`${directory} is left: ${error.message}\n`);
+        }
+    }
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
 
@@ -338,6 +344,22 @@ export async function query(server, sql, database) {
     const env = { ...process.env, MYSQL_PWD: server.password };
     const { stdout } = await run('mariadb', args, { env, maxBuffer: 64 << 20 });
     return stdout.split('\n').slice(0, -1).map((line) => line.split('\t'));
+}
+
+// A connection that has run the statements, and keeps what they locked until the function that this resolves with is
+// called (again does no harm).
+export async function holdLock(server, database, ...statements) {
+    const args = ['--protocol=tcp', '-h', server.host, '-P', String(server.port), '-u', server.user, '--batch', '--unbuffered', '--skip-column-names', database];
+    const child = spawn('mariadb', args, { env: { ...process.env, MYSQL_PWD: server.password }, stdio: ['pipe', 'pipe', 'inherit'] });
+    let out = '';
+    const ended = new Promise((done) => child.once('exit', done));
+    child.stdout.on('data', (text) => { out += text; });
+    child.stdin.write(`${statements.join(';\n')};\nSELECT 'locked';\n`);
+    await waitFor('the lock', () => out.includes('locked'));
+    return async () => {
+        child.stdin.end();
+        await ended;
+    };
 }
 
 // Runs one Redis command with `redis-cli` on a server { host, port, password }; its raw output.

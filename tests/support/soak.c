@@ -448,7 +448,7 @@ void soak_check_spawns(struct soak *soak)
         last = reply->tick > last ? reply->tick : last;
         rig_free_reply(reply);
     }
-    if (!rig_until_tick(soak->rig, last, 5000))
+    if (!rig_until_tick(soak->rig, last, TEST_PATIENCE_MS))
         test_fail("the tick of a spawn was never seen");
     rig_turn(soak->rig, 150);
     size_t barracks = 0;

@@ -21,6 +21,7 @@ struct sync_player {
     json_t *jobs;      // open ones
     json_t *update;    // the last one
     bool late_allowed;
+    bool folded; // the next update tells several ticks
     size_t events;
     char fault[512];
 };
@@ -67,6 +68,11 @@ __attribute__((format(printf, 2, 3))) static void fault(struct sync_player *p, c
 const char *sync_player_fault(const struct sync_player *p)
 {
     return p->fault[0] ? p->fault : NULL;
+}
+
+void sync_player_allow_fold(struct sync_player *p, bool fold)
+{
+    p->folded = fold;
 }
 
 void sync_player_allow_late(struct sync_player *p)
@@ -222,7 +228,8 @@ static void take_entities(struct sync_player *p, const json_t *update)
         entity = json_array_get(json_object_get(update, "appeared"), i);
         check_owner(p, entity);
         check_secrets(p, entity);
-        if (!p->late_allowed && !p->resuming && json_object_get(p->entities, id_of(entity)))
+        if (!p->late_allowed && !p->resuming && !p->folded &&
+            json_object_get(p->entities, id_of(entity)))
             fault(p, "%s appeared though it was in sight", id_of(entity));
         json_object_set(p->entities, id_of(entity), entity);
         json_object_del(p->memories, id_of(entity));

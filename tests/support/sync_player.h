@@ -21,6 +21,8 @@ void sync_player_take(struct sync_player *player, const char *text, size_t len);
 
 // Not every update tells everything: what it knows may appear again.
 void sync_player_allow_late(struct sync_player *player);
+// Whether the next update tells several ticks as one: what left sight and came back appears again.
+void sync_player_allow_fold(struct sync_player *player, bool fold);
 // How many entities and hexes the last update said there is more news of.
 uint64_t sync_player_deferred(const struct sync_player *player);
 // What the last update told of entities must be in sight, and true, as of its tick.

@@ -61,6 +61,8 @@ void vision_rig_until_seen(struct vision_rig *rig, uint64_t tick);
 void vision_rig_until_epoch(struct vision_rig *rig, uint64_t epoch);
 // Whole views of some empires; world is to pause meanwhile.
 void vision_rig_compare(struct vision_rig *rig);
+// The tick of the checkpoint that a restart would go on from; 0: there is none.
+uint64_t vision_rig_checkpoint_tick(struct vision_rig *rig);
 // Until vision has a checkpoint: killed earlier it begins anew with what it has saved, which is
 // less.
 void vision_rig_until_checkpoint(struct vision_rig *rig);

@@ -12,6 +12,7 @@ const AT_TARGET = 2;
 const UNSEEN_TICKS = 20;
 
 const RETRY_MS = 100;
+const COMMAND_AGAIN_MS = 250; // four a second: fewer than a player may train
 const ANSWER_WITHIN_MS = 60000; // with an open connection, even when a service is away
 const COMMAND_WITHIN_MS = PATIENCE_MS;
 
@@ -46,7 +47,7 @@ export class Watched {
     static async join(game, name, phase) {
         const watched = new Watched(game, name, phase);
         watched.token = await game.token(name);
-        await watched.#connect();
+        await watched.#enter();
         return watched;
     }
 
@@ -88,6 +89,19 @@ export class Watched {
         this.lostMs = 0;
     }
 
+    // On a busy machine a player may be told to try again.
+    async #enter() {
+        for (const end = performance.now() + PATIENCE_MS; ;) {
+            try {
+                await this.#connect();
+                return;
+            } catch (error) {
+                if (this.player.closed?.code !== 1013 || performance.now() > end) throw error;
+                await pause(RETRY_MS);
+            }
+        }
+    }
+
     #lost(player) {
         this.isPlaying = false;
         if (this.stopped) return;
@@ -106,7 +120,7 @@ export class Watched {
     // A new connection in place of the present one: all of the state comes anew.
     async reconnect() {
         const old = this.player;
-        await this.#connect();
+        await this.#enter();
         old.terminate();
     }
 
@@ -217,7 +231,7 @@ export class Watched {
             if (answer && !(answer.type === 'error' && TRANSIENT.has(answer.payload.code))) return answer;
             if (this.stopped) throw new Error(`${this.name} stopped before the answer to ${command} ${seq}`);
             if (performance.now() > deadline) throw new Error(`${this.name}: ${command} ${seq} got no final answer: ${JSON.stringify(answer)}`);
-            await pause(RETRY_MS);
+            await pause(COMMAND_AGAIN_MS);
         }
     }
 

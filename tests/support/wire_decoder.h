@@ -24,18 +24,19 @@ enum wire_field {
     WIRE_RANK = 0x100,
 };
 
+// What a step changes stands in front.
 struct wire_entity {
-    bool in_sight;
-    bool bound; // the number means this entity, in sight or not
     uint64_t id;
-    uint64_t owner; // the empire's id; 0: nobody
-    uint32_t type;
     int32_t q, r;
+    bool in_sight;
+    bool bound;      // the number means this entity, in sight or not
     bool has_health; // else the type's full health, as long as nothing else is told
-    int64_t health, progress, amount, carried;
-    uint32_t activity, rank;
     bool has_target;
+    uint32_t type;
+    uint64_t owner; // the empire's id; 0: nobody
+    int64_t health, progress, amount, carried;
     int64_t target_q, target_r;
+    uint32_t activity, rank;
 };
 
 struct wire_event {

@@ -305,14 +305,15 @@ void fixture_found(struct world *world, unsigned count)
 
 // --- crowds --------------------------------------------------------------------------------------
 
-struct world *fixture_crowd(uint32_t entities, uint64_t tick)
+struct world *fixture_crowds(uint32_t entities, uint32_t empires, uint32_t movers_every,
+                             uint64_t tick)
 {
     struct world_rules *rules = fixture_rules();
     if (rules->entities_max < entities * 2)
         rules->entities_max = entities * 2; // and the nodes of so much land
     struct world *world = fixture_world(rules, 12345);
     int soldier = world_rules_type(rules, "soldier");
-    fixture_found(world, 1);
+    fixture_found(world, empires);
     int32_t radius = 1;
     while (hex_disc_count(radius) * world->map.tiling.cells < (size_t)entities * 6)
         radius++;
@@ -321,14 +322,16 @@ struct world *fixture_crowd(uint32_t entities, uint64_t tick)
     world_ecs_settle(&world->ecs);
     world_ecs_begin(&world->ecs);
     uint32_t made = world_entity_count(world), cells = world_map_cell_count(&world->map);
+    uint32_t each = made < entities ? (entities - made + empires - 1) / empires : 1, first = made;
     MM_CHECK(world_reserve_entities(world, entities + 4096) == MM_OK);
     for (uint32_t cell = 0; cell < cells && made < entities; cell += 2) {
         if (!world_cell_free(world, cell, WORLD_ON_UNIT))
             continue;
-        uint32_t slot = world_entity_create(world, (uint32_t)soldier, 1, cell);
+        uint32_t owner = 1 + (made - first) / each;
+        uint32_t slot = world_entity_create(world, (uint32_t)soldier, owner, cell);
         const struct world_place *at = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
         struct hex_axial goal = {at->q + 200, at->r};
-        if (made++ % 4 == 0 && world_map_cell(&world->map, goal) != WORLD_CELL_NONE)
+        if (made++ % movers_every == 0 && world_map_cell(&world->map, goal) != WORLD_CELL_NONE)
             world_order_begin(world, slot, WORLD_ORDER_MOVE, goal);
     }
     MM_CHECK(made >= entities);
@@ -338,4 +341,9 @@ struct world *fixture_crowd(uint32_t entities, uint64_t tick)
     MM_CHECK(world_state_hash(world) == world_state_hash_full(world));
     free(rules);
     return world;
+}
+
+struct world *fixture_crowd(uint32_t entities, uint64_t tick)
+{
+    return fixture_crowds(entities, 1, 4, tick);
 }

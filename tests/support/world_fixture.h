@@ -79,5 +79,9 @@ void fixture_found(struct world *world, unsigned count);
 // A world of the game's own rules with one empire of so many soldiers, a quarter of them sent 200
 // hexes, at the given tick (0: as made).
 struct world *fixture_crowd(uint32_t entities, uint64_t tick);
+// The same for many empires, each of which has a piece of the land; one soldier of `movers_every`
+// is sent.
+struct world *fixture_crowds(uint32_t entities, uint32_t empires, uint32_t movers_every,
+                             uint64_t tick);
 
 #endif

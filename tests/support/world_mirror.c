@@ -36,11 +36,23 @@ void mirror_free(struct mirror *mirror)
     free(mirror);
 }
 
+// How many are allocated where the first `end` are used: the power of two that holds them. A
+// snapshot spawns a hundred thousand one by one, and not every realloc grows in place.
+static size_t room(size_t end)
+{
+    size_t count = end > 0 ? 1 : 0;
+    while (count < end)
+        count *= 2;
+    return count;
+}
+
 static void *enlarge(void *memory, size_t *end, size_t wanted, size_t bytes_each)
 {
     if (wanted <= *end)
         return memory;
-    uint8_t *grown = realloc(memory, wanted * bytes_each);
+    uint8_t *grown = memory;
+    if (room(wanted) > room(*end))
+        grown = realloc(memory, room(wanted) * bytes_each);
     if (!grown)
         abort();
     memset(grown + *end * bytes_each, 0, (wanted - *end) * bytes_each);

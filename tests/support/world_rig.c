@@ -8,6 +8,7 @@
 #include "services/world/core/save.h"
 #include "services/world/core/world.h"
 #include "services/world/store.h"
+#include "tests/support/db_options.h"
 #include "tests/support/world_older.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -429,29 +430,30 @@ void rig_join_seen(struct world_rig *rig, uint64_t player_id, Mmorts__World__Joi
 
 // --- beside the process -------------------------------------------------------------------------
 
-double rig_metric(const struct world_rig *rig, const char *name)
+void rig_metrics(const struct world_rig *rig, const char *const *names, double *values,
+                 size_t count)
 {
     char *body = NULL, line[96];
-    double value = -1;
     if (test_http_get(rig->http_port, "/metrics", TEST_PATIENCE_MS, &body) != 200)
         test_fail("no metrics");
-    snprintf(line, sizeof line, "\n%s ", name);
-    const char *at = strstr(body, line);
-    if (at)
-        value = strtod(at + strlen(line), NULL);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(line, sizeof line, "\n%s ", names[i]);
+        const char *at = strstr(body, line);
+        values[i] = at ? strtod(at + strlen(line), NULL) : -1;
+    }
     free(body);
+}
+
+double rig_metric(const struct world_rig *rig, const char *name)
+{
+    double value;
+    rig_metrics(rig, &name, &value, 1);
     return value;
 }
 
 static struct mm_db_conn *connect_to(const struct world_rig *rig)
 {
-    struct mm_db_options options = {
-        .host = rig->mariadb.host,
-        .port = rig->mariadb.port,
-        .user = rig->mariadb.user,
-        .password = rig->mariadb.password,
-        .database = rig->database,
-    };
+    struct mm_db_options options = test_db_options(&rig->mariadb, rig->database);
     struct mm_db_conn *conn;
     must(mm_db_conn_open(&options, &conn), "connection");
     return conn;

@@ -105,8 +105,10 @@ enum mm_err rig_session(struct world_rig *rig, Mmorts__World__SessionInfo *info,
 // Ids of an empire's movable units, from the mirror. Types are those of the game's files.
 size_t rig_units(const struct world_rig *rig, uint32_t empire, uint64_t *out, size_t out_max);
 
-// The value of a metric without labels; -1 if it is not there.
+// The value of a metric without labels; -1 if it is not there. Those of one moment, by their names.
 double rig_metric(const struct world_rig *rig, const char *name);
+void rig_metrics(const struct world_rig *rig, const char *const *names, double *values,
+                 size_t count);
 
 // Statements on the session's database, beside the process: one that must change `rows` rows, and
 // one whose first value is a number.

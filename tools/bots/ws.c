@@ -44,6 +44,7 @@ static ssize_t on_wslay_recv(wslay_event_context_ptr frames, uint8_t *data, size
         size_t take = len < ws->in.len ? len : ws->in.len;
         memcpy(data, ws->in.data, take);
         mm_buf_consume(&ws->in, take);
+        ws->bytes_in += take;
         return (ssize_t)take;
     }
     ssize_t got;

@@ -45,7 +45,7 @@ void ws_init(struct ws *ws, struct mm_loop *loop, const struct ws_handler *handl
 void ws_open(struct ws *ws, const struct address *server, const char *query, const char *token);
 // Queues a message. Does nothing if the connection is not open.
 void ws_send(struct ws *ws, const char *text, size_t len);
-// Sends a close frame; on_close comes when the server has answered, or after a second.
+// Sends a close frame; on_close comes when the server has answered, or after five seconds.
 void ws_close(struct ws *ws, unsigned code);
 // Ends the connection without a word and without on_close.
 void ws_abort(struct ws *ws);

@@ -44,17 +44,12 @@ extern char **environ;
 // passes through, and so do those that say how the game is played and how much is logged.
 static bool passes(const char *variable)
 {
-    static const char *const kept[] = {"MMORTS_LOG_LEVEL=",
-                                       "MMORTS_WORLD_SEED=",
-                                       "MMORTS_WORLD_GUARD=",
-                                       "MMORTS_WORLD_FOG_OF_WAR=",
-                                       "MMORTS_WORLD_TERRAIN_BLOCKS=",
-                                       "MMORTS_SYNC_CONNECTIONS=",
-                                       "MMORTS_SYNC_BYTES_",
-                                       "MMORTS_SYNC_SILENT=",
-                                       "MMORTS_SOCIAL_LEASE=",
-                                       "MMORTS_SOCIAL_GROUP_PENDING=",
-                                       "MMORTS_SOCIAL_MAIL_"};
+    static const char *const kept[] = {
+        "MMORTS_LOG_LEVEL=",        "MMORTS_WORLD_SEED=",           "MMORTS_WORLD_GUARD=",
+        "MMORTS_WORLD_FOG_OF_WAR=", "MMORTS_WORLD_TERRAIN_BLOCKS=", "MMORTS_SYNC_CONNECTIONS=",
+        "MMORTS_SYNC_BYTES_",       "MMORTS_SYNC_ORIGINS=",         "MMORTS_SYNC_PROXIES=",
+        "MMORTS_SYNC_SILENT=",      "MMORTS_SOCIAL_LEASE=",         "MMORTS_SOCIAL_GROUP_PENDING=",
+        "MMORTS_SOCIAL_MAIL_"};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
             return true;

@@ -10,7 +10,7 @@ enum mm_err replay_source_load(struct replay_source *source, size_t index, struc
     if (err != MM_OK)
         return err;
     const struct world_stored_snapshot *snapshot = &source->snapshots[index];
-    err = world_stored_load(snapshot, data, snapshot->stored_bytes, out);
+    err = world_stored_load(snapshot, data, snapshot->stored_bytes, NULL, out);
     mm_free(data);
     return err;
 }

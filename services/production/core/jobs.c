@@ -317,18 +317,29 @@ static void job_due(struct production *production, struct production_slot *slot,
         production_building_run(production, building, changes);
 }
 
-void production_advance(struct production *production, uint64_t tick,
-                        struct production_changes *changes)
+bool production_advance_some(struct production *production, uint64_t tick, size_t changes_max,
+                             struct production_changes *changes)
 {
-    if (tick <= production->tick)
-        return;
+    if (tick < production->tick)
+        return true;
     struct mm_heap_entry entry;
-    while (mm_heap_pop_due(production->calendar, tick, &entry)) {
+    while (changes->count < changes_max) {
+        if (!mm_heap_pop_due(production->calendar, tick, &entry)) {
+            production->tick = tick;
+            return true;
+        }
         // A job is carried out at the tick of its end, so that what starts next starts then, even
         // if many ticks are caught up at once.
         if (entry.key > production->tick)
             production->tick = entry.key;
         job_due(production, &production->slots.items[entry.value], changes);
     }
-    production->tick = tick;
+    return false;
+}
+
+void production_advance(struct production *production, uint64_t tick,
+                        struct production_changes *changes)
+{
+    if (tick > production->tick)
+        (void)production_advance_some(production, tick, SIZE_MAX, changes);
 }

@@ -169,6 +169,10 @@ void production_deposit(struct production *production, uint32_t empire, const ch
 // Game time. Everything due by `tick` completes, in the order of its end.
 void production_advance(struct production *production, uint64_t tick,
                         struct production_changes *changes);
+// The same, but no further than to so many changes; whether all that is due by then is done. If
+// not, it is at the tick of what was done last, and to be called again.
+bool production_advance_some(struct production *production, uint64_t tick, size_t changes_max,
+                             struct production_changes *changes);
 void production_pause(struct production *production, bool is_paused);
 uint64_t production_tick(const struct production *production);
 

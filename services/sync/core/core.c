@@ -3,6 +3,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/bitset.h"
 #include "libcommon/base/check.h"
+#include "services/sync/core/fold.h"
 #include "services/sync/core/history.h"
 #include "services/sync/core/sight.h"
 #include "services/sync/core/vision_frame.h"
@@ -16,6 +17,7 @@ enum mm_err sync_core_init(struct sync_core *core)
     mm_vec_init(&core->sightings, SYNC_SIGHTINGS_MAX);
     mm_vec_init(&core->touched, SYNC_VIEWS_MAX);
     mm_vec_init(&core->touched_bits, MM_BITSET_WORDS(SYNC_VIEWS_MAX));
+    mm_vec_init(&core->held, MM_BITSET_WORDS(SYNC_VIEWS_MAX));
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++)
         mm_vec_init(&core->ring[i].departed, SYNC_ENTITIES_MAX);
     core->sighting_free = SYNC_NONE;
@@ -56,6 +58,7 @@ void sync_core_free(struct sync_core *core)
     mm_vec_free(&core->sightings);
     mm_vec_free(&core->touched);
     mm_vec_free(&core->touched_bits);
+    mm_vec_free(&core->held);
     mm_free(core->sighting_head);
     mm_free(core->view_of_empire);
     for (size_t i = 0; i < SYNC_HISTORY_TICKS; i++) {
@@ -186,7 +189,7 @@ void sync_core_push_vision(struct sync_core *core, uint64_t epoch,
 
 // --- views ---------------------------------------------------------------------------------------
 
-struct sync_view *sync_core_view(struct sync_core *core, uint32_t empire)
+struct sync_view *sync_core_view(const struct sync_core *core, uint32_t empire)
 {
     return empire < core->empire_count ? core->view_of_empire[empire] : NULL;
 }
@@ -221,6 +224,9 @@ static bool room_for_bit(struct sync_core *core, size_t bit)
     while (core->touched_bits.count * 64 <= bit)
         if (!mm_vec_push(&core->touched_bits, UINT64_C(0)))
             return false;
+    while (core->held.count * 64 <= bit)
+        if (!mm_vec_push(&core->held, UINT64_C(0)))
+            return false;
     return true;
 }
 
@@ -252,6 +258,7 @@ struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire)
 
 void sync_core_view_close(struct sync_core *core, struct sync_view *view)
 {
+    sync_fold_forget(core, view);
     sync_view_freeze(core, view);
     for (size_t i = 0; i < core->touched.count; i++) {
         if (core->touched.items[i] == view) {

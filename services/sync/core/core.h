@@ -20,6 +20,8 @@
 //     while ((step = sync_core_step(core)) == SYNC_STEP_DELTAS)
 //         for each view in core->touched: encode its delta (update.h), send it
 //
+// Several ticks can be told as one: fold.h.
+//
 // A tick is stepped when both its frames are there. Frames of one stream that run ahead of the
 // other wait, at most SYNC_AHEAD_TICKS of them. If vision is away longer than that, the views stop
 // being live and the mirror follows world alone; views are then asked for anew. The same happens
@@ -94,6 +96,10 @@ struct sync_core {
     struct {
         MM_VEC(uint64_t);
     } touched_bits; // the same as bits, by index
+    struct {
+        MM_VEC(uint64_t);
+    } held;              // by index: views that are not told every tick now; see fold.h
+    uint32_t held_count; // of them
 
     bool world_snapshot_wanted; // the shell restarts the tick stream's reader and clears this
     bool rewound;               // world began anew at an older tick: the shell closes every
@@ -125,7 +131,7 @@ void sync_core_push_vision(struct sync_core *core, uint64_t epoch,
 // The empire's view, made (WAITING) if there is none. NULL at the bound or out of memory.
 struct sync_view *sync_core_view_open(struct sync_core *core, uint32_t empire);
 // The view of that empire, or NULL.
-struct sync_view *sync_core_view(struct sync_core *core, uint32_t empire);
+struct sync_view *sync_core_view(const struct sync_core *core, uint32_t empire);
 void sync_core_view_close(struct sync_core *core, struct sync_view *view);
 // The empires that have a view, ascending, into `out` with room for core->view_count; how many.
 size_t sync_core_empires(const struct sync_core *core, uint32_t *out);
@@ -151,6 +157,11 @@ enum sync_step {
     SYNC_STEP_FAILED, // out of memory in the mirror: the process cannot go on
 };
 enum sync_step sync_core_step(struct sync_core *core);
+// How many ticks can be stepped with what is there, none of which costs a view its life.
+uint64_t sync_core_waiting(const struct sync_core *core);
+
+// The tick after `after` if it can be stepped, its frames being there; 0: it cannot, or not yet.
+uint64_t sync_core_next(const struct sync_core *core, uint64_t after);
 
 // --- for the encoders ----------------------------------------------------------------------------
 

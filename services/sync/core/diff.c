@@ -2,6 +2,8 @@
 #include "services/sync/core/sight.h"
 
 #include "libcommon/base/alloc.h"
+#include "libcommon/base/bitset.h"
+#include "libcommon/base/check.h"
 
 #include <string.h>
 
@@ -17,6 +19,8 @@ void sync_view_freeze(struct sync_core *core, struct sync_view *view)
     }
     if (view->state != SYNC_VIEW_LIVE)
         return;
+    // What is in sight would be taken for what clients know.
+    MM_CHECK(!mm_bitset_get(core->held.items, view->index));
     mm_vec_clear(&view->told);
     view->has_told = mm_vec_reserve(&view->told, view->sight.count);
     while (view->sight.count > 0) {

@@ -44,6 +44,17 @@ bool sync_history_covers(const struct sync_history *history, uint64_t settled)
     return settled >= history->floor;
 }
 
+bool sync_history_lasts(const struct sync_history *history, uint64_t settled, uint64_t tick,
+                        unsigned ticks_max)
+{
+    if (!sync_history_covers(history, settled) || 2 * (tick - settled) >= ticks_max)
+        return false;
+    // A log that is half empty takes as much again. In one that is not, as many ticks as those
+    // since `settled` may be forgotten yet.
+    return history->buf.len - history->start <= history->buf.bytes_max / 2 ||
+           settled - history->floor > tick - settled;
+}
+
 size_t sync_history_bytes(const struct sync_history *history)
 {
     return history->buf.capacity;

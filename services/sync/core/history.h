@@ -67,6 +67,9 @@ struct sync_position {
 
 // Whether the log reaches back that far.
 bool sync_history_covers(const struct sync_history *history, uint64_t settled);
+// And will do so for some more ticks, if they are as those since then, up to `tick`.
+bool sync_history_lasts(const struct sync_history *history, uint64_t settled, uint64_t tick,
+                        unsigned ticks_max);
 
 // Puts the difference between what such a client knows and what is true now into *out, which is
 // emptied first. False: the log does not reach back, or out of memory; the client needs everything.

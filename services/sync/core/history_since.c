@@ -221,6 +221,14 @@ static void read_hexes(struct reading *reading, const uint8_t **at, bool explore
 
 // --- what is true of it now ----------------------------------------------------------------------
 
+// Whether the client may know an entity by something else than its number, or by another one.
+static bool is_known(const struct reading *reading, uint64_t id)
+{
+    uint64_t at = reading->mentions.count;
+    (void)mm_idmap_get(reading->index, id, &at);
+    return at < reading->mentions.count && reading->mentions.items[at].known;
+}
+
 static bool tell_sight(const struct reading *reading, struct sync_delta *out)
 {
     const struct sync_core *core = reading->core;
@@ -228,8 +236,8 @@ static bool tell_sight(const struct reading *reading, struct sync_delta *out)
         const struct sync_sighting *s = &core->sightings.items[reading->view->sight.items[i]];
         const struct touch *touch = &reading->touches[s->number];
         if (touch->told != FOLLOWED) {
-            if (!mm_vec_push(&out->appeared,
-                             ((struct sync_appearance){.slot = s->slot, .number = s->number})))
+            bool known = is_known(reading, core->mirror.entities[s->slot].id);
+            if (!mm_vec_push(&out->appeared, ((struct sync_appearance){s->slot, s->number, known})))
                 return false;
             continue;
         }
@@ -256,7 +264,8 @@ static bool tell_mentions(const struct reading *reading, struct sync_delta *out)
         const struct sync_memory *memory = sync_memories_find(&reading->view->memories, it->id);
         bool ok = true;
         if (memory)
-            ok = mm_vec_push(&out->cached, ((struct sync_cached_news){.memory = *memory}));
+            ok = mm_vec_push(&out->cached,
+                             ((struct sync_cached_news){.memory = *memory, .known = it->known}));
         else if (it->known)
             ok = mm_vec_push(&out->gone, ((struct sync_gone){it->id, it->kind, it->number}));
         if (!ok)

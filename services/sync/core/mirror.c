@@ -192,8 +192,8 @@ static bool grow_slots(struct sync_mirror *mirror, uint32_t slot)
         return false;
     mirror->before = before;
     uint32_t added = count - mirror->slot_count;
-    memset(entities + mirror->slot_count, 0, added * sizeof *entities);
-    memset(dirty + mirror->slot_count, 0, added);
+    mm_progress_zero(mirror->progress, entities + mirror->slot_count, added * sizeof *entities);
+    mm_progress_zero(mirror->progress, dirty + mirror->slot_count, added);
     mirror->slot_count = count;
     return true;
 }
@@ -238,6 +238,7 @@ static bool apply_spawns(struct sync_mirror *mirror, const Mmorts__Frame__SpawnC
         uint32_t slot = c->entity[i];
         if (!grow_slots(mirror, slot))
             return false;
+        (void)mm_progress_row(mirror->progress, i);
         const struct sync_type *type = &mirror->catalogue.types[c->type[i]];
         struct sync_entity *entity = &mirror->entities[slot];
         if (!entity->alive)
@@ -340,6 +341,7 @@ static void apply_columns(struct sync_mirror *mirror, const Mmorts__Frame__TickF
         const Mmorts__Frame__AttributeColumn *column = frame->columns[c];
         for (size_t i = 0; i < column->n_entity; i++) {
             uint32_t slot = column->entity[i];
+            (void)mm_progress_row(mirror->progress, i);
             if (!slot_alive(mirror, slot))
                 continue;
             unsigned mask =
@@ -372,8 +374,9 @@ static void clear(struct sync_mirror *mirror)
     mm_vec_clear(&mirror->changed);
     mm_idmap_clear(mirror->slot_of_id);
     if (mirror->slot_count > 0) {
-        memset(mirror->entities, 0, mirror->slot_count * sizeof *mirror->entities);
-        memset(mirror->dirty, 0, mirror->slot_count);
+        mm_progress_zero(mirror->progress, mirror->entities,
+                         mirror->slot_count * sizeof *mirror->entities);
+        mm_progress_zero(mirror->progress, mirror->dirty, mirror->slot_count);
     }
     mirror->entity_count = 0;
     free_empires(mirror);
@@ -397,6 +400,11 @@ static bool apply_parts(struct sync_mirror *mirror, const Mmorts__Frame__TickFra
         bool pushed = mm_vec_push(&mirror->departed, ((struct sync_departed){slot, entity->id}));
         MM_CHECK(pushed);
     }
+    // For everybody at once: an index that grows while a million comes is made anew over and over.
+    if (frame->snapshot && frame->spawned && frame->spawned->n_entity <= SYNC_ENTITIES_MAX &&
+        mm_idmap_reserve(mirror->slot_of_id, frame->spawned->n_entity) != MM_OK)
+        return false;
+    (void)mm_progress_step(mirror->progress);
     if (!apply_spawns(mirror, frame->spawned) ||
         !mm_vec_reserve(&mirror->changed, (size_t)mirror->slot_count))
         return false;
@@ -411,9 +419,11 @@ enum mm_err sync_mirror_apply(struct sync_mirror *mirror, const Mmorts__Frame__T
         return MM_DATA_LOSS;
     if (!frame_valid(mirror, frame))
         return MM_DATA_LOSS;
+    (void)mm_progress_step(mirror->progress);
     begin_tick(mirror);
     if (frame->snapshot)
         clear(mirror);
+    (void)mm_progress_step(mirror->progress);
     mirror->loaded = apply_parts(mirror, frame);
     if (!mirror->loaded)
         return MM_RESOURCE_EXHAUSTED;

@@ -4,6 +4,7 @@
 #include "gen/frame.pb-c.h"
 #include "libcommon/base/err.h"
 #include "libcommon/base/idmap.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/vec.h"
 #include "services/sync/core/catalogue.h"
 
@@ -91,6 +92,8 @@ struct sync_mirror {
     struct {
         MM_VEC(struct sync_departed);
     } departed;
+
+    struct mm_progress *progress; // told of the progress of long frames; NULL: nobody is
 };
 
 // RESOURCE_EXHAUSTED: out of memory.

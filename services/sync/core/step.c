@@ -12,9 +12,9 @@
 // answers bring back to life.
 
 // Vision's frame of that tick in the stream's present epoch, or NULL.
-static struct sync_tick_entry *vision_entry(struct sync_core *core, uint64_t tick)
+static const struct sync_tick_entry *vision_entry(const struct sync_core *core, uint64_t tick)
 {
-    struct sync_tick_entry *entry = &core->ring[tick % SYNC_HISTORY_TICKS];
+    const struct sync_tick_entry *entry = &core->ring[tick % SYNC_HISTORY_TICKS];
     if (entry->tick != tick || !entry->vision || entry->epoch != core->vision_epoch)
         return NULL;
     return entry;
@@ -79,50 +79,75 @@ static void share_events(struct sync_core *core, bool departed)
 // while something else is done.
 enum { SOON = 3 };
 
-static void ask_for_view(const struct sync_view *view)
+// Who is told by that part of vision's frame; NULL: nobody.
+static const struct sync_view *seer(const struct sync_core *core,
+                                    const struct sync_tick_entry *entry, size_t at)
 {
+    const Mmorts__Frame__VisionFrame *frame = entry->vision;
+    return at < frame->n_empire ? sync_core_view(core, frame->empire[at]) : NULL;
+}
+
+// What of a view vision's frame changes: first the view, later what it points to; and those who
+// come and go.
+static void ask_for_seer(const struct sync_core *core, const struct sync_tick_entry *entry,
+                         size_t at)
+{
+    const struct sync_view *view = seer(core, entry, at);
     if (!view)
         return;
-    mm_prefetch(view);
-    mm_prefetch_block(&view->delta, sizeof view->delta);
+    sync_view_ask(view);
+    mm_prefetch_block(view->hexes.near, sizeof view->hexes.near);
+    mm_prefetch_write(&view->hexes.visible);
+    const Mmorts__Frame__VisionFrame *frame = entry->vision;
+    struct sync_range range = sync_vision_range(entry->starts, at, SYNC_GROUP_LEFT);
+    for (size_t i = range.from; i < range.to; i++)
+        mm_idmap_ask(core->mirror.slot_of_id, frame->left[i]);
+    range = sync_vision_range(entry->starts, at, SYNC_GROUP_ENTERED);
+    for (size_t i = range.from; i < range.to; i++)
+        if (frame->entered[i] < core->sighting_head_count)
+            mm_prefetch_write(&core->sighting_head[frame->entered[i]]);
 }
 
-// What of a view vision's frame changes: first the view, later what it points to.
-static void ask_for_seer(const struct sync_view *view)
+static void ask_for_sighting(const struct sync_core *core, uint32_t slot)
 {
-    ask_for_view(view);
-    if (view)
-        mm_prefetch_block(view->hexes.near, sizeof view->hexes.near);
+    if (slot >= core->sighting_head_count)
+        return;
+    if (core->sighting_head[slot] != SYNC_NONE)
+        mm_prefetch_write(&core->sightings.items[core->sighting_head[slot]]);
+    mm_prefetch(&core->mirror.entities[slot]);
 }
 
-static void ask_for_tiles(const struct sync_view *view, const struct sync_tick_entry *entry,
-                          size_t at)
+static void ask_for_seen(const struct sync_core *core, const struct sync_tick_entry *entry,
+                         size_t at)
 {
     enum { STRIDE = 4 }; // hexes that lie in one tile follow on each other
+    const struct sync_view *view = seer(core, entry, at);
     if (!view || view->state != SYNC_VIEW_LIVE)
         return;
     const Mmorts__Frame__VisionFrame *frame = entry->vision;
-    struct sync_range range = sync_vision_range(entry->starts, at, SYNC_GROUP_HEXES);
+    struct sync_range range = sync_vision_range(entry->starts, at, SYNC_GROUP_LEFT);
+    for (size_t i = range.from; i < range.to; i++)
+        ask_for_sighting(core, sync_mirror_slot(&core->mirror, frame->left[i]));
+    range = sync_vision_range(entry->starts, at, SYNC_GROUP_ENTERED);
+    for (size_t i = range.from; i < range.to; i++)
+        ask_for_sighting(core, frame->entered[i]);
+    range = sync_vision_range(entry->starts, at, SYNC_GROUP_HEXES);
     for (size_t i = range.from; i < range.to; i += STRIDE)
         sync_hexes_ask(&view->hexes, frame->hex_q[i], frame->hex_r[i]);
     mm_prefetch_write(view->delta.hexes.items);
 }
 
-static void ask_for_sightings(const struct sync_core *core, size_t i)
+// --- who sees what changed: the entity's sightings, their views, and where each notes its changes
+
+static uint32_t changed_slot(const struct sync_core *core, size_t i)
 {
     const struct sync_mirror *mirror = &core->mirror;
-    if (i >= mirror->changed.count)
-        return;
-    uint32_t slot = mirror->changed.items[i];
-    if (slot < core->sighting_head_count && core->sighting_head[slot] != SYNC_NONE)
-        mm_prefetch(&core->sightings.items[core->sighting_head[slot]]);
-    mm_prefetch(&mirror->entities[slot]);
+    return i < mirror->changed.count ? mirror->changed.items[i] : UINT32_MAX;
 }
 
 static uint32_t first_sighting(const struct sync_core *core, size_t i)
 {
-    const struct sync_mirror *mirror = &core->mirror;
-    uint32_t slot = i < mirror->changed.count ? mirror->changed.items[i] : UINT32_MAX;
+    uint32_t slot = changed_slot(core, i);
     return slot < core->sighting_head_count ? core->sighting_head[slot] : SYNC_NONE;
 }
 
@@ -131,35 +156,40 @@ static const struct sync_view *viewer(const struct sync_core *core, uint32_t sig
     return core->views.items[core->sightings.items[sighting].view];
 }
 
-static void ask_for_viewer(const struct sync_core *core, uint32_t sighting)
+static void ask_for_changes(const struct sync_core *core, uint32_t sighting)
 {
-    const struct sync_view *view = viewer(core, sighting);
-    mm_prefetch(&view->empire);
-    mm_prefetch_write(&view->delta.changed);
+    const struct sync_delta *delta = &viewer(core, sighting)->delta;
+    mm_prefetch_write(delta->changed.items + delta->changed.count);
 }
 
 // Most entities are seen by two: by their own empire and a neighbour's.
 static void ask_for_viewers(const struct sync_core *core, size_t i)
 {
-    uint32_t first = first_sighting(core, i + 2 * SOON);
+    const struct sync_sighting *sightings = core->sightings.items;
+    ask_for_sighting(core, changed_slot(core, i + 4 * SOON));
+    uint32_t first = first_sighting(core, i + 3 * SOON);
     if (first != SYNC_NONE) {
-        ask_for_viewer(core, first);
-        if (core->sightings.items[first].next != SYNC_NONE)
-            mm_prefetch(&core->sightings.items[core->sightings.items[first].next]);
+        mm_prefetch_write(viewer(core, first));
+        if (sightings[first].next != SYNC_NONE)
+            mm_prefetch(&sightings[sightings[first].next]);
+    }
+    first = first_sighting(core, i + 2 * SOON);
+    if (first != SYNC_NONE) {
+        ask_for_changes(core, first);
+        if (sightings[first].next != SYNC_NONE)
+            mm_prefetch_write(viewer(core, sightings[first].next));
     }
     first = first_sighting(core, i + SOON);
-    if (first != SYNC_NONE && core->sightings.items[first].next != SYNC_NONE)
-        ask_for_viewer(core, core->sightings.items[first].next);
+    if (first != SYNC_NONE && sightings[first].next != SYNC_NONE)
+        ask_for_changes(core, sightings[first].next);
 }
 
 static void apply_vision(struct sync_core *core, const struct sync_tick_entry *entry)
 {
     const Mmorts__Frame__VisionFrame *frame = entry->vision;
     for (size_t e = 0; e < frame->n_empire; e++) {
-        if (e + 2 * SOON < frame->n_empire)
-            ask_for_seer(sync_core_view(core, frame->empire[e + 2 * SOON]));
-        if (e + SOON < frame->n_empire)
-            ask_for_tiles(sync_core_view(core, frame->empire[e + SOON]), entry, e + SOON);
+        ask_for_seer(core, entry, e + 2 * SOON);
+        ask_for_seen(core, entry, e + SOON);
         struct sync_view *view = sync_core_view(core, frame->empire[e]);
         if (view && view->state == SYNC_VIEW_LIVE)
             sync_sight_apply_live(core, view, entry, e);
@@ -172,7 +202,6 @@ static void share_changes(struct sync_core *core)
     const struct sync_mirror *mirror = &core->mirror;
     for (size_t i = 0; i < mirror->changed.count; i++) {
         uint32_t slot = mirror->changed.items[i];
-        ask_for_sightings(core, i + 4 * SOON);
         ask_for_viewers(core, i);
         if (slot >= core->sighting_head_count)
             continue;
@@ -259,7 +288,7 @@ static bool step_tick(struct sync_core *core, bool *failed)
     record_departed(core, tick);
     share_events(core, true);
     if (core->live_count > 0) {
-        struct sync_tick_entry *entry = vision_entry(core, tick);
+        const struct sync_tick_entry *entry = vision_entry(core, tick);
         MM_CHECK(entry);
         apply_vision(core, entry);
         core->told_tick = tick;
@@ -276,7 +305,7 @@ static bool step_tick(struct sync_core *core, bool *failed)
 static void catch_up(struct sync_core *core, struct sync_view *view)
 {
     while (view->tick < core->mirror.tick) {
-        struct sync_tick_entry *entry = vision_entry(core, view->tick + 1);
+        const struct sync_tick_entry *entry = vision_entry(core, view->tick + 1);
         if (!entry || entry->epoch != view->epoch) {
             bool lost = core->vision_newest > view->tick;
             if (lost) {
@@ -300,27 +329,53 @@ static void step_fresh(struct sync_core *core)
     }
 }
 
+static void ask_for_record(const struct sync_core *core, size_t i)
+{
+    struct sync_view *const *touched = core->touched.items;
+    if (i + 2 * SOON < core->touched.count) {
+        sync_view_ask(touched[i + 2 * SOON]);
+        mm_prefetch_block(&touched[i + 2 * SOON]->history, sizeof touched[i]->history);
+    }
+    if (i + SOON < core->touched.count) {
+        sync_delta_ask(&touched[i + SOON]->delta);
+        sync_history_ask(&touched[i + SOON]->history);
+    }
+}
+
 // Notes in the views' logs what this tick changed. Comes before views become live in it: their logs
 // begin behind it.
 static void record_history(struct sync_core *core)
 {
     for (size_t i = 0; core->history_ticks > 0 && i < core->touched.count; i++) {
-        if (i + 2 * SOON < core->touched.count)
-            mm_prefetch_block(&core->touched.items[i + 2 * SOON]->history,
-                              sizeof core->touched.items[i + 2 * SOON]->history);
-        if (i + SOON < core->touched.count)
-            sync_history_ask(&core->touched.items[i + SOON]->history);
+        ask_for_record(core, i);
         struct sync_view *view = core->touched.items[i];
         if (view->state == SYNC_VIEW_LIVE && view->history.floor <= core->mirror.tick)
             sync_history_record(&view->history, core, view, core->history_ticks);
     }
 }
 
+uint64_t sync_core_next(const struct sync_core *core, uint64_t after)
+{
+    uint64_t tick = after + 1;
+    const Mmorts__Frame__TickFrame *frame = core->ahead[tick % SYNC_AHEAD_TICKS];
+    bool is_there = core->mirror.loaded && frame && frame->tick == tick &&
+                    (core->live_count + core->fresh_count == 0 || vision_entry(core, tick));
+    return is_there ? tick : 0;
+}
+
+uint64_t sync_core_waiting(const struct sync_core *core)
+{
+    uint64_t count = 0;
+    while (sync_core_next(core, core->mirror.tick + count) != 0)
+        count++;
+    return count;
+}
+
 enum sync_step sync_core_step(struct sync_core *core)
 {
     for (size_t i = 0; i < core->touched.count; i++) {
-        if (i + SOON < core->touched.count)
-            ask_for_view(core->touched.items[i + SOON]);
+        if (i + 2 * SOON < core->touched.count)
+            sync_view_ask(core->touched.items[i + 2 * SOON]);
         sync_delta_clear(&core->touched.items[i]->delta);
     }
     mm_vec_clear(&core->touched);

@@ -263,7 +263,6 @@ void sync_encode_ask(const struct sync_encoder *encoder, const struct sync_core 
         if (slot < encoder->body_slots)
             mm_prefetch_write(&encoder->bodies[(size_t)slot * SYNC_FRAGMENTS]);
     }
-    mm_prefetch(view->delta.hexes.items);
     mm_prefetch(view->holding);
 }
 

@@ -38,11 +38,12 @@ void sync_delta_clear(struct sync_delta *delta)
     mm_vec_clear(&delta->cached);
     delta->touched = false;
     delta->full = false;
+    delta->folded = false;
 }
 
 struct sync_view *sync_view_new(uint32_t empire, uint32_t index)
 {
-    struct sync_view *view = mm_calloc(1, sizeof *view);
+    struct sync_view *view = mm_calloc_aligned(SYNC_VIEW_LINE, sizeof *view);
     if (!view)
         return NULL;
     view->empire = empire;

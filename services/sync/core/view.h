@@ -3,6 +3,7 @@
 
 #include "libcommon/base/buf.h"
 #include "libcommon/base/idmap.h"
+#include "libcommon/base/prefetch.h"
 #include "libcommon/base/vec.h"
 #include "services/sync/core/hexes.h"
 #include "services/sync/core/memories.h"
@@ -86,28 +87,29 @@ struct sync_named {
     uint64_t tick; // in which it was told
 };
 
-// What to tell the clients of a live view in this step.
+// What to tell the clients of a live view in this step. What most ticks have comes first.
 struct sync_delta {
-    struct {
-        MM_VEC(struct sync_appearance);
-    } appeared;
+    bool touched; // the view is in the core's list for this step
+    bool full;    // clients need the full state instead: they know nothing, or memory ran out
+    bool folded;  // it is of this step alone: ticks before it were not told either; see fold.h
     struct {
         MM_VEC(struct sync_change);
     } changed;
     struct {
+        MM_VEC(struct sync_hex_news);
+    } hexes;
+    struct {
         MM_VEC(struct sync_gone);
     } gone;
     struct {
-        MM_VEC(struct sync_hex_news);
-    } hexes;
+        MM_VEC(struct sync_appearance);
+    } appeared;
     struct {
         MM_VEC(struct sync_event_news);
     } events;
     struct {
         MM_VEC(struct sync_cached_news);
     } cached;
-    bool touched; // the view is in the core's list for this step
-    bool full;    // clients need the full state instead: they know nothing, or memory ran out
 };
 
 void sync_delta_init(struct sync_delta *delta);
@@ -126,16 +128,29 @@ struct sync_history {
 
 struct sync_holding;
 
+#define SYNC_VIEW_LINE 64 // bytes of a cache line
+
+// What a tick touches stands at the front, in the order in which it is needed; a change of an
+// entity in sight takes the first line alone.
 struct sync_view {
-    uint32_t empire;
+    _Alignas(SYNC_VIEW_LINE) uint32_t empire;
     uint32_t index;
     enum sync_view_state state;
-    uint32_t generation;          // counts how often it became live: `hexes` was replaced then
+    struct sync_delta delta;
     void *user;                   // the shell's
     struct sync_holding *holding; // the empire's; NULL: it was not looked up yet
+    int32_t origin_q, origin_r;   // what the binary encoding's coordinates are relative to
+    size_t names_told; // so many of `names` are known; more only while a delta is encoded
+    struct {
+        MM_VEC(struct sync_named);
+    } names; // `named` by place
+    struct sync_history history;
+
+    uint64_t held_from; // while it is held, and when it is told then: clients are at this tick
 
     // What clients know (LIVE: and what is true).
     struct sync_hexes hexes;
+    uint32_t generation; // counts how often it became live: `hexes` was replaced then
     struct sync_memories memories;
     struct {
         MM_VEC(uint32_t);
@@ -145,14 +160,9 @@ struct sync_view {
     } told;                 // not LIVE: what is in sight, as clients know it
     bool has_told;          // clients know anything at all
     struct mm_idmap *named; // empire -> 1, 2, …: those whose names clients know, in that order
-    struct {
-        MM_VEC(struct sync_named);
-    } names;              // the same by place
-    size_t names_told;    // so many of them are known; more only while a delta is encoded
-    uint32_t names_epoch; // counts how often they began anew
-    uint64_t *numbers;    // bitset: numbers of what clients know to be in sight
+    uint32_t names_epoch;   // counts how often they began anew
+    uint64_t *numbers;      // bitset: numbers of what clients know to be in sight
     uint32_t number_bits;
-    int32_t origin_q, origin_r; // what the binary encoding's coordinates are relative to
 
     // FRESH: an answer on its way to be the truth.
     uint64_t epoch, tick; // of the vision stream
@@ -163,10 +173,24 @@ struct sync_view {
         MM_VEC(uint32_t);
     } fresh_slots;    // in sight as of `tick`, while the mirror has not reached it
     bool fresh_by_id; // fresh_sight is filled in, fresh_slots no longer counts
-
-    struct sync_delta delta;
-    struct sync_history history;
 };
+
+// Asks for what a tick touches of it (prefetch.h), to be written to.
+static inline void sync_view_ask(const struct sync_view *view)
+{
+    mm_prefetch_block(view, offsetof(struct sync_view, history));
+}
+
+// And, when that is there, for what is in its delta.
+static inline void sync_delta_ask(const struct sync_delta *delta)
+{
+    enum { HEXES_MAX = 48 }; // beyond, the processor has seen which way it goes
+    size_t hexes = delta->hexes.count < HEXES_MAX ? delta->hexes.count : HEXES_MAX;
+    mm_prefetch_block(delta->hexes.items, hexes * sizeof *delta->hexes.items);
+    mm_prefetch_block(delta->changed.items, delta->changed.count ? SYNC_VIEW_LINE : 0);
+    mm_prefetch_block(delta->gone.items, delta->gone.count ? SYNC_VIEW_LINE : 0);
+    mm_prefetch_block(delta->appeared.items, delta->appeared.count ? SYNC_VIEW_LINE : 0);
+}
 
 // NULL when out of memory.
 struct sync_view *sync_view_new(uint32_t empire, uint32_t index);

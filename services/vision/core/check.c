@@ -144,7 +144,13 @@ static enum mm_err check_spawned(struct vision *vision, const struct entity_chec
     if (spawned->n_id != n || spawned->n_type != n || spawned->n_owner != n || spawned->n_q != n ||
         spawned->n_r != n)
         return refuse(vision, "spawn columns of unequal length");
+    uint32_t last = 0; // of a snapshot's: the tables grow once
+    for (size_t i = 0; check->snapshot && i < n; i++)
+        last = spawned->entity[i] > last ? spawned->entity[i] : last;
+    if (last != 0 && slot_in_range(vision, last) && !vision_entities_reserve(vision, last))
+        return MM_RESOURCE_EXHAUSTED;
     for (size_t i = 0; i < n; i++) {
+        (void)mm_progress_row(vision->progress, i);
         uint32_t slot = spawned->entity[i];
         if (!slot_in_range(vision, slot))
             return refuse(vision, "entity index %" PRIu32, slot);
@@ -184,6 +190,7 @@ static enum mm_err check_column(struct vision *vision, const struct entity_check
     if (column->n_value != column->n_entity)
         return refuse(vision, "attribute %d: columns of unequal length", (int)column->attribute);
     for (size_t i = 0; i < column->n_entity; i++) {
+        (void)mm_progress_row(vision->progress, i);
         if (!slot_is_alive(vision, check, column->entity[i]))
             return refuse(vision, "attribute %d of entity %" PRIu32 " that is not there",
                           (int)column->attribute, column->entity[i]);

@@ -120,6 +120,7 @@ static void fill_entities(const struct vision *vision, struct checkpoint *checkp
     size_t n = 0;
     for (uint32_t slot = 1; slot < vision->entity_capacity; slot++) {
         const struct vision_entity *entity = &vision->entities[slot];
+        (void)mm_progress_row(vision->progress, slot);
         if (!entity->alive)
             continue;
         spawned->entity[n] = slot;

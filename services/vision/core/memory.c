@@ -332,16 +332,21 @@ void vision_memory_end_tick(struct vision *vision, bool snapshot)
     for (size_t i = 0; i < vision->flips.count; i++) {
         if (vision->flips.items[i].revealed)
             reveal(vision, &vision->flips.items[i]);
+        (void)mm_progress_row(vision->progress, i);
     }
     struct mm_heap_entry due;
     while (mm_heap_peek(vision->expiries, &due) && due.key <= vision->tick)
         vision_memory_forget(vision, (uint32_t)due.value);
     if (snapshot)
         compare_partings(vision);
-    for (size_t i = 0; i < vision->partings.count && !vision->exhausted; i++)
+    for (size_t i = 0; i < vision->partings.count && !vision->exhausted; i++) {
         store_parting(vision, &vision->partings.items[i]);
-    for (size_t i = 0; i < vision->partings.count; i++)
+        vision_pass_row(vision, i);
+    }
+    for (size_t i = 0; i < vision->partings.count; i++) {
         vision_memory_evict(vision, vision->empires[vision->partings.items[i].row.empire]);
+        (void)mm_progress_row(vision->progress, i);
+    }
     if (vision->tick >= vision->loaded.tick)
         vision_loaded_end(vision);
     mm_vec_clear(&vision->partings);
@@ -366,6 +371,7 @@ void vision_memory_note_all(struct vision *vision, bool resume)
         struct vision_memory_slot *memory = &vision->memories[slot];
         memory->was_in_sight =
             memory->used && (resume || vision_view_sees(vision, memory->view, memory->cell));
+        (void)mm_progress_row(vision->progress, slot);
     }
     for (uint32_t slot = 1; slot < vision->entity_capacity; slot++) {
         const struct vision_entity *entity = &vision->entities[slot];
@@ -374,11 +380,13 @@ void vision_memory_note_all(struct vision *vision, bool resume)
         for (uint32_t v = 0; v < entity->viewer_count; v++)
             vision_memory_part(vision, entity, vision_viewers(entity)[v],
                                vision_first_seen(vision, entity, v));
+        (void)mm_progress_row(vision->progress, slot);
     }
     for (size_t i = 0; i < vision->partings.count; i++) {
         struct vision_parting *parting = &vision->partings.items[i];
         const struct vision_view *view =
             vision_view_find(vision, parting->row.empire, parting->chunk);
         parting->was_in_sight = vision_view_sees(vision, view, parting->cell);
+        (void)mm_progress_row(vision->progress, i);
     }
 }

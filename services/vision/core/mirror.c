@@ -29,11 +29,14 @@ static bool table_reserve(struct vision *vision, void **table, uint32_t *capacit
         wanted *= 2;
     if (wanted > (uint64_t)index_max + 1)
         wanted = (uint64_t)index_max + 1;
-    char *grown = mm_calloc_aligned(LINE_BYTES, (size_t)wanted * item_bytes);
+    char *grown = mm_malloc_aligned(LINE_BYTES, (size_t)wanted * item_bytes);
     if (!grown)
         return false;
+    size_t kept_bytes = (size_t)*capacity * item_bytes;
     if (*table)
-        memcpy(grown, *table, (size_t)*capacity * item_bytes);
+        mm_progress_copy(vision->progress, grown, *table, kept_bytes);
+    mm_progress_zero(vision->progress, grown + kept_bytes,
+                     (size_t)wanted * item_bytes - kept_bytes);
     mm_free(*table);
     vision->held_bytes += ((size_t)wanted - *capacity) * item_bytes;
     *table = grown;
@@ -437,8 +440,20 @@ static void apply_chunk(struct vision *vision, struct hex_axial center, const ui
 
 // --- a frame ---------------------------------------------------------------------------------
 
+// Room for everybody at once: tables that grow while a million comes are made anew over and over,
+// each time in one long step.
+static void reserve_for(struct vision *vision, const Mmorts__Frame__SpawnColumns *spawned)
+{
+    if (mm_idmap_reserve(vision->entity_by_id, spawned->n_entity) != MM_OK ||
+        !mm_vec_reserve(&vision->changes, spawned->n_entity))
+        vision->exhausted = true;
+    (void)mm_progress_step(vision->progress);
+}
+
 void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame)
 {
+    if (frame->snapshot && frame->spawned)
+        reserve_for(vision, frame->spawned);
     if (frame->catalogue)
         apply_catalogue(vision, frame->catalogue);
     if (frame->empires && !vision->exhausted)
@@ -447,21 +462,27 @@ void vision_mirror_apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     bool lifts = chunks && chunks->n_q > 0 && vision->terrain_blocks;
     if (lifts)
         vision_sight_lift(vision, chunks);
-    for (size_t i = 0; chunks && i < chunks->n_q && !vision->exhausted; i++)
+    for (size_t i = 0; chunks && i < chunks->n_q && !vision->exhausted; i++) {
         apply_chunk(vision, (struct hex_axial){chunks->q[i], chunks->r[i]},
                     chunks->cells.data + i * vision->tiling.cells);
+        vision_pass_row(vision, i);
+    }
     if (lifts)
         vision_sight_lower(vision);
     for (size_t i = 0; i < frame->n_despawned && !vision->exhausted; i++)
         despawn(vision, frame->despawned[i]);
-    for (size_t i = 0; frame->spawned && i < frame->spawned->n_entity && !vision->exhausted; i++)
+    for (size_t i = 0; frame->spawned && i < frame->spawned->n_entity && !vision->exhausted; i++) {
         spawn(vision, frame->spawned, i);
+        vision_pass_row(vision, i);
+    }
     for (size_t c = 0; c < frame->n_columns; c++) {
         const Mmorts__Frame__AttributeColumn *column = frame->columns[c];
         if (!attribute_matters(column->attribute))
             continue;
-        for (size_t i = 0; i < column->n_entity && !vision->exhausted; i++)
+        for (size_t i = 0; i < column->n_entity && !vision->exhausted; i++) {
             set_attribute(vision, column->attribute, column->entity[i], column->value[i]);
+            vision_pass_row(vision, i);
+        }
     }
 }
 
@@ -470,11 +491,13 @@ void vision_mirror_clear(struct vision *vision)
     for (uint32_t slot = 0; slot < vision->entity_capacity; slot++) {
         vision_viewers_free(vision, &vision->entities[slot]);
         vision->entities[slot] = (struct vision_entity){0};
+        (void)mm_progress_row(vision->progress, slot);
     }
     vision->entity_count = 0;
     mm_idmap_clear(vision->entity_by_id);
     for (size_t i = 0; i < vision->chunks.count; i++) {
         struct vision_chunk *chunk = &vision->chunks.items[i];
+        (void)mm_progress_row(vision->progress, i);
         chunk->known = false;
         chunk->entities = 0;
         mm_vec_clear(&chunk->watchers);

@@ -77,6 +77,7 @@ void vision_order_changes(struct vision *vision, const Mmorts__Frame__PositionCo
         mm_vec_clear(&vision->postponed);
     count = changed + postponed;
     for (size_t i = 0; moved && i < moved->n_entity; i++) {
+        (void)mm_progress_row(vision->progress, i);
         if (waits(vision, moved, i))
             vision->order.items[count++] = (struct vision_ordered){
                 .owner = vision->entities[moved->entity[i]].owner,
@@ -93,6 +94,7 @@ void vision_order_changes(struct vision *vision, const Mmorts__Frame__PositionCo
     for (unsigned shift = 0; shift < 32 && vision->empire_capacity >> shift != 0;
          shift += DIGIT_BITS) {
         sort_by_digit(vision->order.items, vision->order_scratch.items, count, shift);
+        (void)mm_progress_step(vision->progress);
         struct vision_ordered *sorted = vision->order_scratch.items;
         vision->order_scratch.items = vision->order.items;
         vision->order.items = sorted;

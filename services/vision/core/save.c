@@ -15,6 +15,11 @@ size_t vision_save_pending(const struct vision *vision)
            vision->unsaved_forgotten.count;
 }
 
+size_t vision_save_pending_explored(const struct vision *vision)
+{
+    return vision->unsaved_views;
+}
+
 static void take_forgotten(struct vision *vision, struct vision_save *save)
 {
     size_t n = save->forgotten_count;

@@ -178,6 +178,7 @@ void vision_settle(struct vision *vision)
         if (i + AHEAD < vision->dirty.count)
             prefetch_active(vision, vision->dirty.items[i + AHEAD]);
         settle_active(vision, vision->dirty.items[i]);
+        vision_pass_row(vision, i);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/pool.h"
 #include "libcommon/base/prefetch.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/hex/sight.h"
 #include "services/vision/core/bounds.h"
 #include "services/vision/core/chunk.h"
@@ -148,9 +149,17 @@ struct vision {
 
     struct vision_output output;
     struct vision_stats stats;
-    uint64_t held_bytes;  // of blocks outside pools and vectors
-    uint8_t *frame_marks; // per slot, scratch of the frame check
+    uint64_t held_bytes;          // of blocks outside pools and vectors
+    uint8_t *frame_marks;         // per slot, scratch of the frame check
+    struct mm_progress *progress; // NULL: nobody waits
 };
+
+// In a pass over what may be a million rows, for each: what is given up ends as if memory had.
+static inline void vision_pass_row(struct vision *vision, size_t row)
+{
+    if (!mm_progress_row(vision->progress, row))
+        vision->exhausted = true;
+}
 
 static inline struct vision_empire *vision_empire_find(const struct vision *vision, uint32_t number)
 {

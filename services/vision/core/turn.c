@@ -8,12 +8,20 @@
 
 // The tick's changes, empire by empire: its units move, are counted, and its views settled.
 
-// What the discs of an empire are counted in is asked for in three strides before its turn: first
-// where it is, then itself, then what its chunks know and what is told goes into. An empire that is
-// spread wide is left alone, for the cost to follow the steps.
-enum { ACTIVES_ASKED_MAX = 16, LINE_BYTES = 64, TURNS_AHEAD = 3 };
+// What the discs of an empire are counted in is asked for in strides before its turn, each of which
+// reads what the one before it asked for: the empire, where its views are, those themselves, their
+// chunks, and at last what the chunks know and what is told goes into. An empire that is spread
+// wide is left alone, for the cost to follow the steps.
+enum { ACTIVES_ASKED_MAX = 16, LINE_BYTES = 64, TURNS_AHEAD = 5 };
 
 static void ask_for_empire(const struct vision *vision, uint32_t number)
+{
+    const struct vision_empire *empire = vision_empire_find(vision, number);
+    if (empire)
+        mm_prefetch_block(empire, sizeof *empire);
+}
+
+static void ask_for_places(const struct vision *vision, uint32_t number)
 {
     const struct vision_empire *empire = vision_empire_find(vision, number);
     if (empire)
@@ -36,6 +44,17 @@ static void ask_for_chunks(const struct vision *vision, uint32_t number)
     if (!empire || empire->actives.count > ACTIVES_ASKED_MAX)
         return;
     for (size_t i = 0; i < empire->actives.count; i++) {
+        const struct vision_active *active = empire->actives.items[i];
+        mm_prefetch_block(&vision->chunks.items[active->chunk], sizeof *vision->chunks.items);
+    }
+}
+
+static void ask_for_knowledge(const struct vision *vision, uint32_t number)
+{
+    const struct vision_empire *empire = vision_empire_find(vision, number);
+    if (!empire || empire->actives.count > ACTIVES_ASKED_MAX)
+        return;
+    for (size_t i = 0; i < empire->actives.count; i++) {
         struct vision_active *active = empire->actives.items[i];
         const struct vision_chunk *chunk = &vision->chunks.items[active->chunk];
         mm_prefetch(chunk->occupied);
@@ -47,6 +66,10 @@ static void ask_for_chunks(const struct vision *vision, uint32_t number)
             mm_prefetch_block(next, vision_plane_bytes(vision));
     }
 }
+
+// By how many turns ahead of the empire's, from one on.
+static void (*const asks[TURNS_AHEAD])(const struct vision *vision, uint32_t number) = {
+    ask_for_knowledge, ask_for_chunks, ask_for_actives, ask_for_places, ask_for_empire};
 
 // The ring that a step away from here leaves, some steps before.
 static void ask_for_ring(const struct vision *vision, const struct vision_entity *entity,
@@ -97,6 +120,7 @@ static void update_owned(struct vision *vision, const Mmorts__Frame__PositionCol
             order[i].change != ORDERED_UNCHANGED && vision->changes.items[order[i].change].foreign;
         if (!foreign)
             vision_seat_update(vision, entity);
+        vision_pass_row(vision, i);
     }
 }
 
@@ -113,12 +137,8 @@ void vision_seats_update(struct vision *vision, const Mmorts__Frame__PositionCol
     for (size_t i = 0; i < TURNS_AHEAD; i++)
         turns[i + 1] = end_of_owner(order, count, turns[i]);
     while (turns[0] < count && !vision->exhausted) {
-        if (turns[3] < count)
-            ask_for_empire(vision, order[turns[3]].owner);
-        if (turns[2] < count)
-            ask_for_actives(vision, order[turns[2]].owner);
-        if (turns[1] < count)
-            ask_for_chunks(vision, order[turns[1]].owner);
+        for (size_t ahead = 1; ahead <= TURNS_AHEAD && turns[ahead] < count; ahead++)
+            asks[ahead - 1](vision, order[turns[ahead]].owner);
         size_t dirty = vision->dirty.count;
         update_owned(vision, moved, turns[0], turns[1]);
         vision_settle_empire(vision, order[turns[0]].owner, dirty);

@@ -168,6 +168,7 @@ static void clear_sight(struct vision *vision)
     mm_vec_clear(&vision->postponed);
     for (uint32_t e = 0; e < vision->empire_capacity; e++) {
         struct vision_empire *empire = vision->empires[e];
+        (void)mm_progress_step(vision->progress);
         while (empire && empire->actives.count > 0) {
             struct vision_view *view = empire->actives.items[empire->actives.count - 1]->view;
             vision_view_release(vision, view);
@@ -207,6 +208,7 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     vision_mirror_apply(vision, frame);
     vision_share_apply_orders(vision);
     vision_order_changes(vision, frame->moved);
+    (void)mm_progress_step(vision->progress);
     vision_seats_update(vision, frame->moved);
     if (vision->discs_anew)
         vision_sight_join_discs(vision);
@@ -220,7 +222,7 @@ static enum mm_err apply(struct vision *vision, const Mmorts__Frame__TickFrame *
     const Mmorts__Frame__VisionFrame *built = vision_output_build(vision);
     vision_settle_finish(vision);
     if (vision->exhausted)
-        return MM_RESOURCE_EXHAUSTED;
+        return mm_progress_given_up(vision->progress) ? MM_CANCELLED : MM_RESOURCE_EXHAUSTED;
     vision->live = true;
     *out = built;
     return MM_OK;
@@ -236,6 +238,11 @@ enum mm_err vision_resume(struct vision *vision, const Mmorts__Frame__TickFrame 
 {
     const Mmorts__Frame__VisionFrame *out;
     return apply(vision, checkpoint, true, &out);
+}
+
+void vision_set_progress(struct vision *vision, struct mm_progress *progress)
+{
+    vision->progress = progress;
 }
 
 // --- small questions -------------------------------------------------------------------------

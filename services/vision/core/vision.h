@@ -3,6 +3,7 @@
 
 #include "gen/frame.pb-c.h"
 #include "libcommon/base/err.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/hex/chunk.h"
 #include "libcommon/hex/hex.h"
 
@@ -78,9 +79,13 @@ void vision_free(struct vision *vision);
 // an entity that is not there, a type that does not exist, ...): nothing was changed;
 // vision_refusal() says why. MM_FAILED_PRECONDITION: not a snapshot, and there was none before or
 // memory ran out since. MM_RESOURCE_EXHAUSTED: a limit or out of memory; in the midst of a frame,
-// so only a snapshot goes on from here.
+// so only a snapshot goes on from here. MM_CANCELLED: the same, because it was given up.
 enum mm_err MM_MUST_USE vision_apply(struct vision *vision, const Mmorts__Frame__TickFrame *frame,
                                      const Mmorts__Frame__VisionFrame **out);
+
+// Told of the progress of whatever takes long, from here on, and asked whether to give it up. NULL:
+// nobody is.
+void vision_set_progress(struct vision *vision, struct mm_progress *progress);
 
 // Why the last frame was refused; "" if it was not. Never NULL.
 const char *vision_refusal(const struct vision *vision);
@@ -292,8 +297,9 @@ enum mm_err MM_MUST_USE vision_save_take(struct vision *vision, size_t rows_max,
 // Writing failed: what was taken counts as changed again. Frees it.
 void vision_save_return(struct vision *vision, struct vision_save *save);
 void vision_save_free(struct vision_save *save);
-// Rows waiting to be saved.
+// Rows waiting to be saved; and of these the explored ones.
 size_t vision_save_pending(const struct vision *vision);
+size_t vision_save_pending_explored(const struct vision *vision);
 
 // Brings back what was saved; before the first frame. MM_INVALID_ARGUMENT: nonsense, ignored.
 enum mm_err MM_MUST_USE vision_load_explored(struct vision *vision,

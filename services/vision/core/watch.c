@@ -236,6 +236,7 @@ void vision_watch_changes(struct vision *vision)
             prefetch_viewers(vision, &vision->entities[order[i + AHEAD / 2].entity]);
         if (order[i].change != ORDERED_UNCHANGED && vision->changes.items[order[i].change].resight)
             resight(vision, &vision->entities[order[i].entity]);
+        vision_pass_row(vision, i);
     }
 }
 
@@ -330,5 +331,6 @@ void vision_watch_flips(struct vision *vision)
             if (!resighted(vision, entity))
                 compare_pair(vision, entity, flips[i].active);
         }
+        vision_pass_row(vision, i);
     }
 }

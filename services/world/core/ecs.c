@@ -21,28 +21,30 @@ static uint64_t generation_hash(uint32_t slot, uint32_t generation)
     return generation == 0 ? 0 : mm_mix64(mm_mix64((uint64_t)slot << 32 | generation) ^ 0x67656e);
 }
 
-static bool grow(void **memory, size_t old_bytes, size_t new_bytes)
+static bool grow(struct mm_progress *progress, void **memory, size_t old_bytes, size_t new_bytes)
 {
     void *grown = mm_realloc(*memory, new_bytes);
     if (!grown)
         return false;
-    memset((uint8_t *)grown + old_bytes, 0, new_bytes - old_bytes);
+    mm_progress_zero(progress, (uint8_t *)grown + old_bytes, new_bytes - old_bytes);
     *memory = grown;
     return true;
 }
 
-static bool column_grow_slots(struct world_column *column, size_t old_slots, size_t slots)
+static bool column_grow_slots(struct mm_progress *progress, struct world_column *column,
+                              size_t old_slots, size_t slots)
 {
     size_t old_bytes = MM_BITSET_WORDS(old_slots) * 8, bytes = MM_BITSET_WORDS(slots) * 8;
-    if (!grow((void **)&column->dirty, old_bytes, bytes))
+    if (!grow(progress, (void **)&column->dirty, old_bytes, bytes))
         return false;
     if (column->row_of_slot)
-        return grow((void **)&column->has, old_bytes, bytes) &&
-               grow((void **)&column->leaving.bits, old_bytes, bytes) &&
-               grow((void **)&column->changed.bits, old_bytes, bytes) &&
-               grow((void **)&column->row_of_slot, old_slots * 4, slots * 4);
-    return grow((void **)&column->rows, old_slots * column->row_bytes, slots * column->row_bytes) &&
-           grow((void **)&column->hashes, old_slots * 8, slots * 8);
+        return grow(progress, (void **)&column->has, old_bytes, bytes) &&
+               grow(progress, (void **)&column->leaving.bits, old_bytes, bytes) &&
+               grow(progress, (void **)&column->changed.bits, old_bytes, bytes) &&
+               grow(progress, (void **)&column->row_of_slot, old_slots * 4, slots * 4);
+    return grow(progress, (void **)&column->rows, old_slots * column->row_bytes,
+                slots * column->row_bytes) &&
+           grow(progress, (void **)&column->hashes, old_slots * 8, slots * 8);
 }
 
 static bool ecs_grow(struct world_ecs *ecs, uint32_t wanted)
@@ -53,18 +55,18 @@ static bool ecs_grow(struct world_ecs *ecs, uint32_t wanted)
     slots = MM_BITSET_WORDS(slots) * 64;
     size_t old_words = MM_BITSET_WORDS(old), words = MM_BITSET_WORDS(slots);
     // A failure in between leaves some arrays larger than the capacity, and nothing else.
-    if (!grow((void **)&ecs->alive, old_words * 8, words * 8) ||
-        !grow((void **)&ecs->taken, old_words * 8, words * 8) ||
-        !grow((void **)&ecs->spawned, old_words * 8, words * 8) ||
-        !grow((void **)&ecs->dying.bits, old_words * 8, words * 8) ||
-        !grow((void **)&ecs->lives.bits, old_words * 8, words * 8) ||
-        !grow((void **)&ecs->generations, old * 4, slots * 4))
+    if (!grow(ecs->progress, (void **)&ecs->alive, old_words * 8, words * 8) ||
+        !grow(ecs->progress, (void **)&ecs->taken, old_words * 8, words * 8) ||
+        !grow(ecs->progress, (void **)&ecs->spawned, old_words * 8, words * 8) ||
+        !grow(ecs->progress, (void **)&ecs->dying.bits, old_words * 8, words * 8) ||
+        !grow(ecs->progress, (void **)&ecs->lives.bits, old_words * 8, words * 8) ||
+        !grow(ecs->progress, (void **)&ecs->generations, old * 4, slots * 4))
         return false;
     for (int id = 0; id < WORLD_COMPONENTS; id++)
-        if (!column_grow_slots(&ecs->columns[id], old, slots))
+        if (!column_grow_slots(ecs->progress, &ecs->columns[id], old, slots))
             return false;
     for (int id = 0; id < WORLD_QUERIES; id++)
-        if (!grow((void **)&ecs->queries[id].slots, old_words * 8, words * 8))
+        if (!grow(ecs->progress, (void **)&ecs->queries[id].slots, old_words * 8, words * 8))
             return false;
     if (!mm_vec_reserve(&ecs->despawned, slots))
         return false;
@@ -237,9 +239,10 @@ enum mm_err world_ecs_reserve_rows(struct world_ecs *ecs, enum world_component_i
     if (rows < row_count)
         rows = row_count;
     // A failure in between leaves some arrays larger than the capacity, and nothing else.
-    if (!grow((void **)&column->rows, old * column->row_bytes, rows * column->row_bytes) ||
-        !grow((void **)&column->hashes, old * 8, rows * 8) ||
-        !grow((void **)&column->slot_of_row, old * 4, rows * 4))
+    if (!grow(ecs->progress, (void **)&column->rows, old * column->row_bytes,
+              rows * column->row_bytes) ||
+        !grow(ecs->progress, (void **)&column->hashes, old * 8, rows * 8) ||
+        !grow(ecs->progress, (void **)&column->slot_of_row, old * 4, rows * 4))
         return MM_RESOURCE_EXHAUSTED;
     column->row_capacity = (uint32_t)rows;
     return MM_OK;

@@ -4,6 +4,7 @@
 #include "libcommon/base/bitset.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/err.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/vec.h"
 #include "services/world/core/components.h"
 #include <string.h>
@@ -87,7 +88,8 @@ struct world_query {
 };
 
 struct world_ecs {
-    uint32_t slot_end; // slots 1..slot_end-1 have ever been used
+    struct mm_progress *progress; // world_set_progress
+    uint32_t slot_end;            // slots 1..slot_end-1 have ever been used
     uint32_t capacity;
     uint32_t entities_max;
     uint32_t alive_count;

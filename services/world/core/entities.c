@@ -34,10 +34,12 @@ enum mm_err world_reserve_entities(struct world *world, uint32_t more)
     enum mm_err err = world_ecs_reserve(&world->ecs, more);
     if (err == MM_OK)
         err = world_grid_reserve(&world->grid, &world->map, world->ecs.capacity);
+    (void)mm_progress_step(world->progress);
     if (err == MM_OK)
         err = world_sides_reserve(&world->sides, &world->map);
     if (err == MM_OK)
         err = world_shared_reserve(&world->stats, world->ecs.capacity);
+    (void)mm_progress_step(world->progress);
     if (err == MM_OK)
         err = mm_idmap_reserve(world->slot_of_serial, mm_idmap_count(world->slot_of_serial) + more);
     if (err == MM_OK && world->due_slots < world->ecs.capacity) {

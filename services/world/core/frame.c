@@ -4,6 +4,8 @@
 
 void *world_frame_take(struct world_frame_maker *maker, size_t count, size_t bytes_each)
 {
+    // A column of everybody takes a while.
+    (void)mm_progress_step(maker->world->progress);
     void *memory = maker->failed ? NULL : mm_arena_calloc(maker->arena, count, bytes_each);
     if (!memory)
         maker->failed = true;

@@ -20,12 +20,12 @@ void world_grid_free(struct world_grid *grid)
     memset(grid, 0, sizeof *grid);
 }
 
-static bool grow(void **memory, size_t old_bytes, size_t new_bytes)
+static bool grow(struct mm_progress *progress, void **memory, size_t old_bytes, size_t new_bytes)
 {
     void *grown = mm_realloc(*memory, new_bytes);
     if (!grown)
         return false;
-    memset((uint8_t *)grown + old_bytes, 0, new_bytes - old_bytes);
+    mm_progress_zero(progress, (uint8_t *)grown + old_bytes, new_bytes - old_bytes);
     *memory = grown;
     return true;
 }
@@ -36,18 +36,19 @@ enum mm_err world_grid_reserve(struct world_grid *grid, const struct world_map *
     if (map->chunk_count > grid->chunk_capacity) {
         size_t old = grid->chunk_capacity, chunks = map->chunk_capacity;
         size_t old_cells = old * map->tiling.cells, cells = chunks * map->tiling.cells;
-        if (!grow((void **)&grid->cells, old_cells * sizeof *grid->cells,
+        if (!grow(grid->progress, (void **)&grid->cells, old_cells * sizeof *grid->cells,
                   cells * sizeof *grid->cells) ||
-            !grow((void **)&grid->in_chunk, old * 4, chunks * 4) ||
-            !grow((void **)&grid->barred_version, old * 4, chunks * 4) ||
-            !grow((void **)&grid->charted, MM_BITSET_WORDS(old) * 8, MM_BITSET_WORDS(chunks) * 8))
+            !grow(grid->progress, (void **)&grid->in_chunk, old * 4, chunks * 4) ||
+            !grow(grid->progress, (void **)&grid->barred_version, old * 4, chunks * 4) ||
+            !grow(grid->progress, (void **)&grid->charted, MM_BITSET_WORDS(old) * 8,
+                  MM_BITSET_WORDS(chunks) * 8))
             return MM_RESOURCE_EXHAUSTED;
         grid->chunk_capacity = (uint32_t)chunks;
         grid->cell_capacity = (uint32_t)cells;
     }
     if (slot_end > grid->slot_capacity) {
         size_t slots = (size_t)slot_end + slot_end / 2 + 256;
-        if (!grow((void **)&grid->next, (size_t)grid->slot_capacity * 4, slots * 4))
+        if (!grow(grid->progress, (void **)&grid->next, (size_t)grid->slot_capacity * 4, slots * 4))
             return MM_RESOURCE_EXHAUSTED;
         grid->slot_capacity = (uint32_t)slots;
     }

@@ -2,6 +2,7 @@
 #define WORLD_CORE_GRID_H
 
 #include "libcommon/base/err.h"
+#include "libcommon/base/progress.h"
 #include "services/world/core/map.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +32,7 @@ struct world_grid {
     // Bit by chunk: what far ways need to know of it as it is now has been worked out, and was
     // taken from a tick's budget. Part of the state, unlike what was worked out (ways.c).
     uint64_t *charted;
+    struct mm_progress *progress; // world_set_progress
 };
 
 void world_grid_init(struct world_grid *grid);

@@ -74,6 +74,8 @@ static enum mm_err load_map(struct world *world, struct world_reader *reader,
         enum mm_err err = world_map_add(&world->map, chunk, terrain + i * cells);
         if (err != MM_OK)
             return err;
+        if (!mm_progress_row(reader->progress, i))
+            return MM_CANCELLED;
     }
     return MM_OK;
 }
@@ -115,6 +117,7 @@ static void load_field(struct world_ecs *ecs, enum world_component_id id,
 {
     for (uint32_t slot = world_ecs_next(ecs, 0); slot != WORLD_SLOT_NONE && !reader->failed;
          slot = world_ecs_next(ecs, slot)) {
+        reader->failed |= !mm_progress_row(reader->progress, slot);
         uint8_t *row = world_ecs_row(ecs, id, slot);
         if (!row)
             continue;
@@ -145,6 +148,8 @@ static enum mm_err load_component(struct world_ecs *ecs, enum world_component_id
                 return MM_DATA_LOSS;
             world_ecs_add(ecs, id, slot);
             last = slot;
+            if (!mm_progress_row(reader->progress, i))
+                return MM_CANCELLED;
         }
     }
     for (unsigned f = 0; f < component->field_count; f++)
@@ -177,6 +182,8 @@ static enum mm_err load_entities(struct world *world, struct world_reader *reade
             return MM_DATA_LOSS;
         if (slot > 0 && slot < end)
             world_ecs_restore(ecs, slot, generation, lives);
+        if (!mm_progress_row(reader->progress, slot))
+            return MM_CANCELLED;
     }
     for (int id = 0; id < WORLD_COMPONENTS; id++) {
         err = load_component(ecs, (enum world_component_id)id, reader);
@@ -256,7 +263,7 @@ static enum mm_err load_body(struct world *world, struct world_reader *reader)
         err = world_reserve_entities(world, 0);
     for (uint32_t slot = world_ecs_next(&world->ecs, 0); err == MM_OK && slot != WORLD_SLOT_NONE;
          slot = world_ecs_next(&world->ecs, slot))
-        err = place_entity(world, slot);
+        err = mm_progress_row(reader->progress, slot) ? place_entity(world, slot) : MM_CANCELLED;
     if (err == MM_OK)
         err = load_charted(world, &charted);
     if (err == MM_OK)
@@ -313,25 +320,30 @@ static enum mm_err load_head(struct world_reader *reader, struct head *head, str
 
 // A state of that version, without a look at its head, its checksum and the state hash it names.
 static enum mm_err load_unchecked(const uint8_t *data, size_t len, uint32_t version,
-                                  struct world **out, uint64_t *state_hash)
+                                  struct mm_progress *progress, struct world **out,
+                                  uint64_t *state_hash)
 {
     *out = NULL;
     struct world_reader reader = {
         .data = data, .len = len, .at = 8, .failed = len < 8, .version = version};
+    reader.progress = progress;
     struct head head;
     enum mm_err err = load_head(&reader, &head, out);
-    if (err == MM_OK)
+    if (err == MM_OK) {
+        world_set_progress(*out, progress);
         err = load_body(*out, &reader);
+    }
     char problem[128];
     if (err == MM_OK)
         err = world_verify(*out, problem, sizeof problem);
     if (err != MM_OK) {
         world_free(*out);
         *out = NULL;
-        return err;
+        return mm_progress_given_up(progress) ? MM_CANCELLED : err;
     }
     struct world *world = *out;
     world_ecs_settle(&world->ecs);
+    (void)mm_progress_step(progress);
     world_ecs_begin(&world->ecs);
     world->empires_before = (uint32_t)world->empires.count;
     world->chunks_before = world->map.chunk_count;
@@ -342,7 +354,7 @@ static enum mm_err load_unchecked(const uint8_t *data, size_t len, uint32_t vers
 enum mm_err world_load_unchecked(const uint8_t *data, size_t len, struct world **out,
                                  uint64_t *state_hash)
 {
-    return load_unchecked(data, len, WORLD_SAVE_VERSION, out, state_hash);
+    return load_unchecked(data, len, WORLD_SAVE_VERSION, NULL, out, state_hash);
 }
 
 uint32_t world_saved_version(const uint8_t *data, size_t len)
@@ -360,6 +372,12 @@ static bool checksum_sound(const uint8_t *data, size_t len)
 
 enum mm_err world_load(const uint8_t *data, size_t len, struct world **out)
 {
+    return world_load_watched(data, len, NULL, out);
+}
+
+enum mm_err world_load_watched(const uint8_t *data, size_t len, struct mm_progress *progress,
+                               struct world **out)
+{
     *out = NULL;
     uint32_t version = world_saved_version(data, len);
     if (version == 0)
@@ -369,7 +387,7 @@ enum mm_err world_load(const uint8_t *data, size_t len, struct world **out)
     if (len < 16 || !checksum_sound(data, len))
         return MM_DATA_LOSS;
     uint64_t state_hash;
-    enum mm_err err = world_load_unchecked(data, len - 8, out, &state_hash);
+    enum mm_err err = load_unchecked(data, len - 8, WORLD_SAVE_VERSION, progress, out, &state_hash);
     if (err == MM_OK && world_state_hash(*out) != state_hash) {
         world_free(*out);
         *out = NULL;
@@ -389,5 +407,5 @@ enum mm_err world_load_older(const uint8_t *data, size_t len, struct world **out
         return MM_UNIMPLEMENTED;
     if (len < 16 || !checksum_sound(data, len))
         return MM_DATA_LOSS;
-    return load_unchecked(data, len - 8, version, out, saved_hash);
+    return load_unchecked(data, len - 8, version, NULL, out, saved_hash);
 }

@@ -14,6 +14,7 @@ struct world_reader {
     size_t len, at;
     bool failed;
     uint32_t version; // of the state
+    struct mm_progress *progress;
 };
 
 // NULL when so many are not there.

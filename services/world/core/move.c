@@ -236,9 +236,17 @@ static void fetch_hexes(const struct world *world, const uint32_t *slots, unsign
         uint32_t to = direction < HEX_DIRECTIONS ? world_map_step(&world->map, from, direction)
                                                  : WORLD_CELL_NONE;
         mm_prefetch_write(&world->grid.cells[from]);
-        if (to != WORLD_CELL_NONE) {
-            mm_prefetch_write(&world->grid.cells[to]);
-            mm_prefetch(&world->map.terrain[to]);
+        if (to == WORLD_CELL_NONE)
+            continue;
+        mm_prefetch_write(&world->grid.cells[to]);
+        mm_prefetch(&world->map.terrain[to]);
+        // How long the step after this one takes.
+        if (mover->next + 1U < route->steps) {
+            direction = world_route_direction(route, mover->next + 1U);
+            uint32_t then = direction < HEX_DIRECTIONS ? world_map_step(&world->map, to, direction)
+                                                       : WORLD_CELL_NONE;
+            if (then != WORLD_CELL_NONE)
+                mm_prefetch(&world->map.terrain[then]);
         }
     }
 }

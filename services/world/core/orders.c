@@ -1,6 +1,7 @@
 #include "services/world/core/state.h"
 
 #include "libcommon/base/hash.h"
+#include "libcommon/base/prefetch.h"
 #include <string.h>
 
 void world_task_drop(struct world *world, uint32_t slot)
@@ -72,22 +73,33 @@ static uint64_t roll(const struct world *world, uint32_t slot, uint64_t salt)
     return mm_mix64(mm_mix64(world->seed ^ identity->serial) + salt);
 }
 
+// Where a try to find a goal leads; false if that is not within the radius.
+static bool wander_try(const struct world *world, uint32_t slot, const struct world_order *order,
+                       uint64_t try, struct hex_axial *goal_out)
+{
+    int32_t radius = order->type;
+    uint64_t chance = roll(world, slot, world->tick * 8 + try);
+    uint32_t span = 2 * (uint32_t)radius + 1;
+    struct hex_axial center = {order->q, order->r};
+    *goal_out = (struct hex_axial){center.q + (int32_t)((chance & 0xffff) % span) - radius,
+                                   center.r + (int32_t)((chance >> 16 & 0xffff) % span) - radius};
+    return hex_distance(center, *goal_out) <= radius;
+}
+
+enum { WANDER_TRIES = 8 };
+
 // Some hex within the radius that it can walk to; where it is, if a few tries find none.
 static struct hex_axial wander_goal(const struct world *world, uint32_t slot,
                                     const struct world_order *order)
 {
     const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
     uint32_t region = world_map_region(&world->map, place->cell);
-    int32_t radius = order->type;
-    for (uint64_t try = 0; try < 8; try++) {
-        uint64_t chance = roll(world, slot, world->tick * 8 + try);
-        uint32_t span = 2 * (uint32_t)radius + 1;
-        struct hex_axial center = {order->q, order->r};
-        struct hex_axial goal = {center.q + (int32_t)((chance & 0xffff) % span) - radius,
-                                 center.r + (int32_t)((chance >> 16 & 0xffff) % span) - radius};
+    for (uint64_t try = 0; try < WANDER_TRIES; try++) {
+        struct hex_axial goal;
+        if (!wander_try(world, slot, order, try, &goal))
+            continue;
         uint32_t cell = world_map_cell(&world->map, goal);
-        if (hex_distance(center, goal) <= radius && cell != WORLD_CELL_NONE &&
-            world_cell_free(world, cell, WORLD_ON_UNIT) &&
+        if (cell != WORLD_CELL_NONE && world_cell_free(world, cell, WORLD_ON_UNIT) &&
             world_map_region(&world->map, cell) == region)
             return goal;
     }
@@ -182,6 +194,48 @@ static bool order_over(const struct world *world, uint32_t slot)
            world->tick - mover->since >= rest_of(world, slot, &orders->list[0], mover);
 }
 
+// As with steps (move.c): who is done lies anywhere in memory, and so does where it goes next. What
+// a batch will need is asked for before its first is looked at.
+enum { ORDERS_BATCH = 32 };
+
+static void fetch_orders(const struct world_ecs *ecs, const uint32_t *slots, unsigned count)
+{
+    static const enum world_component_id rows[] = {WORLD_ORDERS, WORLD_MOVER, WORLD_ROUTE};
+    for (unsigned i = 0; i < count; i++) {
+        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+            const struct world_column *column = &ecs->columns[rows[k]];
+            uint32_t row = column->row_of_slot[slots[i]];
+            if (row != 0)
+                mm_prefetch_write(column->rows + (size_t)(row - 1) * column->row_bytes);
+        }
+        mm_prefetch(WORLD_GET(ecs, WORLD_PLACE, world_place, slots[i]));
+        mm_prefetch(WORLD_GET(ecs, WORLD_IDENTITY, world_identity, slots[i]));
+    }
+}
+
+// Those who wander: where they are, and the hex that the first try leads to.
+static void fetch_goals(const struct world *world, const uint32_t *slots, unsigned count)
+{
+    const struct world_map *map = &world->map;
+    for (unsigned i = 0; i < count; i++) {
+        const struct world_orders *orders =
+            WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, slots[i]);
+        if (!orders || orders->count == 0 || orders->list[0].kind != WORLD_ORDER_WANDER)
+            continue;
+        struct hex_axial goal;
+        uint64_t try = 0;
+        while (try < WANDER_TRIES && !wander_try(world, slots[i], &orders->list[0], try, &goal))
+            try++;
+        uint32_t cell = try < WANDER_TRIES ? world_map_cell(map, goal) : WORLD_CELL_NONE;
+        mm_prefetch(&map->region[WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slots[i])->cell]);
+        if (cell == WORLD_CELL_NONE)
+            continue;
+        mm_prefetch(&map->terrain[cell]);
+        mm_prefetch(&map->region[cell]);
+        mm_prefetch(&world->grid.cells[cell]);
+    }
+}
+
 // Units that were given orders in this tick (their orders are marked), or whose mover says that
 // the present order is done, take up the next one.
 void world_system_orders(struct world *world)
@@ -198,10 +252,18 @@ void world_system_orders(struct world *world)
     if (column->dirty_count > 0)
         for (size_t word = 0; word < words; word++)
             world->due[word] |= column->dirty[word];
-    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;
-         slot = mm_bitset_next(world->due, end, slot + 1)) {
-        mm_bitset_clear(world->due, slot);
-        if (order_over(world, (uint32_t)slot))
-            world_order_done(world, (uint32_t)slot);
+    uint32_t slots[ORDERS_BATCH];
+    for (size_t slot = mm_bitset_next(world->due, end, 0); slot < end;) {
+        unsigned count = 0;
+        for (; slot < end && count < ORDERS_BATCH;
+             slot = mm_bitset_next(world->due, end, slot + 1)) {
+            mm_bitset_clear(world->due, slot);
+            slots[count++] = (uint32_t)slot;
+        }
+        fetch_orders(&world->ecs, slots, count);
+        fetch_goals(world, slots, count);
+        for (unsigned i = 0; i < count; i++)
+            if (order_over(world, slots[i]))
+                world_order_done(world, slots[i]);
     }
 }

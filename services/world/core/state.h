@@ -5,6 +5,7 @@
 
 #include "libcommon/base/id.h"
 #include "libcommon/base/idmap.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/base/strmap.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/hex/path.h"
@@ -217,7 +218,8 @@ struct world {
     uint32_t due_slots;
     uint32_t *next_settlement; // by slot: the empire's next one, in slot order
     struct world_workers workers;
-    bool side_by_side; // parts run at this moment
+    struct mm_progress *progress; // of what takes long; NULL: nobody waits
+    bool side_by_side;            // parts run at this moment
     world_system_hook hook;
     void *hook_ctx;
 };

@@ -234,6 +234,7 @@ static void verify_sides(struct verifier *v)
     const struct world *world = v->world;
     for (uint32_t chunk = 0; chunk < world->map.chunk_count; chunk++) {
         const struct world_side *side = &world->sides.chunks[chunk];
+        (void)mm_progress_row(world->progress, chunk);
         uint32_t same = 0, others = 0, first = chunk * world->map.tiling.cells;
         for (uint32_t cell = first; cell < first + world->map.tiling.cells; cell++)
             for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
@@ -255,6 +256,7 @@ static void verify_grid(struct verifier *v)
     const struct world *world = v->world;
     uint32_t entities = 0;
     for (uint32_t cell = 0; cell < world_map_cell_count(&world->map); cell++) {
+        (void)mm_progress_row(world->progress, cell);
         uint32_t units = 0, blockers = 0, last = 0;
         for (uint32_t slot = world_grid_first(&world->grid, cell); slot != 0;
              slot = world_grid_next(&world->grid, slot), entities++) {
@@ -315,7 +317,10 @@ enum mm_err world_verify(const struct world *world, char *problem, size_t proble
     struct verifier verifier = {world, problem, problem_bytes, false};
     for (uint32_t slot = world_ecs_next(&world->ecs, 0);
          slot != WORLD_SLOT_NONE && !verifier.failed; slot = world_ecs_next(&world->ecs, slot))
-        verify_entity(&verifier, slot);
+        if (mm_progress_row(world->progress, slot))
+            verify_entity(&verifier, slot);
+        else
+            fail(&verifier, slot, "it is no longer wanted");
     if (!verifier.failed)
         verify_grid(&verifier);
     if (!verifier.failed)

@@ -114,6 +114,11 @@ void world_set_system_hook(struct world *world, world_system_hook hook, void *ct
     world->hook_ctx = ctx;
 }
 
+void world_set_progress(struct world *world, struct mm_progress *progress)
+{
+    world->progress = world->ecs.progress = world->grid.progress = progress;
+}
+
 void world_set_workers(struct world *world, const struct world_workers *workers)
 {
     world->workers = workers ? *workers : (struct world_workers){.threads = 1};

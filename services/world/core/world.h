@@ -6,6 +6,7 @@
 #include "libcommon/base/arena.h"
 #include "libcommon/base/buf.h"
 #include "libcommon/base/err.h"
+#include "libcommon/base/progress.h"
 #include "libcommon/hex/hex.h"
 #include "services/world/core/rules.h"
 #include "services/world/core/workers.h"
@@ -83,6 +84,10 @@ void world_step(struct world *world, const world_input *const *inputs, size_t co
 // Lends the world threads from the next step on; copied. NULL: takes them back. States and frames
 // are the same with any number of them.
 void world_set_workers(struct world *world, const struct world_workers *workers);
+
+// Told of the progress of what takes long: of loading, and of snapshots (frames of everything),
+// which cannot be given up. NULL: nobody is.
+void world_set_progress(struct world *world, struct mm_progress *progress);
 
 // Told before (begins) and after each system, so that a shell can time them: on the thread that
 // runs the system, which with workers is any, several at once. NULL: nobody.
@@ -190,6 +195,9 @@ void world_save(const struct world *world, struct mm_buf *out);
 // From bytes, which may be hostile. DATA_LOSS: not a sound state. UNIMPLEMENTED: of another
 // version. RESOURCE_EXHAUSTED: out of memory.
 enum mm_err MM_MUST_USE world_load(const uint8_t *data, size_t len, struct world **out);
+// The same, with somebody who waits and may give it up (CANCELLED); `progress` stays the world's.
+enum mm_err MM_MUST_USE world_load_watched(const uint8_t *data, size_t len,
+                                           struct mm_progress *progress, struct world **out);
 
 // The version of the simulation that made these bytes; 0: they are no saved state.
 uint32_t world_saved_version(const uint8_t *data, size_t len);

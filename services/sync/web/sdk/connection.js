@@ -54,6 +54,7 @@ export class Connection extends Emitter {
   #heardMs = 0;
   #lastError = null;
   #closed = true;
+  #opening = 0;         // counts the attempts: one that was given up while it waited for its token goes no further
   #online = false;
   #decoder = null;      // of binary messages: of this connection, and those that it resumed
   #resume = null;       // the token for going on where this connection stops
@@ -119,16 +120,17 @@ export class Connection extends Emitter {
     this.#lastError = null;
     this.#setState('connecting');
     const { token, WebSocket } = this.#options;
+    const attempt = ++this.#opening;
     let jwt;
     try {
       jwt = typeof token === 'function' ? await token() : token;
     } catch (error) {
-      if (this.#closed) return;
+      if (attempt !== this.#opening) return;
       if (error instanceof GameError) this.#refuse(error);
       else this.#retry(LOST);
       return;
     }
-    if (this.#closed) return;
+    if (attempt !== this.#opening) return;
     const protocols = PROTOCOLS.get(this.#options.encoding);
     const socket = new WebSocket(this.#address(), [...protocols, 'access_token', jwt]);
     socket.binaryType = 'arraybuffer';
@@ -169,6 +171,7 @@ export class Connection extends Emitter {
   /** Ends all activity; gives the socket, which is no longer listened to. */
   #stop() {
     this.#closed = true;
+    this.#opening++;
     clearTimeout(this.#retryTimer);
     this.#retryTimer = null;
     return this.#detach();
@@ -227,13 +230,13 @@ export class Connection extends Emitter {
     this.#lost = true;
     this.#nextSeq = Math.max(this.#nextSeq, nextSeq);
     this.#online = true;
-    this.#setState('online');
     const ping = () => {
       if (Date.now() - this.#heardMs > SILENCE_MS) this.#giveUp();
       else this.send({ type: 'ping', payload: { timestamp: Date.now() } });
     };
     this.#pingTimer = setInterval(ping, PING_MS);
     ping();
+    this.#setState('online'); // last: who hears of it may close
   }
 
   #onError(payload) {

@@ -1,5 +1,9 @@
 #include "libcommon/base/alloc.h"
 #include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 Test(alloc, failing_mode_counts_down_and_stays)
 {
@@ -38,3 +42,53 @@ Test(alloc, aligned_memory_is_aligned_and_zeroed)
         cr_assert_eq(memory[i], 0);
     mm_free(memory);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they bring another malloc
+
+// The flags of the mapping with the address, as the system tells them; "": it does not.
+static void flags_of(const void *address, char *flags, size_t flags_max)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool there = false;
+    flags[0] = '\0';
+    while (file && !flags[0] && fgets(line, sizeof line, file)) {
+        uint64_t from, to;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &to) == 2)
+            there = from <= (uintptr_t)address && (uintptr_t)address < to;
+        else if (there && strncmp(line, "VmFlags:", 8) == 0)
+            (void)snprintf(flags, flags_max, "%s", line + 8);
+    }
+    if (file)
+        (void)fclose(file);
+}
+
+Test(alloc, huge_pages_are_asked_for_as_the_heap_grows)
+{
+    enum { BLOCKS = 1500, BLOCK_BYTES = 32 << 10, SOME_BYTES = 30 << 20 };
+    static uint8_t *blocks[BLOCKS];
+    cr_assert_eq(mm_alloc_ask_huge_pages(), 0, "nobody wants that yet");
+    mm_alloc_keep_together();
+    cr_assert_eq(mm_alloc_ask_huge_pages(), 0, "the heap has not grown");
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = mm_calloc(1, BLOCK_BYTES);
+        cr_assert_not_null(blocks[i]);
+        memset(blocks[i], i, BLOCK_BYTES);
+    }
+    size_t asked = mm_alloc_ask_huge_pages();
+    cr_assert_gt(asked, SOME_BYTES);
+    cr_assert_eq(mm_alloc_ask_huge_pages(), asked);
+    char flags[512];
+    flags_of(blocks[BLOCKS / 2], flags, sizeof flags);
+    if (flags[0] && access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0)
+        cr_assert_not_null(strstr(flags, " hg"), "%s", flags);
+    for (int i = 0; i < BLOCKS; i++)
+        for (int at = 0; at < BLOCK_BYTES; at++)
+            cr_assert_eq(blocks[i][at], (uint8_t)i);
+    for (int i = 0; i < BLOCKS; i++)
+        mm_free(blocks[i]);
+    // Less is asked for when memory was given back, and all of it again when it is needed again.
+    cr_assert_leq(mm_alloc_ask_huge_pages(), asked);
+}
+
+#endif

@@ -133,3 +133,17 @@ Test(idmap, same_history_same_order)
     mm_idmap_free(maps[0]);
     mm_idmap_free(maps[1]);
 }
+
+Test(idmap, may_be_asked_ahead_for_any_key_at_any_time)
+{
+    struct mm_idmap *map = mm_idmap_new(10);
+    mm_idmap_ask(map, 7); // it has no memory yet
+    cr_assert_eq(mm_idmap_set(map, 7, 70), MM_OK);
+    for (uint64_t key = 0; key < 100; key++)
+        mm_idmap_ask(map, key * UINT64_C(0x9e3779b97f4a7c15));
+    uint64_t value = 0;
+    cr_assert(mm_idmap_get(map, 7, &value));
+    cr_assert_eq(value, 70);
+    cr_assert_eq(mm_idmap_count(map), 1);
+    mm_idmap_free(map);
+}

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "libcommon/base/str.h"
 #include "libcommon/io/http.h"
 #include "libcommon/io/loop.h"
+#include "tests/support/process.h"
 
 // A real server on the loop and a client that is a bare socket, so that anything can be sent.
 
@@ -109,18 +111,32 @@ static void turn(void)
     mm_loop_run_until(loop, &never, 5);
 }
 
+// Turns the loop until that is so, or for as long as it could take.
+#define UNTIL(condition)                                                                           \
+    for (int64_t end_ms = test_now_ms() + TEST_PATIENCE_MS;                                        \
+         !(condition) && test_now_ms() < end_ms; turn())
+
+// As soon as the connection takes it.
+static void put(int fd, const char *text)
+{
+    ssize_t sent = -1;
+    UNTIL((sent = send(fd, text, strlen(text), MSG_NOSIGNAL)) >= 0);
+    cr_assert_eq(sent, (ssize_t)strlen(text));
+}
+
 // Runs the loop until the answer has `expected` in it, or the connection ends.
 static const char *answer(int fd, const char *expected)
 {
     static char text[65536];
     size_t len = 0;
-    for (int i = 0; i < 400; i++) {
+    for (int64_t end_ms = test_now_ms() + TEST_PATIENCE_MS; test_now_ms() < end_ms;) {
         ssize_t got = read(fd, text + len, sizeof text - 1 - len);
         if (got > 0)
             len += (size_t)got;
         text[len] = '\0';
-        if (got == 0 || (len > 0 && strstr(text, expected)))
-            return text;
+        bool is_over = got == 0 || (got < 0 && errno != EAGAIN && errno != ENOTCONN);
+        if (is_over || (len > 0 && strstr(text, expected)))
+            break;
         turn();
     }
     return text;
@@ -129,8 +145,7 @@ static const char *answer(int fd, const char *expected)
 static const char *ask(const char *request, const char *expected)
 {
     int fd = dial();
-    for (int i = 0; i < 100 && write(fd, request, strlen(request)) < 0; i++)
-        turn();
+    put(fd, request);
     const char *text = answer(fd, expected);
     close(fd);
     turn();
@@ -209,11 +224,8 @@ Test(http, a_chunked_body_far_over_the_limit_is_cut_off)
 Test(http, an_answer_may_come_later)
 {
     int fd = dial();
-    const char *request = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
-    turn();
-    cr_assert(write(fd, request, strlen(request)) > 0);
-    for (int i = 0; i < 100 && !parked; i++)
-        turn();
+    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    UNTIL(parked);
     cr_assert(parked != NULL);
     CONTAINS(ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "hello nobody"), "hello nobody");
     mm_http_reply(parked, 200, "text/plain", "at last", 7);
@@ -224,11 +236,8 @@ Test(http, an_answer_may_come_later)
 Test(http, closing_tells_those_who_have_not_answered)
 {
     int fd = dial();
-    const char *request = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
-    turn();
-    cr_assert(write(fd, request, strlen(request)) > 0);
-    for (int i = 0; i < 100 && !parked; i++)
-        turn();
+    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    UNTIL(parked);
     mm_http_server_close(server);
     cr_assert(was_gone);
     close(fd);
@@ -241,8 +250,7 @@ Test(http, more_connections_than_allowed_are_closed_at_once)
     int fds[4];
     for (int i = 0; i < 4; i++)
         fds[i] = dial();
-    for (int i = 0; i < 50 && mm_http_server_connections(server) < 4; i++)
-        turn();
+    UNTIL(mm_http_server_connections(server) == 4);
     cr_assert_eq(mm_http_server_connections(server), 4);
     int fifth = dial();
     cr_assert_eq(strlen(answer(fifth, "x")), 0, "closed without a byte");
@@ -270,17 +278,15 @@ static bool is_closed(int fd)
 Test(http, a_request_that_trickles_in_is_cut_off)
 {
     reopen(&(struct mm_http_options){.listen = "127.0.0.1:0", .request_s = 1});
+    int64_t dialled_ms = test_now_ms();
     int slow = dial(), waiting = dial();
-    static const char later[] = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
-    (void)!write(waiting, later, sizeof later - 1);
-    unsigned turns = 0;
-    while (!is_closed(slow) && turns++ < 600) {
-        (void)!send(slow, turns == 1 ? "GET /hello HTTP/1.1\r\nX: " : "y", turns == 1 ? 24 : 1,
-                    MSG_NOSIGNAL);
-        turn();
-    }
+    put(waiting, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    put(slow, "GET /hello HTTP/1.1\r\nX: ");
+    for (int64_t end_ms = dialled_ms + TEST_PATIENCE_MS; !is_closed(slow) && test_now_ms() < end_ms;
+         turn())
+        (void)!send(slow, "y", 1, MSG_NOSIGNAL);
     cr_expect(is_closed(slow), "never silent, and cut off all the same");
-    cr_expect_geq(turns, 100, "not before its time");
+    cr_expect_geq(test_now_ms() - dialled_ms, 1000, "not before its time");
     // Whose request is there waits for its answer as long as that takes.
     cr_assert_not_null(parked);
     cr_expect_not(is_closed(waiting));
@@ -297,8 +303,7 @@ Test(http, one_address_does_not_get_all_connections)
     int fds[3];
     for (int i = 0; i < 3; i++) {
         fds[i] = dial();
-        for (int k = 0; k < 10; k++)
-            turn();
+        UNTIL(i == 2 ? is_closed(fds[i]) : mm_http_server_connections(server) > (unsigned)i);
     }
     cr_expect(!is_closed(fds[0]) && !is_closed(fds[1]) && is_closed(fds[2]));
     for (int i = 0; i < 3; i++)
@@ -313,15 +318,12 @@ Test(http, hands_over_a_websocket_with_its_early_bytes)
 {
     // The key and its answer are the example of RFC 6455, section 1.3.
     int fd = dial();
-    const char *request = HANDSHAKE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly";
-    turn();
-    cr_assert(write(fd, request, strlen(request)) > 0);
+    put(fd, HANDSHAKE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly");
     const char *text = answer(fd, "\r\n\r\n");
     CONTAINS(text, "101");
     CONTAINS(text, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     CONTAINS(text, "Sec-WebSocket-Protocol: chosen");
-    for (int i = 0; i < 50 && !upgraded; i++)
-        turn();
+    UNTIL(upgraded);
     cr_assert_str_eq(early, "early");
     cr_assert(write(upgraded_fd, "raw", 3) == 3);
     CONTAINS(answer(fd, "raw"), "raw");
@@ -342,9 +344,7 @@ Test(http, refuses_what_is_no_handshake)
 
 Test(http, serves_files_and_nothing_outside_of_them)
 {
-    char directory[] = "/tmp/mmt-http-XXXXXX";
-    cr_assert(mkdtemp(directory) != NULL);
-    char path[128];
+    char *directory = test_dir_make(), path[128];
     snprintf(path, sizeof path, "%s/web", directory);
     cr_assert(mkdir(path, 0700) == 0);
     snprintf(path, sizeof path, "%s/web/index.html", directory);
@@ -381,6 +381,5 @@ Test(http, serves_files_and_nothing_outside_of_them)
     mm_http_files_close(files);
     struct mm_http_options options = {.listen = "127.0.0.1:0"};
     cr_assert(mm_http_server_open(loop, &options, &server) == MM_OK);
-    snprintf(again, sizeof again, "rm -r %s", directory);
-    cr_assert(system(again) == 0);
+    free(directory);
 }

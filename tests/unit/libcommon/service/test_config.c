@@ -104,6 +104,69 @@ Test(config, takes_values_and_fallbacks)
 }
 
 static const struct {
+    const char *value;
+    size_t count;
+    const char *items[3];
+} comma_separated[] = {
+    {"login-server", 1, {"login-server"}},
+    {"a,b", 2, {"a", "b"}},
+    {"\" a b ,\\tc  ,d\\n\"", 3, {"a b", "c", "d"}},
+    {"\"\"", 0, {NULL}},
+    {"\"  \\t\"", 0, {NULL}},
+    {"${MM_TEST_UNSET:-}", 0, {NULL}},
+    {"${MM_TEST_UNSET:-x, y}", 2, {"x", "y"}},
+    {"${MM_TEST_LIST}", 2, {"https://a.example:8443", "::1"}},
+    {"${MM_TEST_LIST:-z}", 2, {"https://a.example:8443", "::1"}},
+    {"[\"a,b\"]", 1, {"a,b"}}, // in a list a comma is a character like others
+    {"[]", 0, {NULL}},
+};
+
+Test(config, takes_texts_with_commas_between)
+{
+    cr_assert(setenv("MM_TEST_LIST", " https://a.example:8443, ::1", 1) == 0);
+    for (size_t i = 0; i < sizeof comma_separated / sizeof comma_separated[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "mariadb: {host: x}\ntoken:\n  issuers: %s\n",
+                 comma_separated[i].value);
+        struct settings settings;
+        struct mm_config *config = load(text, &settings);
+        cr_assert(mm_config_error_count(config) == 0, "%s", mm_config_error(config, 0));
+        cr_assert(settings.issuers.count == comma_separated[i].count, "%s", text);
+        for (size_t k = 0; k < settings.issuers.count; k++)
+            cr_expect_str_eq(settings.issuers.items[k], comma_separated[i].items[k]);
+        mm_config_free(config);
+    }
+}
+
+Test(config, bounds_texts_however_they_are_written)
+{
+    for (size_t count = 256; count <= 257; count++) {
+        for (int listed = 0; listed < 2; listed++) {
+            char text[1200] = "mariadb: {host: x}\ntoken:\n  issuers: ";
+            size_t chars = strlen(text);
+            for (size_t i = 0; i < count; i++)
+                chars += (size_t)snprintf(text + chars, sizeof text - chars, "%sx",
+                                          i > 0    ? ","
+                                          : listed ? "["
+                                                   : "");
+            snprintf(text + chars, sizeof text - chars, "%s\n", listed ? "]" : "");
+            struct settings settings;
+            struct mm_config *config = load(text, &settings);
+            if (count == 256) {
+                cr_expect(mm_config_error_count(config) == 0, "%s", mm_config_error(config, 0));
+                cr_expect(settings.issuers.count == 256);
+            } else {
+                cr_assert(mm_config_error_count(config) == 1);
+                cr_expect_str_eq(mm_config_error(config, 0),
+                                 "etc/w.yaml:3: token.issuers: more than 256 texts");
+                cr_expect(settings.issuers.count == 2, "the fallback");
+            }
+            mm_config_free(config);
+        }
+    }
+}
+
+static const struct {
     const char *text;
     const char *error;
 } refused[] = {
@@ -131,8 +194,22 @@ static const struct {
      "etc/w.yaml:3: watchdog.stall: 100ms is out of range, expected 1s to 1m"},
     {"mariadb: {host: x}\nwatchdog:\n  abort: 1\n",
      "etc/w.yaml:3: watchdog.abort: expected true or false, found \"1\""},
-    {"mariadb: {host: x}\ntoken:\n  issuers: login-server\n",
-     "etc/w.yaml:3: token.issuers: expected a list of texts, found \"login-server\""},
+    {"mariadb: {host: x}\ntoken:\n  issuers:\n",
+     "etc/w.yaml:3: token.issuers: expected a list of texts, or texts with commas between, found "
+     "nothing"},
+    {"mariadb: {host: x}\ntoken:\n  issuers: {a: b}\n",
+     "etc/w.yaml:3: token.issuers: expected a list of texts, or texts with commas between, found "
+     "a map"},
+    {"mariadb: {host: x}\ntoken:\n  issuers: a,,b\n",
+     "etc/w.yaml:3: token.issuers: text 2 of 3 is empty in \"a,,b\""},
+    {"mariadb: {host: x}\ntoken:\n  issuers: a, b ,\n",
+     "etc/w.yaml:3: token.issuers: text 3 of 3 is empty in \"a, b ,\""},
+    {"mariadb: {host: x}\ntoken:\n  issuers: \" ,a\"\n",
+     "etc/w.yaml:3: token.issuers: text 1 of 2 is empty in the text \" ,a\""},
+    {"mariadb: {host: x}\ntoken:\n  issuers: \",\"\n",
+     "etc/w.yaml:3: token.issuers: text 1 of 2 is empty in the text \",\""},
+    {"mariadb: {host: x}\ntoken:\n  issuers: ${MM_TEST_UNSET}\n",
+     "etc/w.yaml:3: environment variable MM_TEST_UNSET is not set"},
     {"mariadb: {host: x}\ntoken:\n  issuers:\n    - a\n    - [b]\n",
      "etc/w.yaml:5: token.issuers[1]: expected a text, found a list"},
     {"mariadb: {host: x}\nrecipes: many\n",

@@ -248,6 +248,24 @@ Test(production, a_building_does_one_job_at_a_time_in_order)
     cr_assert_eq(last_event()->job.end_tick, 210);
 }
 
+Test(production, catches_up_in_pieces_to_the_same_end)
+{
+    struct production_job first, second;
+    order(100, "train_soldier", 0, 1, &first);
+    order(100, "train_soldier", 1, 2, &second); // waits behind it
+    size_t before = changes.count, pieces = 0;
+    while (!production_advance_some(core, 100000, changes.count + 3, &changes)) {
+        cr_assert_leq(production_tick(core), 1100);
+        cr_assert_lt(++pieces, 100);
+    }
+    cr_assert_geq(pieces, 10, "%zu changes in %zu pieces", changes.count - before, pieces);
+    cr_assert_eq(production_tick(core), 100000);
+    cr_assert_eq(count_kind(PRODUCTION_CHANGE_SPAWN), 10, "500 gold make ten");
+    cr_assert_eq(last_event()->job.id, second.id);
+    cr_assert_eq(last_event()->job.end_tick, 1010, "at the tick at which it would have ended");
+    cr_assert_eq(production_stock(core, 1, GOLD), 0);
+}
+
 Test(production, repeats_until_inputs_run_out)
 {
     struct production_job job;

@@ -1,5 +1,6 @@
 #include "services/sync/core/backlog.h"
 #include "services/sync/core/core.h"
+#include "services/sync/core/fold.h"
 #include "services/sync/core/resume.h"
 #include "services/sync/core/update.h"
 #include "tests/support/sync_player.h"
@@ -18,6 +19,7 @@
 
 enum {
     QUEUE = 64,
+    STALL_ROUNDS = 40,
     SHARED = 2, // so many empires have several clients, who share their view
     BESIDE = 2, // so many beside the first
     CLIENTS = SYNC_WORLD_EMPIRES + SHARED * BESIDE,
@@ -47,6 +49,8 @@ struct weather {
     bool shifty;                  // sync_world.h
     unsigned history_ticks, away; // the log's length; rounds until a broken one comes back
     size_t history_bytes;
+    unsigned stall; // that the process stands still for up to STALL_ROUNDS
+    bool fold;      // ticks that wait are told as one
 };
 
 struct client {
@@ -82,8 +86,10 @@ struct rig {
     // The first one of each empire, then those beside the first empire's, and so on.
     struct client clients[CLIENTS];
     struct sync_delta part; // of a view's delta, for who is not told all of it
-    struct sync_delta news;
+    struct sync_delta news, folded;
     size_t fulls, shared, deferrals;
+    size_t folds, folds_lost; // views told of several ticks, or of everything instead
+    size_t held, told_early;  // ticks; views that were not held in them
     size_t resumed, needless; // full states though the log reaches back
 };
 
@@ -254,22 +260,32 @@ static void come_back(struct rig *rig, struct client *client)
 }
 
 // As the shell does for several clients of a view: encoded once for each encoding, then told.
-static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_encoding encoding)
+static bool deliver_encoding(struct rig *rig, struct sync_view *view, struct sync_delta *delta,
+                             enum sync_encoding encoding)
 {
     size_t takers = 0;
     for (size_t k = 0; k < client_count(view); k++) {
         struct client *client = beside(rig, view, k);
         if (!is_told_all(client, encoding))
             continue;
+        takers++;
+        if (delta != &view->delta) {
+            // What was held is told from where each is.
+            cr_assert(sync_encode_part(&rig->encoder, &rig->core, view, delta, 0, encoding,
+                                       client->told_tick));
+            take_encoded(rig, client);
+            check(rig, client);
+            continue;
+        }
         client->aligned = true;
         // To the same tick first, so that one message fits all.
         cr_assert(sync_encode_idle(&rig->encoder, &rig->core, 0, encoding, client->told_tick));
         take_encoded(rig, client);
-        takers++;
     }
-    if (takers == 0)
+    if (takers == 0 || delta != &view->delta)
         return true;
-    if (!sync_encode_delta(&rig->encoder, &rig->core, view, encoding, rig->core.mirror.tick))
+    if (!sync_encode_part(&rig->encoder, &rig->core, view, delta, 0, encoding,
+                          rig->core.mirror.tick))
         return false;
     rig->shared += takers > 1;
     for (size_t k = 0; k < client_count(view); k++) {
@@ -283,14 +299,14 @@ static bool deliver_encoding(struct rig *rig, struct sync_view *view, enum sync_
 }
 
 // What of the delta, and of what was owed before, the client is told now.
-static bool deliver_part(struct rig *rig, struct client *client)
+static bool deliver_part(struct rig *rig, struct client *client, const struct sync_delta *delta)
 {
     static const struct sync_priorities priorities = {{3, 6, 9}};
-    if (client->view->delta.full)
+    if (delta->full)
         return false;
     if (!client->backlog)
         client->backlog = sync_backlog_new();
-    cr_assert(sync_backlog_merge(client->backlog, &rig->core, &client->view->delta));
+    cr_assert(sync_backlog_merge(client->backlog, &rig->core, delta));
     // Where a player looks changes nothing of what is true.
     struct sync_place focus = {(int32_t)mm_rng_below(&rig->world->rng, 60) - 30, 0};
     struct sync_take take = {client->encoding,
@@ -316,6 +332,17 @@ static bool deliver_part(struct rig *rig, struct client *client)
     return true;
 }
 
+// What the view's clients are told: of this tick, or of all since it was held.
+static struct sync_delta *delta_of(struct rig *rig, struct sync_view *view)
+{
+    for (size_t k = 0; k < client_count(view); k++)
+        sync_player_allow_fold(beside(rig, view, k)->player, view->delta.folded);
+    struct sync_delta *delta = sync_fold_delta(&rig->core, view, &rig->folded);
+    rig->folds += view->delta.folded && delta;
+    rig->folds_lost += !delta;
+    return delta;
+}
+
 static void deliver_delta(struct rig *rig, struct sync_view *view)
 {
     if (view->state != SYNC_VIEW_LIVE)
@@ -332,18 +359,20 @@ static void deliver_delta(struct rig *rig, struct sync_view *view)
     }
     if (takers == 0)
         return;
-    bool ok = true;
-    if (takers == 1 && !only->budgeted) {
+    struct sync_delta *delta = delta_of(rig, view);
+    bool ok = delta;
+    if (ok && takers == 1 && !only->budgeted && delta == &view->delta) {
         ok = sync_encode_view(&rig->encoder, &rig->core, view, only->encoding, only->told_tick);
         if (ok)
             take_encoded(rig, only);
         check(rig, only);
-    } else {
-        ok = deliver_encoding(rig, view, SYNC_BINARY) && deliver_encoding(rig, view, SYNC_JSON);
+    } else if (ok) {
+        ok = deliver_encoding(rig, view, delta, SYNC_BINARY) &&
+             deliver_encoding(rig, view, delta, SYNC_JSON);
         for (size_t k = 0; k < client_count(view) && ok; k++) {
             struct client *client = beside(rig, view, k);
             if (client->budgeted && follows(client))
-                ok = deliver_part(rig, client);
+                ok = deliver_part(rig, client, delta);
         }
         if (ok)
             sync_encode_told(&rig->core, view);
@@ -380,8 +409,27 @@ static void deliver_full(struct rig *rig, struct client *client)
     }
 }
 
+// Nobody is told of the tick but those who cannot wait: they know all of it.
+static void hold(struct rig *rig)
+{
+    rig->held++;
+    sync_fold_hold(&rig->core);
+    for (size_t i = 0; i < rig->core.touched.count; i++) {
+        struct sync_view *view = rig->core.touched.items[i];
+        rig->told_early++;
+        deliver_delta(rig, view);
+        for (size_t k = 0; k < client_count(view); k++) {
+            struct client *client = beside(rig, view, k);
+            if (view->state == SYNC_VIEW_LIVE && follows(client) && !client->lost &&
+                !client->budgeted)
+                compare(rig, client);
+        }
+    }
+}
+
 static void deliver(struct rig *rig)
 {
+    sync_fold_release(&rig->core);
     for (size_t i = 0; i < CLIENTS; i++) {
         struct client *client = &rig->clients[i];
         if (client->backlog && client->view->state == SYNC_VIEW_LIVE)
@@ -509,6 +557,36 @@ static void arrive(struct rig *rig)
 // what it was and came into sight again.
 static size_t returned;
 
+static void step(struct rig *rig)
+{
+    uint64_t waiting = sync_core_waiting(&rig->core), begin = rig->core.mirror.tick;
+    uint64_t until = rig->weather.fold ? begin + waiting : 0;
+    enum sync_step step;
+    while ((step = sync_core_step(&rig->core)) == SYNC_STEP_DELTAS) {
+        if (rig->core.mirror.tick < until)
+            hold(rig);
+        else
+            deliver(rig);
+    }
+    cr_assert_eq(step, SYNC_STEP_NONE);
+    cr_assert_geq(rig->core.mirror.tick, begin + waiting);
+    cr_assert_eq(rig->core.held_count, 0);
+}
+
+// With a log that is long enough nobody is told everything for having been behind, and most are
+// told once.
+static void check_folds(const struct rig *rig)
+{
+    size_t views = rig->held * SYNC_WORLD_EMPIRES;
+    cr_expect_gt(rig->folds, rig->held / 40, "%zu folds of %zu ticks", rig->folds, rig->held);
+    if (rig->weather.history_bytes < SYNC_HISTORY_BYTES_MAX)
+        return;
+    cr_expect_eq(rig->folds_lost, 0, "%zu folds were lost", rig->folds_lost);
+    cr_expect_eq(rig->fulls, CLIENTS, "%zu full states", rig->fulls);
+    cr_expect_eq(rig->core.counts.views_frozen, 0);
+    cr_expect_lt(rig->told_early, views / 2, "%zu of %zu were not held", rig->told_early, views);
+}
+
 static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t wanted)
 {
     struct rig *rig = calloc(1, sizeof *rig);
@@ -519,14 +597,20 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     cr_assert_eq(sync_core_init(&rig->core), MM_OK);
     sync_core_keep_history(&rig->core, weather.history_ticks, weather.history_bytes);
     sync_delta_init(&rig->news);
+    sync_delta_init(&rig->folded);
     sync_encoder_init(&rig->encoder);
     sync_delta_init(&rig->part);
     mm_buf_init(&rig->out, SYNC_FULL_BYTES_MAX);
     cr_assert_eq(sync_core_world_snapshot(&rig->core, sync_world_snapshot(rig->world)), MM_OK);
     for (size_t i = 0; i < SYNC_WORLD_EMPIRES; i++)
         join(rig, i); // and who is beside
+    uint64_t stalled_until = 0;
     for (rig->round = 1; rig->round <= rounds; rig->round++) {
         publish(rig);
+        if (rig->round < stalled_until)
+            continue;
+        if (chance(rig, weather.stall))
+            stalled_until = rig->round + 1 + mm_rng_below(&rig->world->rng, STALL_ROUNDS);
         ask(rig);
         arrive(rig);
         for (size_t i = 0; i < CLIENTS; i++) {
@@ -542,10 +626,7 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
             if (!client->asked && chance(rig, weather.rejoin))
                 join(rig, i);
         }
-        enum sync_step step;
-        while ((step = sync_core_step(&rig->core)) == SYNC_STEP_DELTAS)
-            deliver(rig);
-        cr_assert_eq(step, SYNC_STEP_NONE);
+        step(rig);
     }
     size_t compared = 0;
     for (size_t i = 0; i < CLIENTS; i++) {
@@ -566,12 +647,16 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
         cr_expect_eq(rig->resumed, SYNC_WORLD_EMPIRES - SHARED, "%zu resumed", rig->resumed);
     } else if (weather.history_ticks > 0) {
         // A full state where the difference was there is the exception: it would be longer.
-        cr_expect_gt(rig->resumed, rounds / 40, "only %zu resumed", rig->resumed);
+        cr_expect(rig->resumed > rounds / 40 || weather.cut + weather.slow == 0, "only %zu resumed",
+                  rig->resumed);
         cr_expect_leq(5 * rig->needless, rig->resumed, "%zu of %zu not resumed", rig->needless,
                       rig->resumed);
     } else {
         cr_expect_eq(rig->resumed, 0);
     }
+    cr_expect_eq(rig->held > 0, weather.fold);
+    if (weather.fold)
+        check_folds(rig);
     struct delayed d;
     rig->round += 1000;
     while (pop(rig, &rig->ticks, &d))
@@ -582,10 +667,76 @@ static void run(uint64_t seed, struct weather weather, unsigned rounds, size_t w
     sync_encoder_free(&rig->encoder);
     sync_delta_free(&rig->part);
     sync_delta_free(&rig->news);
+    sync_delta_free(&rig->folded);
     mm_buf_free(&rig->out);
     returned += rig->world->returned;
     sync_world_free(rig->world);
     free(rig);
+}
+
+// Who is told several ticks as one shows the truth of the last one, and nobody is told everything.
+Test(sync_core, ticks_that_piled_up_are_told_as_one)
+{
+    for (uint64_t seed = 100; seed <= 105; seed++)
+        run(seed,
+            (struct weather){.activity = 6 + 3 * (unsigned)(seed % 3),
+                             .stall = 80,
+                             .fold = true,
+                             .history_ticks = 200,
+                             .history_bytes = SYNC_HISTORY_BYTES_MAX},
+            600, 5 * 100);
+}
+
+Test(sync_core, ticks_are_told_as_one_to_those_who_may_be_told_but_a_few_bytes)
+{
+    for (uint64_t seed = 110; seed <= 112; seed++)
+        run(seed,
+            (struct weather){.activity = 12,
+                             .stall = 80,
+                             .fold = true,
+                             .bytes = 200u << seed % 3,
+                             .shifty = true,
+                             .history_ticks = 200,
+                             .history_bytes = 65536},
+            400, 1);
+}
+
+// The log is too short for what piled up: it is told in time, or everything is.
+Test(sync_core, ticks_are_told_as_one_with_short_logs)
+{
+    run(120,
+        (struct weather){
+            .activity = 12, .stall = 80, .fold = true, .history_ticks = 9, .history_bytes = 16384},
+        400, 5 * 50);
+    run(121,
+        (struct weather){
+            .activity = 30, .stall = 80, .fold = true, .history_ticks = 200, .history_bytes = 1200},
+        400, 5 * 50);
+}
+
+static const struct weather EVERYTHING = {.activity = 20,
+                                          .world_delay = 4,
+                                          .vision_delay = 4,
+                                          .answer_delay = 6,
+                                          .vision_lost = 4,
+                                          .vision_epoch = 4,
+                                          .world_restart = 4,
+                                          .slow = 15,
+                                          .rejoin = 3,
+                                          .cut = 40,
+                                          .away = 30,
+                                          .history_ticks = 100,
+                                          .history_bytes = 16384};
+
+Test(sync_core, ticks_are_told_as_one_and_everything_at_once)
+{
+    for (uint64_t seed = 130; seed <= 135; seed++) {
+        struct weather weather = EVERYTHING;
+        weather.stall = 20;
+        weather.fold = true;
+        weather.bytes = seed % 2 ? 1000 : 0;
+        run(seed, weather, 400, 100);
+    }
 }
 
 Test(sync_core, fair_weather)
@@ -757,19 +908,5 @@ Test(sync_core, some_come_back_too_late)
 Test(sync_core, everything_at_once_and_broken_connections)
 {
     for (uint64_t seed = 90; seed <= 95; seed++)
-        run(seed,
-            (struct weather){.activity = 20,
-                             .world_delay = 4,
-                             .vision_delay = 4,
-                             .answer_delay = 6,
-                             .vision_lost = 4,
-                             .vision_epoch = 4,
-                             .world_restart = 4,
-                             .slow = 15,
-                             .rejoin = 3,
-                             .cut = 40,
-                             .away = 30,
-                             .history_ticks = 100,
-                             .history_bytes = 16384},
-            400, 200);
+        run(seed, EVERYTHING, 400, 200);
 }

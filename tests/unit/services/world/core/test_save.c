@@ -37,6 +37,30 @@ static struct mm_buf save(const struct world *world)
     return bytes;
 }
 
+Test(save, loading_tells_how_it_gets_on, .timeout = 300)
+{
+    enum { ENTITIES = 20000 };
+    struct world *world = fixture_crowd(ENTITIES, 0), *loaded;
+    struct mm_buf bytes = save(world);
+    static struct mm_progress progress, given_up;
+    cr_assert_eq(world_load_watched(bytes.data, bytes.len, &progress, &loaded), MM_OK);
+    cr_assert_eq(world_state_hash(loaded), world_state_hash(world));
+    // Each of the passes over everybody: slots, a dozen of fields, places, the look at the whole.
+    cr_assert_geq(mm_progress_steps(&progress), 15 * (ENTITIES / MM_PROGRESS_EVERY));
+    uint64_t before = mm_progress_steps(&progress);
+    struct mm_arena *arena = mm_arena_new(1 << 16, (size_t)1 << 30);
+    cr_assert_not_null(world_snapshot_frame(loaded, arena));
+    cr_assert_geq(mm_progress_steps(&progress) - before, 20, "a step for each column");
+    mm_arena_free(arena);
+    world_free(loaded);
+
+    mm_progress_give_up(&given_up);
+    cr_assert_eq(world_load_watched(bytes.data, bytes.len, &given_up, &loaded), MM_CANCELLED);
+    cr_assert_null(loaded);
+    mm_buf_free(&bytes);
+    world_free(world);
+}
+
 Test(save, every_truncation_is_refused, .timeout = 300)
 {
     struct world *world = busy_world(NULL), *loaded;

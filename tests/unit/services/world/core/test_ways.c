@@ -121,6 +121,54 @@ Test(ways, far_marches_over_generated_land_end_at_their_goals)
     scene_close(&s);
 }
 
+// What stepping onto a hex costs, each looked up for itself.
+static uint32_t plain_cost(void *ctx, struct hex_axial at)
+{
+    const struct world *world = ctx;
+    uint32_t cell = world_map_cell(&world->map, at);
+    if (cell == WORLD_CELL_NONE || world->grid.cells[cell].blockers > 0)
+        return 0;
+    return world->move_cost_percent[world->map.terrain[cell]];
+}
+
+// Near ways look at all of the straight line's hexes at once, and still tell land from land.
+Test(ways, near_ways_are_those_of_a_search_that_looks_at_hexes_one_by_one)
+{
+    struct scene s;
+    struct world_rules *rules = fixture_rules();
+    scene_open(&s, rules, 3, 3);
+    struct hex_path_workspace *workspace = hex_path_workspace_new(WORLD_PATH_WINDOW_BITS);
+    struct mm_rng rng;
+    mm_rng_seed(&rng, 1);
+    static uint8_t steps[WORLD_SEARCH_STEPS_MAX];
+    unsigned open = 0, dearer = 0;
+    for (unsigned round = 0; round < 2000; round++) {
+        struct hex_path_request request = {
+            .from = {(int32_t)mm_rng_below(&rng, 60) - 30, (int32_t)mm_rng_below(&rng, 60) - 30},
+            .cost = plain_cost,
+            .cost_ctx = s.world,
+            .cost_min = s.world->cost_min,
+            .nodes_max = 65536,
+            .partial = true};
+        request.to.q = request.from.q + (int32_t)mm_rng_below(&rng, 31) - 15;
+        request.to.r = request.from.r + (int32_t)mm_rng_below(&rng, 31) - 15;
+        struct hex_path_result plain;
+        cr_assert_eq(hex_path_find(workspace, &request, steps, sizeof steps, &plain), MM_OK);
+        struct world_way_request asked = asked_for(request.from, request.to);
+        struct world_way way;
+        bool found = world_way_find(s.world, &asked, &way);
+        cr_assert_eq(found, plain.steps > 0);
+        cr_assert(way.steps == plain.steps && way.work == plain.nodes);
+        cr_assert_arr_eq(s.world->search_steps, steps, plain.steps);
+        open += plain.steps > 0 && plain.cost == (uint64_t)plain.steps * request.cost_min;
+        dearer += plain.cost > (uint64_t)plain.steps * request.cost_min;
+    }
+    cr_assert(open > 200 && dearer > 200, "%u and %u", open, dearer);
+    hex_path_workspace_free(workspace);
+    free(rules);
+    scene_close(&s);
+}
+
 Test(ways, what_is_built_on_the_way_is_gone_around)
 {
     struct scene s;

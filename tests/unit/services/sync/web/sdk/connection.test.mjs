@@ -75,9 +75,10 @@ beforeEach(() => {
 
 afterEach(() => {
     connection?.close();
-    assert.equal(clock.waiting, 0, 'a closed connection leaves no timers');
-    clock.restore();
     connection = null;
+    const { waiting } = clock;
+    clock.restore();
+    assert.equal(waiting, 0, 'a closed connection leaves no timers');
 });
 
 test('connects with the token as a subprotocol; the address has the session', async () => {
@@ -408,6 +409,29 @@ test('close leaves politely, fails what waits, and is not reopened by itself', a
     connection.connect();
     await clock.settle();
     assert.equal(FakeSocket.made.length, 2, 'but can be by hand');
+});
+
+test('who closes and connects again while a token is awaited has one connection', async () => {
+    const waiting = [];
+    const token = () => new Promise((resolve) => waiting.push(resolve));
+    connection = new Connection({ ...options(), token });
+    connection.connect();
+    connection.close();
+    connection.connect();
+    waiting.forEach((resolve, i) => resolve(`token ${i}`));
+    await clock.settle();
+    assert.deepEqual(FakeSocket.made.map(({ protocols }) => protocols.at(-1)), ['token 1']);
+});
+
+test('who closes when told that it is online stays closed', async () => {
+    connection = new Connection(options());
+    connection.on('state', (state) => state === 'online' && connection.close());
+    connection.connect();
+    await clock.settle();
+    socket().welcome();
+    assert.equal(clock.waiting, 0);
+    await clock.pass(60000);
+    assert.equal(FakeSocket.made.length, 1);
 });
 
 test('without a WebSocket the reason is said', () => {
