@@ -1,6 +1,7 @@
 // The whole game for end-to-end tests: started by the launcher in a directory of its own, and
 // players that speak the client protocol (docs/client-protocol.md) through npm `ws`.
 
+import { randomBytes } from 'node:crypto';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
@@ -116,16 +117,21 @@ export class Game {
         await waitFor(`${username} in social's list`, async () => (await this.query('social', sql)).length > 0);
     }
 
-    // Calls a service's method over HTTP with the JSON mapping.
+    // Calls a service's method over HTTP with the JSON mapping. What cannot be done now, or takes too long (a database that
+    // stands still for two seconds is enough), is asked for again under its id, as docs/rpc.md has it.
     async call(service, method, body, token) {
         const { port } = this.process(service);
         const name = service[0].toUpperCase() + service.slice(1);
-        const headers = { 'Content-Type': 'application/json' };
+        const headers = { 'Content-Type': 'application/json', 'X-Request-Id': randomBytes(16).toString('hex') };
         if (token) headers.Authorization = `Bearer ${token}`;
-        const answer = await fetch(`http://127.0.0.1:${port}/rpc/${name}/${method}`, {
-            method: 'POST', headers, body: JSON.stringify(body),
-        });
-        return { status: answer.status, body: await answer.json() };
+        for (const end = performance.now() + PATIENCE_MS; ;) {
+            const answer = await fetch(`http://127.0.0.1:${port}/rpc/${name}/${method}`, {
+                method: 'POST', headers, body: JSON.stringify(body),
+            });
+            const result = { status: answer.status, body: await answer.json() };
+            if (![503, 504].includes(result.status) || performance.now() > end) return result;
+            await pause(200);
+        }
     }
 
     kill(name) {
@@ -343,15 +349,15 @@ export class Player {
     }
 
     // Sends a command; resolves with its ack or error message. On a busy machine it may be answered that the answer
-    // takes too long, orders may arrive all at once that were given one after another, or the session may stand still
-    // because nothing can be made durable: then it is sent again under its number, as the protocol allows.
+    // takes too long, orders may arrive all at once that were given one after another, or nothing can be made durable for
+    // a while: then it is sent again under its number, as the protocol allows.
     async command(command, fields, seq = this.nextSeq++) {
         let from = this.messages.length;
         for (const end = performance.now() + PATIENCE_MS; ;) {
             this.send({ type: 'command', payload: { seq, command, ...fields } });
             const answer = await this.until(`answer to ${command}`, () =>
                 this.messages.slice(from).find((m) => (m.type === 'ack' || m.type === 'error') && m.payload.seq === seq));
-            if (!['timeout', 'rate_limited', 'paused'].includes(answer.payload.code) || performance.now() > end) return answer;
+            if (!['timeout', 'unavailable', 'rate_limited', 'paused'].includes(answer.payload.code) || performance.now() > end) return answer;
             from = this.messages.indexOf(answer) + 1; // the real one may come while we pause
             await pause(200);
         }
