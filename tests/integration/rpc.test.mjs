@@ -124,6 +124,19 @@ test('a killed server: retried only if idempotent', async (t) => {
     assert.equal((await retried).process, next.pid);
 });
 
+test('a client that is closed ends its calls at once, also those that would try again', async (t) => {
+    const server = await startServer();
+    const [client, nowhere] = [server.rpc, `tcp://127.0.0.1:${await freePort()}`].map((url) => new RpcClient(url));
+    t.after(() => (client.close(), nowhere.close(), server.kill()));
+    const ends = (one, fields) => assert.rejects(one.call(`${ECHO}/Echo`, fields, { idempotent: true }), { code: 'UNAVAILABLE' });
+    const held = ends(client, { after: NEVER }), unsent = ends(nowhere);
+    await client.call(`${ECHO}/Echo`); // which comes behind the one that is held
+    const begun = ends(client);
+    client.close();
+    nowhere.close();
+    await Promise.all([held, unsent, begun, ends(client)]);
+});
+
 test('hostile connections do not disturb the others', async (t) => {
     const server = await startServer();
     const client = new RpcClient(server.rpc);

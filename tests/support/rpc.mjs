@@ -217,7 +217,7 @@ export class RpcClient {
         this.caller = { service, instance };
         this.waiting = new Map(); // id -> {resolve, reject, timer}
         this.nextId = randomInt(0x7fffffff);
-        this.whenUp = [];
+        this.whenUp = []; // functions that are given an error, or nothing
         this.connection = new Connection(url, REQ, REP, {
             up: () => this.whenUp.splice(0).forEach((tell) => tell()),
             down: () => this.failAll('the connection was lost'),
@@ -259,6 +259,7 @@ export class RpcClient {
                 const again =
                     options.idempotent &&
                     error.code === 'UNAVAILABLE' &&
+                    !this.connection.isClosed &&
                     performance.now() + pause < deadline;
                 if (!again) throw error;
                 await new Promise((done) => setTimeout(done, pause));
@@ -268,15 +269,17 @@ export class RpcClient {
     }
 
     async up(deadline, deadlineMs) {
+        if (this.connection.isClosed) throw new RpcError('UNAVAILABLE', 'closed');
         if (this.connected) return;
         await new Promise((done, fail) => {
             const timer = setTimeout(
                 () => fail(new RpcError('DEADLINE_EXCEEDED', `no connection within ${deadlineMs} ms`)),
                 deadline - performance.now(),
             );
-            this.whenUp.push(() => {
+            this.whenUp.push((error) => {
                 clearTimeout(timer);
-                done();
+                if (error) fail(error);
+                else done();
             });
         });
     }
@@ -327,9 +330,11 @@ export class RpcClient {
         this.waiting.clear();
     }
 
+    // Ends all that is under way: a call that tried again would keep the process until its deadline.
     close() {
         this.connection.close();
         this.failAll('closed');
+        this.whenUp.splice(0).forEach((tell) => tell(new RpcError('UNAVAILABLE', 'closed')));
     }
 }
 
