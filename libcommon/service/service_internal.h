@@ -20,7 +20,7 @@ struct mm_service_settings {
     const char *db_host, *db_user, *db_password, *db_database, *db_schema;
     int64_t db_port, db_pool_size;
     const char *redis_host, *redis_password;
-    int64_t redis_port;
+    int64_t redis_port, redis_timeout_ms;
 };
 
 // A peer, by RPC or by stream; its field is made at run time.

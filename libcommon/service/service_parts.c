@@ -144,6 +144,7 @@ enum mm_err mm_service_open_stores(struct mm_service *service)
             .host = settings->redis_host,
             .port = (uint16_t)settings->redis_port,
             .password = settings->redis_password,
+            .command_timeout_ms = (uint32_t)settings->redis_timeout_ms,
             .on_state = mm_service_redis_changed,
             .on_state_arg = service,
         };

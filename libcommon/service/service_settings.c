@@ -111,6 +111,13 @@ static const struct mm_config_field redis_fields[] = {
      .fallback = "",
      .secret = true,
      .help = "its password; empty: none"},
+    {.path = "redis.timeout",
+     .type = MM_CONFIG_DURATION,
+     .offset = SETTING(redis_timeout_ms),
+     .fallback = "1s",
+     .min = 100,
+     .max = 600000,
+     .help = "without an answer for so long the connection is given up"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

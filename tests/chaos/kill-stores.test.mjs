@@ -19,7 +19,7 @@ const CLEAR_OF_ORDERS = new Set([...CLEAR, 'queue_full']);
 let game, bots, crowd, pids;
 
 before(async () => {
-    game = await Game.start({ env: { MMORTS_WORLD_GUARD: 'false' }, services: quickServices() });
+    game = await Game.start({ env: { MMORTS_WORLD_GUARD: 'false', MMORTS_REDIS_TIMEOUT: '1s' }, services: quickServices() });
     bots = startBots(game, BOTS);
     crowd = await Crowd.join(game, NAMES, randomFrom(1));
     await bots.playing();

@@ -15,7 +15,7 @@ const PROGRAMS = ['login', ...SERVICES];
 // from its services: certificates are for addresses that it does not use, and sessions are what it runs.
 const VARIABLES = new Set(readdirSync(join(ROOT, 'services'), { recursive: true }).filter((path) => path.endsWith('.yaml'))
     .flatMap((path) => [...readFileSync(join(ROOT, 'services', path), 'utf8').matchAll(/\$\{(MMORTS_\w+)/g)].map(([, name]) => name)));
-const OWN = /^MMORTS_(\w+_(RPC|HTTP|STREAM)|DB_\w+|REDIS_\w+|LOGIN_URL|SYNC_(LISTEN|REUSE_PORT|EMPIRES))$/;
+const OWN = /^MMORTS_(\w+_(RPC|HTTP|STREAM)|DB_\w+|REDIS_(HOST|PORT|PASSWORD)|LOGIN_URL|SYNC_(LISTEN|REUSE_PORT|EMPIRES))$/;
 const WITHHELD = ['MMORTS_SESSION', 'MMORTS_SYNC_CERTIFICATE', 'MMORTS_SYNC_KEY', 'MMORTS_TLS_CA', 'MMORTS_TLS_CERT_KEY'];
 
 // A file <name>.<trouble> in its directory makes trouble. What dies at once is a shell, which takes no time worth

@@ -31,6 +31,10 @@ export function settings(changes) {
 // told when they take too long is tested where they do.
 export const patience = (text) => text.replace('command: 3s', 'command: 60s').replace('login: 15s', 'login: 60s').replace('behind: 30s', 'behind: 600s');
 
+// Of every game: a Redis that was held up for a moment, by its disk or by others, has not gone. Who gives its connection up
+// misses what is said meanwhile, lets nobody in and is told everything anew, all of it rightly; see kill-stores.
+const PATIENT = { MMORTS_REDIS_TIMEOUT: '60s' };
+
 export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
 
 export class Game {
@@ -50,7 +54,7 @@ export class Game {
             rmSync(game.statusFile, { force: true }); // of the game before
             const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
             game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--base-port', String(basePort),
-                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
+                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { ...PATIENT, MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
             try {
                 await game.#started();
                 return game;
@@ -162,7 +166,7 @@ export class Game {
             MMORTS_REDIS_HOST: '127.0.0.1', MMORTS_REDIS_PORT: String(this.process('redis').port),
             MMORTS_REDIS_PASSWORD: this.#secret('MMORTS_REDIS_PASSWORD'), MMORTS_LOGIN_URL: this.status().login_url,
             MMORTS_SYNC_RPC: `ipc://${directory}/sync.rpc`, MMORTS_SYNC_HTTP: `127.0.0.1:${await freePort()}`,
-            MMORTS_SYNC_LISTEN: `127.0.0.1:${await freePort()}`, ...more,
+            MMORTS_SYNC_LISTEN: `127.0.0.1:${await freePort()}`, ...PATIENT, ...more,
         };
         for (const name of ['auth', 'world', 'vision', 'production', 'social']) {
             env[`MMORTS_${name.toUpperCase()}_RPC`] = this.process(name).rpc;

@@ -49,7 +49,7 @@ static bool passes(const char *variable)
         "MMORTS_WORLD_FOG_OF_WAR=", "MMORTS_WORLD_TERRAIN_BLOCKS=", "MMORTS_SYNC_CONNECTIONS=",
         "MMORTS_SYNC_BYTES_",       "MMORTS_SYNC_ORIGINS=",         "MMORTS_SYNC_PROXIES=",
         "MMORTS_SYNC_SILENT=",      "MMORTS_SOCIAL_LEASE=",         "MMORTS_SOCIAL_GROUP_PENDING=",
-        "MMORTS_SOCIAL_MAIL_"};
+        "MMORTS_SOCIAL_MAIL_",      "MMORTS_REDIS_TIMEOUT="};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
             return true;
