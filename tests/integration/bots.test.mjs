@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test, { afterEach } from 'node:test';
 import { WebSocketServer } from 'ws';
 
-import { freePort, startProgram, tempDir, waitFor } from '../support/servers.mjs';
+import { startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const EMPIRE = 'empire_0000000000001';
 const UNITS = [
@@ -25,7 +25,7 @@ const frameSize = (payload) => (payload < 126 ? 2 : payload < 65536 ? 4 : 10) + 
 
 class Game {
     constructor() {
-        this.logins = [];
+        this.logins = []; // who was not answered within 5 s asks again
         this.connections = []; // { name, url, messages, socket }
         this.tick = 100;
         this.nextSeq = 5;
@@ -43,8 +43,8 @@ class Game {
     }
 
     async listen() {
-        this.port = await freePort();
-        await new Promise((done) => this.http.listen(this.port, '127.0.0.1', done));
+        await new Promise((done) => this.http.listen(0, '127.0.0.1', done));
+        this.port = this.http.address().port;
     }
 
     close() {
@@ -125,11 +125,14 @@ async function start(n, ...more) {
         '-n', String(n), '--report', reportPath, ...more]);
 }
 
-// Returns when the bot has read all that was sent to it, and what it had sent by then has come.
-const heard = (connection) => new Promise((done) => {
-    connection.socket.once('pong', done);
-    connection.socket.ping();
-});
+// Returns when the bot has read all that was sent to it, and what it had to say by then has come. A pong overtakes what
+// waits to be sent, so it is the second that comes behind that.
+async function heard({ socket }) {
+    for (let i = 0; i < 2; i++) await new Promise((done) => {
+        socket.once('pong', done);
+        socket.ping();
+    });
+}
 
 // The bot gives no more orders until it is told that the session runs.
 async function pauseOrders(connection) {
@@ -156,7 +159,7 @@ test('play: move idle units, gather, attack, train what they can pay where it is
     await waitFor('all to play', () => game.connections.length === 3 && game.connections.every((one) =>
         ['command', 'ping'].every((kind) => one.messages.some(({ type }) => type === kind))));
     const minutes = Math.floor((performance.now() - began) / 60000);
-    assert.deepEqual([...game.logins].sort(), ['bot-000', 'bot-001', 'bot-002']);
+    assert.deepEqual([...new Set(game.logins)].sort(), ['bot-000', 'bot-001', 'bot-002']);
     for (const connection of game.connections) {
         assert.match(connection.token, /^Bearer token-of-bot-00/);
         assert.equal(connection.url, '/ws');
@@ -212,17 +215,17 @@ test('come back by themselves, and send again what was not answered', async () =
     await pauseOrders(game.connections[0]);
     const unanswered = game.commands();
     game.answers = true;
-    const lost = performance.now();
+    const logins = game.logins.length, lost = performance.now();
     game.connections[0].socket.terminate();
     await waitFor('the return', () => game.commands().length >= 2 * unanswered.length);
-    assert.equal(game.logins.length, 1, 'with the same token');
+    assert.equal(game.logins.length, logins, 'with the same token');
     assert.equal(game.connections[1].url, '/ws?last_tick=150');
     assert.deepEqual(game.connections[1].messages.filter((one) => one.type === 'command').slice(0, unanswered.length)
         .map((one) => one.payload), unanswered);
     await pauseOrders(game.connections[1]); // so nothing is on its way without an answer
     game.refusal = ['expired', 4401];
     game.connections[1].socket.close(1012);
-    await waitFor('a new token', () => game.logins.length === 2 && game.connections.length === 4);
+    await waitFor('a new token', () => game.logins.length > logins && game.connections.length === 4);
     await heard(game.connections[3]);
     const { code, report } = await stop();
     assert.equal(code, 0);
@@ -262,7 +265,7 @@ test('slow down when told to', async () => {
     const silent = performance.now() - told;
     assert.ok(silent >= 5000, `an order after ${silent} ms`);
     assert.equal((await stop()).code, 0);
-    assert.deepEqual(game.logins, ['zoe-000']);
+    assert.deepEqual([...new Set(game.logins)], ['zoe-000']);
 });
 
 test('stop after the given time', async () => {
