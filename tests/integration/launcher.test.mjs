@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import test, { after, before } from 'node:test';
+import test, { afterEach, before } from 'node:test';
 
 import { BUILD, PATIENCE_MS, Program, ROOT, freePort, query, redisCommand, startProgram, takePort, tempDir, waitFor } from '../support/servers.mjs';
 
@@ -98,7 +98,7 @@ class House {
     }
 
     atPeace(name, kind) {
-        rmSync(join(this.bin, `${name}.${kind}`));
+        rmSync(join(this.bin, `${name}.${kind}`), { force: true });
     }
 
     async ready() {
@@ -125,8 +125,13 @@ before(async () => {
     house = new House();
     await house.choosePorts();
 });
-after(async () => {
-    if (house?.launcher && !house.launcher.exit) await house.launcher.kill();
+// A test that failed leaves the next one nothing of its own.
+afterEach(async () => {
+    for (const name of PROGRAMS) for (const kind of ['crash', 'misconfigured', 'stubborn']) house.atPeace(name, kind);
+    if (!house.launcher || house.launcher.exit) return;
+    const processes = existsSync(house.statusPath) ? Object.values(house.status().processes) : [];
+    await house.launcher.kill();
+    await waitFor('the end of all children', () => processes.every((one) => !exists(one.pid)));
 });
 
 test('starts in order, restarts what dies, keeps the state, stops in order', async () => {
@@ -207,6 +212,7 @@ test('starts in order, restarts what dies, keeps the state, stops in order', asy
 });
 
 test('takes its children with it when it is killed', async () => {
+    house.launch();
     const { processes } = await house.ready();
     await house.launcher.kill();
     await waitFor('the end of all children', () => Object.values(processes).every((one) => !exists(one.pid)));
@@ -227,7 +233,6 @@ test('starts again after that, and a second Ctrl-C kills', async () => {
     assert.match(house.launcher.log(), /Killing\./);
     assert.doesNotMatch(house.launcher.log(), /died/);
     for (const one of Object.values(processes)) assert.ok(!exists(one.pid));
-    house.atPeace('social', 'stubborn');
 });
 
 test('gives up loudly on what dies again and again', async () => {
@@ -236,7 +241,6 @@ test('gives up loudly on what dies again and again', async () => {
     house.trouble('production', 'crash');
     process.kill(processes.production.pid, 'SIGKILL');
     assert.equal((await house.launcher.wait()).code, 1);
-    house.atPeace('production', 'crash');
     assert.match(house.launcher.log(), /GIVING UP: production died 5 times within 30 s/);
     assert.ok(house.launcher.log().includes(processes.production.log), 'names the log');
     assert.match(house.launcher.log(), /\| a crash, as ordered/, 'shows its end');
@@ -248,7 +252,6 @@ test('does not retry what cannot work', async () => {
     house.trouble('vision', 'misconfigured');
     house.launch();
     assert.equal((await house.launcher.wait()).code, 1);
-    house.atPeace('vision', 'misconfigured');
     assert.match(house.launcher.log(), /GIVING UP: vision cannot run \(exit status 2\)/);
     assert.match(house.launcher.log(), /unknown setting/);
     assert.equal(house.notes().filter((note) => note === 'vision start').length, 1);

@@ -33,7 +33,7 @@ struct launcher {
     enum launcher_state state;
     unsigned stage; // being started, or being stopped
     int exit_status;
-    uint64_t stopping_ns;             // since when it stops
+    uint64_t stopping_ns;             // since when it stops; 0 in the turn in which that began
     struct mm_loop_timer start_timer; // the stage takes too long
     struct mm_loop_timer trim_timer;
     struct mm_loop_task step_task; // looks where start or stop stand
@@ -78,7 +78,7 @@ static void stop(struct launcher *launcher, int exit_status)
         return;
     mm_loop_timer_stop(launcher->loop, &launcher->start_timer);
     launcher->state = LAUNCHER_STOPPING;
-    launcher->stopping_ns = mm_clock_ns();
+    launcher->stopping_ns = 0;
     sessions_close(launcher->sessions);
     launcher->sessions = NULL;
     launcher->exit_status = exit_status;
@@ -91,6 +91,8 @@ static void stop(struct launcher *launcher, int exit_status)
 static void step_stop(struct launcher *launcher)
 {
     struct plan *plan = &launcher->plan;
+    if (launcher->stopping_ns == 0)
+        launcher->stopping_ns = mm_clock_ns();
     for (;;) {
         for (unsigned i = 0; i < plan->child_count; i++)
             if (plan->children[i].stage >= launcher->stage && child_runs(&plan->children[i]))
@@ -114,7 +116,9 @@ static void on_stop_signal(struct mm_loop *loop, int signal_number, void *arg)
         stop(launcher, 0);
         return;
     }
-    if (mm_clock_ns() - launcher->stopping_ns < MM_LOOP_MS(SAME_SIGNAL_MS))
+    // Signals of one turn were sent while nobody listened: how far apart is not known.
+    if (launcher->stopping_ns == 0 ||
+        mm_clock_ns() - launcher->stopping_ns < MM_LOOP_MS(SAME_SIGNAL_MS))
         return;
     say("Killing.\n");
     for (unsigned i = 0; i < launcher->plan.child_count; i++) {
