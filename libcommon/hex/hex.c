@@ -8,11 +8,9 @@ const struct hex_axial hex_directions[HEX_DIRECTIONS] = {
 
 int hex_direction_between(struct hex_axial a, struct hex_axial b)
 {
-    struct hex_axial step = hex_sub(b, a);
-    for (int d = 0; d < HEX_DIRECTIONS; d++)
-        if (hex_equal(step, hex_directions[d]))
-            return d;
-    return -1;
+    static const int8_t direction_of[3][3] = {{-1, 3, 4}, {2, -1, 5}, {1, 0, -1}};
+    uint32_t q = (uint32_t)b.q - (uint32_t)a.q + 1, r = (uint32_t)b.r - (uint32_t)a.r + 1;
+    return q < 3 && r < 3 ? direction_of[q][r] : -1;
 }
 
 unsigned hex_direction_towards(struct hex_axial a, struct hex_axial b)

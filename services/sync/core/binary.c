@@ -91,20 +91,6 @@ void sync_binary_appeared_body(struct mm_buf *buf, const struct sync_mirror *mir
         mm_buf_byte(buf, e->rank);
 }
 
-unsigned sync_binary_step(const struct sync_mirror *mirror, uint32_t slot, unsigned mask)
-{
-    if (mask != SYNC_DIRTY_PLACE)
-        return SYNC_BINARY_FIELDS;
-    const struct sync_place *before = &mirror->before[slot];
-    const struct sync_entity *now = &mirror->entities[slot];
-    int64_t dq = (int64_t)now->q - before->q, dr = (int64_t)now->r - before->r;
-    if (!is_near(dq, dr))
-        return SYNC_BINARY_FIELDS;
-    int direction = hex_direction_between((struct hex_axial){0, 0},
-                                          (struct hex_axial){(int32_t)dq, (int32_t)dr});
-    return direction < 0 ? SYNC_BINARY_FIELDS : (unsigned)direction;
-}
-
 static void put_place(struct mm_buf *buf, const struct sync_mirror *mirror, uint32_t slot,
                       bool followed)
 {

@@ -2,6 +2,7 @@
 #define SYNC_CORE_BINARY_H
 
 #include "libcommon/base/buf.h"
+#include "libcommon/hex/hex.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/encode.h"
 #include "services/sync/core/runs.h"
@@ -59,7 +60,12 @@ void sync_binary_changed_body(struct mm_buf *buf, const struct sync_mirror *mirr
                               unsigned mask, enum sync_audience audience, bool followed);
 // The direction if the mask says that a step to a neighbour is all that changed, else
 // SYNC_BINARY_FIELDS.
-unsigned sync_binary_step(const struct sync_mirror *mirror, uint32_t slot, unsigned mask);
+static inline unsigned sync_binary_step(const struct sync_mirror *mirror, uint32_t slot,
+                                        unsigned mask)
+{
+    unsigned direction = mask == SYNC_DIRTY_PLACE ? mirror->stepped[slot] : HEX_DIRECTIONS;
+    return direction < HEX_DIRECTIONS ? direction : SYNC_BINARY_FIELDS;
+}
 
 // A client's: number, owner's place among its empires, hex.
 void sync_binary_appeared_head(struct mm_buf *buf, const struct sync_view *view,

@@ -4,6 +4,7 @@
 #include "libcommon/base/check.h"
 #include "libcommon/base/prefetch.h"
 #include "libcommon/base/str.h"
+#include "libcommon/hex/hex.h"
 
 #include <string.h>
 
@@ -35,6 +36,7 @@ void sync_mirror_free(struct sync_mirror *mirror)
     mm_free(mirror->entities);
     mm_free(mirror->dirty);
     mm_free(mirror->before);
+    mm_free(mirror->stepped);
     mm_idmap_free(mirror->slot_of_id);
     mm_vec_free(&mirror->changed);
     mm_vec_free(&mirror->departed);
@@ -191,6 +193,10 @@ static bool grow_slots(struct sync_mirror *mirror, uint32_t slot)
     if (!before)
         return false;
     mirror->before = before;
+    uint8_t *stepped = mm_realloc(mirror->stepped, count);
+    if (!stepped)
+        return false;
+    mirror->stepped = stepped;
     uint32_t added = count - mirror->slot_count;
     mm_progress_zero(mirror->progress, entities + mirror->slot_count, added * sizeof *entities);
     mm_progress_zero(mirror->progress, dirty + mirror->slot_count, added);
@@ -268,7 +274,15 @@ static void ask_for_entity(const struct sync_mirror *mirror,
         return;
     mm_prefetch_block(&mirror->entities[c->entity[i]], sizeof *mirror->entities);
     mm_prefetch_write(&mirror->before[c->entity[i]]);
+    mm_prefetch_write(&mirror->stepped[c->entity[i]]);
     mm_prefetch_write(&mirror->dirty[c->entity[i]]);
+}
+
+static uint8_t step_between(const struct sync_place *from, const struct sync_entity *entity)
+{
+    int direction = hex_direction_between((struct hex_axial){from->q, from->r},
+                                          (struct hex_axial){entity->q, entity->r});
+    return direction < 0 ? HEX_DIRECTIONS : (uint8_t)direction;
 }
 
 static void apply_moves(struct sync_mirror *mirror, const Mmorts__Frame__PositionColumns *c)
@@ -285,6 +299,7 @@ static void apply_moves(struct sync_mirror *mirror, const Mmorts__Frame__Positio
             mirror->before[slot] = (struct sync_place){entity->q, entity->r};
         entity->q = c->q[i];
         entity->r = c->r[i];
+        mirror->stepped[slot] = step_between(&mirror->before[slot], entity);
         mark(mirror, slot, SYNC_DIRTY_PLACE);
     }
 }

@@ -76,6 +76,8 @@ struct sync_mirror {
     struct sync_entity *entities; // by slot, [0, slot_count)
     uint8_t *dirty;               // by slot: enum sync_dirty of this tick
     struct sync_place *before;    // by slot: where it was, if SYNC_DIRTY_PLACE is set
+    uint8_t *stepped;             // by slot, likewise: in which direction (hex.h) its hex lies from
+                                  // there; HEX_DIRECTIONS: it is not a neighbour
     uint32_t slot_count;          // slots allocated
     uint32_t entity_count;        // alive
     struct mm_idmap *slot_of_id;  // those alive, and those that departed in this tick

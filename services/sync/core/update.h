@@ -41,7 +41,6 @@ enum sync_encoding { SYNC_JSON, SYNC_BINARY };
 // The same in the binary encoding.
 struct sync_body {
     uint32_t step;
-    uint8_t what; // of a change: a direction, or SYNC_BINARY_FIELDS and then
     uint16_t len;
     size_t offset;
 };

@@ -7,9 +7,10 @@
 #include <string.h>
 
 // Updates in the binary encoding. What all who see a change are told of it is encoded once in a
-// step (a body, or the direction of a step); of a client's own there is the entity's number, which
-// is one byte together with the direction. That is too little to be worth a slice: a message is
-// put together in `draft` and is one slice of the encoder's buffer.
+// step (a body); of a client's own there is the entity's number. That is too little to be worth a
+// slice: a message is put together in `draft` and is one slice of the encoder's buffer. Most
+// changes are an entity's step to the next hex: its number and the direction, one byte, of which
+// the mirror knows all (`stepped`).
 
 // --- bodies --------------------------------------------------------------------------------------
 
@@ -19,11 +20,11 @@ static struct sync_body *body_of(struct sync_encoder *encoder, uint32_t slot,
     return &encoder->bodies[(size_t)slot * SYNC_FRAGMENTS + kind];
 }
 
-static void note(struct sync_encoder *encoder, struct sync_body *body, unsigned what, size_t offset)
+static void note(struct sync_encoder *encoder, struct sync_body *body, size_t offset)
 {
     size_t len = encoder->buf.len - offset;
     MM_CHECK(len <= UINT16_MAX);
-    *body = (struct sync_body){encoder->step, (uint8_t)what, (uint16_t)len, offset};
+    *body = (struct sync_body){encoder->step, (uint16_t)len, offset};
     encoder->fragments_made++;
 }
 
@@ -38,7 +39,7 @@ static const struct sync_body *appeared_body(struct sync_encoder *encoder, struc
     }
     size_t offset = encoder->buf.len;
     sync_binary_appeared_body(&encoder->buf, &core->mirror, &core->mirror.entities[slot], audience);
-    note(encoder, body, SYNC_BINARY_FIELDS, offset);
+    note(encoder, body, offset);
     return body;
 }
 
@@ -59,13 +60,9 @@ static const struct sync_body *changed_body(struct sync_encoder *encoder, struct
         return body;
     }
     size_t offset = encoder->buf.len;
-    unsigned what = SYNC_BINARY_FIELDS;
-    if (change->followed)
-        what = sync_binary_step(&core->mirror, change->slot, change->mask);
-    if (what == SYNC_BINARY_FIELDS)
-        sync_binary_changed_body(&encoder->buf, &core->mirror, change->slot, change->mask, audience,
-                                 change->followed);
-    note(encoder, body, what, offset);
+    sync_binary_changed_body(&encoder->buf, &core->mirror, change->slot, change->mask, audience,
+                             change->followed);
+    note(encoder, body, offset);
     return body;
 }
 
@@ -256,7 +253,11 @@ void sync_encode_ask(const struct sync_encoder *encoder, const struct sync_core 
     const struct sync_mirror *mirror = &core->mirror;
     size_t count = view->delta.changed.count < ASKED_MAX ? view->delta.changed.count : ASKED_MAX;
     for (size_t i = 0; i < count; i++) {
-        uint32_t slot = view->delta.changed.items[i].slot;
+        const struct sync_change *change = &view->delta.changed.items[i];
+        uint32_t slot = change->slot;
+        mm_prefetch(&mirror->stepped[slot]);
+        if (change->followed && change->mask == SYNC_DIRTY_PLACE)
+            continue; // a step, as a rule
         mm_prefetch_block(&mirror->entities[slot], sizeof *mirror->entities);
         mm_prefetch(&mirror->before[slot]);
         mm_prefetch(&mirror->dirty[slot]);
@@ -266,11 +267,34 @@ void sync_encode_ask(const struct sync_encoder *encoder, const struct sync_core 
     mm_prefetch(view->holding);
 }
 
+// gap: the numbers between the one before and this one's.
+static void put_change(struct sync_encoder *encoder, struct sync_core *core, struct sync_view *view,
+                       const struct sync_change *change, uint32_t gap)
+{
+    struct mm_buf *draft = &encoder->draft;
+    unsigned direction = SYNC_BINARY_FIELDS;
+    if (change->followed)
+        direction = sync_binary_step(&core->mirror, change->slot, change->mask);
+    if (direction != SYNC_BINARY_FIELDS) {
+        sync_binary_change_head(draft, gap, direction);
+        return;
+    }
+    struct sync_body scratch;
+    const struct sync_body *body = changed_body(
+        encoder, core, change, sync_encoder_audience(core, view, change->slot), &scratch);
+    if (change->mask & SYNC_DIRTY_OWNER) {
+        sync_binary_change_head(draft, gap, SYNC_BINARY_OWNER_FIELDS);
+        mm_buf_varint(draft, sync_view_named(view, core->mirror.entities[change->slot].owner));
+    } else {
+        sync_binary_change_head(draft, gap, SYNC_BINARY_FIELDS);
+    }
+    put_body(encoder, body);
+}
+
 static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
                         struct sync_view *view)
 {
     enum { INSERTED_MAX = 64 }; // beyond, moving them one by one would take too long
-    struct mm_buf *draft = &encoder->draft;
     struct sync_change *changes = encoder->delta->changed.items;
     size_t count = encoder->delta->changed.count;
     if (count <= INSERTED_MAX)
@@ -279,17 +303,8 @@ static void put_changed(struct sync_encoder *encoder, struct sync_core *core,
         qsort(changes, count, sizeof *changes, by_change_number);
     uint32_t next = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct sync_change *change = &changes[i];
-        struct sync_body scratch;
-        const struct sync_body *body = changed_body(
-            encoder, core, change, sync_encoder_audience(core, view, change->slot), &scratch);
-        bool owner = change->mask & SYNC_DIRTY_OWNER;
-        sync_binary_change_head(draft, change->number - next,
-                                owner ? SYNC_BINARY_OWNER_FIELDS : body->what);
-        if (owner)
-            mm_buf_varint(draft, sync_view_named(view, core->mirror.entities[change->slot].owner));
-        put_body(encoder, body);
-        next = change->number + 1u;
+        put_change(encoder, core, view, &changes[i], changes[i].number - next);
+        next = changes[i].number + 1u;
     }
 }
 
