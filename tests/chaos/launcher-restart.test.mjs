@@ -7,12 +7,13 @@ import test, { after, before } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 
 import { Crowd, audit, quickServices, randomFrom, ring, startBots } from '../support/chaos.mjs';
-import { Game } from '../support/game.mjs';
+import { Game, hexDistance } from '../support/game.mjs';
 import { waitFor } from '../support/servers.mjs';
 
 const NAMES = ['ann', 'ben', 'cem'];
 const services = quickServices();
 const PEACE = { MMORTS_WORLD_GUARD: 'false' };
+const MOVE_UP_RADIUS = 4; // hexes: who comes so near to its goal asks one that stands idle in its way to move on (move.c)
 
 let game, bots, crowd;
 
@@ -48,14 +49,22 @@ const runs = (pid) => {
     }
 };
 
+// Only scouts are under way, and not to where others stand, who would make room for them. An order may be acknowledged
+// before the tick is told in which it shows.
+function rests(player) {
+    if (player.moves.some(({ tick }) => tick > player.tick)) return false;
+    const units = player.player.mine().filter(({ kind }) => kind === 'unit');
+    const idle = units.filter(({ data }) => data.activity === 'idle');
+    return units.every((one) => idle.includes(one) || (one.type === 'scout' && one.data.target
+        && idle.every(({ pos }) => hexDistance(pos, one.data.target) > MOVE_UP_RADIUS)));
+}
+
 const standing = (player) => new Map(player.player.mine().filter((one) => one.data?.activity === 'idle').map((one) => [one.id, `${one.pos}`]));
 
 // Ends the game in the given way, starts it again, and waits until everybody is back. Watched players
 // compare all they knew with what they are told then.
 async function startAgain(end) {
-    // Only the scouts are under way: who stands idle may be asked to make room by others that pass.
-    await waitFor('rest', () => crowd.players.every((player) =>
-        player.player.mine().every((one) => one.kind !== 'unit' || one.type === 'scout' || one.data.activity === 'idle')));
+    await waitFor('rest', () => crowd.players.every(rests));
     const before = crowd.players.map((player) => ({
         tick: player.tick, own: player.own.size, standing: standing(player),
     }));
