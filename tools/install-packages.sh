@@ -69,13 +69,29 @@ unguard_services() {
     guarded=
 }
 
+# Whoever serves packages may be away for a moment: seconds until it is asked again.
+pauses=(5 20 60)
+# What apt-get says then, among much else.
+apt_is_away='Failed to fetch|Unable to fetch|Could not (resolve|connect)|Temporary failure|Hash Sum mismatch'
+
+wait_to_try_again() { # SECONDS
+    echo "install-packages: trying again in $1 s" >&2
+    sleep "$1"
+}
+
 apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
         -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"
 }
 
+renew_and_install() {
+    echo "install-packages: renewing the package lists" >&3
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update || true
+    apt_install "$@"
+}
+
 install_debian() {
-    local missing=("$@")
+    local missing=("$@") pause
     if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
         echo "install-packages: please install, as root: ${missing[*]}" >&2
         exit 1
@@ -88,14 +104,16 @@ install_debian() {
     guard_services
     # A package list that is absent or out of date shows as a failure; only then is it renewed.
     if ! apt_install "${missing[@]}" >"$log" 2>&1; then
-        echo "install-packages: renewing the package lists" >&2
-        as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >>"$log" 2>&1 || true
-        if ! apt_install "${missing[@]}" >>"$log" 2>&1; then
-            cat "$log" >&2
-            echo "install-packages: apt-get could not install: ${missing[*]}" >&2
-            rm -f "$log"
-            exit 1
-        fi
+        for pause in "${pauses[@]}" ''; do
+            ! renew_and_install "${missing[@]}" 3>&2 >"$log" 2>&1 || break
+            if [ -z "$pause" ] || ! grep -qE "$apt_is_away" "$log"; then
+                cat "$log" >&2
+                echo "install-packages: apt-get could not install: ${missing[*]}" >&2
+                rm -f "$log"
+                exit 1
+            fi
+            wait_to_try_again "$pause"
+        done
     fi
     rm -f "$log"
     # Nor at the next boot, if it came with us.
@@ -106,11 +124,15 @@ install_debian() {
 }
 
 install_npm() {
-    local stamp=node_modules/.installed-package.json
+    local stamp=node_modules/.installed-package.json pause
     cd tests
     cmp -s package.json "$stamp" && return 0
     echo "install-packages: installing the npm packages of the tests" >&2
-    npm install --loglevel=error --no-progress >/dev/null
+    for pause in "${pauses[@]}" ''; do
+        ! npm install --loglevel=error --no-progress >/dev/null || break
+        [ -n "$pause" ] || exit 1
+        wait_to_try_again "$pause"
+    done
     cp package.json "$stamp"
 }
 

@@ -11,7 +11,7 @@ import { ROOT, tempDir } from '../support/servers.mjs';
 const BUILD = 'build-essential pkg-config libmicrohttpd-dev libnng-dev protobuf-c-compiler'.split(' ');
 
 class Machine {
-    constructor({ installed = '', aptFails = 0, uid = 0, sudo = true, node = true } = {}) {
+    constructor({ installed = '', aptFails = 0, aptSays = 'E: Unable to locate', npmFails = 0, uid = 0, sudo = true, node = true } = {}) {
         this.root = tempDir();
         this.bin = join(this.root, 'bin');
         this.policy = join(this.root, 'policy-rc.d');
@@ -21,8 +21,9 @@ class Machine {
         writeFileSync(join(this.root, 'tests/package.json'), '{"dependencies":{}}');
         writeFileSync(join(this.root, 'installed'), installed);
         writeFileSync(join(this.root, 'failures'), String(aptFails));
+        writeFileSync(join(this.root, 'npm-failures'), String(npmFails));
         // Only these commands are found, so that what is missing here is missing for the script.
-        for (const command of 'bash env awk comm sort cat rm mv tee chmod mktemp cmp cp dirname mkdir'.split(' ')) {
+        for (const command of 'bash env awk comm sort cat rm mv tee chmod mktemp cmp cp dirname mkdir grep'.split(' ')) {
             this.command(command, `exec ${spawnSync('which', [command], { encoding: 'utf8' }).stdout.trim()} "$@"`);
         }
         this.command('id', `echo ${uid}`);
@@ -31,9 +32,14 @@ class Machine {
             echo "apt-get $* [$(sh '${this.policy}' 2>/dev/null; echo $?)] $DEBIAN_FRONTEND" >>'${this.callsPath}'
             case "$*" in *update*) exit 0 ;; esac
             read -r failures <'${this.root}/failures'
-            [ "$failures" -eq 0 ] || { echo $((failures - 1)) >'${this.root}/failures'; echo 'E: Unable to locate'; exit 100; }`);
+            [ "$failures" -eq 0 ] || { echo $((failures - 1)) >'${this.root}/failures'; echo "${aptSays}"; exit 100; }`);
+        this.command('sleep', `echo "sleep $*" >>'${this.callsPath}'`);
         this.command('deb-systemd-helper', `echo "deb-systemd-helper $*" >>'${this.callsPath}'`);
-        this.command('npm', `echo "npm $*" >>'${this.callsPath}'; mkdir -p node_modules`);
+        this.command('npm', `
+            echo "npm $*" >>'${this.callsPath}'
+            read -r failures <'${this.root}/npm-failures'
+            [ "$failures" -eq 0 ] || { echo $((failures - 1)) >'${this.root}/npm-failures'; echo 'npm error code EAI_AGAIN' >&2; exit 1; }
+            mkdir -p node_modules`);
         if (sudo) this.command('sudo', `echo "sudo $1" >>'${this.callsPath}'; exec "$@"`);
         if (node) this.command('node', 'exit 0');
     }
@@ -108,6 +114,28 @@ test('package lists are renewed only after a failure', () => {
     const { status, calls } = machine.run('build');
     assert.equal(status, 0);
     assert.deepEqual(calls.map((call) => / (install|update) /.exec(call)[1]), ['install', 'update', 'install']);
+});
+
+test('who serves the packages may be away for a while', () => {
+    const words = (calls) => calls.map((call) => /^sleep|^npm| (install|update) /.exec(call)).map(([all, word]) => word ?? all);
+    const away = { installed: allOf('build').slice(1).join('\n'), aptSays: 'E: Failed to fetch http://x/y.deb  503 Service Unavailable' };
+    const briefly = new Machine({ ...away, aptFails: 3 }).run('build');
+    assert.equal(briefly.status, 0, briefly.stderr);
+    assert.deepEqual(words(briefly.calls), ['install', 'update', 'install', 'sleep', 'update', 'install', 'sleep', 'update', 'install']);
+    const forEver = new Machine({ ...away, aptFails: 99 }).run('build');
+    assert.equal(forEver.status, 1);
+    assert.equal(words(forEver.calls).filter((word) => word === 'sleep').length, 3);
+    assert.match(forEver.stderr, /503[^]*apt-get could not install: /);
+
+    const installed = allOf('test').join('\n');
+    const npm = new Machine({ installed, npmFails: 2 });
+    assert.equal(npm.run('test').status, 0);
+    assert.deepEqual(words(npm.run('test').calls), ['npm', 'sleep', 'npm', 'sleep', 'npm']);
+    const npmForEver = new Machine({ installed, npmFails: 99 });
+    const { status, stderr } = npmForEver.run('test');
+    assert.equal(status, 1);
+    assert.match(stderr, /EAI_AGAIN/);
+    assert.equal(npmForEver.run('test').status, 1, 'what is not installed is not taken for it');
 });
 
 test('a failure is told, and the policy put back as it was', () => {
