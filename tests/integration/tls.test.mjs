@@ -11,7 +11,7 @@ import { ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir, waitF
 
 const directory = tempDir();
 const file = (name) => join(directory, name);
-let mariadb;
+let mariadb, another;
 
 function openssl(...args) {
     execFileSync('openssl', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -78,7 +78,7 @@ function isGreeted(url, certificate) {
 }
 
 before(async () => {
-    mariadb = await startMariadb();
+    [mariadb, another] = await Promise.all([startMariadb(), startMariadb()]);
     makeAuthority('house');
     makeAuthority('stranger');
     makeCertificate('world', 'house', 'localhost');
@@ -89,7 +89,7 @@ before(async () => {
     writeFileSync(file('mixed.pem'), readFileSync(file('vision.crt')) + readFileSync(file('world.key')));
 });
 
-after(() => mariadb?.stop());
+after(() => Promise.all([mariadb?.stop(), another?.stop()]));
 
 test('calls and streams pass between services with certificates, and nobody else is let in', async () => {
     const env = await addresses();
@@ -123,7 +123,8 @@ test("a server by name has to show that name; by number, the authority's word is
     const env = await addresses();
     const world = start('world', env, 'elsewhere');
     await ready(world);
-    const byName = start('vision', env, 'vision');
+    // With a database of its own: of two visions of one session the later one would take it over.
+    const byName = start('vision', { ...env, MMORTS_DB_PORT: String(another.port), MMORTS_DB_PASSWORD: another.password }, 'vision');
     await waitFor('an answer', async () => (await waitingFor(byName)).length > 0);
 
     const byNumber = { ...env, MMORTS_VISION_HTTP: `127.0.0.1:${await freePort()}` };
