@@ -2,7 +2,7 @@
 // next write, changes nothing and ends.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { RpcClient } from '../support/rpc.mjs';
@@ -52,6 +52,19 @@ const sums = () => rows(`CHECKSUM TABLE ${TABLES.join(', ')}`);
 const epoch = async () => Number((await rows('SELECT epoch FROM writers'))[0]?.[0]);
 const explored = async (empire) => (await rows(`SELECT chunk_a FROM explored WHERE empire = ${empire}`)).length;
 
+// Stops it, all its threads, and waits until the server is done with everything that it was sent.
+async function standStill(program) {
+    program.signal('SIGSTOP');
+    const tasks = `/proc/${program.pid}/task`;
+    await waitFor('its threads to stand still', () =>
+        readdirSync(tasks).every((task) => /\) [Tt] [^)]*$/.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'))));
+    const port = `:${mariadb.port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const unread = () => readFileSync('/proc/net/tcp', 'utf8').split('\n').map((line) => line.trim().split(/\s+/))
+        .filter(([, local, , , queues]) => local?.endsWith(port) && !queues.endsWith(':00000000'));
+    await waitFor('its statements to end', async () => unread().length === 0
+        && (await rows("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND command <> 'Sleep' AND id <> CONNECTION_ID()")).length === 0);
+}
+
 before(async () => {
     mariadb = await startMariadb();
     directory = tempDir();
@@ -77,18 +90,22 @@ test('a second vision takes over: the first writes nothing more and ends with st
 
     // It stands still, between two writes: so it cannot notice anything before there is something to be seen.
     await waitFor('the first between two writes', async () => {
-        first.signal('SIGSTOP');
-        const [[transactions]] = await mariadb.query('SELECT COUNT(*) FROM information_schema.innodb_trx');
-        if (transactions !== '0') first.signal('SIGCONT');
-        return transactions === '0';
+        await standStill(first);
+        const free = await rows('SELECT epoch FROM writers FOR UPDATE NOWAIT').then(() => true, () => false);
+        if (!free) first.signal('SIGCONT');
+        return free;
     });
-    const second = await startVision({ quiet: true });
-    await second.ready(); // and has written what it writes at its start
-    assert.equal(await epoch(), 2);
-    const before = await sums();
-    const bob = await joinWorld('bob'); // both have something to write
-    assert.equal(first.exit, null);
-    first.signal('SIGCONT');
+    let second, before;
+    try {
+        second = await startVision({ quiet: true });
+        await second.ready(); // and has written what it writes at its start
+        assert.equal(await epoch(), 2);
+        before = await sums();
+        await joinWorld('bob'); // both have something to write
+        assert.equal(first.exit, null);
+    } finally {
+        first.signal('SIGCONT');
+    }
     const exit = await first.wait();
     assert.deepEqual(exit, { code: EXIT_FENCED, signal: null }, first.log());
     assert.match(first.log(), /another process has taken this session over.*epoch=1/);
@@ -96,7 +113,7 @@ test('a second vision takes over: the first writes nothing more and ends with st
 
     assert.equal((await second.stop()).code, 0, second.log());
     assert.notDeepEqual(await sums(), before, 'the second may write');
-    assert.ok(await explored(bob));
+    assert.ok(await explored(empires[1]));
 });
 
 test('sight ordered from the former process is not lent', async () => {
