@@ -80,16 +80,18 @@ MM_MUST_USE enum mm_err mm_redis_command_argv(struct mm_redis *redis, mm_redis_r
                                               void *arg, size_t argc, const char *const *argv,
                                               const size_t *sizes);
 
-// A Lua script, usually a static variable: {.source = "return redis.call(...)"}. The digest is
-// filled in by the first use.
+// A Lua script, usually a static variable: {.source = "return redis.call(...)"}. The rest is filled
+// in by its use; it must live until its calls are answered.
 struct mm_redis_script {
     const char *source;
     char sha1_hex[41];
+    uint64_t known_to; // the last connection that has run it
 };
 
-// Runs a script by its digest (EVALSHA); a server that does not know it yet is given the source
-// (EVAL), transparently. The first key_count of argv, at most MM_REDIS_EVAL_ARGS_MAX, are keys.
-// Scripts may thus be overtaken by later commands at their first use.
+// Runs a script: by its source (EVAL) until that was answered on this connection, then by its digest
+// (EVALSHA). So it is carried out in its place among all commands. Only if the server was made to
+// forget its scripts meanwhile (SCRIPT FLUSH) is the source sent once more, behind later commands.
+// The first key_count of argv, at most MM_REDIS_EVAL_ARGS_MAX, are keys.
 #define MM_REDIS_EVAL_ARGS_MAX 1024
 MM_MUST_USE enum mm_err mm_redis_eval(struct mm_redis *redis, struct mm_redis_script *script,
                                       mm_redis_reply_fn fn, void *arg, size_t key_count,

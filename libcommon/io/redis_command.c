@@ -10,6 +10,7 @@
 
 #include <openssl/evp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -136,7 +137,9 @@ void redis_commands_keepalive(struct mm_redis *redis)
 
 static void commands_up(void *owner)
 {
+    static atomic_uint_fast64_t connections;
     struct mm_redis *redis = owner;
+    redis->connection = atomic_fetch_add(&connections, 1) + 1;
     MM_LOG_INFO("redis is up");
     if (redis->on_state)
         redis->on_state(true, redis->on_state_arg);
@@ -162,8 +165,11 @@ static void commands_reply(void *owner, const redisReply *reply)
     if (took_ns > redis->stats.reply_max_ns)
         redis->stats.reply_max_ns = took_ns;
     enum mm_err err = redis_error_class(reply);
+    if (err == MM_OK && command.script)
+        command.script->known_to = redis->connection;
     if (err == MM_NOT_FOUND && command.fallback) {
-        struct redis_command eval = {.fn = command.fn, .arg = command.arg};
+        struct redis_command eval = {.fn = command.fn, .arg = command.arg, .script = command.script};
+        command.script->known_to = 0;
         err = command_push(redis, command.fallback, command.fallback_size, &eval);
         if (err == MM_OK) {
             free(command.fallback);
@@ -250,29 +256,40 @@ static enum mm_err script_digest(struct mm_redis_script *script)
     return MM_OK;
 }
 
-static enum mm_err eval_send(struct mm_redis *redis, mm_redis_reply_fn fn, void *arg, size_t argc,
-                             const char **argv, size_t *sizes, const struct mm_redis_script *script)
+// The command with the script's digest or source in it; hiredis memory, NULL without memory.
+static char *eval_format(size_t argc, const char **argv, size_t *sizes, const char *name,
+                         const char *script, size_t *size)
 {
-    char *by_digest = NULL, *by_source = NULL;
-    argv[0] = "EVALSHA";
-    sizes[0] = 7;
-    argv[1] = script->sha1_hex;
-    sizes[1] = strlen(script->sha1_hex);
-    int digest_size = redisFormatCommandArgv(&by_digest, (int)argc, argv, sizes);
-    argv[0] = "EVAL";
-    sizes[0] = 4;
-    argv[1] = script->source;
-    sizes[1] = strlen(script->source);
-    int source_size = redisFormatCommandArgv(&by_source, (int)argc, argv, sizes);
+    char *bytes = NULL;
+    argv[0] = name;
+    sizes[0] = strlen(name);
+    argv[1] = script;
+    sizes[1] = strlen(script);
+    int length = redisFormatCommandArgv(&bytes, (int)argc, argv, sizes);
+    *size = length > 0 ? (size_t)length : 0;
+    return length > 0 ? bytes : NULL;
+}
+
+static enum mm_err eval_send(struct mm_redis *redis, mm_redis_reply_fn fn, void *arg, size_t argc,
+                             const char **argv, size_t *sizes, struct mm_redis_script *script)
+{
+    size_t digest_size = 0, source_size = 0;
+    bool known = script->known_to == redis->connection;
+    char *by_source = eval_format(argc, argv, sizes, "EVAL", script->source, &source_size);
+    char *by_digest =
+        known ? eval_format(argc, argv, sizes, "EVALSHA", script->sha1_hex, &digest_size) : NULL;
+    struct redis_command command = {.fn = fn, .arg = arg, .script = script};
     enum mm_err err = MM_RESOURCE_EXHAUSTED;
-    if (digest_size > 0 && source_size > 0) {
-        struct redis_command command = {
-            .fn = fn, .arg = arg, .fallback = by_source, .fallback_size = (size_t)source_size};
-        err = command_push(redis, by_digest, (size_t)digest_size, &command);
+    if (by_source && by_digest) {
+        command.fallback = by_source;
+        command.fallback_size = source_size;
+        err = command_push(redis, by_digest, digest_size, &command);
+    } else if (by_source && !known) {
+        err = command_push(redis, by_source, source_size, &command);
     }
-    if (digest_size > 0)
+    if (by_digest)
         redisFreeCommand(by_digest);
-    if (err != MM_OK && source_size > 0)
+    if (by_source && (err != MM_OK || !command.fallback))
         redisFreeCommand(by_source);
     return err;
 }

@@ -23,6 +23,7 @@ struct redis_command {
     // Of EVALSHA: the same as EVAL, sent if the server does not know the script. hiredis memory.
     char *fallback;
     size_t fallback_size;
+    struct mm_redis_script *script; // NULL: no script's
 };
 
 struct redis_subscription {
@@ -52,6 +53,7 @@ struct mm_redis {
     bool closing; // mm_redis_destroy is at work: its callbacks must start nothing new
 
     struct redis_conn conn;
+    uint64_t connection; // which one of the process, from 1 on; 0: none yet
     // Ring of the commands without reply, oldest at `first`.
     struct redis_command *commands;
     uint32_t first;

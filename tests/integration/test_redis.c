@@ -215,6 +215,32 @@ Test(redis, script_unknown_to_the_server_is_sent)
     cr_assert_eq(answer.err, MM_INTERNAL);
 }
 
+// Another client makes the server know the script between the first two calls.
+Test(redis, scripts_run_in_their_order_at_their_first_use_too)
+{
+    start();
+    struct mm_redis_script script = {.source = "return redis.call('APPEND', KEYS[1], ARGV[1])"};
+    struct answer answers[3] = {0}, answer;
+    bool never = false;
+    redisContext *other = redisConnect(options.host, options.port);
+    for (size_t i = 0; i < 3; i++) {
+        const char *argv[] = {"order", (const char *[]){"a", "b", "c"}[i]};
+        cr_assert_eq(mm_redis_eval(redis, &script, answered, &answers[i], 1, 2, argv, NULL), MM_OK);
+        if (i > 0)
+            continue;
+        mm_loop_run_until(loop, &never, 0); // it goes out
+        freeReplyObject(redisCommand(other, "AUTH %s", options.password));
+        redisReply *loaded = redisCommand(other, "SCRIPT LOAD %s", script.source);
+        cr_assert(loaded && loaded->type == REDIS_REPLY_STRING);
+        freeReplyObject(loaded);
+    }
+    redisFree(other);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert(mm_loop_run_until(loop, &answers[i].done, TEST_PATIENCE_MS));
+    ASK(answer, "GET order");
+    cr_assert_str_eq(answer.text, "abc");
+}
+
 // --- outages -----------------------------------------------------------------------------------
 
 Test(redis, wrong_password_never_comes_up)

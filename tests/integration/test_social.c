@@ -439,14 +439,20 @@ Test(social, the_roster_names_who_is_online)
     mmorts__social__get_presence_reply__free_unpacked(state, NULL);
 }
 
+// There is a clear error: the other one if the service stood still between asking and hearing.
+static void expect_no_redis(enum mm_err err)
+{
+    cr_assert(err == MM_UNAVAILABLE || err == MM_DEADLINE_EXCEEDED, "%s", mm_err_name(err));
+}
+
 Test(social, a_heartbeat_brings_back_whom_redis_forgot)
 {
     online(first, 7, "sync-1", 1);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
     test_server_kill(redis);
     Mmorts__Social__Member m = member(7, "ada");
-    cr_assert(heartbeat(first, &m) == MM_UNAVAILABLE, "without Redis there is a clear error");
-    cr_assert(heartbeat(second, &m) == MM_UNAVAILABLE); // so both know, and are ready no more
+    expect_no_redis(heartbeat(first, &m));
+    expect_no_redis(heartbeat(second, &m)); // so both know, and are ready no more
     test_server_restart(redis);                         // not durable: it comes back empty
     test_service_wait_ready(first, TEST_PATIENCE_MS);
     test_service_wait_ready(second, TEST_PATIENCE_MS);

@@ -53,7 +53,10 @@ void test_social_redis_return(struct test_listener *listener, struct test_servic
 struct test_service *test_social_start(const char *extra)
 {
     char *directory = test_dir_make();
-    const char *const env[] = {variables[0], variables[1], variables[2], variables[3], extra, NULL};
+    // Whoever is online stays so, however slowly the test goes on.
+    const char *const env[] = {
+        variables[0], variables[1], variables[2], variables[3], "MMORTS_SOCIAL_LEASE=300s",
+        extra,        NULL};
     struct test_service *service = test_service_start("social", directory, env);
     free(directory);
     return service;

@@ -6,7 +6,8 @@
 #include "gen/social.pb-c.h"
 #include "tests/support/servers.h"
 
-// Hears what social publishes of the session "main". Failures of the harness abort (process.h).
+// Hears what social publishes of the session "main". Events of groups and mail may be published
+// twice (social.proto): of those it tells the first. Failures of the harness abort (process.h).
 struct test_listener;
 
 struct test_listener *test_listener_open(const struct test_server *redis);
