@@ -6,10 +6,10 @@ import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { launchBrowser, openGame } from '../support/browser.mjs';
 import { Game, patience, settings } from '../support/game.mjs';
-import { PATIENCE_MS, waitFor } from '../support/servers.mjs';
+import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 
 const clients = {};
-let game, browser;
+let game, browser, alone; // how many hexes each sees by its own eyes
 
 async function enter(username, encoding = 'binary') {
     const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, encoding, commandTimeoutMs: PATIENCE_MS });
@@ -45,7 +45,7 @@ after(async () => {
 test('founded, invited, joined: both see what each sees', { timeout: 300000 }, async () => {
     const { ada, bob, eve } = clients;
     await settles('a roster of three', () => ada.players.size === 3);
-    const alone = visible(bob);
+    alone = visible(bob);
     await refused(ada.group('create', { name: 'x' }), 'invalid_name');
     await ada.group('create', { name: 'The Lot', tag: 'LOT' });
     await settles('the group', () => ada.groups.length === 1);
@@ -86,7 +86,7 @@ test('a new connection knows its groups; social dying changes nothing', { timeou
     clients.bob.close();
     const bob = await enter('bob');
     await settles('its group', () => bob.groups[0]?.members.length === 2);
-    await settles('the sight', () => visible(bob) === visible(ada));
+    await settles('the sight', () => visible(bob) === 2 * alone && visible(ada) === 2 * alone);
 });
 
 test('sent away: at once blind for each other', { timeout: 300000 }, async () => {
@@ -96,14 +96,16 @@ test('sent away: at once blind for each other', { timeout: 300000 }, async () =>
     await refused(bob.group('disband', { group: id }), 'forbidden');
     await ada.group('kick', { group: id, player: bob.playerId });
     await settles('the end of it', () => bob.groups.length === 0 && bob.happened.includes('kicked bob'));
-    await settles('own sight only', () => visible(bob) === visible(eve) && visible(ada) === visible(eve));
+    await settles('own sight only', () => visible(bob) === alone && visible(ada) === alone);
     await ada.group('policy', { group: id, policy: 'open' });
     await eve.group('join', { group: id });
+    await settles('sight of both', () => visible(ada) === 2 * alone && visible(eve) === 2 * alone);
     await ada.group('leave', { group: id });
     await settles('a new leader', () => eve.groups[0]?.members.length === 1 && eve.groups[0].members[0].role === 'leader');
     await eve.group('disband', { group: id });
     await settles('nothing', () => eve.groups.length === 0 && ada.groups.length === 0);
     await settles('a list without it', async () => (await eve.listGroups()).length === 0);
+    await settles('own sight only, again', () => [ada, bob, eve].every((client) => visible(client) === alone));
 });
 
 test('in the browser: founded, invited and joined by the panel', { timeout: 300000 }, async () => {
@@ -114,20 +116,39 @@ test('in the browser: founded, invited and joined by the panel', { timeout: 3000
         await page.click('#alliance-toggle');
         return page;
     };
-    const fay = await open('fay'), gil = await open('gil');
+    const fay = await open('fay');
+    const body = (page, words, is = true) => page.waitForFunction(([text, wanted]) =>
+        document.querySelector('#alliance-body').textContent.includes(text) === wanted, [words, is]);
     await fay.fill('#alliance input[name=name]', 'Wings');
     await fay.fill('#alliance input[name=tag]', 'WNG');
+    // What comes in meanwhile does not disturb who fills in a form.
+    const { ada } = clients;
+    await settles('word of fay', () => [...ada.players.values()].includes('fay'));
+    await ada.group('create', { name: 'Flock' });
+    await settles('the group', () => ada.groups.length === 1);
+    const { id } = ada.groups[0];
+    const player = [...ada.players].find(([, name]) => name === 'fay')[0];
+    try {
+        await ada.group('invite', { group: id, player });
+        await body(fay, 'Flock');
+        assert.equal(await fay.evaluate(() => document.activeElement.name), 'tag');
+        await ada.group('refuse', { group: id, player });
+    } finally {
+        await ada.group('disband', { group: id });
+    }
+    await body(fay, 'Flock', false);
     await fay.click('#alliance form.found button');
     await fay.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === '[WNG] Wings');
+    const gil = await open('gil'); // and may be invited, though he came after the panel was drawn
     await fay.waitForFunction(() => [...document.querySelectorAll('#alliance option')].some((o) => o.textContent === 'gil'));
     await fay.selectOption('#alliance select[name=player]', { label: 'gil' });
     await fay.click('#alliance form button');
-    await gil.waitForFunction(() => document.querySelector('#alliance-body').textContent.includes('invites you'));
-    const alone = await gil.evaluate(() => [...window.mmorts.state.hexes.values()].filter((h) => h.state === 2).length);
+    await body(gil, 'invites you');
+    const own = await gil.evaluate(() => [...window.mmorts.state.hexes.values()].filter((h) => h.state === 2).length);
     await gil.click('#alliance li button.primary');
     for (const page of [fay, gil])
         await page.waitForFunction(() => document.querySelectorAll('#alliance .members li').length === 2);
-    await gil.waitForFunction((n) => [...window.mmorts.state.hexes.values()].filter((h) => h.state === 2).length === 2 * n, alone);
+    await gil.waitForFunction((n) => [...window.mmorts.state.hexes.values()].filter((h) => h.state === 2).length === 2 * n, own);
     await gil.click('#alliance .foot button');
     await gil.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === 'No alliance');
     await fay.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('gil has left Wings.'));
@@ -136,10 +157,18 @@ test('in the browser: founded, invited and joined by the panel', { timeout: 3000
 
 test('what an ally shows may be aimed at, as long as it is shown', { timeout: 300000 }, async () => {
     const { ada, bob } = clients;
-    const nodes = () => [...ada.state.entities.values()].filter((e) => e.id.startsWith('resource_') && !e.is_stale).map((e) => e.id);
-    const [worker] = [...ada.state.entities.values()].filter((e) => e.owner === ada.state.empireId && e.type === 'worker');
+    const nodes = () => [...ada.state.entities.values()].filter((e) => e.id.startsWith('resource_') && !e.stale).map((e) => e.id);
+    const [{ id: worker, pos: home }] = ada.state.mine('worker');
     const own = new Set(nodes());
-    const answer = (target) => ada.gather([worker.id], target).then(() => 'ack', (error) => error.code);
+    // Orders may be carried to the server all at once that were given one after another.
+    const answer = async (order) => {
+        for (;;) {
+            const word = await order().then(() => 'ack', (error) => error.code);
+            if (word !== 'rate_limited') return word;
+            await pause(200);
+        }
+    };
+    const gather = (target) => answer(() => ada.gather([worker], target));
     await ada.group('create', { name: 'Eyes' });
     await settles('the group', () => ada.groups.length === 1);
     const { id } = ada.groups[0];
@@ -147,10 +176,12 @@ test('what an ally shows may be aimed at, as long as it is shown', { timeout: 30
     await bob.group('join', { group: id });
     await settles('a node of bob\'s', () => nodes().some((node) => !own.has(node)));
     const target = nodes().find((node) => !own.has(node));
-    await settles('the order to be taken', async () => await answer(target) === 'ack');
-    await ada.stop([worker.id]);
+    await settles('the order to be taken', async () => await gather(target) === 'ack');
+    // Back to where it came from, however far it got: it is to see nothing else than before.
+    assert.equal(await answer(() => ada.move([worker], home)), 'ack');
+    await settles('the worker at home', () => `${ada.state.entities.get(worker).pos}` === `${home}`);
     await bob.group('leave', { group: id });
     await settles('it to be hidden', () => !nodes().includes(target));
-    await settles('the order to be refused', async () => await answer(target) === 'unknown_target');
-    assert.equal(await answer([...own][0]), 'ack', 'a node of her own');
+    await settles('the order to be refused', async () => await gather(target) === 'unknown_target');
+    assert.equal(await gather([...own][0]), 'ack', 'a node of her own');
 });

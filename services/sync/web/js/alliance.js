@@ -2,9 +2,27 @@ import { $, element } from './dom.js';
 
 const POLICIES = [['invite', 'by invitation'], ['apply', 'by application'], ['open', 'open to all']];
 
+/** What stands in the named fields of a part of the page, to be put into those of the same names. */
+function fieldsOf(part) {
+  const before = [...part.querySelectorAll('input, select')], active = document.activeElement;
+  return {
+    restore() {
+      for (const old of before) {
+        const field = part.querySelector(`${old.localName}[name=${old.name}]`);
+        if (!field || (field.options && ![...field.options].some(option => option.value === old.value))) continue;
+        field.value = old.value;
+        if (old !== active) continue;
+        field.focus();
+        field.setSelectionRange?.(old.selectionStart, old.selectionEnd);
+      }
+    },
+  };
+}
+
 /** The panel of one's alliance: who is in it, who may come in, and what there is to join. */
 export class AlliancePanel {
   #list = [];
+  #shown = ''; // what the panel was drawn from
 
   /** @param {(promise: Promise) => Promise} attempt shows what is refused */
   constructor(game, attempt) {
@@ -40,13 +58,18 @@ export class AlliancePanel {
     return button;
   }
 
-  /** Draws what is known. */
+  /** Draws what is known, if it is something else than before. What the player is filling in stays. */
   show() {
     const { groups, invited } = this.game;
     $('alliance-toggle').classList.toggle('calls', invited.some(g => g.pending?.some(p => !p.application)));
     if (!this.isOpen) return;
     const [mine] = groups;
+    const shown = JSON.stringify(mine ? [mine, ...this.game.players] : [invited, this.#list]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    const fields = fieldsOf($('alliance-body'));
     $('alliance-body').replaceChildren(...(mine ? this.#mine(mine) : this.#none()));
+    fields.restore();
   }
 
   #title({ name, tag }) {
