@@ -133,7 +133,14 @@ test('a site that is given up gives back its price', { timeout: 300000 }, async 
     // Nobody works on it any more: it is not complete however long this takes.
     await page.evaluate(() => window.mmorts.game.stop(window.mmorts.state.mine('worker').map(({ id }) => id)));
     await page.evaluate((id) => window.mmorts.actions.select([window.mmorts.state.entities.get(id)]), site.id);
-    await page.click('#give-up');
+    // A click takes its time, and what the panel says may change meanwhile.
+    await page.hover('#give-up');
+    await page.mouse.down();
+    await page.evaluate(async () => {
+        window.mmorts.state.emit('change', { what: 'jobs', detail: [] });
+        for (let i = 0; i < 3; i++) await new Promise((done) => { requestAnimationFrame(done); });
+    });
+    await page.mouse.up();
     await waitFor('the price back', async () => {
         const now = await stock();
         return now.wood === wood && now.stone === stone && (await mine('tower')).length === 0;

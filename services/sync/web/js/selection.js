@@ -5,12 +5,16 @@ import { iconOf, ownerColor } from './sprites.js';
 /** The panel of what is selected; rebuilt only when what it says changes. */
 export class SelectionPanel {
   #shown = '';
+  #pressed = false; // a click has begun
   mode = null;
 
   constructor(state, actions) {
     this.state = state;
     this.actions = actions;
     state.on('change', ({ what }) => { if (what !== 'hexes' && what !== 'entities') this.#shown = ''; });
+    // Where the button that was pressed is another one by the time it is let go, nothing is clicked.
+    $('selection').addEventListener('pointerdown', () => { this.#pressed = true; });
+    for (const type of ['pointerup', 'pointercancel']) window.addEventListener(type, () => setTimeout(() => { this.#pressed = false; }));
   }
 
   /** What the next click on the map means; see main.js. */
@@ -27,7 +31,7 @@ export class SelectionPanel {
       return;
     }
     const signature = JSON.stringify(entities.map(e => [e.id, e.health, e.stale, e.data.activity, e.data.amount, e.data.carried, e.data.progress, e.data.rank]));
-    if (signature !== this.#shown) {
+    if (signature !== this.#shown && !this.#pressed) {
       this.#shown = signature;
       const groups = this.#groups(entities);
       $('selection-head').replaceChildren(...this.#head(entities, groups));
