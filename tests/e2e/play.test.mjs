@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launchBrowser } from '../support/browser.mjs';
-import { Game } from '../support/game.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
 import { BUILD, waitFor } from '../support/servers.mjs';
 
 const PICTURES = join(BUILD, 'screenshots');
@@ -18,7 +18,7 @@ const players = {};
 
 before(async () => {
     mkdirSync(PICTURES, { recursive: true });
-    game = await Game.start();
+    game = await Game.start({ services: settings({ sync: patience }) });
     browser = await launchBrowser();
 });
 
@@ -66,6 +66,25 @@ async function clickHex(page, hex) {
     }, hex);
     await page.mouse.click(point.x, point.y);
 }
+
+test('the form is not sent before the page knows where to', { timeout: 300000 }, async () => {
+    const page = await (await browser.newContext({ viewport: LAPTOP })).newPage();
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    await page.route('**/config.json', async (route) => {
+        await held;
+        await route.continue();
+    });
+    await page.goto(game.url);
+    await page.fill('#login-name', 'hasty');
+    await page.press('#login-name', 'Enter');
+    assert.ok(await page.isDisabled('#login-button'));
+    release();
+    await page.click('#login-button'); // as soon as it can be pressed
+    await page.waitForFunction(() => window.mmorts.state.entities.size > 0);
+    assert.equal(page.url(), game.url);
+    await page.context().close();
+});
 
 test('two players log in and each sees its own surroundings, black shroud elsewhere', { timeout: 300000 }, async () => {
     const ada = await enter('ada', LAPTOP);
@@ -138,9 +157,11 @@ test('training a soldier takes gold at once; the soldier appears after its durat
             if (state.resources.get('gold') < gold) window.trained.paid ??= { soldiers: soldiers() };
             if (soldiers() > first) window.trained.done ??= { tick, soldiers: soldiers() };
         });
+        const look = () => { window.trained.shown ||= document.querySelector('.job progress') !== null; };
+        new MutationObserver(look).observe(document.querySelector('#selection'), { childList: true, subtree: true });
     }, before);
     await page.click('[data-recipe=train_soldier]');
-    await page.waitForSelector('.job progress');
+    await page.waitForFunction(() => window.trained.shown);
     await page.screenshot({ path: join(PICTURES, 'training.png') });
     const { first, job, paid, done } = await waitFor('the soldier', async () => {
         const trained = await page.evaluate(() => window.trained);
@@ -198,6 +219,7 @@ test('sync is killed: the page says so and comes back by itself to the same stat
     await page.screenshot({ path: join(PICTURES, 'reconnecting.png') });
     await page.waitForSelector('#banner', { state: 'hidden' });
     await page.waitForFunction((tick) => window.mmorts.state.tick > tick, before.tick);
+    await page.waitForFunction(() => window.mmorts.state.resources.has('gold')); // production's stream may come last
     const shown = await page.evaluate(() => window.shown);
     assert.ok(shown.some(({ text }) => text === 'Reconnecting…'), JSON.stringify(shown));
     assert.ok(shown.every(({ entities }) => entities >= before.mine.length), 'what is known stays on the screen');
@@ -209,6 +231,8 @@ test('sync is killed: the page says so and comes back by itself to the same stat
     assert.equal(after.gold, before.gold);
     await page.waitForSelector('#connection[data-state=online]', { state: 'attached' });
     await page.waitForFunction(() => document.querySelector('#roster-list').textContent.includes('bob'));
+    // The others are back as well, and what their browsers complained of until then has been told.
+    for (const { page: each } of Object.values(players)) await each.waitForFunction((tick) => window.mmorts.state.tick > tick, after.tick);
     // The browser itself complains of the attempts in vain; nothing else may be among the faults.
     const own = faults.filter((fault) => !/WebSocket connection to .* failed/.test(fault));
     for (const { faults: list } of Object.values(players)) list.length = 0;
@@ -262,22 +286,28 @@ test('the queue of a building shows what waits', { timeout: 300000 }, async () =
     await page.keyboard.press('Escape');
     await clickHex(page, mine.find((e) => e.type === 'settlement').pos);
     await page.waitForSelector('[data-recipe=train_worker]');
-    // All in the page, which a slow machine's test may be long behind: five are ordered, and as soon as they are shown the
-    // last one is cancelled. What the page was told of each meanwhile is kept.
-    const { last, rows } = await page.evaluate(async () => {
+    // All in the page, which a slow machine's test may be long behind: five are ordered, and as soon as the page knows of all
+    // of them, and shows who waits (four, if none is done by then), the last one is cancelled. What it was told of each is kept.
+    const { last, rows, waits, atWork } = await page.evaluate(async () => {
         const { game, state } = window.mmorts;
+        const known = new Set();
         window.begun = new Set();
-        const look = () => state.jobs.forEach((job) => job.start_tick && window.begun.add(job.job));
+        const look = () => state.jobs.forEach((job) => {
+            known.add(job.job);
+            if (job.start_tick) window.begun.add(job.job);
+        });
         game.on('update', look);
-        const waiting = () => [...document.querySelectorAll('.job.waits button')];
+        game.on('change', look);
+        const waiting = () => [...state.jobs.values()].filter((job) => !job.start_tick);
+        const shown = () => [...document.querySelectorAll('.job.waits button')];
         for (let i = 0; i < 5; i++) document.querySelector('[data-recipe=train_worker]').click();
-        while (waiting().length !== 4) await new Promise(requestAnimationFrame);
-        const rows = waiting().length;
-        const last = [...state.jobs.values()].findLast((job) => !job.start_tick).job;
-        waiting().at(-1).click();
-        return { last, rows };
+        while (known.size < 5 || shown().length === 0 || shown().length !== waiting().length) await new Promise(requestAnimationFrame);
+        const last = waiting().at(-1).job, rows = shown().length, atWork = document.querySelectorAll('.job progress').length;
+        shown().at(-1).click();
+        return { last, rows, waits: 5 - window.begun.size, atWork };
     });
-    assert.equal(rows, 4, 'one is at work, the others wait');
+    assert.equal(rows, waits, 'those that have not begun wait');
+    assert.ok(atWork <= 1, 'one is at work');
     await page.screenshot({ path: join(PICTURES, 'queue.png') });
     await page.waitForFunction((id) => !window.mmorts.state.jobs.has(id) &&
         ![...window.mmorts.state.jobs.values()].some(({ job }) => job === id), last);

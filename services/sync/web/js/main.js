@@ -312,6 +312,7 @@ async function start() {
       $('login-button').disabled = false;
     }
   });
+  $('login-button').disabled = false; // until here the form would be sent as any other, and the page be loaded anew
   if (localStorage.getItem(TOKEN_KEY)) enter();
 }
 
