@@ -166,7 +166,7 @@ test('social killed while mail is sent: each is there once, and told once to eve
     const sent = [];
     for (let i = 0; i < 12; i++) {
         const subject = `killed ${i}`;
-        if (i === 3 || i === 8) game.kill('social');
+        if (i === 3 || i === 8) await game.kill('social');
         // The SDK sends a command again after a reconnect only; what was not decided is said again by hand, under the same number.
         const seq = 2 ** 45 + i;
         const raw = async () => {
@@ -230,8 +230,21 @@ test('in the browser: written, heard of, read, answered and deleted; said to one
     await toasted(hal, 'Sent.');
     await shows(ida, '#mail-unread', '1');
     await toasted(ida, 'Mail from hal: <b>Truce?</b>');
+    // The list that is asked for at the opening comes behind the mail that was opened meanwhile, and does not take its place.
+    await ida.evaluate(() => {
+        const { game } = window.mmorts;
+        const inbox = game.inbox.bind(game);
+        game.inbox = async (options) => {
+            delete game.inbox;
+            const page = await inbox(options);
+            await new Promise((resolve) => { window.letListCome = resolve; });
+            return page;
+        };
+    });
     await ida.keyboard.press('m');
     await ida.click('#mail .head.unread');
+    await shows(ida, '#mail .text', 'second <i>line</i>');
+    await ida.waitForFunction(() => window.letListCome?.() ?? window.letListCome);
     await shows(ida, '#mail .text', 'second <i>line</i>');
     await ida.waitForFunction(() => document.querySelector('#mail-unread').hidden);
     await ida.click('#mail .foot button.primary');

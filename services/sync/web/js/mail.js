@@ -68,7 +68,7 @@ export class MailPanel {
     if (!page) return;
     ({ mails: this.#mails, more: this.#more } = page);
     this.count();
-    this.#draw();
+    if (this.#shown === 'list') this.#draw(); // else one was opened meanwhile
   }
 
   async #older() {
