@@ -6,7 +6,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { BINARY_PROTOCOL, BinaryDecoder } from '../../services/sync/web/sdk/index.js';
-import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, pause, query, redisCommand, startProgram, tempDir, waitFor } from './servers.mjs';
+import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, holdLock, pause, query, redisCommand, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
@@ -103,14 +103,20 @@ export class Game {
         return body.token;
     }
 
-    async join(username, { url = this.socketUrl, ...options } = {}) {
-        // On a busy machine a player may be told to try again.
+    join(username, { url = this.socketUrl, ...options } = {}) {
+        return this.enters(async () => new Player(url, await this.token(username), options));
+    }
+
+    // The player that `connect` makes, when it has been told everything. On a busy machine a service that is needed may be
+    // away for a moment: then a player is told to try again, and another one is made.
+    async enters(connect) {
         for (const end = performance.now() + PATIENCE_MS; ;) {
-            const player = new Player(url, await this.token(username), options);
+            const player = await connect();
             const full = await player.waitFor('update', (message) => message.full).catch((error) => {
                 if (player.closed?.code !== 1013 || performance.now() > end) throw error;
             });
             if (full) return player;
+            await pause(100); // so often an address may come in for long
         }
     }
 
@@ -138,8 +144,12 @@ export class Game {
         }
     }
 
-    kill(name) {
-        process.kill(this.process(name).pid, 'SIGKILL');
+    // Not one that has only just died: the launcher may have had no time yet to write down the next one.
+    async kill(name) {
+        let one = this.process(name);
+        if (one.state !== 'ready')
+            one = await waitFor(`${name} to be ready`, () => this.process(name).state === 'ready' && this.process(name));
+        process.kill(one.pid, 'SIGKILL');
     }
 
     // kill -9, and the milliseconds until the launcher finds it ready again.
@@ -182,6 +192,13 @@ export class Game {
         const password = this.#secret('MMORTS_DB_PASSWORD');
         const { port } = this.process('mariadb');
         return query({ host: '127.0.0.1', port, user: 'mmorts', password }, sql, `mmorts_${service}`);
+    }
+
+    // A connection to the database of a service that keeps what the statements locked; see holdLock.
+    lock(service, ...statements) {
+        const password = this.#secret('MMORTS_DB_PASSWORD');
+        const { port } = this.process('mariadb');
+        return holdLock({ host: '127.0.0.1', port, user: 'mmorts', password }, `mmorts_${service}`, ...statements);
     }
 
     // What Redis answers to a command.
@@ -367,15 +384,31 @@ export class Player {
         }
     }
 
-    // Resolves when it was told that somebody came ('joined') or went ('left'), alone or together with others.
+    // Resolves when it was told that somebody came ('joined') or went ('left'), alone or together with others, or by
+    // another list of all who are there.
     hears(what, playerId, from = 0) {
-        return this.until(`word that ${playerId} has ${what}`, () => this.messages.slice(from).some(({ type, payload }) =>
-            (type === `player_${what}` && payload.player_id === playerId)
-                || (type === 'players' && payload[what]?.some((one) => (one.player_id ?? one) === playerId))));
+        const names = (list) => list?.some((one) => (one.player_id ?? one) === playerId);
+        return this.until(`word that ${playerId} has ${what}`, () => {
+            let isHere = false;
+            return this.messages.some(({ type, payload }, i) => {
+                const wasHere = isHere;
+                if (type === 'roster') isHere = names(payload.players);
+                else if (type === 'players') isHere = names(payload.joined) || (isHere && !names(payload.left));
+                else if (/^player_(joined|left)$/.test(type) && payload.player_id === playerId) isHere = type === 'player_joined';
+                else return false;
+                const told = (type === `player_${what}` && payload.player_id === playerId) || (type === 'players' && names(payload[what]));
+                return i >= from && (told || (what === 'joined' ? isHere && !wasHere : wasHere && !isHere));
+            });
+        });
     }
 
     chat(text) {
         this.send({ type: 'chat', payload: { message: text } });
+    }
+
+    // The first of its own of that type, as soon as there is one: while everything is told anew there may be none.
+    own(type) {
+        return this.until(`${type} of its own`, () => this.mine(type)[0]);
     }
 
     mine(type) {
