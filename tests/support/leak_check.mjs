@@ -92,7 +92,9 @@ export class LeakCheck {
             for (const early of this.early.splice(0)) this.scanIds(early, message.tick);
             this.scanIds(message, message.tick);
         } else if (this.complete) {
-            this.scanIds(message, Math.max(this.tick, message.payload?.tick ?? 0));
+            // What came and went between two updates, and is remembered, goes before the update: seen in the tick that it
+            // names, as is looked at below.
+            this.scanIds(message, Math.max(this.tick, message.payload?.tick ?? message.entity?.last_seen ?? 0));
         } else {
             this.early.push(message);
         }
