@@ -5,6 +5,7 @@
 #include "services/world/core/world.h"
 #include "tests/support/world_rig.h"
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,24 +32,20 @@ Test(world, join_move_and_restart_by_sigterm, .timeout = 300)
     cr_assert_eq(result.reason, MMORTS__WORLD__COMMAND_REASON__COMMAND_OK);
     cr_assert(rig_until_tick(&rig, result.tick + 40, TEST_PATIENCE_MS));
     rig_stop(&rig);
-    uint64_t stopped_at = rig.last_tick;
+    uint64_t stopped_at = rig_ended_at(&rig);
 
-    // The end is a snapshot, with nothing behind it to be replayed or reserved.
-    cr_assert_eq(rig_count_sql(&rig,
-                               "SELECT COUNT(*) FROM snapshots s JOIN sessions USING (session) "
-                               "WHERE s.tick = tick_reserved"),
-                 1);
+    // Nothing is lost and no time skipped by an orderly restart.
     rig_start(&rig);
-    char *log = test_process_log(rig.process);
-    cr_assert(strstr(log, "rows_replayed=0 ticks_forwarded=0"), "%s", log);
+    char *log = test_process_log(rig.process), said[64];
+    snprintf(said, sizeof said, "session runs\" session=main tick=%" PRIu64 " ", stopped_at);
+    cr_assert(strstr(log, said) && strstr(log, "rows_replayed=0 ticks_forwarded=0"),
+              "%s is not in\n%s", said, log);
     free(log);
     cr_assert(rig_until_tick(&rig, stopped_at + 10, TEST_PATIENCE_MS));
     cr_assert_geq(rig.snapshots, 2);
     Mmorts__World__SessionInfo info;
     char reason[32];
     cr_assert_eq(rig_session(&rig, &info, reason, sizeof reason), MM_OK);
-    // Nothing was lost and no time was skipped by an orderly restart.
-    cr_assert_leq(info.tick, stopped_at + 200);
     cr_assert_eq(info.empires, 1);
     Mmorts__World__CommandResult repeated;
     cr_assert_eq(rig_move(&rig, 77, 1, units, count, 0, 0, &repeated), MM_OK);
@@ -228,22 +225,21 @@ Test(world, a_stall_is_caught_up_within_a_bound, .timeout = 300)
     rig_open(&rig, NULL, NULL);
     rig_start(&rig);
     cr_assert(rig_until_tick(&rig, 10, TEST_PATIENCE_MS));
-    double dropped = rig_metric(&rig, "mmorts_world_ticks_dropped_total");
+    static const char *const names[] = {"mmorts_world_ticks_dropped_total",
+                                        "mmorts_world_ticks_total"};
+    double before[2], after[2];
+    rig_metrics(&rig, names, before, 2);
     test_process_signal(rig.process, SIGSTOP);
-    // What it had sent before comes yet.
-    uint64_t before;
+    rig_turn(&rig, 1500);
+    test_process_signal(rig.process, SIGCONT);
+    // Thirty ticks are due: five are made up for, the rest of the time is lost.
     int64_t end = test_now_ms() + TEST_PATIENCE_MS;
     do {
-        before = rig.last_tick;
-        rig_turn(&rig, 500);
-    } while (rig.last_tick != before && test_now_ms() < end);
-    rig_turn(&rig, 1000);
-    cr_assert_eq(rig.last_tick, before, "tick %lu comes of who stands still",
-                 (unsigned long)rig.last_tick);
-    test_process_signal(rig.process, SIGCONT);
-    cr_assert(rig_until_tick(&rig, before + 10, TEST_PATIENCE_MS));
-    // Thirty ticks were due: five are made up for, the rest of the time is lost.
-    cr_assert_geq(rig_metric(&rig, "mmorts_world_ticks_dropped_total"), dropped + 10);
+        cr_assert_lt(test_now_ms(), end, "no ticks were left out");
+        rig_turn(&rig, 10);
+        rig_metrics(&rig, names, after, 2);
+    } while (after[0] < before[0] + 10);
+    cr_assert(rig_until_tick(&rig, (uint64_t)after[1] + 10, TEST_PATIENCE_MS));
     rig_close(&rig);
 }
 
@@ -281,9 +277,9 @@ Test(world, every_systems_time_is_told_and_threads_are_as_configured, .timeout =
     cr_assert_eq(rig_metric(&rig, "mmorts_world_threads"), 3);
     cr_assert(rig_until_tick(&rig, rig.last_tick + 40, TEST_PATIENCE_MS));
     for (size_t i = 0; i < world_system_count(); i++) {
-        // A test machine that is busy with others may well hold up one tick in forty.
-        double p90 = system_quantile(&rig, world_system_name(i), 0.9);
-        cr_assert_gt(p90, 0, "the p90 of %s cannot be read", world_system_name(i));
+        // A test machine that is busy with others may well hold up many ticks of the forty.
+        double p10 = system_quantile(&rig, world_system_name(i), 0.1);
+        cr_assert_gt(p10, 0, "the p10 of %s cannot be read", world_system_name(i));
     }
     rig_close(&rig);
 }

@@ -87,7 +87,7 @@ Test(world_restart, is_back_within_seconds_whenever_it_is_killed, .timeout = 180
     rig_start(&rig);
     cr_assert(rig_until_tick(&rig, 5, TEST_PATIENCE_MS));
     rig_stop(&rig);
-    struct world *world = fixture_crowd(ENTITIES, rig.last_tick + 400);
+    struct world *world = fixture_crowd(ENTITIES, rig_ended_at(&rig) + 400);
     cr_assert_gt(world_mover_count(world), ENTITIES / 10, "hardly anybody is on the march");
     rig_store(&rig, world);
     world_free(world);

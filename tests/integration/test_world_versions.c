@@ -24,7 +24,7 @@ static struct world *left_by(struct world_rig *rig, uint32_t version)
     struct world_rules *rules = fixture_wild_rules();
     struct world *world = fixture_world(rules, 4);
     fixture_found(world, 1);
-    fixture_run(world, (unsigned)(rig->last_tick + 100 - world_tick(world)));
+    fixture_run(world, (unsigned)(rig_ended_at(rig) + 100 - world_tick(world)));
     rig_store_older(rig, world, version);
     free(rules);
     return world;

@@ -480,6 +480,13 @@ uint64_t rig_count_sql(const struct world_rig *rig, const char *sql)
     return count;
 }
 
+uint64_t rig_ended_at(const struct world_rig *rig)
+{
+    // The end is a snapshot, and nothing is reserved behind it.
+    return rig_count_sql(rig, "SELECT s.tick FROM snapshots s JOIN sessions USING (session) "
+                              "WHERE s.tick = tick_reserved");
+}
+
 size_t rig_store_older(const struct world_rig *rig, const struct world *world, uint32_t version)
 {
     struct mm_buf bytes;

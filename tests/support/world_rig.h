@@ -52,6 +52,8 @@ struct test_process *rig_rival(const struct world_rig *rig, uint16_t *http_port)
 // Such a one, which must refuse to start: it must exit by itself, with that status.
 void rig_refused(const struct world_rig *rig, int status);
 
+// The tick at which the process ended by rig_stop; the reader may have seen less.
+uint64_t rig_ended_at(const struct world_rig *rig);
 // Puts a world in the place of what the session has stored; the process must not run. Returns the
 // bytes of its state.
 size_t rig_store(const struct world_rig *rig, const struct world *world);
