@@ -69,6 +69,7 @@ static void online_done(enum mm_err err, const redisReply *reply, void *arg)
         answer.claim = (uint64_t)social_presence_number(reply, 2);
         answer.refused = social_presence_number(reply, 3) == 1;
         answer.retry_after_ms = (uint32_t)social_presence_number(reply, 4);
+        answer.overtaken = social_presence_number(reply, 5) == 1;
         mm_rpc_reply(self->call, &answer.base);
     }
     mm_free(self);

@@ -103,23 +103,36 @@ struct mm_redis_script social_presence_online = {
     "  return wait\n"                                                                              \
     "end\n"
 
+// A claim for the newest that waited while another instance made a later one, as when its
+// connection had ended before it was heard. Clocks of machines differ: of claims that were said
+// more than this many us apart, the one that comes last is the later.
+#define LUA_OVERTAKEN                                                                              \
+    "local latest = ARGV[4] .. ':'\n"                                                              \
+    "local function overtaken()\n"                                                                 \
+    "  local last = redis.call('ZSCORE', KEYS[10], latest)\n"                                      \
+    "  local by = last and tonumber(last) - tonumber(ARGV[15]) or 0\n"                             \
+    "  return ARGV[11] == 'newest' and ARGV[15] ~= '0' and by > 0 and by < 5000000 and\n"          \
+    "         redis.call('HEXISTS', KEYS[7], ARGV[4]) == 1\n"                                      \
+    "end\n"
+
 // One group, then "newest" or "only", the Claimed event to publish, of which the last 8 bytes are
 // the claim's number, until when the instance counts as alive, or 0, and the Wanted event to
 // publish if the claim is refused, and when it was said. Returns {came online, online, claim,
-// refused, retry after}. Numbers follow the clock, so that they grow even if Redis has lost
-// everything. Who is dropped makes room after the new one is in: the player does not leave and come
-// back.
+// refused, retry after, overtaken}. Numbers follow the clock, so that they grow even if Redis has
+// lost everything. Who is dropped makes room after the new one is in: the player does not leave and
+// come back.
 struct mm_redis_script social_presence_claim = {
-    .source = LUA_ADD LUA_NEWEST LUA_DROP LUA_HOLDERS
+    .source = LUA_ADD LUA_NEWEST LUA_DROP LUA_HOLDERS LUA_OVERTAKEN
     "local silent = {}\n"
     "if not newest(ARGV[4] .. ':' .. ARGV[5], ARGV[15], true) then\n"
-    "  return {0, redis.call('HLEN', KEYS[3]), 0, 0, 0}\n"
+    "  return {0, redis.call('HLEN', KEYS[3]), 0, 0, 0, 0}\n"
     "end\n"
+    "if overtaken() then return {0, redis.call('HLEN', KEYS[3]), 0, 0, 0, 1} end\n"
     "if ARGV[11] == 'only' then\n"
     "  local wait = holders(silent)\n"
     "  if wait > 0 then\n"
     "    redis.call('PUBLISH', ARGV[1], ARGV[14])\n"
-    "    return {0, redis.call('HLEN', KEYS[3]), 0, 1, wait}\n"
+    "    return {0, redis.call('HLEN', KEYS[3]), 0, 1, wait, 0}\n"
     "  end\n"
     "end\n"
     "if ARGV[13] ~= '0' then redis.call('ZADD', KEYS[9], ARGV[13], ARGV[5]) end\n"
@@ -130,11 +143,12 @@ struct mm_redis_script social_presence_claim = {
     "local claim = math.max(last + 1, tonumber(ARGV[3]))\n"
     "redis.call('SET', KEYS[8], claim)\n"
     "redis.call('HSET', KEYS[7], player, claim)\n"
+    "if ARGV[15] ~= '0' then redis.call('ZADD', KEYS[10], ARGV[15], latest) end\n"
     "if others then\n"
     "  redis.call('PUBLISH', ARGV[1],\n"
     "             string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
     "end\n"
-    "return {came, redis.call('HLEN', KEYS[3]), claim, 0, 0}\n",
+    "return {came, redis.call('HLEN', KEYS[3]), claim, 0, 0, 0}\n",
 };
 
 // ARGV: channel, "player:instance", connection, when it was said. Returns 1 if the player went

@@ -135,6 +135,10 @@ static void on_claimed(void *arg, const struct mm_rpc_result *result)
         refuse_another(client, reply->retry_after_ms);
         return;
     }
+    if (result->code == MM_OK && reply->overtaken) {
+        replace(client); // it waited on its way, and the player has come in elsewhere meanwhile
+        return;
+    }
     if (result->code == MM_OK) {
         client->claimed_ns = mm_loop_now_ns(client->app->loop);
         client->claim = reply->claim;

@@ -315,6 +315,38 @@ Test(social, what_comes_after_something_later_changes_nothing)
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
 }
 
+Test(social, a_claim_that_waited_on_its_way_takes_the_player_from_nobody)
+{
+    const Mmorts__Social__Claim newest = MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST;
+    uint64_t us = (uint64_t)mm_clock_wall_ms() * 1000;
+    Mmorts__Social__SetOnlineReply two = claim_said(second, "sync-2", 1, newest, us + 2);
+    cr_assert(two.claim > 0 && !two.overtaken);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    // Of a connection at another instance, before that; it may have ended since.
+    Mmorts__Social__SetOnlineReply one = claim_said(first, "sync-1", 1, newest, us + 1);
+    cr_assert(one.overtaken && one.claim == 0 && !one.refused && one.online == 1);
+    cr_assert(!overtaken(second, "sync-2", two.claim));
+    offline_said(first, 7, "sync-1", 1, us + 3);
+    expect_silence();
+    Mmorts__Social__SetOnlineReply three = claim_said(first, "sync-1", 2, newest, us + 4);
+    cr_assert(three.claim > two.claim && !three.overtaken);
+    expect_claimed("sync-1", three.claim);
+    // By a clock that is another one it may be the latest.
+    Mmorts__Social__SetOnlineReply four = claim_said(second, "sync-3", 1, newest, us - 10000000);
+    cr_assert(four.claim > three.claim && !four.overtaken);
+    expect_claimed("sync-3", four.claim);
+    offline(second, 7, "sync-2", 1);
+    offline(first, 7, "sync-1", 2);
+    expect_silence();
+    offline(first, 7, "sync-3", 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
+    // Nobody holds the player any more.
+    cr_assert_gt(claim_said(second, "sync-4", 1, newest, us + 1).claim, four.claim);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    offline(second, 7, "sync-4", 1);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
+}
+
 // The instance says that it lives, and how long it may be silent.
 static void beat(struct test_service *service, char *instance, uint32_t silent_ms)
 {
