@@ -88,10 +88,10 @@ struct mm_redis_script {
     uint64_t known_to; // the last connection that has run it
 };
 
-// Runs a script: by its source (EVAL) until that was answered on this connection, then by its digest
-// (EVALSHA). So it is carried out in its place among all commands. Only if the server was made to
-// forget its scripts meanwhile (SCRIPT FLUSH) is the source sent once more, behind later commands.
-// The first key_count of argv, at most MM_REDIS_EVAL_ARGS_MAX, are keys.
+// Runs a script: by its source (EVAL) until that was answered on this connection, then by its
+// digest (EVALSHA). So it is carried out in its place among all commands. Only if the server was
+// made to forget its scripts meanwhile (SCRIPT FLUSH) is the source sent once more, behind later
+// commands. The first key_count of argv, at most MM_REDIS_EVAL_ARGS_MAX, are keys.
 #define MM_REDIS_EVAL_ARGS_MAX 1024
 MM_MUST_USE enum mm_err mm_redis_eval(struct mm_redis *redis, struct mm_redis_script *script,
                                       mm_redis_reply_fn fn, void *arg, size_t key_count,

@@ -168,7 +168,8 @@ static void commands_reply(void *owner, const redisReply *reply)
     if (err == MM_OK && command.script)
         command.script->known_to = redis->connection;
     if (err == MM_NOT_FOUND && command.fallback) {
-        struct redis_command eval = {.fn = command.fn, .arg = command.arg, .script = command.script};
+        struct redis_command eval = {
+            .fn = command.fn, .arg = command.arg, .script = command.script};
         command.script->known_to = 0;
         err = command_push(redis, command.fallback, command.fallback_size, &eval);
         if (err == MM_OK) {
