@@ -485,7 +485,7 @@ Test(social, a_heartbeat_brings_back_whom_redis_forgot)
     Mmorts__Social__Member m = member(7, "ada");
     expect_no_redis(heartbeat(first, &m));
     expect_no_redis(heartbeat(second, &m)); // so both know, and are ready no more
-    test_server_restart(redis);                         // not durable: it comes back empty
+    test_server_restart(redis);             // not durable: it comes back empty
     test_service_wait_ready(first, TEST_PATIENCE_MS);
     test_service_wait_ready(second, TEST_PATIENCE_MS);
     cr_assert(heartbeat(first, &m) == MM_OK);
