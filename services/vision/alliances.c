@@ -269,6 +269,13 @@ void vision_allies_world(struct vision_app *app)
 
 // --- what social says ------------------------------------------------------------------------
 
+// Not only when it is time to read all memberships anew: it may be that something is missing.
+static void ask_later(struct vision_app *app)
+{
+    mm_loop_timer_start(app->loop, &app->allies.reread_timer,
+                        MM_LOOP_MS((uint64_t)app->settings.retry_ms), 0);
+}
+
 static void on_list(void *arg, const struct mm_rpc_result *result)
 {
     struct vision_app *app = arg;
@@ -279,7 +286,8 @@ static void on_list(void *arg, const struct mm_rpc_result *result)
         if (app->allies.list_failures++ == 0)
             MM_LOG_WARN("social does not say who is allied; what was known last stays in effect",
                         "error=%s", mm_err_name(result->code));
-        return; // the timer asks again
+        ask_later(app);
+        return;
     }
     app->allies.list_failures = 0;
     const Mmorts__Social__ListMembershipsReply *reply = (const void *)result->reply;
@@ -313,8 +321,10 @@ void vision_allies_ask(struct vision_app *app)
     struct mm_rpc_call_options options = {.deadline_ms = LIST_DEADLINE_MS, .idempotent = true};
     if (mm_rpc_call(mm_service_peer(app->service, "social"), &mmorts__social__social__descriptor,
                     "ListMemberships", &request.base, &options, on_list, app,
-                    &app->allies.list_call) != MM_OK)
+                    &app->allies.list_call) != MM_OK) {
         app->allies.list_call = 0;
+        ask_later(app);
+    }
 }
 
 static void want(struct vision_app *app, uint64_t player, uint64_t group)
@@ -402,9 +412,9 @@ static void on_reread(struct mm_loop *loop, struct mm_loop_timer *timer, void *a
         (uint64_t)(app->allies.heard && app->allies.list_failures == 0 && !app->allies.untold
                        ? app->settings.alliance_reread_ms
                        : app->settings.retry_ms);
+    mm_loop_timer_start(app->loop, &app->allies.reread_timer, MM_LOOP_MS(wait_ms), 0);
     vision_allies_ask(app);
     tell_world(app);
-    mm_loop_timer_start(app->loop, &app->allies.reread_timer, MM_LOOP_MS(wait_ms), 0);
 }
 
 void vision_allies_load(struct vision_app *app, const struct vision_stored *stored)
