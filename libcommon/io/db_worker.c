@@ -46,7 +46,7 @@ static enum mm_err worker_connect(struct db_worker *worker)
 {
     struct mm_db *db = worker->db;
     pthread_mutex_lock(&db->mutex);
-    uint64_t retry_ns = db->retry_ns;
+    uint64_t retry_ns = db->retry_ns, connects = db->stats.connects;
     bool too_early = mm_clock_ns() < retry_ns || db->quit;
     pthread_mutex_unlock(&db->mutex);
     if (too_early)
@@ -66,7 +66,12 @@ static enum mm_err worker_connect(struct db_worker *worker)
         if (db->backoff_ms > db->config.backoff_max_ms)
             db->backoff_ms = db->config.backoff_max_ms;
         backoff_ms = db->backoff_ms;
-        db->retry_ns = mm_clock_ns() + MM_LOOP_MS(backoff_ms);
+        // Where another has connected meanwhile, this one only looked too early: the server is
+        // there, and whoever has no connection yet tries at once.
+        if (db->stats.connects == connects)
+            db->retry_ns = mm_clock_ns() + MM_LOOP_MS(backoff_ms);
+        else
+            db->backoff_ms = backoff_ms = 0;
     }
     pthread_mutex_unlock(&db->mutex);
     if (err != MM_OK) {
