@@ -17,6 +17,7 @@ static struct mm_loop *loop;
 static struct mm_db *db;
 static struct mm_db_options options;
 static char *database;
+static atomic_bool gate_open; // for jobs that hold up their worker
 
 static void setup(void)
 {
@@ -30,6 +31,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+    atomic_store(&gate_open, true); // also after a test that has failed
     mm_db_destroy(db, 0);
     struct mm_db_conn *conn;
     options.workers = options.background_workers = 0;
@@ -54,7 +56,6 @@ struct job {
 };
 
 static atomic_int job_order;
-static atomic_bool gate_open;
 
 static enum mm_err note(struct mm_db_conn *conn, void *arg)
 {

@@ -17,7 +17,8 @@ static inline struct mm_db_options test_db_options(const struct test_address *ad
                                   .database = database,
                                   .connect_timeout_ms = TEST_PATIENCE_MS,
                                   .io_timeout_ms = TEST_PATIENCE_MS,
-                                  .statement_timeout_ms = TEST_PATIENCE_MS};
+                                  .statement_timeout_ms = TEST_PATIENCE_MS,
+                                  .lock_wait_s = TEST_PATIENCE_MS / 1000};
 }
 
 #endif
