@@ -4,17 +4,22 @@
 #include "libcommon/io/http_internal.h"
 
 // libmicrohttpd's time-out starts anew with every byte, so whoever sends a byte now and then could
-// hold all connections there are. Here the time runs until a request is there whole.
+// hold all connections there are. Here the time runs until a request is there whole. Who is late is
+// cut off at the next look: where the loop has stood still, or the machine, a request that came in
+// time waits to be read.
 
 static void cut_slow(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)timer;
     const struct mm_http_server *server = arg;
     uint64_t now_ns = mm_loop_now_ns(loop);
-    for (const struct mm_http_conn *conn = server->conns; conn; conn = conn->next) {
+    for (struct mm_http_conn *conn = server->conns; conn; conn = conn->next) {
+        if (conn->waiting_ns == 0 || now_ns - conn->waiting_ns < server->request_ns)
+            continue;
         // libmicrohttpd owns the socket; it finds it dead and closes it.
-        if (conn->waiting_ns != 0 && now_ns - conn->waiting_ns >= server->request_ns)
+        if (conn->is_late)
             (void)shutdown(conn->fd, SHUT_RDWR);
+        conn->is_late = true;
     }
 }
 
@@ -63,6 +68,8 @@ void mm_http_conn_waits(struct mm_http_server *server, struct MHD_Connection *co
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct mm_http_conn *conn = info ? info->socket_context : NULL;
-    if (conn)
-        conn->waiting_ns = is_waiting ? mm_loop_now_ns(server->loop) : 0;
+    if (!conn)
+        return;
+    conn->waiting_ns = is_waiting ? mm_loop_now_ns(server->loop) : 0;
+    conn->is_late = false;
 }

@@ -26,6 +26,7 @@ struct mm_http_conn {
     struct mm_http_conn *next, **link;
     int fd;
     uint64_t waiting_ns; // since when a whole request is waited for; 0 = one is being answered
+    bool is_late;        // found so once: what had come by then has been read since
 };
 
 struct mm_http_server {

@@ -297,6 +297,18 @@ Test(http, a_request_that_trickles_in_is_cut_off)
     close(waiting);
 }
 
+// The loop may stand still, or the machine: what has come meanwhile is read all the same.
+Test(http, a_request_that_waits_to_be_read_is_in_time)
+{
+    reopen(&(struct mm_http_options){.listen = "127.0.0.1:0", .request_s = 1});
+    int fd = dial();
+    UNTIL(mm_http_server_connections(server) == 1);
+    put(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    usleep(1600 * 1000);
+    CONTAINS(answer(fd, "hello nobody"), "hello nobody");
+    close(fd);
+}
+
 Test(http, one_address_does_not_get_all_connections)
 {
     reopen(&(struct mm_http_options){.listen = "127.0.0.1:0", .connections_per_address = 2});
