@@ -92,6 +92,7 @@ test('SIGTERM and a new start', async (t) => {
     crowd.phase = 'stopped';
     const ms = await startAgain(async () => {
         assert.equal((await game.stop()).code, 0);
+        crowd.written();
         for (const player of crowd.players) assert.equal(player.closes[0].code, 1012, 'clients are told that the server restarts');
     });
     t.diagnostic(`everybody plays again ${ms.toFixed(0)} ms after the start`);

@@ -11,7 +11,7 @@ import { Watched } from './watched.mjs';
 
 const START_STOCK = 5000; // of each item
 export const UNITS = ['worker', 'scout', 'soldier'];
-const SAVE_INTERVAL_MS = 16000; // vision.yaml, store.save_interval, and the time a save takes
+const SAVED_WITHIN_MS = 60000; // vision.yaml, store.save_interval, and what a slow database takes
 const TRAINED_MAX = 14; // of one player: more would stand in the way of those that are sent around
 const TARGET_RING = 4; // hexes from home: open land all around (map.yaml, homes.clearing)
 
@@ -74,7 +74,7 @@ export function ring([q, r], radius) {
 export class Crowd {
     static async join(game, names, random) {
         const crowd = new Crowd();
-        Object.assign(crowd, { game, random, phase: 'start', places: new Map(), asked: 0, acked: 0, codes: new Map() });
+        Object.assign(crowd, { game, random, phase: 'start', places: new Map(), writtenMs: 0, asked: 0, acked: 0, codes: new Map() });
         crowd.players = await Promise.all(names.map((name) => Watched.join(game, name, () => crowd.phase)));
         crowd.startUnits = new Map();
         for (const player of crowd.players) {
@@ -124,7 +124,13 @@ export class Crowd {
 
     // World and vision die at the same moment: what was explored just now need not be saved yet.
     bothDie() {
-        for (const player of this.players) player.exploredUnsavedFrom = performance.now() - SAVE_INTERVAL_MS;
+        const from = Math.max(performance.now() - SAVED_WITHIN_MS, this.writtenMs);
+        for (const player of this.players) player.exploredUnsavedFrom = from;
+    }
+
+    // Vision has ended in order: what was seen until now is written.
+    written() {
+        this.writtenMs = performance.now();
     }
 
     // From now on all that was seen is to stay.
