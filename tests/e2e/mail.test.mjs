@@ -230,10 +230,11 @@ test('in the browser: written, heard of, read, answered and deleted; said to one
     await toasted(hal, 'Sent.');
     await shows(ida, '#mail-unread', '1');
     await toasted(ida, 'Mail from hal: <b>Truce?</b>');
-    // The list that is asked for at the opening comes behind the mail that was opened meanwhile, and does not take its place.
-    await ida.evaluate(() => {
+    // The list that is asked for comes when the test lets it.
+    const holdList = () => ida.evaluate(() => {
         const { game } = window.mmorts;
         const inbox = game.inbox.bind(game);
+        window.letListCome = null;
         game.inbox = async (options) => {
             delete game.inbox;
             const page = await inbox(options);
@@ -241,10 +242,22 @@ test('in the browser: written, heard of, read, answered and deleted; said to one
             return page;
         };
     });
+    const letListCome = async () => {
+        await ida.waitForFunction(() => window.letListCome !== null);
+        await ida.evaluate(() => window.letListCome());
+    };
+    await holdList();
     await ida.keyboard.press('m');
-    await ida.click('#mail .head.unread');
+    await ida.hover('#mail .head.unread');
+    await ida.mouse.down();
+    await letListCome(); // while the button is pressed: it stays the same one
+    await ida.mouse.up();
     await shows(ida, '#mail .text', 'second <i>line</i>');
-    await ida.waitForFunction(() => window.letListCome?.() ?? window.letListCome);
+    await holdList();
+    await ida.click('#mail h2 button.icon');
+    await ida.click('#mail .head');
+    await shows(ida, '#mail .text', 'second <i>line</i>');
+    await letListCome(); // behind the mail that was opened meanwhile, whose place it does not take
     await shows(ida, '#mail .text', 'second <i>line</i>');
     await ida.waitForFunction(() => document.querySelector('#mail-unread').hidden);
     await ida.click('#mail .foot button.primary');

@@ -150,13 +150,12 @@ export class Game {
         if (one.state !== 'ready')
             one = await waitFor(`${name} to be ready`, () => this.process(name).state === 'ready' && this.process(name));
         process.kill(one.pid, 'SIGKILL');
+        return one.pid;
     }
 
     // kill -9, and the milliseconds until the launcher finds it ready again.
     async killAndWait(name, timeoutMs = PATIENCE_MS) {
-        const { pid } = this.process(name);
-        const began = performance.now();
-        process.kill(pid, 'SIGKILL');
+        const pid = await this.kill(name), began = performance.now();
         await waitFor(`${name}'s return`, timeoutMs, () => {
             const now = this.process(name);
             return now.pid !== pid && now.state === 'ready';

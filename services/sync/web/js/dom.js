@@ -7,6 +7,21 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
+/**
+ * Of a panel whose buttons are replaced with what it shows: one that is another one when it is let go would not be clicked.
+ * @returns {() => Promise} what resolves when none is pressed
+ */
+export function releasedOf(panel) {
+  let pressed = null, release;
+  panel.addEventListener('pointerdown', () => { pressed ??= new Promise(resolve => { release = resolve; }); });
+  for (const type of ['pointerup', 'pointercancel'])
+    window.addEventListener(type, () => setTimeout(() => { // the click comes first
+      release?.();
+      pressed = null;
+    }));
+  return () => pressed ?? Promise.resolve();
+}
+
 /** A name of the server's for people: "gold_mine" is "Gold mine". */
 export function words(name) {
   const text = name.replace(/_/g, ' ');

@@ -1,4 +1,4 @@
-import { $, element, when } from './dom.js';
+import { $, element, releasedOf, when } from './dom.js';
 
 const PAGE = 20;
 const BODY_MAX = 1000;
@@ -9,6 +9,7 @@ export class MailPanel {
   #more = false;
   #shown = 'list';    // 'list', 'mail' or 'write'
   #draft = null;
+  #released = releasedOf($('mail-body'));
 
   /**
    * @param {(promise: Promise) => Promise} attempt shows what is refused, and then gives null or undefined
@@ -48,7 +49,7 @@ export class MailPanel {
     if (!this.isOpen) this.toast(`Mail from ${mail.from.username}: ${mail.subject.length > 40 ? `${mail.subject.slice(0, 39)}…` : mail.subject}`, 'info');
     if (this.#shown === 'list' && !this.#mails.some(one => one.id === mail.id)) {
       this.#mails = [mail, ...this.#mails].sort((a, b) => b.id - a.id);
-      this.#draw();
+      this.#drawList();
     }
   }
 
@@ -68,7 +69,7 @@ export class MailPanel {
     if (!page) return;
     ({ mails: this.#mails, more: this.#more } = page);
     this.count();
-    if (this.#shown === 'list') this.#draw(); // else one was opened meanwhile
+    await this.#drawList();
   }
 
   async #older() {
@@ -76,7 +77,7 @@ export class MailPanel {
     if (!page) return;
     this.#mails = [...this.#mails, ...page.mails.filter(mail => !this.#mails.some(one => one.id === mail.id))];
     this.#more = page.more;
-    this.#draw();
+    await this.#drawList();
   }
 
   async #read(head) {
@@ -115,6 +116,12 @@ export class MailPanel {
     const button = element('button', { type: 'button', className }, text);
     button.addEventListener('click', action);
     return button;
+  }
+
+  /** The list has changed: it is drawn if it is (still) what is shown. */
+  async #drawList() {
+    await this.#released();
+    if (this.#shown === 'list') this.#draw();
   }
 
   #draw() {
