@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { GameClient, GameError, hex } from '../../services/sync/web/sdk/index.js';
-import { Game, Player, patience, settings } from '../support/game.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
 import { PATIENCE_MS, Program, ROOT, tempDir, waitFor } from '../support/servers.mjs';
 
 const SDK = join(ROOT, 'services/sync/web/sdk');
@@ -24,8 +24,8 @@ after(async () => {
     await game?.stop();
 });
 
-async function enter(username) {
-    const client = new GameClient({ url: game.socketUrl, token: () => game.token(username), WebSocket, commandTimeoutMs: PATIENCE_MS });
+async function enter(username, token = () => game.token(username)) {
+    const client = new GameClient({ url: game.socketUrl, token, WebSocket, commandTimeoutMs: PATIENCE_MS });
     clients.push(client);
     await client.connect();
     return client;
@@ -49,7 +49,7 @@ test('the bot of the README scouts and trains', { timeout: 300000 }, async () =>
     const bot = new Program(process.execPath, [join(directory, 'bot.mjs'), game.socketUrl, await game.token('robot')], { name: 'bot' });
     // Another connection of the same player would end the bot's, but for one at a process that allows several.
     await waitFor('a bot that is online', () => bot.exit || bot.log().includes('online'));
-    const witness = new Player(other.socketUrl, await game.token('robot'));
+    const witness = await game.join('robot', { url: other.socketUrl });
     const did = () => `${witness.mine('scout').length} of ${scouts} scouts, explored ${explored} -> ${witness.hexes.size}`;
     await waitFor('one more scout, and land explored', () => bot.exit
         || (witness.mine('scout').length > scouts && witness.hexes.size > explored + 20)).catch((error) => {
@@ -78,7 +78,12 @@ test('refusals are typed errors', { timeout: 300000 }, async () => {
 });
 
 test('commands given around a kill of sync are carried out once each', { timeout: 300000 }, async () => {
-    const eve = await enter('eve');
+    // A sync that has not found production again answers what is for it `unavailable`.
+    const findsProduction = async () => await game.metric('sync', 'mmorts_peer_connected{peer="production"}') === 1;
+    const eve = await enter('eve', async () => {
+        await waitFor('sync with production', findsProduction);
+        return game.token('eve');
+    });
     const { state } = eve;
     const [settlement] = state.mine('settlement');
     const recipe = state.recipes.find((r) => r.name === 'train_worker');
