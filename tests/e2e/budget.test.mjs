@@ -45,10 +45,12 @@ const updates = (player, from) => player.messages.slice(from).filter((m) => m.ty
 
 const place = (entity) => entity && !entity.is_stale ? `${entity.pos} ${entity.health}` : 'not in sight';
 
-// Keeps what the player knew after each tick: where everything in sight is, and the states of all hexes.
+// Keeps what the player knew after each tick: where everything in sight is, and the states of all hexes. What comes before
+// an update is of the next tick.
 function record(player) {
     const known = new Map();
     const look = () => {
+        if (known.size > 0 && player.messages.at(-1).type !== 'update') return;
         known.set(player.tick, {
             entities: new Map([...player.entities].map(([id, entity]) => [id, place(entity)])),
             hexes: new Map([...player.hexes].map(([hex, { state }]) => [hex, state])),

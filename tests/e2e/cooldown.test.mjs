@@ -34,10 +34,12 @@ after(() => game?.stop());
 test('too soon is refused with the time to wait, and then it is taken', { timeout: 300000 }, async () => {
     const player = await game.join('hasty');
     const [unit] = player.mine('scout').map(({ id }) => id);
-    // Both at once: nothing that holds up this test comes between them.
+    // Both at once, in one piece: nothing that holds up this test, or sync, comes between them.
+    player.socket._socket.cork();
     const answers = [player.command('stop', { units: [unit] })];
     const seq = player.nextSeq;
     answers.push(player.command('stop', { units: [unit] }));
+    player.socket._socket.uncork();
     const [first, second] = await Promise.all(answers);
     assert.equal(first.type, 'ack', JSON.stringify(first));
     assert.equal(second.type, 'error', JSON.stringify(second));
