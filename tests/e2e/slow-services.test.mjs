@@ -242,6 +242,7 @@ function place({ hexes, entities, welcome: { home } }) {
 test('social: talk and mail are answered in time, the game goes on, and each mail is sent once', { timeout: 600000 }, async () => {
     const clients = await joinAll('s'), reader = await Client.join('reader');
     const mails = 10;
+    await game.knowsName('reader');
     await whileStopped('social', async () => {
         for (const client of clients) {
             const { username } = client.player.welcome;
