@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { RpcClient } from '../support/rpc.mjs';
 import { ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
-const READY_TIMEOUT_MS = 60000, ANSWER_MS = 60000, CHANGES = 6, TICKS_AWAY = 100;
+const CHANGES = 6, TICKS_AWAY = 100;
 
 let mariadb, directory, env, world;
 const started = [];
@@ -21,7 +21,7 @@ async function start(service, config) {
     started.unshift(program);
     Object.assign(env, own);
     const http = `http://${own[`MMORTS_${name}_HTTP`]}`;
-    await program.waitReady(`${http}/readyz`, READY_TIMEOUT_MS);
+    await program.waitReady(`${http}/readyz`);
     return { program, http, rpc: new RpcClient(own[`MMORTS_${name}_RPC`]) };
 }
 
@@ -48,7 +48,7 @@ store: {catch_up: ${CHANGES}}
     return config;
 }
 
-const worldTick = async () => Number((await world.rpc.call('mmorts.world.World/GetSession', { session: 'main' }, { deadlineMs: ANSWER_MS })).tick);
+const worldTick = async () => Number((await world.rpc.call('mmorts.world.World/GetSession', { session: 'main' }, { idempotent: true })).tick);
 
 async function metric(http, name) {
     const text = await (await fetch(`${http}/metrics`)).text();
@@ -71,11 +71,11 @@ after(async () => {
 test('jobs that ended while production was away are all done, a few at a time', async () => {
     const config = writeSettings();
     let production = await start('production', config);
-    const ask = (method, request) => production.rpc.call(`mmorts.production.Production/${method}`, { session: 'main', ...request }, { deadlineMs: ANSWER_MS, idempotent: true });
+    const ask = (method, request) => production.rpc.call(`mmorts.production.Production/${method}`, { session: 'main', ...request }, { idempotent: true });
     const { empire, home_q, home_r } = await world.rpc.call('mmorts.world.World/Join', { session: 'main', player_id: '1000', username: 'ann' }, { idempotent: true });
     const { entities: [building], tick } = await world.rpc.call('mmorts.world.World/Spawn', {
         session: 'main', key: Buffer.from('one'), type: 'settlement', empire, count: 1, place: { q: home_q, r: home_r },
-    }, { deadlineMs: ANSWER_MS, idempotent: true });
+    }, { idempotent: true });
     const { reason } = await ask('StartJob', { empire, building, recipe: 'dig', cycles: 0, seen_tick: tick });
     assert.equal(reason, 'JOB_OK');
 
@@ -83,6 +83,8 @@ test('jobs that ended while production was away are all done, a few at a time', 
     production.rpc.close();
     const left = await worldTick();
     await waitFor('world to go on without it', async () => await worldTick() >= left + TICKS_AWAY);
+    // No further: with so few changes to a transaction, production may not be as fast as world.
+    await world.rpc.call('mmorts.world.World/PauseSession', { session: 'main' }, { idempotent: true });
 
     production = await start('production', config);
     const log = production.program.log();

@@ -5,9 +5,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { RpcClient } from '../support/rpc.mjs';
-import { ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir } from '../support/servers.mjs';
-
-const READY_TIMEOUT_MS = 60000, ANSWER_MS = 60000;
+import { PATIENCE_MS, ROOT, freePort, servicesEnv, startMariadb, startProgram, tempDir } from '../support/servers.mjs';
 
 let mariadb, directory, env, world, production, home, empire;
 const started = [];
@@ -19,15 +17,15 @@ async function start(service) {
         { env: { ...env, ...own }, name: service });
     started.unshift(program);
     Object.assign(env, own);
-    await program.waitReady(`http://${own[`MMORTS_${service.toUpperCase()}_HTTP`]}/readyz`, READY_TIMEOUT_MS);
+    await program.waitReady(`http://${own[`MMORTS_${service.toUpperCase()}_HTTP`]}/readyz`);
     return new RpcClient(own[`MMORTS_${service.toUpperCase()}_RPC`]);
 }
 
 let settled = 0;
 const settle = () => world.call('mmorts.world.World/Spawn', {
     session: 'main', key: Buffer.from(`settlement ${settled++}`), type: 'settlement', empire, count: 1, place: home,
-}, { deadlineMs: ANSWER_MS, idempotent: true });
-const train = (building, seen_tick, deadlineMs = ANSWER_MS) => production.call('mmorts.production.Production/StartJob', {
+}, { idempotent: true });
+const train = (building, seen_tick, deadlineMs = PATIENCE_MS) => production.call('mmorts.production.Production/StartJob', {
     session: 'main', empire, building, recipe: 'train_worker', cycles: 1, seen_tick,
 }, { deadlineMs, idempotent: true });
 
