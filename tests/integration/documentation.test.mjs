@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SERVICES } from '../support/game.mjs';
@@ -12,7 +12,7 @@ import { BUILD, PATIENCE_MS, ROOT, freePort, servicesEnv, startMariadb, startPro
 
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
 const list = (...args) => execFileSync('git', ['ls-files', '-co', '--exclude-standard', ...args], { cwd: ROOT, encoding: 'utf8' })
-    .split('\n').filter((path) => path && existsSync(join(ROOT, path)));
+    .split('\n').filter((path) => path && statSync(join(ROOT, path), { throwIfNoEntry: false })?.isFile());
 
 const PAGES = list('*.md');
 const FILES = list();
