@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launchBrowser } from '../support/browser.mjs';
-import { Game } from '../support/game.mjs';
+import { Game, patience, settings } from '../support/game.mjs';
 import { BUILD } from '../support/servers.mjs';
 
 const PICTURES = join(BUILD, 'screenshots');
@@ -18,7 +18,7 @@ let game, browser;
 
 before(async () => {
     mkdirSync(PICTURES, { recursive: true });
-    game = await Game.start({ env: { MMORTS_WORLD_SEED: '17' } }); // camps in most of these chunks, also in the first
+    game = await Game.start({ services: settings({ sync: patience }), env: { MMORTS_WORLD_SEED: '17' } }); // camps in most of these chunks, also in the first
     browser = await launchBrowser();
 });
 
