@@ -124,6 +124,16 @@ uint64_t load_truth_tick(struct load_truth *truth)
     return atomic_load(&truth->tick);
 }
 
+void load_truth_wait(struct load_truth *truth, uint64_t tick, int timeout_ms)
+{
+    int64_t until = test_now_ms() + timeout_ms;
+    while (load_truth_tick(truth) < tick) {
+        if (test_now_ms() > until)
+            test_fail("world's stream does not come to tick %llu", (unsigned long long)tick);
+        (void)usleep(10000);
+    }
+}
+
 void load_truth_excuse(struct load_truth *truth, uint64_t from, uint64_t to)
 {
     MM_CHECK(truth->excuse_count < EXCUSES_MAX);
@@ -263,13 +273,15 @@ static void begin_anew(struct load_truth *truth, const Mmorts__Frame__TickFrame 
     make_map(truth, frame->spawned);
 }
 
-static void apply(struct load_truth *truth, const struct recorded *recorded)
+// True: it was a snapshot.
+static bool apply(struct load_truth *truth, const struct recorded *recorded)
 {
     Mmorts__Frame__TickFrame *frame =
         mmorts__frame__tick_frame__unpack(NULL, recorded->len, recorded->body);
     MM_CHECK(frame);
     truth->now = frame->tick;
-    if (frame->snapshot)
+    bool is_snapshot = frame->snapshot;
+    if (is_snapshot)
         begin_anew(truth, frame);
     if (frame->n_despawned)
         test_fail("nothing dies in the scenario, but something did in tick %llu",
@@ -283,6 +295,7 @@ static void apply(struct load_truth *truth, const struct recorded *recorded)
         enter_cell(truth, slot);
     }
     mmorts__frame__tick_frame__free_unpacked(frame, NULL);
+    return is_snapshot;
 }
 
 // --- what an empire sees -------------------------------------------------------------------------
@@ -367,13 +380,12 @@ static const struct load_entry *entry_at(const struct load_view *view, size_t *a
     return &view->log[*at];
 }
 
-// How often a client was told of a tick before the recording began: it may have come in while the
-// services still told of earlier ones.
-static uint64_t told_before(const struct load_view *view, uint64_t first)
+// Of how many ticks between these two a client was told.
+static uint64_t told_between(const struct load_view *view, uint64_t before, uint64_t behind)
 {
     uint64_t count = 0;
-    while (count < view->log_count && view->log[count].tick < first)
-        count++;
+    for (size_t i = 0; i < view->log_count && view->log[i].tick < behind; i++)
+        count += view->log[i].tick > before;
     return count;
 }
 
@@ -389,11 +401,13 @@ struct load_verdict load_truth_judge(struct load_truth *truth, const struct load
         logged += witnesses[i].view->log_count;
     for (size_t n = 0; n < truth->record_count; n++) {
         uint64_t before = truth->now;
-        apply(truth, &truth->records[n]);
+        bool is_snapshot = apply(truth, &truth->records[n]);
         if (n > 0 && truth->now == before)
             continue; // a snapshot of what is known already
-        for (size_t i = 0; n == 0 && i < count; i++)
-            logged -= told_before(witnesses[i].view, truth->now);
+        // Before the recording began, too: a client may have come in while the services still told
+        // of earlier ticks.
+        for (size_t i = 0; is_snapshot && i < count; i++)
+            verdict.missed += told_between(witnesses[i].view, before, truth->now);
         for (size_t i = 0; i < count; i++) {
             const struct load_entry *entry = entry_at(witnesses[i].view, &at[i], truth->now);
             if (!entry || (entry->tick != truth->now && is_excused(truth, truth->now)))
@@ -402,7 +416,7 @@ struct load_verdict load_truth_judge(struct load_truth *truth, const struct load
             compare(truth, &verdict, witnesses[i].empire, entry);
         }
     }
-    verdict.unknown = logged - told;
+    verdict.unknown = logged - told - verdict.missed;
     free(at);
     return verdict;
 }

@@ -33,12 +33,17 @@ struct load_witness {
 
 struct load_verdict {
     uint64_t checked; // (client, tick) pairs that were held against the truth
-    uint64_t unknown; // logged ticks that the recording has no truth of (world was away)
+    uint64_t missed;  // logged ticks before a snapshot with which the recording had to begin anew
+    uint64_t unknown; // others that it has no truth of
     uint64_t wrong;   // pairs that differ, of ticks of which the client was told
     uint64_t late;    // and of others: it was told of several ticks as one
     uint64_t seen;    // entities in sight, all pairs together
     char first[200];  // the first difference
 };
+
+// Waits until the recording has come to that tick: what clients were told of may have come to it
+// later than to them.
+void load_truth_wait(struct load_truth *truth, uint64_t tick, int timeout_ms);
 
 // Stops recording and compares. Clients must not be running.
 struct load_verdict load_truth_judge(struct load_truth *truth, const struct load_witness *witnesses,
