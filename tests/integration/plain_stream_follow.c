@@ -232,7 +232,8 @@ static void test_gap_and_epoch(struct mm_loop *loop)
     struct sink sink;
     source_open(&source, loop);
     source_stream(&source, 5);
-    sink_open(&sink, &source, 0);
+    // The call that waits is not to be over before that for which it waits.
+    sink_open(&sink, &source, MM_STREAM_WAIT_MS_MAX);
     EXPECT(come_to(&sink, MM_STREAM_LIVE) && waiting(&source, 2));
     publish(&source, 350);   // the ring holds 100
     EXPECT(reach(&sink, 1)); // the answer that waited holds what was first published

@@ -68,7 +68,7 @@ static void write_config(struct world *world)
             "mariadb:\n  host: %s\n  port: %u\n  user: %s\n  password: \"%s\"\n"
             "  database: %s\n  schema: %s\n"
             "redis: {host: %s, port: %u}\n"
-            "token: {leeway: 0, cache: 10s}\n"
+            "token: {leeway: 5s, cache: 10s}\n"
             "login_server:\n  url: http://127.0.0.1:%u\n  retry: 100ms\n  timeout: 2s\n",
             world->rpc_url, world->http_port, servers->mariadb.host, servers->mariadb.port,
             servers->mariadb.user, servers->mariadb.password, world->database, schema, redis->host,
