@@ -72,7 +72,7 @@ struct test_service *test_service_start(const char *name, const char *directory,
                                         const char *const *env)
 {
     struct test_service *service = test_service_launch(name, directory, env);
-    test_service_wait_ready(service, TEST_PATIENCE_MS);
+    test_service_wait_ready(service, TEST_TABLES_MS);
     return service;
 }
 

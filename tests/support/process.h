@@ -13,6 +13,8 @@
 // How long to wait for what must come: far longer than it takes on a machine that is slow and
 // busy with others besides. A wait that ends sooner makes a test that fails by chance.
 enum { TEST_PATIENCE_MS = 60000 };
+// For the start of a program that makes tables first: each is several writes that a disk must have.
+enum { TEST_TABLES_MS = 3 * TEST_PATIENCE_MS };
 
 struct test_process;
 

@@ -181,7 +181,7 @@ void rig_replay(const struct world_rig *rig, const char *const *arguments, int s
 void rig_start(struct world_rig *rig)
 {
     rig->process = start(rig, "", rig->http_port);
-    if (!test_process_wait_ready(rig->process, rig->http_port, TEST_PATIENCE_MS)) {
+    if (!test_process_wait_ready(rig->process, rig->http_port, TEST_TABLES_MS)) {
         char *log = test_process_log(rig->process);
         test_fail("world is not ready:\n%s", log);
     }
