@@ -132,12 +132,16 @@ test('in the browser: founded, invited and joined by the panel', { timeout: 3000
         await ada.group('invite', { group: id, player });
         await body(fay, 'Flock');
         assert.equal(await fay.evaluate(() => document.activeElement.name), 'tag');
+        // A button that is pressed stays the same one until it is let go.
+        await fay.hover('#alliance form.found button');
+        await fay.mouse.down();
         await ada.group('refuse', { group: id, player });
+        await fay.waitForFunction(() => window.mmorts.game.invited.length === 0);
+        await fay.mouse.up();
     } finally {
         await ada.group('disband', { group: id });
     }
     await body(fay, 'Flock', false);
-    await fay.click('#alliance form.found button');
     await fay.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === '[WNG] Wings');
     const gil = await open('gil'); // and may be invited, though he came after the panel was drawn
     await fay.waitForFunction(() => [...document.querySelectorAll('#alliance option')].some((o) => o.textContent === 'gil'));

@@ -1,4 +1,4 @@
-import { $, element } from './dom.js';
+import { $, element, releasedOf } from './dom.js';
 
 const POLICIES = [['invite', 'by invitation'], ['apply', 'by application'], ['open', 'open to all']];
 
@@ -23,6 +23,7 @@ function fieldsOf(part) {
 export class AlliancePanel {
   #list = [];
   #shown = ''; // what the panel was drawn from
+  #released = releasedOf($('alliance-body'));
 
   /** @param {(promise: Promise) => Promise} attempt shows what is refused */
   constructor(game, attempt) {
@@ -59,11 +60,11 @@ export class AlliancePanel {
   }
 
   /** Draws what is known, if it is something else than before. What the player is filling in stays. */
-  show() {
-    const { groups, invited } = this.game;
-    $('alliance-toggle').classList.toggle('calls', invited.some(g => g.pending?.some(p => !p.application)));
+  async show() {
+    $('alliance-toggle').classList.toggle('calls', this.game.invited.some(g => g.pending?.some(p => !p.application)));
+    await this.#released();
     if (!this.isOpen) return;
-    const [mine] = groups;
+    const { groups: [mine], invited } = this.game;
     const shown = JSON.stringify(mine ? [mine, ...this.game.players] : [invited, this.#list]);
     if (shown === this.#shown) return;
     this.#shown = shown;

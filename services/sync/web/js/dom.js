@@ -13,7 +13,9 @@ export function element(tag, properties = {}, ...children) {
  */
 export function releasedOf(panel) {
   let pressed = null, release;
-  panel.addEventListener('pointerdown', () => { pressed ??= new Promise(resolve => { release = resolve; }); });
+  panel.addEventListener('pointerdown', event => {
+    if (event.target.closest('button')) pressed ??= new Promise(resolve => { release = resolve; });
+  });
   for (const type of ['pointerup', 'pointercancel'])
     window.addEventListener(type, () => setTimeout(() => { // the click comes first
       release?.();
