@@ -113,6 +113,9 @@ async function holdingTruth(ask) {
     }
 }
 
+// Vision has come to that tick at least.
+const visionAt = (tick) => waitFor(`vision at tick ${tick}`, WAIT_MS, async () => (await metric(vision, 'mmorts_vision_tick')) >= tick);
+
 // Until the truth is so many ticks further: something may happen meanwhile.
 async function ticksPass(count) {
     const from = truth.tick;
@@ -179,8 +182,7 @@ async function rest() {
         for (const [i, player] of players.entries()) since = Number((await march(player, 'scout', scouts()[i])).tick);
         return false;
     });
-    const { tick } = truth;
-    await waitFor('vision to see them stand', WAIT_MS, async () => (await metric(vision, 'mmorts_vision_tick')) >= tick);
+    await visionAt(truth.tick);
 }
 
 // What vision answers about an empire against the truth of the same tick.
@@ -405,6 +407,7 @@ test('lent sight, also after a kill', async () => {
     const share = { from: bob.empire, to: eve.empire, since: Infinity, until: Infinity };
     shares.push(share);
     await holdingTruth(async () => {
+        await visionAt(truth.tick); // by its ticks it is a change to come
         share.since = Number((await change('ShareVision', {})).tick);
         assert.ok(share.since > truth.tick, 'not from before it was asked for');
     });
@@ -418,7 +421,10 @@ test('lent sight, also after a kill', async () => {
     await march(bob, 'scout', bob.home);
     await ticksPass(10);
     await agree(eve);
-    await holdingTruth(async () => { share.until = Number((await change('StopSharing', {})).tick); });
+    await holdingTruth(async () => {
+        await visionAt(truth.tick);
+        share.until = Number((await change('StopSharing', {})).tick);
+    });
     await waitFor('the end of it', WAIT_MS, () => truth.tick > share.until);
     await agree(eve);
     await march(bob, 'scout', players[0].home);
