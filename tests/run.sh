@@ -171,12 +171,12 @@ run_one() { # PATH
     setpriv --pdeathsig TERM timeout -k 10 "$(time_limit "$kind")" "${program[@]}" \
         >"$log" 2>&1 </dev/null || status=$?
     seconds=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
-    local passed failed why
+    local passed failed why counted=0
     judge "$path" "$status" "$log"
     skipped=$(skips "$log")
     (
         flock 9
-        echo "$passed $failed" >>"$TMPDIR/counts"
+        echo "$passed $failed" >>"$TMPDIR/counts" || exit 1
         line=$(printf '%-4s %-11s %-60s %4d passed %3d failed %7s s%s' \
             "$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$kind" "${path#tests/}" \
             "$passed" "$failed" "$seconds" "${why:+  ($why)}${skipped:+  (skipped: $skipped)}")
@@ -192,8 +192,16 @@ run_one() { # PATH
             tail -n "$([ "$kind" = fuzz ] && echo 40 || echo +1)" "$log"
             [ ! -e "$MM_TEST_LOGS" ] || tail -n 400 "$MM_TEST_LOGS"
         } | sed 's/^/    | /'
-    ) 9>"$TMPDIR/lock"
+    ) 9>"$TMPDIR/lock" || counted=1
     rm -f "$log" "$MM_TEST_LOGS" "$TMPDIR/running.$$"
+    return "$counted"
+}
+
+# Killed (there was no memory left, for example), or with no room to write its count down.
+lose_count() { # KIND
+    local line="FAIL $1: what runs these tests did not end well, so not all of them are counted"
+    echo "$line" | tee -a "$TMPDIR/failures"
+    echo "0 1" >>"$TMPDIR/counts"
 }
 
 # --- the servers that the tests share ------------------------------------------------------------
@@ -297,9 +305,10 @@ for kind in "${all_kinds[@]}"; do
     esac
     at_once=1
     [[ $kind != unit && $kind != fuzz ]] || at_once=$jobs
-    printf '%s' "${of_kind[$kind]}" | xargs -d '\n' -n 1 -P "$at_once" bash -c 'run_one "$1"' run_one
+    printf '%s' "${of_kind[$kind]}" |
+        xargs -d '\n' -n 1 -P "$at_once" bash -c 'run_one "$1"' run_one || lose_count "$kind"
 done
-[ -z "$check_pid" ] || wait "$check_pid"
+[ -z "$check_pid" ] || wait "$check_pid" || lose_count check
 
 if [ -s "$TMPDIR/failures" ]; then
     echo '--- what failed:'
