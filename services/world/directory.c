@@ -349,6 +349,11 @@ void world_find_session(Mmorts__World__World_Service *service,
         closure(&own, data);
         return;
     }
+    // A process that has just begun has not been there: what it does not know may well exist.
+    if (shell->directory->read_ns == 0) {
+        mm_rpc_fail(data, MM_UNAVAILABLE, "the directory has not been read yet");
+        return;
+    }
     const struct world_entry *entry = find(shell, input->session);
     Mmorts__World__SessionInfo info;
     if (entry)

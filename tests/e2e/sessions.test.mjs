@@ -180,6 +180,17 @@ test('an ended session', { timeout: 300000 }, async () => {
     await listed('garden', 'RUNNING');
 });
 
+test('a world that has not read the directory yet does not say that a session is unknown', { timeout: 300000 }, async () => {
+    const letGo = await game.holdLock('world', 'BEGIN', 'SELECT session FROM directory FOR UPDATE');
+    try {
+        await game.killAndWait('world');
+        await refused(await connect('eager', 'garden'), 1013, 'unavailable');
+    } finally {
+        await letGo();
+    }
+    (await join('eager', 'garden')).close();
+});
+
 test('in the browser: another session is chosen from the list, or by its name', { timeout: 300000 }, async () => {
     await listed('garden', 'RUNNING');
     const browser = await launchBrowser();

@@ -186,11 +186,18 @@ export class Game {
         return { program, socketUrl: `ws://${env.MMORTS_SYNC_LISTEN}/ws` };
     }
 
+    get #mariadb() {
+        return { host: '127.0.0.1', port: this.process('mariadb').port, user: 'mmorts', password: this.#secret('MMORTS_DB_PASSWORD') };
+    }
+
     // Rows of a query in the database of a service.
     query(service, sql) {
-        const password = this.#secret('MMORTS_DB_PASSWORD');
-        const { port } = this.process('mariadb');
-        return query({ host: '127.0.0.1', port, user: 'mmorts', password }, sql, `mmorts_${service}`);
+        return query(this.#mariadb, sql, `mmorts_${service}`);
+    }
+
+    // Runs statements in the database of a service, and keeps what they lock until the function that this resolves with is called.
+    holdLock(service, ...statements) {
+        return holdLock(this.#mariadb, `mmorts_${service}`, ...statements);
     }
 
     // A connection to the database of a service that keeps what the statements locked; see holdLock.
