@@ -642,6 +642,9 @@ void sync_talk_announce(struct sync_app *app, const char *text, int64_t timestam
 void sync_roster_ask(struct sync_app *app);
 void sync_roster_joined(struct sync_app *app, const Mmorts__Social__Member *member);
 void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member);
+// The player has no connection here any more. If social has never heard of the last one, nobody
+// but we will tell those who were told of it.
+void sync_roster_gone(struct sync_app *app, uint64_t player_id);
 // Tells clients what was not told at once.
 void sync_roster_sweep(struct sync_app *app);
 // Players online.

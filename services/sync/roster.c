@@ -266,6 +266,12 @@ void sync_roster_left(struct sync_app *app, const Mmorts__Social__Member *member
     }
 }
 
+void sync_roster_gone(struct sync_app *app, uint64_t player_id)
+{
+    if (!roster_has(app, player_id) && find_listed(app, player_id))
+        app->roster_untold = true;
+}
+
 // --- what is told together -----------------------------------------------------------------------
 
 // Whom clients are to hear of: social knows them, and not all clients do.

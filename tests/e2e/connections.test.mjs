@@ -359,6 +359,30 @@ function checkNews(told, ms) {
     if (of('player_joined').length < 90) assert.ok(of('players').some((m) => m.payload.joined?.length > 0), `the others together: ${figures}`);
 }
 
+test('who came and went while social was away does not stay on the list of those who came in meanwhile', { timeout: 300000 }, async () => {
+    const game = await Game.start({ services: settings({ sync: patience }) });
+    try {
+        const { pid } = game.process('social');
+        process.kill(pid, 'SIGKILL');
+        const next = await waitFor("social's next process", () => ![0, pid].includes(game.process('social').pid) && game.process('social').pid);
+        process.kill(next, 'SIGSTOP'); // before it hears of anybody
+        let gone, witness;
+        try {
+            gone = await game.join('gone');
+            witness = await game.join('witness');
+            assert.ok(online(witness).names.has('gone'), 'whoever plays is shown');
+            gone.close();
+            await gone.waitClosed();
+        } finally {
+            process.kill(next, 'SIGCONT');
+        }
+        await witness.hears('left', gone.welcome.player_id);
+        await witness.until('the witness alone', () => online(witness).total === 1 && online(witness).names.size === 1);
+    } finally {
+        await game.stop();
+    }
+});
+
 test('many who come and go at once are not told of one by one', { timeout: 300000 }, async () => {
     // Whoever came in and was sent away, as a machine that is too slow for so many would have it, would be told twice.
     const game = await Game.start({ services: settings({ sync: patience }) });
