@@ -121,6 +121,9 @@ static void close_source(struct replay_source *base)
     mm_free(source);
 }
 
+// Whoever looks at a record has time: a server that stands still for a while is waited for.
+enum { PATIENCE_MS = 60000 };
+
 // Opening a connection makes a database that is missing: so that is asked for first.
 static enum mm_err connect_to(const struct replay_settings *settings, struct mm_db_conn **out,
                               char *problem)
@@ -131,8 +134,9 @@ static enum mm_err connect_to(const struct replay_settings *settings, struct mm_
         .user = settings->user,
         .password = settings->password,
         .database = "information_schema",
-        .statement_timeout_ms = 60000,
-        .io_timeout_ms = 60000,
+        .connect_timeout_ms = PATIENCE_MS,
+        .statement_timeout_ms = PATIENCE_MS,
+        .io_timeout_ms = PATIENCE_MS,
     };
     *out = NULL;
     struct mm_db_conn *conn;
