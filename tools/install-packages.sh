@@ -18,7 +18,7 @@ build=(build-essential pkg-config libmicrohttpd-dev libcurl4-openssl-dev libprot
 # The -core packages hold MariaDB's programs without the system service.
 play=(mariadb-server-core mariadb-client-core redis-server)
 test=(libcriterion-dev libxxhash-dev clang clang-format clang-tidy cppcheck llvm libclang-rt-14-dev git
-    chromium fonts-dejavu-core openssl)
+    chromium fonts-dejavu-core openssl libeatmydata1)
 
 case $mode in
 build) wanted=("${build[@]}") ;;

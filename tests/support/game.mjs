@@ -34,6 +34,8 @@ export const patience = (text) => text.replace('command: 3s', 'command: 60s').re
 // Of every game: a Redis that was held up for a moment, by its disk or by others, has not gone. Who gives its connection up
 // misses what is said meanwhile, lets nobody in and is told everything anew, all of it rightly; see kill-stores.
 const PATIENT = { MMORTS_REDIS_TIMEOUT: '60s' };
+// Nor do its stores wait for the disk (tests/run.sh).
+const UNSYNCED = process.env.MM_TEST_PRELOAD ? { LD_PRELOAD: process.env.MM_TEST_PRELOAD } : {};
 
 export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
 
@@ -54,7 +56,7 @@ export class Game {
             rmSync(game.statusFile, { force: true }); // of the game before
             const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
             game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--base-port', String(basePort),
-                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { ...PATIENT, MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
+                '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { ...PATIENT, ...UNSYNCED, MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
             try {
                 await game.#started();
                 return game;

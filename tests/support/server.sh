@@ -11,6 +11,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 
 kind=$1 directory=$2 port=$3
 mkdir -p "$directory"
+[ -z "${MM_TEST_PRELOAD:-}" ] || export LD_PRELOAD=$MM_TEST_PRELOAD # see tests/run.sh
 
 # mariadbd refuses to run as root unless told so.
 as_user=()
