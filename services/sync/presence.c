@@ -242,7 +242,7 @@ void sync_presence_leave(struct sync_client *client)
     bool seated = client->seat != NULL;
     sync_seat_leave(client);
     struct sync_client *other = sync_clients_of_player(app, client->player_id);
-    if (!other)
+    if (!other && client->player_id != 0) // 0: nobody knows who it was
         sync_roster_gone(app, client->player_id);
     if (!other && (seated || client->said_online))
         say_offline(app, client->player_id, said);
