@@ -111,3 +111,20 @@ test('children die with a harness that is killed, and its exit removes what it m
         if (result.signal === null) assert.ok(!existsSync(directory));
     }
 });
+
+test('what a sanitizer has found is said at the end, wherever it was written', () => {
+    const script = `
+        import { mkdirSync, writeFileSync } from 'node:fs';
+        import { startProgram, tempDir } from ${JSON.stringify(`${ROOT}/tests/support/servers.mjs`)};
+        const directory = tempDir();
+        mkdirSync(directory + '/log');
+        for (const [file, text] of [['a.log', 'quiet'], ['b.log', 'b.c:1:2: runtime error: planted'],
+            ['c.log.1', 'ERROR: AddressSanitizer: planted']]) writeFileSync(directory + '/log/' + file, text);
+        const [ended, running] = ['exit', 'sleep 1000'].map((end) => startProgram('sh', ['-c', 'echo SUMMARY: LeakSanitizer: planted; ' + end]));
+        await ended.wait();
+        await running.waitLog('planted');
+        process.exit(0);`;
+    const { stderr } = spawnSync('node', ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    const logs = [...stderr.matchAll(/^test harness: a sanitizer's report in (\S+):$/gm)].map((match) => match[1]);
+    assert.deepEqual(logs.sort(), ['log/b.log', 'log/c.log.1', 'sh.log', 'sh.log'], stderr);
+});

@@ -179,6 +179,39 @@ Test(support, a_child_dies_with_the_process_that_started_it, .timeout = 300)
     close(channel[1]);
 }
 
+Test(support, a_sanitizers_report_is_seen_in_what_a_program_has_written, .timeout = 300)
+{
+    int channel[2];
+    cr_assert_eq(pipe(channel), 0);
+    pid_t middle = fork();
+    if (middle == 0) {
+        dup2(channel[1], STDERR_FILENO);
+        close(channel[1]);
+        char *dir = test_dir_make();
+        const char script[] = "mkdir $0/log; echo quiet >$0/log/a.log;"
+                              "echo 'b.c:1:2: runtime error: planted' >$0/log/b.log;"
+                              "echo 'ERROR: AddressSanitizer: planted' >$0/log/c.log.1";
+        const char *argv[] = {"sh", "-c", script, dir, NULL};
+        struct test_process *process = test_process_start(argv, NULL);
+        bool is_written = test_process_wait(process, WAIT_MS) == 0;
+        free(dir);
+        exit(is_written ? 0 : 1);
+    }
+    close(channel[1]);
+    FILE *said = fdopen(channel[0], "r");
+    char line[256], logs[8] = "";
+    while (fgets(line, sizeof line, said)) {
+        const char *log = strstr(line, "/log/");
+        if (strncmp(line, "test harness: a sanitizer", 25) == 0 && log && strlen(logs) < 4)
+            strncat(logs, log + 5, 1);
+    }
+    fclose(said);
+    int status;
+    cr_assert_eq(waitpid(middle, &status, 0), middle);
+    cr_assert_eq(status, 0);
+    cr_assert(strcmp(logs, "bc") == 0 || strcmp(logs, "cb") == 0, "reports in: %s", logs);
+}
+
 // Other tests, at the same time and of both languages, try to take this name before they take a
 // port.
 static bool is_claimed(unsigned port)

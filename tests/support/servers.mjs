@@ -40,12 +40,25 @@ function showLogs() {
     }
 }
 
-process.on('exit', () => {
-    for (const child of running) {
-        child.reportSanitizer();
-        child.child.kill('SIGKILL');
+// What a sanitizer found must fail the test: tests/run.sh looks for this line. Services that a launcher runs write logs
+// of their own below its directory, and who died of it runs again a moment later.
+function reportSanitizers() {
+    for (const directory of directories) {
+        for (const file of readdirSync(directory, { recursive: true })) {
+            if (!/\.log(\.1)?$/.test(String(file))) continue;
+            const text = readFileSync(join(directory, String(file)), 'utf8');
+            const found = text.search(/Sanitizer: |: runtime error: /);
+            if (found < 0) continue;
+            const start = text.lastIndexOf('\n', Math.max(0, found - 200)) + 1;
+            process.stderr.write(`\ntest harness: a sanitizer's report in ${file}:\n${text.slice(start, found + 20000)}\n`);
+        }
     }
+}
+
+process.on('exit', () => {
+    for (const child of running) child.child.kill('SIGKILL');
     try {
+        reportSanitizers();
         if (process.exitCode) showLogs();
     } catch (error) {
         process.stderr.write(`no logs: ${error.message}\n`);
@@ -181,7 +194,6 @@ export class Program {
                 if (this.exit) return;
                 this.exit = { code, signal };
                 running.delete(this);
-                this.reportSanitizer();
                 this.#reportCrash();
                 done(this.exit);
             };
@@ -196,15 +208,6 @@ export class Program {
 
     log() {
         return existsSync(this.logPath) ? readFileSync(this.logPath, 'utf8') : '';
-    }
-
-    // What a sanitizer found must fail the test: tests/run.sh looks for this line.
-    reportSanitizer() {
-        if (/Sanitizer: |: runtime error: /.test(this.log())) {
-            process.stderr.write(
-                `\ntest harness: a sanitizer's report in the log of ${this.name}\n${this.log()}\n`,
-            );
-        }
     }
 
     // Ended by a signal that nobody here has sent it: whatever the test makes of that, this is why.
