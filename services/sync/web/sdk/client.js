@@ -8,6 +8,9 @@ const SESSION_EVENTS = new Set(['chat', 'announcement', 'player_joined', 'player
   'group_created', 'group_joined', 'group_left', 'group_kicked', 'group_role', 'group_disbanded', 'group_invited', 'group_applied',
   'group_declined', 'group_policy', 'mail', 'mailbox', 'missed']);
 
+/** The server takes no command for more. */
+const UNITS_MAX = 100;
+
 /** The server takes no longer message; what a mail's own words leave of it is for the rest of the command. */
 const MAIL_BYTES_MAX = 3900;
 
@@ -23,6 +26,7 @@ const MAIL_BYTES_MAX = 3900;
  */
 export class GameClient extends Emitter {
   #resuming = false;  // what was missed is being told
+  #current = false;   // everything was told on this connection, or what was missed
   #focus = null;      // the hex that the player looks at
 
   /** @param {object} options as of Connection */
@@ -40,18 +44,22 @@ export class GameClient extends Emitter {
     this.session = null;       // the last session status
     this.state.on('change', change => this.emit('change', change));
     this.connection.on('message', message => this.#onMessage(message));
+    this.connection.on('state', state => { this.#current &&= state === 'online'; });
     for (const type of ['state', 'retry', 'latency', 'refused'])
       this.connection.on(type, detail => this.emit(type, detail));
   }
 
   /**
-   * Connects and stays connected. Resolves when the full state is there, rejects with the GameError of
-   * a refusal, or with `closed`; in between it waits and tries again, however long that takes.
+   * Connects and stays connected. Resolves when the full state is there, or what was missed since the last connection
+   * (at once if that is so), rejects with the GameError of a refusal, or with `closed`; in between it waits and tries
+   * again, however long that takes.
    */
   connect() {
+    if (this.#current) return Promise.resolve(this);
     return new Promise((resolve, reject) => {
       const offs = [
         this.once('ready', () => finish(resolve, this)),
+        this.once('resumed', () => finish(resolve, this)),
         this.once('refused', error => finish(reject, error)),
         this.on('state', state => state === 'closed' && finish(reject, new GameError('closed', 'The game was left.'))),
       ];
@@ -76,13 +84,20 @@ export class GameClient extends Emitter {
         this.playerId = payload.player_id;
         this.username = payload.username;
         this.session = payload.session_status;
+        this.#resuming = false;
         if (this.#focus) this.#sayFocus();
         this.emit('welcome', payload);
         break;
       case 'update':
-        if (message.full) this.emit('ready', this.state);
-        if (this.#resuming && !saysOnlyNames(message)) this.emit('resumed', this.state);
-        this.#resuming &&= saysOnlyNames(message);
+        if (message.full) {
+          this.#current = true;
+          this.emit('ready', this.state);
+        }
+        if (this.#resuming && !saysOnlyNames(message)) {
+          this.#resuming = false;
+          this.#current = true;
+          this.emit('resumed', this.state);
+        }
         this.emit('update', message);
         break;
       case 'resumed': this.#resuming = true; break;
@@ -119,24 +134,32 @@ export class GameClient extends Emitter {
     return this.connection.command(name, fields);
   }
 
-  /** Sends units (ids) to a hex; `queued`: after what they are doing. */
+  /** The same for all of them, by as many commands as it takes; resolves with the last one's acknowledgement. */
+  async #order(name, list, fields, field = 'units') {
+    const acks = [];
+    for (let i = 0; i < Math.max(list.length, 1); i += UNITS_MAX)
+      acks.push(this.command(name, { [field]: list.slice(i, i + UNITS_MAX), ...fields }));
+    return (await Promise.all(acks)).at(-1);
+  }
+
+  /** Sends units (ids, as many as there are) to a hex; `queued`: after what they are doing. */
   move(units, target, { queued = false } = {}) {
-    return this.command('move', { units, target, queued });
+    return this.#order('move', units, { target, queued });
   }
 
   /** Sends units after an enemy that is in sight (an id). */
   attack(units, target, { queued = false } = {}) {
-    return this.command('attack', { units, target, queued });
+    return this.#order('attack', units, { target, queued });
   }
 
   /** A move on which the units fight whom they meet. */
   attackMove(units, target, { queued = false } = {}) {
-    return this.command('attack_move', { units, target, queued });
+    return this.#order('attack_move', units, { target, queued });
   }
 
   /** Sets workers to work on a resource node in sight (an id). */
   gather(units, target, { queued = false } = {}) {
-    return this.command('gather', { units, target, queued });
+    return this.#order('gather', units, { target, queued });
   }
 
   /**
@@ -144,12 +167,12 @@ export class GameClient extends Emitter {
    * `cannot_afford` if the stock does not cover the cost that `state.types` names.
    */
   build(units, building, target, { queued = false } = {}) {
-    return this.command('build', { units, building, target, queued });
+    return this.command('build', { units: units.slice(0, UNITS_MAX), building, target, queued });
   }
 
   /** Sets workers to work on an own building (an id) that is damaged or not complete. */
   repair(units, target, { queued = false } = {}) {
-    return this.command('repair', { units, target, queued });
+    return this.#order('repair', units, { target, queued });
   }
 
   /** Gives up an own building that is not complete; what it cost comes back. */
@@ -159,21 +182,21 @@ export class GameClient extends Emitter {
 
   /** From hex to hex and over again, fighting whom the units meet; with one hex between it and where they are. */
   patrol(units, points, { queued = false } = {}) {
-    return this.command('patrol', { units, points, queued });
+    return this.#order('patrol', units, { points, queued });
   }
 
   /** Here and there within so many hexes, until told otherwise. */
   wander(units, radius, { queued = false } = {}) {
-    return this.command('wander', { units, radius, queued });
+    return this.#order('wander', units, { radius, queued });
   }
 
   /** Where those who are trained in own buildings (ids) go; on a resource in sight, workers gather. */
   rally(buildings, target) {
-    return this.command('rally', { buildings, target });
+    return this.#order('rally', buildings, { target }, 'buildings');
   }
 
   stop(units) {
-    return this.command('stop', { units });
+    return this.#order('stop', units, {});
   }
 
   /** Starts a recipe in a building, or queues it there; the acknowledgement has the job's id. */
@@ -203,14 +226,23 @@ export class GameClient extends Emitter {
     this.#sayFocus();
   }
 
+  #say(payload) {
+    try {
+      return this.connection.send({ type: 'chat', payload });
+    } catch { // no message takes it: far longer than the server takes
+      this.emit('error', new GameError('chat_too_long', 'The text is too long.'));
+      return false;
+    }
+  }
+
   /** Says something to everybody, or to a group; false without a connection. Refusals come as 'error' events. */
   chat(text, group) {
-    return this.connection.send({ type: 'chat', payload: { message: text, group } });
+    return this.#say({ message: text, group });
   }
 
   /** Says something to one player (an id) who is online, and to nobody else. Refused like chat, also as `not_online`. */
   whisper(player, text) {
-    return this.connection.send({ type: 'chat', payload: { message: text, to: player } });
+    return this.#say({ message: text, to: player });
   }
 
   /**

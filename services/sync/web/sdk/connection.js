@@ -9,6 +9,7 @@ const SILENCE_MS = 10000;    // pings are answered: so much silence means that t
 const WELCOME_MS = 20000;    // from connecting to the welcome; the server itself gives up after 15 s
 const COMMAND_TIMEOUT_MS = 15000;
 const PENDING_MAX = 256;
+const MESSAGE_BYTES_MAX = 4096; // the server ends a connection that sends a longer one
 /** In a row, with `retry_after_ms`: whatever held the player is gone by then, or it lives. The own connection, if the
  *  line broke without a word, may live on for the server until it misses the pings. */
 const HELD_TRIES = 3, HELD_TRIES_LOST = 15;
@@ -25,10 +26,13 @@ export const saysOnlyNames = update => Boolean(update.empires) && Object.keys(up
 /** What is offered to the server for an encoding, before the token. */
 const PROTOCOLS = new Map([['binary', [BINARY_PROTOCOL]], ['json', []]]);
 
-/** Sends a message in the encoding that the server selected. */
-function write(socket, message) {
+/** A message in the encoding that the server selected; throws a GameError if it would not be taken. */
+function encode(socket, message) {
   const bytes = socket.protocol === BINARY_PROTOCOL ? encodeMessage(message) : null;
-  socket.send(bytes ?? JSON.stringify(message));
+  const data = bytes ?? JSON.stringify(message);
+  if ((bytes ?? new TextEncoder().encode(data)).length > MESSAGE_BYTES_MAX)
+    throw new GameError('too_large', `A message has at most ${MESSAGE_BYTES_MAX} bytes.`);
+  return data;
 }
 
 /**
@@ -87,6 +91,7 @@ export class Connection extends Emitter {
     if (!PROTOCOLS.has(this.#options.encoding)) throw new TypeError(`no such encoding: ${this.#options.encoding}`);
     if (typeof this.#options.WebSocket !== 'function')
       throw new TypeError('this platform has no WebSocket: pass one as options.WebSocket');
+    new URL(this.#options.url); // throws a TypeError if it is none
     this.lastTick = 0;    // everything was told up to it, but for what was deferred
     this.#settledTick = 0; // everything was told up to it
     this.state = 'closed';
@@ -127,12 +132,22 @@ export class Connection extends Emitter {
     } catch (error) {
       if (attempt !== this.#opening) return;
       if (error instanceof GameError) this.#refuse(error);
-      else this.#retry(LOST);
+      else this.#retry(LOST, new GameError('no_token', error?.message));
       return;
     }
     if (attempt !== this.#opening) return;
+    if (!jwt) {
+      this.#refuse(new GameError('missing_token', 'There is no token to enter with.'));
+      return;
+    }
     const protocols = PROTOCOLS.get(this.#options.encoding);
-    const socket = new WebSocket(this.#address(), [...protocols, 'access_token', jwt]);
+    let socket;
+    try {
+      socket = new WebSocket(this.#address(), [...protocols, 'access_token', jwt]);
+    } catch (error) { // no address for a WebSocket, or not from this page, or what no token can be: and so it stays
+      this.#refuse(new GameError('cannot_connect', error.message));
+      return;
+    }
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     this.#decoder ??= new BinaryDecoder();
@@ -160,7 +175,7 @@ export class Connection extends Emitter {
     if (this.#closed) return;
     const socket = this.#stop();
     try {
-      if (socket?.readyState === OPEN) write(socket, { type: 'leave' });
+      if (socket?.readyState === OPEN) socket.send(encode(socket, { type: 'leave' }));
     } finally {
       socket?.close(1000);
     }
@@ -226,6 +241,7 @@ export class Connection extends Emitter {
       this.#whole = false; // what was known does not count any more
     }
     clearTimeout(this.#welcomeTimer);
+    clearInterval(this.#pingTimer);
     this.#attempt = this.#held = 0;
     this.#lost = true;
     this.#nextSeq = Math.max(this.#nextSeq, nextSeq);
@@ -304,7 +320,7 @@ export class Connection extends Emitter {
 
   /** What is not answered, again under its number; then what waited, under new numbers. */
   #sendCommands() {
-    for (const { message } of this.#pending.values()) write(this.#socket, message);
+    for (const command of [...this.#pending.values()]) this.#transmit(command);
     for (const command of this.#unsent.splice(0)) this.#sendFirst(command);
   }
 
@@ -315,7 +331,18 @@ export class Connection extends Emitter {
     command.seq = seq;
     command.message = { type: 'command', payload: { ...command.fields, seq, command: command.name } };
     this.#pending.set(seq, command);
-    write(this.#socket, command.message);
+    this.#transmit(command);
+  }
+
+  #transmit(command) {
+    let data;
+    try {
+      data = encode(this.#socket, command.message);
+    } catch (error) {
+      this.#settle(command.seq, () => command.reject(error));
+      return;
+    }
+    this.#socket.send(data);
   }
 
   #forget(command) {
@@ -323,10 +350,10 @@ export class Connection extends Emitter {
     else this.#pending.delete(command.seq);
   }
 
-  /** Sends a message if there is a connection; false otherwise. */
+  /** Sends a message if there is a connection; false otherwise. Throws a GameError, `too_large`, if it is too long. */
   send(message) {
     if (!this.#online || this.#socket?.readyState !== OPEN) return false;
-    write(this.#socket, message);
+    this.#socket.send(encode(this.#socket, message));
     return true;
   }
 
@@ -338,8 +365,14 @@ export class Connection extends Emitter {
     if (this.#closed) return Promise.reject(new GameError('closed', 'There is no connection.'));
     if (this.#pending.size + this.#unsent.length >= PENDING_MAX)
       return Promise.reject(new GameError('too_many', 'Too many commands wait for their answers.'));
+    let said; // as it is now, whatever becomes of the caller's lists until it is sent, or sent again
+    try {
+      said = JSON.parse(JSON.stringify(fields));
+    } catch (error) {
+      return Promise.reject(new GameError('invalid', error.message));
+    }
     return new Promise((resolve, reject) => {
-      const command = { name, fields, seq: null, message: null, resolve, reject, timer: null };
+      const command = { name, fields: said, seq: null, message: null, resolve, reject, timer: null };
       command.timer = setTimeout(() => {
         this.#forget(command);
         reject(new GameError('timeout', 'The server did not answer.'));

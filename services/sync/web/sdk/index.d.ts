@@ -29,7 +29,8 @@ export const SHROUD: 0;
 export const FOG: 1;
 export const VISIBLE: 2;
 
-export type Kind = 'unit' | 'building' | 'resource';
+/** `npc`: the wild; `unknown`: what is remembered of a type that the map does not name. */
+export type Kind = 'unit' | 'building' | 'resource' | 'npc' | 'unknown';
 export type Activity = 'idle' | 'moving' | 'attacking' | 'gathering' | 'building' | 'repairing';
 
 export interface EntityData {
@@ -106,11 +107,13 @@ export interface Job {
   /** `waiting`: accepted, not started; known of the jobs of this connection only */
   event: 'waiting' | 'started' | 'progress' | 'completed' | 'failed' | 'cancelled' | 'ended';
   job: string;
-  building: string;
+  building?: string;
   recipe: string;
   /** 0 while it waits */
   start_tick: number;
   end_tick: number;
+  /** Of the `cycles` that were ordered. */
+  cycles_completed?: number;
   reason?: string;
 }
 
@@ -187,7 +190,7 @@ export interface ConnectionOptions {
 
 export interface ConnectionEvents {
   state: ConnectionState;
-  /** `error`: why, if the server said so */
+  /** `error`: why, if the server said so; `no_token`: what gets one failed */
   retry: { attempt: number; delayMs: number; error?: GameError };
   /** ms, there and back */
   latency: number;
@@ -210,9 +213,9 @@ export class Connection extends Emitter<ConnectionEvents & { message: any }> {
   connect(): void;
   retryNow(): void;
   close(): void;
-  /** False without a connection. */
+  /** False without a connection. Throws a GameError, `too_large`, if the message is longer than the server takes. */
   send(message: object): boolean;
-  /** Rejects with a GameError. */
+  /** Rejects with a GameError. The fields are taken as they are now. */
   command(name: string, fields?: object): Promise<Ack>;
 }
 
@@ -356,6 +359,7 @@ export class GameClient extends Emitter<ClientEvents> {
   playerId: string | null;
   username: string | null;
   session: SessionStatus | null;
+  /** Resolves when everything was told, or what was missed since the last connection; rejects when it is refused, or closed. */
   connect(): Promise<GameClient>;
   close(): void;
   command(name: string, fields?: object): Promise<Ack>;

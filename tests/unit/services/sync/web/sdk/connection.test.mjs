@@ -131,8 +131,32 @@ test('a function is asked for a token before every connection; a failure of it i
     socket().drop();
     await clock.pass(200);
     assert.equal(FakeSocket.made.length, 1);
+    assert.deepEqual(log.filter(([type]) => type === 'retry').map(([, { error }]) => error && [error.code, error.message]),
+        [undefined, ['no_token', 'login server away']]);
     await clock.pass(500);
     assert.equal(socket().protocols.at(-1), 'second');
+});
+
+test('what cannot be connected with is refused, and not tried again', async () => {
+    assert.throws(() => new Connection({ ...options(), url: 'game.example' }), TypeError);
+    for (const token of ['', undefined, async () => null]) {
+        connection = new Connection({ ...options(), token });
+        const refused = outcome(new Promise((resolve, reject) => connection.on('refused', reject)));
+        connection.connect();
+        await clock.settle();
+        assert.equal(refused.code, 'missing_token');
+        assert.equal(connection.state, 'closed');
+    }
+    assert.equal(FakeSocket.made.length, 0);
+    // A platform's own constructor throws at an address or a token that it cannot use.
+    class Strict { constructor() { throw new SyntaxError('an invalid subprotocol'); } }
+    for (const token of ['no token', async () => 'no token']) {
+        const game = new GameClient({ ...options(), token, WebSocket: Strict });
+        const joined = outcome(game.connect());
+        await clock.settle();
+        assert.equal(joined.code, 'cannot_connect');
+        assert.equal(game.connection.state, 'closed');
+    }
 });
 
 test('waits grow from attempt to attempt and begin anew after a welcome', async () => {
@@ -266,6 +290,44 @@ test('a command without an answer is given up after its time and not sent again'
     if (socket().readyState === 0) socket().welcome(2);
     assert.deepEqual(socket().commands, []);
     socket().say({ type: 'ack', payload: { seq: 1, tick: 9 } }); // too late: no harm
+});
+
+test('a message that the server would not take is an error, and the connection stays', async () => {
+    await open();
+    const long = outcome(connection.command('move', { units: new Array(300).fill('unit_0000000000000'), target: [0, 0] }));
+    const short = outcome(connection.command('stop', { units: ['unit_a'] }));
+    await clock.settle();
+    assert.equal(long.code, 'too_large');
+    assert.deepEqual(socket().commands.map(({ command }) => command), ['stop']);
+    assert.throws(() => connection.send({ type: 'chat', payload: { message: '\u{1f44b}'.repeat(1100) } }), { name: 'GameError', code: 'too_large' });
+    // Given while there is no connection it fails when there is one, and holds up no other.
+    socket().drop();
+    const later = outcome(connection.command('move', { units: new Array(300).fill('unit_0000000000000'), target: [0, 0] }));
+    const last = outcome(connection.command('stop', { units: ['unit_b'] }));
+    await clock.pass(200);
+    socket().welcome();
+    await clock.settle();
+    assert.equal(later.code, 'too_large');
+    assert.deepEqual(socket().commands.map(({ command }) => command), ['stop', 'stop']);
+    for (const { seq } of socket().commands) socket().say({ type: 'ack', payload: { seq, tick: 5 } });
+    await clock.settle();
+    assert.deepEqual([short.code, last.code], [undefined, undefined]);
+});
+
+test('a command is what it was when it was given', async () => {
+    connection = new Connection(options());
+    connection.connect();
+    await clock.settle();
+    const units = ['unit_a'];
+    outcome(connection.command('stop', { units }));
+    units.push('unit_b');
+    const circle = {};
+    circle.circle = circle;
+    const wrong = [outcome(connection.command('stop', circle)), outcome(connection.command('stop', { units: [1n] }))];
+    socket().welcome();
+    await clock.settle();
+    assert.deepEqual(socket().commands.map((command) => command.units), [['unit_a']]);
+    assert.deepEqual(wrong.map(({ code }) => code), ['invalid', 'invalid']);
 });
 
 test('there is a bound of commands that wait', async () => {
@@ -471,6 +533,43 @@ test('connect() of a client rejects with the refusal, or with closed', async () 
     assert.equal(left.code, 'closed');
 });
 
+test('connect() of a client that is in the game resolves at once, and of one that goes on where it stopped', async () => {
+    const { game } = await join();
+    socket().say({ type: 'welcome', payload: { player_id: '7', username: 'ada', empire_id: 'empire_me', next_seq: 1, resume: 'aa11' } });
+    socket().say({ type: 'explored_hexes', reset: true, hexes: [] });
+    socket().say({ type: 'update', tick: 5, full: true });
+    const again = outcome(game.connect());
+    await clock.settle();
+    assert.equal(again.value, game);
+    assert.equal(FakeSocket.made.length, 1);
+    socket().drop();
+    const lost = outcome(game.connect());
+    await clock.settle();
+    assert.equal(lost.value, undefined, 'not while the line is lost');
+    game.close();
+    const back = outcome(game.connect());
+    await clock.settle();
+    assert.match(socket().url, /resume=aa11/);
+    socket().readyState = 1;
+    socket().say({ type: 'welcome', payload: { player_id: '7', username: 'ada', empire_id: 'empire_me', next_seq: 1, resume: 'aa11', resumed: true } });
+    socket().say({ type: 'resumed', tick: 7 });
+    await clock.settle();
+    assert.equal(back.value, undefined);
+    socket().say({ type: 'update', tick: 7 });
+    await clock.settle();
+    assert.equal(back.value, game);
+    assert.equal(lost.code, 'closed');
+});
+
+test('what is said is refused if no message takes it', async () => {
+    const { game } = await join();
+    const errors = [];
+    game.on('error', ({ code }) => errors.push(code));
+    assert.deepEqual([game.chat('x'.repeat(5000)), game.whisper('8', 'x'.repeat(5000)), game.chat('x')], [false, false, true]);
+    assert.deepEqual(errors, ['chat_too_long', 'chat_too_long']);
+    game.close();
+});
+
 test('who is online, what is said, and errors that answer no command', async () => {
     const { game } = await join();
     const heard = [];
@@ -542,6 +641,28 @@ test('the commands have the protocol\'s fields', async () => {
     socket().say({ type: 'ack', payload: { seq: 5, tick: 9 } });
     await clock.settle();
     assert.equal(game.state.jobs.size, 0);
+});
+
+test('orders to more units than a command names are several commands', async () => {
+    const { game } = await join();
+    const units = Array.from({ length: 230 }, (_, i) => `unit_${i}`);
+    const ordered = outcome(game.attackMove(units, [1, 2]));
+    assert.deepEqual(socket().commands.map((command) => command.units.length), [100, 100, 30]);
+    assert.deepEqual(socket().commands.flatMap((command) => command.units), units);
+    assert.ok(socket().commands.every(({ command, target, queued }) => command === 'attack_move' && target[0] === 1 && queued === false));
+    for (const seq of [1, 2]) socket().say({ type: 'ack', payload: { seq, tick: 9 } });
+    await clock.settle();
+    assert.equal(ordered.value, undefined);
+    socket().say({ type: 'ack', payload: { seq: 3, tick: 9 } });
+    await clock.settle();
+    assert.deepEqual(ordered.value, { seq: 3, tick: 9 });
+    // One site, not several.
+    outcome(game.build(units, 'barracks', [1, 2]));
+    outcome(game.rally(Array.from({ length: 101 }, (_, i) => `building_${i}`), [1, 2]));
+    outcome(game.stop([]));
+    assert.deepEqual(socket().commands.slice(3).map(({ command, units: who, buildings }) => [command, (who ?? buildings).length]),
+        [['build', 100], ['rally', 100], ['rally', 1], ['stop', 0]]);
+    game.close();
 });
 
 test('comes back with the token and the place where it stopped', async () => {
