@@ -591,6 +591,9 @@ void sync_owing_begin(struct sync_client *client);
 // A message of the client, text or binary. The client may be closing afterwards.
 void sync_route_message(struct sync_client *client, enum sync_ws_opcode opcode, const uint8_t *data,
                         size_t len);
+// Whether the client may say one more thing now: a message, a ping, a pong. Who goes on regardless
+// is sent away.
+bool sync_route_within_rate(struct sync_client *client);
 // Sends orders that wait, as far as they may go.
 void sync_route_flush(struct mm_loop *loop, void *app);
 void sync_route_free(struct sync_app *app);

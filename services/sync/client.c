@@ -347,7 +347,8 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
         sync_route_message(client, opcode, data, len);
         break;
     case SYNC_WS_PING:
-        send_frame(client, SYNC_WS_PONG, data, len, true);
+        if (sync_route_within_rate(client))
+            send_frame(client, SYNC_WS_PONG, data, len, true);
         break;
     case SYNC_WS_CLOSE:
         // Answered in kind; then it is over, the peer closes the socket.
@@ -355,6 +356,7 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
         break;
     case SYNC_WS_PONG:
         // That it was heard is enough, but for one that had to answer.
+        (void)sync_route_within_rate(client);
         if (len == strlen(SYNC_PROBE_PING) && memcmp(data, SYNC_PROBE_PING, len) == 0)
             sync_probe_answered(&client->probe, sync_probe_patience(client->app));
         break;

@@ -84,10 +84,9 @@ static void route(struct sync_client *client, struct sync_command *command, uint
     }
 }
 
-// Whether one more message is within the rate. Who goes on regardless is sent away.
-static bool within_rate(struct sync_client *client, uint64_t now_ms)
+bool sync_route_within_rate(struct sync_client *client)
 {
-    if (sync_bucket_take(&client->messages, now_ms)) {
+    if (sync_bucket_take(&client->messages, mm_loop_now_ns(client->app->loop) / 1000000)) {
         // The excess fades as slowly as it grew: who sends at twice the rate is not forgiven.
         if (client->excess > 0 && --client->excess == 0)
             client->told_rate_limited = false;
@@ -118,9 +117,9 @@ static bool parse(const struct sync_client *client, enum sync_ws_opcode opcode, 
 void sync_route_message(struct sync_client *client, enum sync_ws_opcode opcode, const uint8_t *data,
                         size_t len)
 {
-    uint64_t now_ms = mm_loop_now_ns(client->app->loop) / 1000000;
-    if (!within_rate(client, now_ms))
+    if (!sync_route_within_rate(client))
         return;
+    uint64_t now_ms = mm_loop_now_ns(client->app->loop) / 1000000;
     struct sync_command command;
     struct sync_command_error error;
     if (!parse(client, opcode, data, len, &command, &error)) {

@@ -21,7 +21,7 @@ struct sync_ws {
     struct sync_deflate *deflate; // NULL: compressed messages were not agreed on
     enum sync_ws_opcode opcode;   // of the message being gathered; 0 = none
     bool compressed;              // it is
-    size_t len;
+    size_t len, frame_count;
     size_t control_len;
     uint8_t control[SYNC_WS_CONTROL_BYTES_MAX];
     uint8_t text[SYNC_WS_MESSAGE_BYTES_MAX];
@@ -99,7 +99,7 @@ static uint16_t begin_frame(struct sync_ws *ws, const struct wslay_frame_iocb *f
             return SYNC_WS_PROTOCOL_ERROR; // the message before has not ended
         ws->opcode = (enum sync_ws_opcode)frame->opcode;
         ws->compressed = frame->rsv != 0;
-        ws->len = 0;
+        ws->len = ws->frame_count = 0;
         break;
     case WSLAY_CONNECTION_CLOSE:
     case WSLAY_PING:
@@ -111,7 +111,9 @@ static uint16_t begin_frame(struct sync_ws *ws, const struct wslay_frame_iocb *f
     default:
         return SYNC_WS_PROTOCOL_ERROR;
     }
-    if (!is_control(frame->opcode) && frame->payload_length > SYNC_WS_MESSAGE_BYTES_MAX - ws->len)
+    if (!is_control(frame->opcode) &&
+        (frame->payload_length > SYNC_WS_MESSAGE_BYTES_MAX - ws->len ||
+         ++ws->frame_count > SYNC_WS_FRAMES_MAX)) // frames without a byte would go on for ever
         return SYNC_WS_TOO_LARGE;
     ws->in_frame = true;
     ws->frame_left = frame->payload_length;

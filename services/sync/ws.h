@@ -12,6 +12,7 @@ struct sync_deflate;
 // server beyond that is here: masks, fragments, UTF-8, close codes, and a bound on everything.
 
 #define SYNC_WS_MESSAGE_BYTES_MAX 4096
+#define SYNC_WS_FRAMES_MAX        8192 // of one message: twice what even single bytes take
 #define SYNC_WS_HEADER_BYTES_MAX  10
 #define SYNC_WS_CONTROL_BYTES_MAX 125
 

@@ -224,6 +224,16 @@ test('a ping is answered with its own bytes, up to 125 of them', async () => {
     assert.equal(pongs(socket).length, 4);
 });
 
+test('pings and pongs without end are told, then sent away', async () => {
+    for (const opcode of [PING, PONG]) {
+        const socket = await open();
+        socket.write(Buffer.concat(Array.from({ length: 1000 }, () => frame(opcode, 'again'))));
+        assert.deepEqual(await socket.waitClose(), { code: 4429, reason: 'rate_limited' });
+        assert.ok(socket.messages.some(({ data }) => data.includes('"rate_limited"')));
+        assert.ok(pongs(socket).length < 500, `${pongs(socket).length} of 1000 were answered`);
+    }
+});
+
 test('control frames are short and whole', async () => {
     for (const opcode of [CLOSE, PING, PONG]) {
         await closes(1002, (socket) => socket.send(opcode, 'x'.repeat(126)));

@@ -183,6 +183,28 @@ Test(sync_ws, size_bound)
     cr_expect_eq(log.count, 0);
 }
 
+// A byte at a time is a message; frames without a byte are none that ever ends.
+Test(sync_ws, frames_of_a_message_are_bounded)
+{
+    static uint8_t bytes[7 * (SYNC_WS_FRAMES_MAX + 2)];
+    struct log log = {0};
+    size_t len = 0;
+    for (unsigned i = 0; i < SYNC_WS_MESSAGE_BYTES_MAX; i++)
+        len += frame(bytes + len,
+                     (i == 0 ? 1 : 0) | (i + 1 == SYNC_WS_MESSAGE_BYTES_MAX ? 0x80 : 0), "x", 1);
+    cr_expect_eq(feed(&log, bytes, len, 1000), 0);
+    cr_expect_eq(log.count, 1);
+    for (unsigned more = 0; more < 2; more++) {
+        len = 0;
+        for (unsigned i = 0; i < SYNC_WS_FRAMES_MAX - 1 + more; i++)
+            len += frame(bytes + len, i == 0 ? 1 : 0, "", 0);
+        len += frame(bytes + len, 0x80, "x", 1);
+        log = (struct log){0};
+        cr_expect_eq(feed(&log, bytes, len, 1000), more ? SYNC_WS_TOO_LARGE : 0);
+        cr_expect_eq(log.count, more ? 0 : 1);
+    }
+}
+
 Test(sync_ws, nothing_is_taken_after_a_failure)
 {
     struct log log = {0};
