@@ -14,22 +14,28 @@
 
 #define WEBSOCKET_GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define WEBSOCKET_KEY_CHARS 24 // base64 of 16 bytes
+#define HEADER_BYTES_MAX    ((size_t)64 << 10)
 
-// Whether a comma separated header has the token, in any case.
-static bool has_token(const char *header, const char *token)
+// Whether a comma separated header, which may come in several lines, has the token, in any case.
+static bool has_token(const struct mm_http_request *request, const char *name, const char *token)
 {
+    struct mm_buf all;
+    mm_buf_init(&all, HEADER_BYTES_MAX);
+    mm_http_request_header_all(request, name, &all);
+    const char *header = mm_buf_cstr(&all);
     size_t len = strlen(token);
-    while (header && *header) {
+    bool has = false;
+    while (header && *header && !has) {
         header += strspn(header, " \t,");
         size_t word = strcspn(header, ",");
         size_t trimmed = word;
         while (trimmed > 0 && (header[trimmed - 1] == ' ' || header[trimmed - 1] == '\t'))
             trimmed--;
-        if (trimmed == len && strncasecmp(header, token, len) == 0)
-            return true;
+        has = trimmed == len && strncasecmp(header, token, len) == 0;
         header += word;
     }
-    return false;
+    mm_buf_free(&all);
+    return has;
 }
 
 static bool is_key(const char *key)
@@ -45,9 +51,8 @@ bool mm_http_is_websocket(const struct mm_http_request *request, char key_out[29
     const char *key = mm_http_request_header(request, "Sec-WebSocket-Key");
     const char *version = mm_http_request_header(request, "Sec-WebSocket-Version");
     if (request->method != MM_HTTP_GET || !request->is_http11 || !is_key(key) || !version ||
-        strcmp(version, "13") != 0 ||
-        !has_token(mm_http_request_header(request, "Upgrade"), "websocket") ||
-        !has_token(mm_http_request_header(request, "Connection"), "upgrade"))
+        strcmp(version, "13") != 0 || !has_token(request, "Upgrade", "websocket") ||
+        !has_token(request, "Connection", "upgrade"))
         return false;
     if (!key_out)
         return true;

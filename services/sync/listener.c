@@ -182,8 +182,13 @@ static void on_handshake(struct mm_http_request *request, void *arg)
         mm_http_reply_error(request, MM_UNAVAILABLE, "out of memory");
         return;
     }
-    struct protocols protocols =
-        read_protocols(mm_http_request_header(request, "Sec-WebSocket-Protocol"));
+    // Both headers may come in several lines (RFC 6455, sections 9.1 and 11.3.4).
+    struct mm_buf offered, extensions;
+    mm_buf_init(&offered, HEADER_BYTES);
+    mm_buf_init(&extensions, HEADER_BYTES);
+    mm_http_request_header_all(request, "Sec-WebSocket-Protocol", &offered);
+    mm_http_request_header_all(request, "Sec-WebSocket-Extensions", &extensions);
+    struct protocols protocols = read_protocols(mm_buf_cstr(&offered));
     handshake->app = app;
     handshake->encoding = protocols.encoding;
     handshake->token = token_of(request, &protocols);
@@ -207,11 +212,14 @@ static void on_handshake(struct mm_http_request *request, void *arg)
     handshake->address = address;
     char extension[SYNC_DEFLATE_RESPONSE_BYTES];
     if (strcmp(app->settings.compression, "off") != 0)
-        sync_deflate_negotiate(mm_http_request_header(request, "Sec-WebSocket-Extensions"),
-                               &handshake->deflate, extension);
+        sync_deflate_negotiate(mm_buf_cstr(&extensions), &handshake->deflate, extension);
     if (handshake->deflate.on)
         mm_http_add_header(request, "Sec-WebSocket-Extensions", extension);
     mm_http_upgrade_websocket(request, protocols.selected, on_upgraded, handshake);
+    if (offered.data)
+        explicit_bzero(offered.data, offered.len); // there is a token in it
+    mm_buf_free(&offered);
+    mm_buf_free(&extensions);
 }
 
 // --- the page ------------------------------------------------------------------------------------

@@ -134,6 +134,20 @@ test('subprotocols: the first known encoding is selected, a token never is', asy
     }
 });
 
+test('what is offered may come in several lines', async () => {
+    const socket = raw();
+    const [bare, token] = path.split('?token=');
+    const { status, headers } = await socket.open(bare, {
+        Connection: ['keep-alive', 'Upgrade'], Upgrade: ['h2c', 'websocket'],
+        'Sec-WebSocket-Protocol': ['chat', 'mmorts.bin.v1', `access_token, ${token}`],
+        'Sec-WebSocket-Extensions': ['x-unknown', 'permessage-deflate; server_max_window_bits=10'],
+    });
+    assert.equal(status, 101);
+    assert.equal(headers['sec-websocket-protocol'], 'mmorts.bin.v1');
+    assert.equal(headers['sec-websocket-extensions'], `${AGREED}; server_max_window_bits=10`);
+    await socket.wait('the welcome', () => isAway(socket) || socket.messages.some(({ data }) => data.includes('"type":"welcome"')));
+});
+
 // --- frames --------------------------------------------------------------------------------------
 
 test('lengths in 7, 16 and 64 bits, each at its ends', async () => {

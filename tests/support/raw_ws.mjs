@@ -68,13 +68,14 @@ export class RawSocket {
         for (const event of ['end', 'close', 'error']) this.socket.on(event, end);
     }
 
-    // A handshake request; `headers` replace those of the same name, null leaves one out.
+    // A handshake request; `headers` replace those of the same name, null leaves one out, a list is a line for each.
     request(path, headers = {}, { method = 'GET', version = '1.1' } = {}) {
         const all = {
             Host: 'game.example', Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': this.key,
             'Sec-WebSocket-Version': '13', ...headers,
         };
-        const lines = Object.entries(all).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${value}\r\n`);
+        const lines = Object.entries(all).filter(([, value]) => value !== null)
+            .flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}\r\n`));
         return `${method} ${path} HTTP/${version}\r\n${lines.join('')}\r\n`;
     }
 
