@@ -13,6 +13,9 @@
 #include "libcommon/io/http_tls_carry.h"
 
 #define SWEEP_MS 250
+// Of TLS 1.2 those that RFC 9325 recommends: forward secrecy, and authenticated encryption. Those
+// of TLS 1.3 are all of that kind.
+#define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 // A connection: its handshake, then what is carried between it and the server.
 struct tunnel {
@@ -74,7 +77,8 @@ static SSL_CTX *load(const char *certificate, const char *key)
     if (!context)
         return NULL;
     const char *failed = NULL, *file = certificate;
-    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
+    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1)
         failed = "version";
     else if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
         failed = "certificate";
@@ -94,6 +98,8 @@ static SSL_CTX *load(const char *certificate, const char *key)
     (void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                         SSL_MODE_RELEASE_BUFFERS);
+    // What resumes a session travels in the client's ticket: nothing is kept for who may come back.
+    (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);
     return context;
 }

@@ -88,6 +88,10 @@ test('TLS 1.2 and 1.3, nothing older and nothing plain', async () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'])
         assert.equal((await handshake({ minVersion: version, maxVersion: version })).version, version);
     await assert.rejects(handshake({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }));
+    // Of 1.2 authenticated encryption alone.
+    const cipher = (ciphers) => handshake({ maxVersion: 'TLSv1.2', ciphers });
+    assert.equal((await cipher('ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-GCM-SHA256')).version, 'TLSv1.2');
+    await assert.rejects(cipher('ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA'), /handshake/);
     assert.equal((await handshake({ ALPNProtocols: ['h2', 'http/1.1'] })).alpn, 'http/1.1');
     await assert.rejects(fetch(`http://127.0.0.1:${port}/config.json`));
 });
