@@ -8,6 +8,7 @@ import test from 'node:test';
 import {
     ROOT,
     freePort,
+    freePorts,
     getServers,
     portName,
     startMariadb,
@@ -51,6 +52,8 @@ test('a port is given once on this machine, and only if nobody listens', async (
     const names = () => readFileSync('/proc/net/unix', 'utf8').split('\n').map((line) => line.split(' ').at(-1));
     assert.ok(names().includes(`@${portName(port)}`), 'the name that process.c looks for');
     assert.equal(await takePort(port), false, 'it is ours');
+    const first = await freePorts(60);
+    for (let i = 0; i < 60; i++) assert.ok(names().includes(`@${portName(first + i)}`), `one of many, ${first + i}`);
     const squatter = createServer();
     await new Promise((done) => squatter.listen(0, '127.0.0.1', done));
     const taken = squatter.address().port;

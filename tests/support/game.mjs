@@ -6,7 +6,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { BINARY_PROTOCOL, BinaryDecoder } from '../../services/sync/web/sdk/index.js';
-import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, holdLock, pause, query, redisCommand, startProgram, tempDir, waitFor } from './servers.mjs';
+import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, freePorts, holdLock, pause, query, redisCommand, startProgram, tempDir, waitFor } from './servers.mjs';
 
 const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
@@ -54,7 +54,8 @@ export class Game {
         if (services) more.push('--services', services);
         for (let i = 1; ; i++) {
             rmSync(game.statusFile, { force: true }); // of the game before
-            const basePort = Math.min(await freePort(), 32767 - 2 * PORTS);
+            // All of them: one whose service is dead for a moment must be there for the next one.
+            const basePort = await freePorts(PORTS + 1);
             game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--base-port', String(basePort),
                 '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { ...PATIENT, ...UNSYNCED, MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
             try {

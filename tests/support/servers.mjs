@@ -134,6 +134,8 @@ function listens(...address) {
 // As long as such a name can be, for some versions of Node fill it up with zeros.
 export const portName = (port) => `mmorts-test-port-${port}`.padEnd(107, '.');
 
+const claims = new Map(); // of ports
+
 // Makes a TCP port ours until this process ends, if nobody listens on it or has taken it so: whoever gets it may not
 // listen yet, or stop for a while, and meanwhile no other test on this machine is to be given it. Who has a port holds
 // the socket of that name; process.c knows it too.
@@ -144,17 +146,23 @@ export async function takePort(port) {
     const probe = await listens(port, '127.0.0.1');
     if (probe) await new Promise((done) => probe.close(done));
     else claim.close();
+    if (probe) claims.set(port, claim);
     return probe !== null;
 }
 
-// A TCP port, below the ephemeral range, that is ours.
-export async function freePort() {
+// The first of so many TCP ports in a row, below the ephemeral range, that are ours.
+export async function freePorts(count) {
     for (let i = 0; i < 1000; i++) {
-        const port = randomInt(20000, 32000);
-        if (await takePort(port)) return port;
+        const first = randomInt(20000, 32001 - count);
+        let taken = 0;
+        while (taken < count && await takePort(first + taken)) taken++;
+        if (taken === count) return first;
+        while (taken > 0) claims.get(first + --taken).close();
     }
-    throw new Error('no free port');
+    throw new Error(`no ${count} free ports`);
 }
+
+export const freePort = () => freePorts(1);
 
 // The environment in which services use these servers and each other over sockets in `directory`, one of each in
 // `names` ("world"), with free ports for their operators. Redis may be left out: then nobody is where they look for it.
