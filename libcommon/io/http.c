@@ -103,7 +103,8 @@ enum mm_err mm_http_server_open(struct mm_loop *loop, const struct mm_http_optio
     mm_http_drive_init(server);
     if (options->tls_certificate && options->tls_certificate[0]) {
         err = mm_http_tls_open(loop, fd, options->tls_certificate,
-                               options->tls_key ? options->tls_key : "", &server->tls);
+                               options->tls_key ? options->tls_key : "",
+                               options->tls_send_buffer_bytes, &server->tls);
         if (err != MM_OK) {
             close(fd);
             mm_free(server);

@@ -50,6 +50,7 @@ struct mm_http_options {
     // PEM files, the chain from the server's own certificate on, and its key: then this is HTTPS
     // and nothing else, of TLS 1.2 or later. NULL or "": plain HTTP
     const char *tls_certificate, *tls_key;
+    int tls_send_buffer_bytes; // the kernel's, of each connection's outer socket. 0 = default
 };
 
 // Opens and listens. *out is closed by mm_http_server_close, before the loop is.

@@ -33,6 +33,7 @@ struct mm_http_tls {
     int fd;
     SSL_CTX *context;
     char *certificate, *key;
+    int send_buffer; // bytes
     struct MHD_Daemon *daemon;
     void (*soon)(void *arg);
     void *arg;
@@ -153,9 +154,9 @@ static bool watch(struct tunnel *tunnel)
            mm_loop_fd_set(tunnel->tls->loop, tunnel->carry.inner, inner) == MM_OK;
 }
 
-static void pump(struct tunnel *tunnel)
+static void pump(struct tunnel *tunnel, unsigned ready)
 {
-    if (!mm_http_tls_carry_on(&tunnel->carry, tunnel->tls->scratch) || !watch(tunnel)) {
+    if (!mm_http_tls_carry_on(&tunnel->carry, ready, tunnel->tls->scratch) || !watch(tunnel)) {
         destroy(tunnel);
         return;
     }
@@ -166,9 +167,9 @@ static void pump(struct tunnel *tunnel)
 static void on_tunnel(struct mm_loop *loop, int fd, unsigned events, void *arg)
 {
     (void)loop;
-    (void)fd;
     (void)events;
-    pump(arg);
+    struct tunnel *tunnel = arg;
+    pump(tunnel, fd == tunnel->carry.inner ? MM_HTTP_TLS_INNER : MM_HTTP_TLS_PEER);
 }
 
 // --- the handshake -------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ static void on_handshake(struct mm_loop *loop, int fd, unsigned events, void *ar
     (void)events;
     struct tunnel *tunnel = arg;
     if (tunnel->carry.inner >= 0) {
-        pump(tunnel);
+        pump(tunnel, MM_HTTP_TLS_PEER);
         return;
     }
     ERR_clear_error();
@@ -217,7 +218,7 @@ static void on_handshake(struct mm_loop *loop, int fd, unsigned events, void *ar
         moved = MM_HTTP_TLS_BROKEN;
     }
     if (moved == MM_HTTP_TLS_MOVED && hand_over(tunnel))
-        pump(tunnel);
+        pump(tunnel, MM_HTTP_TLS_PEER | MM_HTTP_TLS_INNER);
     else
         destroy(tunnel);
 }
@@ -252,8 +253,8 @@ static void begin(struct mm_http_tls *tls, int fd, const struct sockaddr_storage
 {
     struct tunnel *tunnel = mm_calloc(1, sizeof *tunnel);
     SSL *ssl = tunnel ? SSL_new(tls->context) : NULL;
-    int one = 1, send_buffer = MM_HTTP_TLS_SEND_BUFFER;
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
+    int one = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &tls->send_buffer, sizeof tls->send_buffer);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (!ssl || SSL_set_fd(ssl, fd) != 1 ||
         mm_loop_fd_add(tls->loop, fd, MM_LOOP_READ, on_handshake, tunnel) != MM_OK) {
@@ -314,12 +315,13 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
 // --- opening and closing -------------------------------------------------------------------------
 
 enum mm_err mm_http_tls_open(struct mm_loop *loop, int fd, const char *certificate, const char *key,
-                             struct mm_http_tls **out)
+                             int send_buffer, struct mm_http_tls **out)
 {
     struct mm_http_tls *tls = mm_calloc(1, sizeof *tls);
     if (!tls)
         return MM_RESOURCE_EXHAUSTED;
     *tls = (struct mm_http_tls){.loop = loop, .fd = fd, .paused = true};
+    tls->send_buffer = send_buffer ? send_buffer : MM_HTTP_TLS_SEND_BUFFER;
     tls->certificate = mm_strdup(certificate);
     tls->key = mm_strdup(key);
     enum mm_err err = tls->certificate && tls->key ? MM_OK : MM_RESOURCE_EXHAUSTED;

@@ -16,7 +16,7 @@
 // up.
 
 #define MM_HTTP_TLS_CARRY_BYTES      16384
-#define MM_HTTP_TLS_SEND_BUFFER      131072 // bytes, the kernel's: who does not read costs no more
+#define MM_HTTP_TLS_SEND_BUFFER      131072 // bytes, the kernel's, if nobody says otherwise
 #define MM_HTTP_TLS_HANDSHAKES_MAX   256    // under way; beyond, connections wait to be accepted
 #define MM_HTTP_TLS_HANDSHAKES_EACH  32     // of one address; beyond, they are closed
 #define MM_HTTP_TLS_HANDSHAKE_MS     5000
@@ -26,9 +26,11 @@
 struct mm_http_tls;
 
 // Takes over the listening socket `fd` if it succeeds. certificate: PEM file, the chain from the
-// server's own on; key: PEM file. INVALID_ARGUMENT: they cannot be used (the log says why).
+// server's own on; key: PEM file; send_buffer: bytes that the kernel keeps for a peer who does not
+// read, 0: MM_HTTP_TLS_SEND_BUFFER. INVALID_ARGUMENT: the files cannot be used (the log says why).
 MM_MUST_USE enum mm_err mm_http_tls_open(struct mm_loop *loop, int fd, const char *certificate,
-                                         const char *key, struct mm_http_tls **out);
+                                         const char *key, int send_buffer,
+                                         struct mm_http_tls **out);
 // Connections whose handshake is done go to this daemon from now on; `soon` lets it run.
 void mm_http_tls_serve(struct mm_http_tls *tls, struct MHD_Daemon *daemon, void (*soon)(void *arg),
                        void *arg);

@@ -136,7 +136,8 @@ static bool step(struct mm_http_tls_carry *carry, struct mm_http_tls_way *way, b
     size_t len = 0, written = 0;
     switch (inward ? read_peer(carry, scratch, &len) : read_inner(carry, scratch, &len)) {
     case MM_HTTP_TLS_MOVED:
-        *progress = true;
+        // Less than was asked for is all there is: asking again would be in vain, nearly always.
+        *progress |= inward || len == MM_HTTP_TLS_CARRY_BYTES;
         return write_some(carry, inward, scratch, len, &written) &&
                keep(way, scratch + written, len - written);
     case MM_HTTP_TLS_BLOCKED:
@@ -149,16 +150,20 @@ static bool step(struct mm_http_tls_carry *carry, struct mm_http_tls_way *way, b
     }
 }
 
-bool mm_http_tls_carry_on(struct mm_http_tls_carry *carry, uint8_t *scratch)
+bool mm_http_tls_carry_on(struct mm_http_tls_carry *carry, unsigned ready, uint8_t *scratch)
 {
     bool alive = true, progress = true;
+    // Updates go one way: who has nothing to say is not asked for each of them.
+    bool all = carry->ssl_wants_write;
+    bool in = all || ready & MM_HTTP_TLS_PEER || carry->in.bytes;
+    bool out = all || ready & MM_HTTP_TLS_INNER || carry->out.bytes;
     carry->ssl_wants_write = false;
     // What TLS has read already wakes nobody: it is asked until it has no more, or the next turn
     // goes on with what is ready to be written.
     for (unsigned round = 0; alive && progress && round < ROUNDS_PER_TURN; round++) {
         progress = false;
-        alive = step(carry, &carry->in, true, scratch, &progress) &&
-                step(carry, &carry->out, false, scratch, &progress);
+        alive = (!in || step(carry, &carry->in, true, scratch, &progress)) &&
+                (!out || step(carry, &carry->out, false, scratch, &progress));
     }
     bool over = carry->in.shut && carry->out.shut && !carry->ssl_wants_write;
     if (alive && !over && progress && SSL_pending(carry->ssl) > 0)

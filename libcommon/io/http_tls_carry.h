@@ -36,9 +36,17 @@ enum mm_http_tls_moved {
 // What OpenSSL says of a call that returned n; notes in ssl_wants_write what it waits for.
 enum mm_http_tls_moved mm_http_tls_result(struct mm_http_tls_carry *carry, int n);
 
-// Moves what can be moved now, within a bound. scratch: MM_HTTP_TLS_CARRY_BYTES that nobody else
-// uses meanwhile. False: it is over, or of no use any more.
-bool mm_http_tls_carry_on(struct mm_http_tls_carry *carry, uint8_t *scratch);
+// Which of the two sockets has something, as its watcher (level-triggered) says, or takes
+// something again.
+enum mm_http_tls_ready {
+    MM_HTTP_TLS_PEER = 1,
+    MM_HTTP_TLS_INNER = 2,
+};
+
+// Moves what can be moved now, within a bound; ready: a sum of mm_http_tls_ready. scratch:
+// MM_HTTP_TLS_CARRY_BYTES that nobody else uses meanwhile. False: it is over, or of no use any
+// more.
+bool mm_http_tls_carry_on(struct mm_http_tls_carry *carry, unsigned ready, uint8_t *scratch);
 
 // What the two sockets have to be watched for from now on (MM_LOOP_READ, MM_LOOP_WRITE).
 void mm_http_tls_carry_wants(const struct mm_http_tls_carry *carry, unsigned *fd_events,

@@ -300,6 +300,7 @@ enum mm_err sync_listener_open(struct sync_app *app)
         .reuse_port = app->settings.reuse_port,
         .tls_certificate = tls_file(app, app->settings.tls_certificate),
         .tls_key = tls_file(app, app->settings.tls_key),
+        .tls_send_buffer_bytes = (int)app->settings.send_buffer_bytes,
     };
     err = mm_http_server_open(app->loop, &options, &app->listener);
     if (err != MM_OK) {

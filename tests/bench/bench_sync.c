@@ -5,6 +5,7 @@
 
 #include "libcommon/base/check.h"
 #include "tests/support/bench.h"
+#include "tests/support/certificate.h"
 #include "tests/support/load_clients.h"
 #include "tests/support/load_floor.h"
 #include "tests/support/load_game.h"
@@ -12,6 +13,7 @@
 #include "tests/support/process.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -32,6 +34,7 @@ static const char help[] =
     "  --storm N      also: N clients are cut off at once and come back, first to be told\n"
     "                 everything, then to go on where they stopped\n"
     "  --compress     also: all clients in JSON and in binary, with every update compressed\n"
+    "  --tls          clients speak TLS to sync (the floor does not)\n"
     "  --no-floor     without the bare loop that sends as many bytes\n"
     "  --help         shows this\n"
     "\n"
@@ -59,7 +62,7 @@ struct arguments {
     uint32_t players, storm;
     unsigned syncs, seconds, rounds;
     uint64_t seed;
-    bool stall, compress, no_floor;
+    bool stall, compress, tls, no_floor;
 };
 
 // One game with its clients.
@@ -121,16 +124,44 @@ static void take_policy(int policy)
     MM_CHECK(sched_setscheduler(0, policy, &none) == 0);
 }
 
+enum { SETTINGS_MAX = 4 };
+
+struct settings {
+    char *directory, pem[PATH_MAX], authority[PATH_MAX]; // of TLS
+    const char *all[SETTINGS_MAX][2];
+};
+
+static void make_settings(const struct run *run, struct settings *settings)
+{
+    size_t count = 0;
+    *settings = (struct settings){0};
+    if (run->arguments->syncs > 1) {
+        settings->all[count][0] = "empires: ";
+        settings->all[count++][1] = "served";
+    }
+    if (!run->arguments->tls)
+        return;
+    settings->directory = test_dir_make();
+    test_certificate_make(settings->directory, "sync");
+    (void)snprintf(settings->pem, sizeof settings->pem, "%s/sync.pem", settings->directory);
+    (void)snprintf(settings->authority, sizeof settings->authority, "%s/sync-ca.pem",
+                   settings->directory);
+    settings->all[count][0] = "    certificate: ";
+    settings->all[count++][1] = settings->pem;
+    settings->all[count][0] = "    key: ";
+    settings->all[count][1] = settings->pem;
+}
+
 // False: this machine does not get all of them in.
 static bool open_run(struct run *run)
 {
     uint64_t begin = bench_now_ns();
     load_raise_limits(2 * run->players);
-    static const char *const shared[][2] = {{"empires: ", "served"}, {NULL, NULL}};
-    unsigned syncs = run->arguments->syncs;
+    struct settings settings;
     take_policy(SCHED_OTHER);
-    run->game =
-        load_game_start_with(run->players, run->arguments->seed, syncs, syncs > 1 ? shared : NULL);
+    make_settings(run, &settings);
+    run->game = load_game_start_with(run->players, run->arguments->seed, run->arguments->syncs,
+                                     settings.all);
     take_policy(SCHED_IDLE);
     run->truth =
         load_truth_start(load_game_world_rpc(run->game), load_game_world_stream(run->game));
@@ -142,8 +173,10 @@ static bool open_run(struct run *run)
         .token = load_game_token,
         .arg = run->game,
         .come_back = true, // who is told to try again does
+        .tls_authority = run->arguments->tls ? settings.authority : NULL,
     };
     run->clients = load_clients_new(&options);
+    free(settings.directory);
     figure(run, "setup", (double)(bench_now_ns() - begin) / 1e9, "s");
     begin = bench_now_ns();
     uint64_t before = sync_sum(run, load_game_rss_bytes);
@@ -482,17 +515,12 @@ static void measure_all(struct bench *bench, struct arguments *arguments)
 static bool parse(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
-        {"players", required_argument, NULL, 'p'},
-        {"syncs", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 's'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"seed", required_argument, NULL, 'e'},
-        {"stall", no_argument, NULL, 't'},
-        {"storm", required_argument, NULL, 'm'},
-        {"no-floor", no_argument, NULL, 'f'},
-        {"compress", no_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"players", required_argument, NULL, 'p'}, {"syncs", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'}, {"rounds", required_argument, NULL, 'r'},
+        {"seed", required_argument, NULL, 'e'},    {"stall", no_argument, NULL, 't'},
+        {"storm", required_argument, NULL, 'm'},   {"no-floor", no_argument, NULL, 'f'},
+        {"compress", no_argument, NULL, 'c'},      {"tls", no_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     *arguments = (struct arguments){.syncs = 1, .seconds = 6, .rounds = ROUNDS, .seed = 1};
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
@@ -520,6 +548,9 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
             break;
         case 'c':
             arguments->compress = true;
+            break;
+        case 'l':
+            arguments->tls = true;
             break;
         case 'f':
             arguments->no_floor = true;

@@ -12,6 +12,7 @@
 #include "libcommon/io/rpc_server.h"
 #include "libcommon/io/stream_publisher.h"
 #include "libcommon/io/stream_reader.h"
+#include "tests/support/certificate.h"
 #include "tests/support/echo.h"
 #include "tests/support/plain.h"
 #include "tests/support/process.h"
@@ -20,25 +21,6 @@ static void must(enum mm_err err, const char *what)
 {
     if (err != MM_OK)
         test_fail("%s: %s", what, mm_err_name(err));
-}
-
-// A certificate authority and a certificate of its own in `dir`: NAME-ca.pem, NAME.pem (certificate
-// and key in one file). The name in it is what the address says.
-static void make_certificate(const char *dir, const char *name)
-{
-    static const char script[] =
-        "set -e; cd \"$1\"; n=$2\n"
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout $n-ca.key -out $n-ca.pem -days 2 "
-        "-subj \"/CN=authority of $n\"\n"
-        "openssl req -newkey rsa:2048 -nodes -keyout $n.key -out $n.csr -subj /CN=127.0.0.1\n"
-        "openssl x509 -req -in $n.csr -CA $n-ca.pem -CAkey $n-ca.key -CAcreateserial -days 2 "
-        "-out $n.crt\n"
-        "cat $n.crt $n.key > $n.pem\n";
-    const char *argv[] = {"sh", "-c", script, "sh", dir, name, NULL};
-    struct test_process *process = test_process_start(argv, NULL);
-    if (test_process_wait(process, TEST_PATIENCE_MS) != 0)
-        test_fail("openssl: %s", test_process_log(process));
-    test_process_free(process);
 }
 
 struct paths {
@@ -118,8 +100,8 @@ static void check_stream(struct mm_loop *loop, const char *rpc_url, const char *
 int main(void)
 {
     char *dir = test_dir_make();
-    make_certificate(dir, "ours");
-    make_certificate(dir, "theirs");
+    test_certificate_make(dir, "ours");
+    test_certificate_make(dir, "theirs");
     struct paths paths[4];
     struct mm_rpc_tls ours = tls_of(&paths[0], dir, "ours", "ours");
     struct mm_rpc_tls stranger = tls_of(&paths[1], dir, "ours", "theirs");

@@ -28,6 +28,7 @@ struct load_clients *load_clients_new(const struct load_options *options)
     clients->epoll = epoll_create1(EPOLL_CLOEXEC);
     MM_CHECK(clients->all && clients->read && clients->joined && clients->inflated &&
              clients->epoll >= 0);
+    load_clients_trust(clients);
     for (uint32_t i = 0; i < options->count; i++) {
         clients->all[i].fd = -1;
         clients->all[i].json = options->mixed && i % 2 == 0;
@@ -49,6 +50,8 @@ void load_clients_free(struct load_clients *clients)
     (void)inflateEnd(&clients->inflater);
     free(clients->inflated);
     load_ring_free(clients->ring);
+    SSL_CTX_free(clients->tls);
+    free(clients->clear);
     free(clients->joined);
     free(clients->read);
     free(clients);

@@ -14,6 +14,7 @@
 enum load_state {
     LOAD_CLOSED,
     LOAD_CONNECTING, // TCP
+    LOAD_SECURING,   // TLS, where it is spoken
     LOAD_SHAKING,    // the handshake is on its way
     LOAD_ENTERING,   // connected; the first full state is awaited
     LOAD_PLAYING,
@@ -38,6 +39,8 @@ struct load_options {
     uint64_t late_us;  // which intervals are counted as late; 0: none
     bool come_back;    // who is sent away or cut off connects again
     bool without_ring; // reads as where the kernel has no io_uring (load_ring.h)
+    // PEM file: clients speak TLS and believe what this certificate vouches for; NULL: they do not.
+    const char *tls_authority;
 };
 
 // Picks one of `every` clients, such that where they are mixed every kind is among those picked.
@@ -53,7 +56,8 @@ struct load_figures {
     struct mm_histogram ack_us;      // from a command to its acknowledgement
     struct mm_histogram visible_us;  // from a command to the update that shows it obeyed
     struct mm_histogram enter_us;    // from connect() to the first full state, or the difference
-    uint64_t bytes, messages, updates, entities;
+    uint64_t bytes;                  // that arrived, TLS's own among them
+    uint64_t messages, updates, entities;
     uint64_t json_bytes; // of those `bytes`, to clients that speak JSON
     uint64_t compressed; // messages
     uint64_t ticks;      // that the intervals cover, also the unstamped ones

@@ -5,6 +5,7 @@
 #include "tests/support/load_receive.h"
 #include "tests/support/load_ring.h"
 
+#include <openssl/ssl.h>
 #include <zlib.h>
 
 enum {
@@ -30,6 +31,7 @@ struct load_client {
     bool told_json; // in which encoding the picture was told
     bool resumes;   // asked to go on where it had stopped
     bool in_epoll;
+    SSL *tls;            // NULL: not spoken
     uint32_t turn;       // which of its connections this is: of the ring's tag
     uint32_t slow_bytes; // read in each LOAD_SLOW_PERIOD_MS; 0: everything
     uint64_t updated_ns; // by the kernel's stamp; 0: a series of intervals begins
@@ -46,14 +48,15 @@ struct load_clients {
     struct load_client *all;
     struct load_ring *ring; // NULL: this kernel has none; epoll tells then what is to be read
     int epoll;
-    bool afresh; // who comes back asks for everything
+    SSL_CTX *tls; // NULL: clients do not speak it
+    bool afresh;  // who comes back asks for everything
     uint32_t playing, entering, wanted_from;
     uint32_t slow_count;
     uint64_t slow_ns; // when slow clients read next
     struct load_clock clock;
     uint64_t arrived_ns; // what is being taken, the last of it
     bool more_updates;   // follow in what was read with this one: when it arrived is not known
-    uint8_t *read, *joined, *inflated;
+    uint8_t *read, *clear, *joined, *inflated; // clear: out of TLS
     z_stream inflater;
     struct load_figures figures;
 };
@@ -75,6 +78,15 @@ __attribute__((format(printf, 3, 4))) void load_clients_lose(struct load_clients
 void load_clients_watch(struct load_clients *clients, struct load_client *client);
 void load_clients_send(struct load_clients *clients, struct load_client *client, const void *data,
                        size_t len);
+
+// load_clients_tls.c
+void load_clients_trust(struct load_clients *clients);
+// Begins TLS; load_clients_shake() when it is there.
+void load_clients_secure(struct load_clients *clients, struct load_client *client);
+void load_clients_take_sealed(struct load_clients *clients, struct load_client *client,
+                              const uint8_t *data, size_t len);
+void load_clients_send_sealed(struct load_clients *clients, struct load_client *client,
+                              const void *data, size_t len);
 
 // load_clients_frames.c: takes what came, from the handshake's answer on.
 void load_clients_take(struct load_clients *clients, struct load_client *client,

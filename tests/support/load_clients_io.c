@@ -37,7 +37,8 @@ static void watch_in_epoll(struct load_clients *clients, struct load_client *cli
 void load_clients_watch(struct load_clients *clients, struct load_client *client)
 {
     bool connecting = client->state == LOAD_CONNECTING;
-    bool reads = client->state == LOAD_SHAKING || client->state == LOAD_ENTERING ||
+    bool reads = client->state == LOAD_SECURING || client->state == LOAD_SHAKING ||
+                 client->state == LOAD_ENTERING ||
                  (client->state == LOAD_PLAYING && !client->stalled && !client->slow_bytes);
     if (connecting || !reads || !clients->ring) {
         // Events are told once: who reads, reads all that there is.
@@ -67,6 +68,8 @@ void load_clients_end(struct load_clients *clients, struct load_client *client)
     if (client->fd >= 0)
         close(client->fd);
     client->fd = -1;
+    SSL_free(client->tls);
+    client->tls = NULL;
     client->state = LOAD_CLOSED;
     client->part_len = 0;
     client->in_ring = client->ceasing = client->in_epoll = false;
@@ -100,7 +103,9 @@ void load_clients_send(struct load_clients *clients, struct load_client *client,
                        size_t len)
 {
     // What we send is small: a kernel that does not take it whole is as good as a dead one.
-    if (send(client->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+    if (client->tls)
+        load_clients_send_sealed(clients, client, data, len);
+    else if (send(client->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
         load_clients_lose(clients, client, "cannot send: %s", strerror(errno));
 }
 

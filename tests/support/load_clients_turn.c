@@ -19,14 +19,23 @@ static void count(struct load_clients *clients, const struct load_client *client
     clients->figures.enter_bytes += client->state < LOAD_PLAYING ? n : 0;
 }
 
+static void take(struct load_clients *clients, struct load_client *client, const uint8_t *data,
+                 size_t len)
+{
+    count(clients, client, len);
+    if (client->tls)
+        load_clients_take_sealed(clients, client, data, len);
+    else
+        load_clients_take(clients, client, data, len);
+}
+
 // How many bytes were read.
 static size_t on_readable(struct load_clients *clients, struct load_client *client, size_t most)
 {
     ssize_t n =
         load_receive(client->fd, clients->read, most, &clients->clock, &clients->arrived_ns);
     if (n > 0) {
-        count(clients, client, (size_t)n);
-        load_clients_take(clients, client, clients->read, (size_t)n);
+        take(clients, client, clients->read, (size_t)n);
         return (size_t)n;
     }
     if (n == 0)
@@ -46,6 +55,8 @@ static void on_event(struct load_clients *clients, struct load_client *client, u
         (void)getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &len);
         if (error)
             load_clients_lose(clients, client, "cannot connect: %s", strerror(error));
+        else if (clients->tls)
+            load_clients_secure(clients, client);
         else
             load_clients_shake(clients, client);
     } else if (!client->in_ring) { // else what it has received yet comes first
@@ -78,8 +89,7 @@ static void on_arrival(struct load_clients *clients, struct load_client *client,
     if (arrival->len > 0) {
         int64_t at_ns = arrival->stamp_ns - clients->clock.stamps_ahead_ns;
         clients->arrived_ns = arrival->stamp_ns ? (uint64_t)at_ns : clients->clock.now_ns;
-        count(clients, client, arrival->len);
-        load_clients_take(clients, client, arrival->data, arrival->len);
+        take(clients, client, arrival->data, arrival->len);
         if (client->fd < 0)
             return;
     }
