@@ -132,9 +132,17 @@ struct auth_verdict {
 // Called exactly once, possibly from within auth_verify. Everything is borrowed for the call.
 typedef void (*auth_verdict_fn)(struct auth *auth, void *arg, const struct auth_verdict *verdict);
 
-// Decides on a token: signature and claims, then revocation and ban, then (if joining) records the
-// visit. The token is copied.
-void auth_verify(struct auth *auth, const char *token, bool joining, auth_verdict_fn fn, void *arg);
+// What a token is shown for.
+enum auth_occasion {
+    AUTH_LOOKING,
+    AUTH_JOINING, // the visit is recorded
+    AUTH_STAYING, // it let its player in before, and may have run out since
+};
+
+// Decides on a token: signature and claims, then revocation and ban, then records the visit. The
+// token is copied.
+void auth_verify(struct auth *auth, const char *token, enum auth_occasion occasion,
+                 auth_verdict_fn fn, void *arg);
 
 // The key was fetched, or could not be.
 void auth_verify_key_settled(struct auth *auth);

@@ -58,10 +58,16 @@ static void auth_rpc_verify(Mmorts__Auth__Auth_Service *service,
     (void)service;
     (void)closure;
     struct mm_rpc_call *call = closure_data;
-    auth_verify(mm_rpc_call_context(call), input->token, input->joining, on_verdict, call);
+    enum auth_occasion occasion = input->joining   ? AUTH_JOINING
+                                  : input->entered ? AUTH_STAYING
+                                                   : AUTH_LOOKING;
+    auth_verify(mm_rpc_call_context(call), input->token, occasion, on_verdict, call);
 }
 
 // --- changes -------------------------------------------------------------------------------------
+
+// At least: processes that are cut off from Redis ask when they are back.
+#define REVOKED_KEPT_MS (INT64_C(60) * 60 * 1000)
 
 enum change_kind { CHANGE_REVOKE, CHANGE_BAN, CHANGE_UNBAN };
 
@@ -230,6 +236,7 @@ static void auth_rpc_revoke(Mmorts__Auth__Auth_Service *service,
                             Mmorts__Auth__RevokeReply_Closure closure, void *closure_data)
 {
     (void)service;
+    (void)closure;
     struct mm_rpc_call *call = closure_data;
     struct auth *auth = mm_rpc_call_context(call);
     if (auth->key.key == NULL) {
@@ -253,18 +260,15 @@ static void auth_rpc_revoke(Mmorts__Auth__Auth_Service *service,
     char token_hash[AUTH_HASH_CHARS + 1];
     (void)auth_token_spellings(input->token, chars, canonical, twin);
     auth_hash_hex(canonical, chars, token_hash);
-    if (reason == AUTH_REASON(EXPIRED)) { // worthless already
-        Mmorts__Auth__RevokeReply reply = MMORTS__AUTH__REVOKE_REPLY__INIT;
-        reply.token_hash = token_hash;
-        closure(&reply, closure_data);
-        return;
-    }
     struct change *change = make_change(call, CHANGE_REVOKE);
     if (change == NULL) {
         return;
     }
-    // It passes until its end and the leeway after it, so it is remembered that long.
+    // It passes until its end and the leeway after it, so it is remembered that long; and for as
+    // long as somebody whom it let in may play on without having heard of this.
     change->until_ms = claims.expires_at_s * 1000 + auth->settings.leeway_ms + 1000;
+    if (change->until_ms < now_ms + REVOKED_KEPT_MS)
+        change->until_ms = now_ms + REVOKED_KEPT_MS;
     (void)mm_str_copy(change->token_hash, sizeof change->token_hash, token_hash);
     begin_change(change);
 }

@@ -29,7 +29,7 @@ struct auth_verification {
     auth_verdict_fn fn;
     void *arg;
     uint64_t started_ns;
-    bool joining;
+    enum auth_occasion occasion;
     bool waits_for_key, asked_again;
     bool seems_banned; // Redis says so; the database knows
     bool is_banned;
@@ -143,7 +143,9 @@ static enum mm_err ask_database(struct mm_db_conn *conn, void *arg)
     struct auth_verification *work = arg;
     work->is_banned = false;
     enum mm_err err = look_up_ban(conn, work);
-    return err == MM_OK && !work->is_banned && work->joining ? record_visit(conn, work) : err;
+    return err == MM_OK && !work->is_banned && work->occasion == AUTH_JOINING
+               ? record_visit(conn, work)
+               : err;
 }
 
 static void on_database(enum mm_err err, void *arg)
@@ -201,7 +203,7 @@ static void on_redis(enum mm_err err, const redisReply *reply, void *arg)
         return;
     }
     work->seems_banned = !is_nil(reply, 2);
-    if (work->joining || work->seems_banned) {
+    if (work->occasion == AUTH_JOINING || work->seems_banned) {
         go_to_database(work);
     } else {
         finish_reason(work, AUTH_REASON(OK));
@@ -276,14 +278,16 @@ static void go_on(struct auth_verification *work)
         work->waits_for_key = true;
         return;
     }
-    if (reason == AUTH_REASON(OK)) {
+    bool stays = reason == AUTH_REASON(EXPIRED) && work->occasion == AUTH_STAYING;
+    if (reason == AUTH_REASON(OK) || stays) {
         go_to_redis(work);
     } else {
         finish_reason(work, reason);
     }
 }
 
-void auth_verify(struct auth *auth, const char *token, bool joining, auth_verdict_fn fn, void *arg)
+void auth_verify(struct auth *auth, const char *token, enum auth_occasion occasion,
+                 auth_verdict_fn fn, void *arg)
 {
     struct auth_verdict refused = {.message = "too many tokens are being checked",
                                    .err = MM_RESOURCE_EXHAUSTED,
@@ -307,7 +311,7 @@ void auth_verify(struct auth *auth, const char *token, bool joining, auth_verdic
     work->auth = auth;
     work->fn = fn;
     work->arg = arg;
-    work->joining = joining;
+    work->occasion = occasion;
     work->started_ns = mm_clock_ns();
     work->token_chars = chars;
     memcpy(work->token, token, chars + 1);
@@ -366,5 +370,5 @@ static void on_bearer(struct auth *auth, void *arg, const struct auth_verdict *v
 
 void auth_verify_bearer(void *auth, struct mm_http_authorisation *authorisation, const char *bearer)
 {
-    auth_verify(auth, bearer, false, on_bearer, authorisation);
+    auth_verify(auth, bearer, AUTH_LOOKING, on_bearer, authorisation);
 }

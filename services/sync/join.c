@@ -157,6 +157,7 @@ void sync_join_recheck(struct sync_app *app)
             continue;
         Mmorts__Auth__VerifyRequest request = MMORTS__AUTH__VERIFY_REQUEST__INIT;
         request.token = client->token;
+        request.entered = true;
         struct mm_rpc_call_options options = {.deadline_ms = CALL_MS, .idempotent = true};
         client->call_peer = app->auth;
         if (mm_rpc_call(app->auth, &mmorts__auth__auth__descriptor, "Verify", &request.base,

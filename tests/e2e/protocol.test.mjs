@@ -213,6 +213,35 @@ test('a ban closes the live connection', async () => {
     await refused(async () => new Player(game.socketUrl, await game.token('outcast')), 4403, 'banned');
 });
 
+test('whose token ran out while playing is sent away all the same', { timeout: 300000 }, async () => {
+    const enter = async (name) => {
+        for (;;) {
+            const token = await game.token(name, { expires_in: 8 });
+            const player = new Player(game.socketUrl, token);
+            await player.until('an answer', () => player.closed || player.messages.some(({ type }) => type === 'welcome'));
+            if (!player.closed) return { player, token };
+            assert.ok(['expired', 'unavailable'].includes(player.closed.reason), player.closed.reason); // on a busy machine
+        }
+    };
+    const entered = [await enter('stolen'), await enter('shunned'), await enter('staying')];
+    const [stolen, shunned, staying] = entered.map(({ player }) => player);
+    const verdict = async (token) => (await game.call('auth', 'Verify', { token })).body.reason;
+    for (const { token } of entered) await waitFor('the end of a token', async () => await verdict(token) === 'VERIFY_EXPIRED');
+    assert.deepEqual([stolen, shunned, staying].map(({ closed }) => closed), [null, null, null]);
+    const answer = await game.call('auth', 'Revoke', { token: entered[0].token });
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    assert.deepEqual(await stolen.waitClosed(), { code: 4403, reason: 'revoked' });
+    // A ban of which sync does not hear, for its connection to Redis is lost: it asks afterwards.
+    const { player_id } = shunned.welcome;
+    await game.query('auth', `INSERT INTO bans (player_id, until_ms, reason, banned_ms, banned_by) VALUES (${player_id}, 0, 'test', 0, 0)`);
+    await game.redis('SET', `banned:${player_id}`, '1');
+    await game.redis('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    assert.deepEqual(await shunned.waitClosed(), { code: 4403, reason: 'banned' });
+    staying.send({ type: 'ping', payload: { timestamp: 5 } });
+    await staying.waitFor('pong', (m) => m.payload.timestamp === 5);
+    staying.close();
+});
+
 test('plain HTTP where a handshake is expected', async () => {
     const answer = await fetch(`${game.url}ws`);
     assert.equal(answer.status, 426);
