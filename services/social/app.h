@@ -59,6 +59,8 @@ struct social_app {
     struct social_players *players; // whom it has seen
     bool expiry_busy;
     int64_t expiry_at_ms; // when mail that is too old is looked for next
+    bool groups_busy;
+    uint64_t groups_at_ms; // when invitations that are void are looked for next (monotonic)
 };
 
 // lifecycle.c
@@ -100,6 +102,7 @@ struct social_group_job {
     struct social_group_action action;
     uint64_t group_id; // also the new one's
     bool creates;
+    bool expires; // voids what was not answered in time, of one group that has such
     char kind[64], name[256], tag[64]; // as they were asked for
     // What came of it.
     Mmorts__Social__GroupReason reason;
@@ -107,6 +110,9 @@ struct social_group_job {
     struct {
         MM_VEC(struct social_group_member);
     } before; // the members until now
+    struct {
+        MM_VEC(uint64_t);
+    } waited; // those who waited for an answer until now
     struct social_group_changes changes;
     struct social_event events[SOCIAL_GROUP_CHANGES_MAX];
     size_t event_count;
@@ -116,6 +122,8 @@ struct social_group_job {
 void social_group_job_clear(struct social_group_job *job);
 // Does it, in a transaction of its own; arg is the job.
 enum mm_err social_sql_change(struct mm_db_conn *conn, void *arg) MM_MUST_USE;
+// Finds a group where somebody was not answered in time, and voids that; no event: there is none.
+enum mm_err social_sql_expire(struct mm_db_conn *conn, void *arg) MM_MUST_USE;
 // The group with members and pending ones; MM_NOT_FOUND. `out` was initialised.
 enum mm_err social_sql_group(struct mm_db_conn *conn, const char *session, uint64_t id,
                              struct social_group *out) MM_MUST_USE;
@@ -128,6 +136,8 @@ void social_create_group(struct social_app *app, struct mm_rpc_call *call,
                          const Mmorts__Social__CreateGroupRequest *input);
 void social_act_on_group(struct social_app *app, struct mm_rpc_call *call,
                          const Mmorts__Social__ActOnGroupRequest *input);
+// Voids invitations and applications that were not answered in time, and tells whom it concerns.
+void social_groups_sweep(struct social_app *app);
 bool social_member_is_sound(const Mmorts__Social__Member *member);
 
 // groups_read.c

@@ -74,10 +74,11 @@ static struct social_group_job *job_new(struct social_app *app, struct mm_rpc_ca
     return NULL;
 }
 
+// One lane: the session's lock would have them wait for each other on several connections.
+enum { GROUP_LANE = 1 };
+
 static void submit(struct social_group_job *job)
 {
-    // One lane: the session's lock would have them wait for each other on several connections.
-    enum { GROUP_LANE = 1 };
     struct mm_db_job work = {
         .work = social_sql_change, .done = change_done, .arg = job, .lane = GROUP_LANE};
     enum mm_err err = mm_db_submit(job->app->db, &work);
@@ -129,4 +130,40 @@ void social_act_on_group(struct social_app *app, struct mm_rpc_call *call,
         job->action.target = (struct social_group_player){.id = input->target->player_id};
     }
     submit(job);
+}
+
+// --- what was not answered in time -------------------------------------------------------------
+
+enum { EXPIRED_EVERY_MS = 5000 };
+
+static void expired_done(enum mm_err err, void *arg)
+{
+    struct social_group_job *job = arg;
+    struct social_app *app = job->app;
+    app->groups_busy = false;
+    if (err == MM_OK && job->event_count > 0) {
+        social_outbox_publish(app, SOCIAL_OUTBOX_GROUPS, job->events, job->event_count);
+        app->groups_at_ms = 0; // there may be more
+    }
+    social_group_job_clear(job);
+    mm_free(job);
+}
+
+void social_groups_sweep(struct social_app *app)
+{
+    uint64_t now_ms = mm_clock_ms();
+    if (app->groups_busy || now_ms < app->groups_at_ms || !mm_db_is_up(app->db))
+        return;
+    struct social_group_job *job = mm_calloc(1, sizeof *job);
+    if (!job)
+        return;
+    job->app = app;
+    job->expires = true;
+    job->action.now_ms = mm_clock_wall_ms();
+    app->groups_at_ms = now_ms + EXPIRED_EVERY_MS;
+    struct mm_db_job work = {
+        .work = social_sql_expire, .done = expired_done, .arg = job, .lane = GROUP_LANE};
+    app->groups_busy = mm_db_submit(app->db, &work) == MM_OK;
+    if (!app->groups_busy)
+        mm_free(job);
 }

@@ -204,6 +204,32 @@ static enum mm_err write_change(struct mm_db_conn *conn, const struct social_gro
 
 // --- events ----------------------------------------------------------------------------------
 
+// An event that ends all waiting is for those who waited, too: the latest, of so many that it can
+// still be read by whoever bounds it.
+enum { WAITED_TOLD_MAX = 2000 };
+
+// Who is to hear of it, into `out`: room for all members, WAITED_TOLD_MAX and one more.
+static size_t whom_to_tell(const struct social_group_job *job,
+                           const struct social_group_change *change, uint64_t *out)
+{
+    size_t count = 0;
+    bool told = false;
+    for (size_t i = 0; i < job->before.count; i++) {
+        const struct social_group_member *member = &job->before.items[i];
+        bool is_player = member->player.id == change->player.id;
+        if (!is_player && !social_group_is_told(change->kind, member))
+            continue;
+        told |= is_player;
+        out[count++] = member->player.id;
+    }
+    if (!told)
+        out[count++] = change->player.id;
+    size_t from = job->waited.count > WAITED_TOLD_MAX ? job->waited.count - WAITED_TOLD_MAX : 0;
+    for (size_t i = from; i < job->waited.count && social_group_ends_waiting(change->kind); i++)
+        out[count++] = job->waited.items[i];
+    return count;
+}
+
 static bool pack_event(struct social_group_job *job, const struct social_group_change *change,
                        uint64_t seq)
 {
@@ -222,20 +248,10 @@ static bool pack_event(struct social_group_job *job, const struct social_group_c
     body.by_player = job->action.actor.id;
     body.role = change->role;
     body.policy = job->group.policy;
-    body.to_players = mm_calloc(job->before.count + 1, sizeof *body.to_players);
+    body.to_players = mm_calloc(job->before.count + WAITED_TOLD_MAX + 1, sizeof *body.to_players);
     if (!body.to_players)
         return false;
-    bool told = false;
-    for (size_t i = 0; i < job->before.count; i++) {
-        const struct social_group_member *member = &job->before.items[i];
-        bool is_player = member->player.id == change->player.id;
-        if (!is_player && !social_group_is_told(change->kind, member))
-            continue;
-        told |= is_player;
-        body.to_players[body.n_to_players++] = member->player.id;
-    }
-    if (!told)
-        body.to_players[body.n_to_players++] = change->player.id;
+    body.n_to_players = whom_to_tell(job, change, body.to_players);
     Mmorts__Social__Event event = MMORTS__SOCIAL__EVENT__INIT;
     event.event_case = MMORTS__SOCIAL__EVENT__EVENT_GROUP;
     event.group = &body;
@@ -281,17 +297,24 @@ void social_group_job_clear(struct social_group_job *job)
 {
     social_group_free(&job->group);
     mm_vec_free(&job->before);
+    mm_vec_free(&job->waited);
     for (size_t i = 0; i < job->event_count; i++)
         mm_free(job->events[i].bytes);
     job->event_count = 0;
     job->changes.count = 0;
 }
 
-static bool copy_members(struct social_group_job *job)
+// Who belongs to it until now, whatever becomes of them.
+static bool copy_people(struct social_group_job *job)
 {
     mm_vec_init(&job->before, SOCIAL_GROUP_MEMBERS_MAX);
+    mm_vec_init(&job->waited, SOCIAL_GROUP_PENDING_EVER_MAX);
     for (size_t i = 0; i < job->group.members.count; i++) {
         if (!mm_vec_push(&job->before, job->group.members.items[i]))
+            return false;
+    }
+    for (size_t i = 0; i < job->group.pending.count; i++) {
+        if (!mm_vec_push(&job->waited, job->group.pending.items[i].player.id))
             return false;
     }
     return true;
@@ -334,7 +357,7 @@ static enum mm_err create(struct mm_db_conn *conn, struct social_group_job *job,
     struct social_group_member leader = {.player = job->action.actor,
                                          .role = MMORTS__SOCIAL__GROUP_ROLE__GROUP_ROLE_LEADER,
                                          .joined_ms = job->action.now_ms};
-    if (!mm_vec_push(&job->group.members, leader) || !copy_members(job))
+    if (!mm_vec_push(&job->group.members, leader) || !copy_people(job))
         return MM_RESOURCE_EXHAUSTED;
     job->changes.items[0] = (struct social_group_change){
         .kind = EVENT(CREATED), .player = leader.player, .role = leader.role};
@@ -363,10 +386,21 @@ static enum mm_err act(struct mm_db_conn *conn, struct social_group_job *job, ui
                           &job->action.member_of);
     if (err != MM_OK)
         return err;
-    if (!copy_members(job))
+    if (!copy_people(job))
         return MM_RESOURCE_EXHAUSTED;
     job->reason = social_group_act(&job->group, &job->limits, &job->action, &job->changes);
     return job->reason == REASON(OK) ? write_changes(conn, job, seq) : MM_OK;
+}
+
+static enum mm_err expire(struct mm_db_conn *conn, struct social_group_job *job, uint64_t seq)
+{
+    enum mm_err err = social_sql_group(conn, job->app->session, job->group_id, &job->group);
+    if (err != MM_OK)
+        return err == MM_NOT_FOUND ? MM_OK : err; // disbanded meanwhile
+    if (!copy_people(job))
+        return MM_RESOURCE_EXHAUSTED;
+    social_group_expire(&job->group, job->action.now_ms, &job->changes);
+    return write_changes(conn, job, seq);
 }
 
 static enum mm_err change_group(struct mm_db_conn *conn, void *arg)
@@ -379,6 +413,8 @@ static enum mm_err change_group(struct mm_db_conn *conn, void *arg)
     enum mm_err err = social_sql_lock(conn, job->app->session, &seq);
     if (err != MM_OK)
         return err;
+    if (job->expires)
+        return expire(conn, job, seq);
     return job->creates ? create(conn, job, seq) : act(conn, job, seq);
 }
 
@@ -389,4 +425,20 @@ enum mm_err social_sql_change(struct mm_db_conn *conn, void *arg)
     if (err == MM_ALREADY_EXISTS && job->reason == REASON(NAME_TAKEN))
         err = MM_OK; // rolled back: nothing was changed
     return err;
+}
+
+enum mm_err social_sql_expire(struct mm_db_conn *conn, void *arg)
+{
+    struct social_group_job *job = arg;
+    struct mm_db_rows *rows;
+    enum mm_err err = mm_db_query_one(
+        conn,
+        "SELECT group_id FROM group_pending WHERE session = ? AND "
+        "expires_ms <= ? ORDER BY expires_ms LIMIT 1",
+        MM_DB_ARGS(mm_db_str(job->app->session), mm_db_i64(job->action.now_ms)), &rows);
+    if (err != MM_OK)
+        return err == MM_NOT_FOUND ? MM_OK : err;
+    job->group_id = mm_db_get_u64(rows, 0);
+    err = mm_db_end(rows);
+    return err == MM_OK ? mm_db_transaction(conn, change_group, job) : err;
 }

@@ -8,6 +8,7 @@ static void on_sweep(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     if (mm_redis_is_up(app->redis))
         social_sweep(app);
     social_outboxes_sweep(app);
+    social_groups_sweep(app);
     social_mail_sweep(app);
 }
 

@@ -156,6 +156,25 @@ test('in the browser: founded, invited and joined by the panel', { timeout: 3000
     await gil.click('#alliance .foot button');
     await gil.waitForFunction(() => document.querySelector('#alliance h2')?.textContent === 'No alliance');
     await fay.waitForFunction(() => document.querySelector('#chat-log').textContent.includes('gil has left Wings.'));
+
+    // Who is invited, or has applied, sees it as long as it is true, also who is in a group.
+    await ada.group('create', { name: 'Flight', policy: 'apply' });
+    await settles('the group', () => ada.groups[0]?.name === 'Flight');
+    const flight = ada.groups[0].id;
+    await gil.click('#alliance-toggle');
+    await gil.click('#alliance-toggle'); // what there is to join is asked for when it is looked at
+    await gil.click('#alliance li:has-text("Flight") button');
+    await body(gil, 'applied');
+    await ada.group('invite', { group: flight, player });
+    await body(fay, 'Flight');
+    assert.deepEqual(await fay.$$eval('#alliance li:has-text("Flight") button', (all) => all.map((b) => b.textContent)), ['decline']);
+    await ada.group('disband', { group: flight });
+    for (const page of [fay, gil]) {
+        await body(page, 'Flight', false);
+        await page.waitForFunction(() => window.mmorts.game.invited.length === 0);
+        assert.equal(await page.$('#alliance-toggle.calls'), null);
+    }
+    assert.equal(await fay.$eval('#alliance h2', (title) => title.textContent), '[WNG] Wings');
     assert.deepEqual(faults, []);
 });
 

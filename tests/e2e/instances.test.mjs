@@ -128,6 +128,54 @@ test('what is said reaches the right connections once, wherever they are', { tim
     for (const id of own) assert.ok(!dan.entities.has(id), 'who is no ally sees nothing of it');
 }));
 
+test('an invitation that is over is over on every connection of who had it', { timeout: 300000 }, () => withGame('allow')(async (game) => {
+    const ada = await connectAt(game, 'sync', 'ada');
+    const bobs = [await connectAt(game, 'sync', 'bob'), await connectAt(game, 'sync-2', 'bob')];
+    const [bob] = bobs, player = bob.welcome.player_id;
+    await ada.until('word of bob', () => presence(ada, 'bob').includes('player_joined'));
+    const act = async (who, action, fields = {}) => {
+        const answer = await who.command('group', { action, ...fields });
+        assert.equal(answer.type, 'ack', JSON.stringify(answer));
+    };
+    const groups = (one) => one.messages.findLast((m) => m.type === 'groups')?.payload;
+    const found = async (who, name) => {
+        await act(who, 'create', { name });
+        await who.until('the group', () => groups(who)?.groups[0]?.name === name);
+        return groups(who).groups[0].id;
+    };
+    const knows = (count) => Promise.all(bobs.map((one) => one.until(`${count} invitations`, () => groups(one)?.invited.length === count)));
+    const invite = async (group) => {
+        await act(ada, 'invite', { group, player });
+        await knows(1);
+    };
+    let group = await found(ada, 'The Lot');
+    await invite(group);
+    await act(ada, 'refuse', { group, player }); // withdrawn
+    await knows(0);
+    await invite(group);
+    await act(bobs[1], 'decline', { group });
+    await knows(0);
+    await invite(group);
+    // In a group of its own bob cannot accept, but may do so afterwards.
+    const own = await found(bob, 'His own');
+    await bobs[1].until('it', () => groups(bobs[1]).groups.length === 1);
+    await knows(1);
+    assert.equal((await bob.command('group', { action: 'join', group })).payload.code, 'in_another');
+    await act(bob, 'leave', { group: own });
+    await act(ada, 'disband', { group });
+    await knows(0);
+    group = await found(ada, 'Another lot');
+    await invite(group);
+    await act(ada, 'leave', { group }); // the last one: it is disbanded
+    await knows(0);
+    for (const one of bobs) await one.waitFor('group_disbanded', (m) => m.payload.group.id === group);
+    group = await found(ada, 'The third');
+    await invite(group);
+    await act(bobs[1], 'join', { group });
+    await knows(0);
+    await Promise.all(bobs.map((one) => one.until('the group', () => groups(one).groups[0]?.id === group)));
+}));
+
 // Whom the player's client shows as being here, by all it was told from a message on.
 function shown(player, from) {
     const here = new Set();

@@ -160,6 +160,82 @@ Test(social_groups, from_founding_to_disbanding_over_two_instances)
     (void)create(first, 2, "THE LOT", 0, REASON(OK));
 }
 
+static size_t count_invitations(struct test_service *service, uint64_t player_id)
+{
+    Mmorts__Social__GetPlayerGroupsRequest request =
+        MMORTS__SOCIAL__GET_PLAYER_GROUPS_REQUEST__INIT;
+    request.session = (char *)"main";
+    request.player_id = player_id;
+    Mmorts__Social__GetPlayerGroupsReply *reply = NULL;
+    cr_assert_eq(test_social_call(service, "GetPlayerGroups", &request, &reply), MM_OK);
+    size_t count = reply->n_invited;
+    mmorts__social__get_player_groups_reply__free_unpacked(reply, NULL);
+    return count;
+}
+
+// Each end of an invitation or application is told to whom it was for.
+Test(social_groups, who_waits_for_an_answer_hears_that_there_will_be_none)
+{
+    last_seq = 0;
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_APPLY, REASON(OK));
+    expect_event(EVENT(CREATED), 1, 1);
+    act(second, id, 1, ACTION(INVITE), 2, REASON(OK));
+    expect_event(EVENT(INVITED), 2, 2);
+    act(first, id, 3, ACTION(JOIN), 0, REASON(OK));
+    expect_event(EVENT(APPLIED), 3, 2);
+    act(second, id, 1, ACTION(REFUSE), 2, REASON(OK));
+    expect_event(EVENT(DECLINED), 2, 2);
+    act(second, id, 1, ACTION(INVITE), 2, REASON(OK));
+    expect_event(EVENT(INVITED), 2, 2);
+    act(first, id, 1, ACTION(DISBAND), 0, REASON(OK));
+    expect_event(EVENT(DISBANDED), 1, 3);
+    cr_expect_eq(count_invitations(second, 2), 0);
+    // The last one who leaves disbands it.
+    id =
+        create(second, 1, "Group two", MMORTS__SOCIAL__GROUP_POLICY__GROUP_INVITE_ONLY, REASON(OK));
+    expect_event(EVENT(CREATED), 1, 1);
+    act(first, id, 1, ACTION(INVITE), 2, REASON(OK));
+    expect_event(EVENT(INVITED), 2, 2);
+    act(second, id, 1, ACTION(LEAVE), 0, REASON(OK));
+    expect_event(EVENT(DISBANDED), 1, 2);
+}
+
+Test(social_groups, an_invitation_ends_with_its_time)
+{
+    last_seq = 0;
+    uint64_t id =
+        create(first, 1, "Group one", MMORTS__SOCIAL__GROUP_POLICY__GROUP_INVITE_ONLY, REASON(OK));
+    expect_event(EVENT(CREATED), 1, 1);
+    act(first, id, 1, ACTION(INVITE), 2, REASON(OK));
+    expect_event(EVENT(INVITED), 2, 2);
+    struct test_service *hasty = test_social_start("MMORTS_SOCIAL_GROUP_PENDING=1s");
+    act(hasty, id, 1, ACTION(INVITE), 3, REASON(OK));
+    act(hasty, id, 1, ACTION(INVITE), 4, REASON(OK));
+    uint64_t invited[5] = {0}, void_since[5] = {0}; // the events' numbers
+    for (int i = 0; i < 4; i++) {
+        Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
+        cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_GROUP);
+        uint64_t player = event->group->player->player_id;
+        cr_assert(player == 3 || player == 4);
+        cr_expect_eq(event->group->n_to_players, 2);
+        bool ended = event->group->kind == EVENT(DECLINED);
+        cr_assert(ended || event->group->kind == EVENT(INVITED));
+        cr_expect_eq(event->group->by_player, ended ? 0 : 1);
+        *(ended ? &void_since[player] : &invited[player]) = event->group->seq;
+        mmorts__social__event__free_unpacked(event, NULL);
+    }
+    for (int player = 3; player <= 4; player++) {
+        cr_assert_gt(invited[player], last_seq);
+        cr_assert_gt(void_since[player], invited[player]);
+    }
+    cr_expect_eq(count_invitations(second, 3), 0);
+    cr_expect_eq(count_invitations(second, 2), 1);
+    act(second, id, 3, ACTION(JOIN), 0, REASON(NOT_OPEN));
+    test_service_free(hasty);
+    expect_silence();
+}
+
 Test(social_groups, a_player_is_in_one_group_of_a_kind_also_when_asked_twice_at_once)
 {
     uint64_t one =

@@ -14,13 +14,11 @@
 
 typedef Mmorts__Social__GroupReason Reason;
 
-enum { PENDING_EVER_MAX = 10000 };
-
 void social_group_init(struct social_group *group)
 {
     memset(group, 0, sizeof *group);
     mm_vec_init(&group->members, SOCIAL_GROUP_MEMBERS_MAX);
-    mm_vec_init(&group->pending, PENDING_EVER_MAX);
+    mm_vec_init(&group->pending, SOCIAL_GROUP_PENDING_EVER_MAX);
 }
 
 void social_group_free(struct social_group *group)
@@ -94,10 +92,11 @@ struct act {
     struct social_group_member *actor; // NULL: no member
 };
 
-static struct social_group_change *note(struct act *act, Mmorts__Social__GroupEventKind kind,
+static struct social_group_change *note(struct social_group_changes *out,
+                                        Mmorts__Social__GroupEventKind kind,
                                         const struct social_group_player *player)
 {
-    struct social_group_change *change = &act->out->items[act->out->count++];
+    struct social_group_change *change = &out->items[out->count++];
     *change = (struct social_group_change){.kind = kind, .player = *player};
     return change;
 }
@@ -136,7 +135,7 @@ static Reason take_in(struct act *act, const struct social_group_player *player)
     if (!mm_vec_push(&act->group->members, member))
         return REASON(FULL);
     drop_pending(act->group, player->id);
-    note(act, EVENT(JOINED), player)->role = ROLE(MEMBER);
+    note(act->out, EVENT(JOINED), player)->role = ROLE(MEMBER);
     return REASON(OK);
 }
 
@@ -152,7 +151,7 @@ static Reason wait_for_answer(struct act *act, const struct social_group_player 
     if (act->group->pending.count >= act->limits->pending_max ||
         !mm_vec_push(&act->group->pending, pending))
         return REASON(TOO_MANY_PENDING);
-    note(act, application ? EVENT(APPLIED) : EVENT(INVITED), player)->expires_ms =
+    note(act->out, application ? EVENT(APPLIED) : EVENT(INVITED), player)->expires_ms =
         pending.expires_ms;
     return REASON(OK);
 }
@@ -196,7 +195,7 @@ static Reason decline(struct act *act)
     if (!social_group_pending_find(act->group, act->action->actor.id))
         return REASON(NOT_PENDING);
     drop_pending(act->group, act->action->actor.id);
-    note(act, EVENT(DECLINED), &act->action->actor);
+    note(act->out, EVENT(DECLINED), &act->action->actor);
     return REASON(OK);
 }
 
@@ -208,7 +207,7 @@ static Reason refuse(struct act *act)
         return act->actor ? REASON(FORBIDDEN) : REASON(NOT_MEMBER);
     if (!pending)
         return REASON(NOT_PENDING);
-    note(act, EVENT(DECLINED), &pending->player);
+    note(act->out, EVENT(DECLINED), &pending->player);
     drop_pending(act->group, act->action->target.id);
     return REASON(OK);
 }
@@ -216,7 +215,7 @@ static Reason refuse(struct act *act)
 static void disband(struct act *act, const struct social_group_player *by)
 {
     act->group->members.count = act->group->pending.count = 0;
-    note(act, EVENT(DISBANDED), by);
+    note(act->out, EVENT(DISBANDED), by);
 }
 
 // The leader's place goes to the longest-serving of the highest role left.
@@ -234,7 +233,7 @@ static void find_leader(struct act *act)
     if (!next)
         return; // nobody is left to lead
     next->role = ROLE(LEADER);
-    note(act, EVENT(ROLE_SET), &next->player)->role = ROLE(LEADER);
+    note(act->out, EVENT(ROLE_SET), &next->player)->role = ROLE(LEADER);
 }
 
 static Reason leave(struct act *act)
@@ -245,7 +244,7 @@ static Reason leave(struct act *act)
         disband(act, &act->action->actor);
         return REASON(OK);
     }
-    note(act, EVENT(LEFT), &act->action->actor);
+    note(act->out, EVENT(LEFT), &act->action->actor);
     drop_member(act->group, act->action->actor.id);
     find_leader(act);
     return REASON(OK);
@@ -259,7 +258,7 @@ static Reason kick(struct act *act)
         return REASON(NOT_MEMBER);
     if (act->actor->role < ROLE(OFFICER) || target->role >= act->actor->role)
         return REASON(FORBIDDEN);
-    note(act, EVENT(KICKED), &target->player);
+    note(act->out, EVENT(KICKED), &target->player);
     drop_member(act->group, act->action->target.id);
     return REASON(OK);
 }
@@ -280,10 +279,10 @@ static Reason set_role(struct act *act)
     if (target == act->actor)
         return REASON(INVALID); // somebody else is to be made the leader instead
     target->role = role;
-    note(act, EVENT(ROLE_SET), &target->player)->role = role;
+    note(act->out, EVENT(ROLE_SET), &target->player)->role = role;
     if (role == ROLE(LEADER)) {
         act->actor->role = ROLE(OFFICER);
-        note(act, EVENT(ROLE_SET), &act->actor->player)->role = ROLE(OFFICER);
+        note(act->out, EVENT(ROLE_SET), &act->actor->player)->role = ROLE(OFFICER);
     }
     return REASON(OK);
 }
@@ -297,7 +296,7 @@ static Reason set_policy(struct act *act)
     if (act->group->policy == act->action->policy)
         return REASON(OK);
     act->group->policy = act->action->policy;
-    note(act, EVENT(POLICY_SET), &act->action->actor);
+    note(act->out, EVENT(POLICY_SET), &act->action->actor);
     return REASON(OK);
 }
 
@@ -314,6 +313,19 @@ static void drop_expired(struct social_group *group, int64_t now_ms)
     for (size_t i = group->pending.count; i-- > 0;) {
         if (group->pending.items[i].expires_ms <= now_ms)
             drop_pending(group, group->pending.items[i].player.id);
+    }
+}
+
+void social_group_expire(struct social_group *group, int64_t now_ms,
+                         struct social_group_changes *out)
+{
+    *out = (struct social_group_changes){0};
+    for (size_t i = group->pending.count; i-- > 0 && out->count < SOCIAL_GROUP_CHANGES_MAX;) {
+        const struct social_group_pending *pending = &group->pending.items[i];
+        if (pending->expires_ms > now_ms)
+            continue;
+        note(out, EVENT(DECLINED), &pending->player);
+        drop_pending(group, pending->player.id);
     }
 }
 
@@ -364,6 +376,11 @@ bool social_group_is_told(Mmorts__Social__GroupEventKind kind,
     default:
         return true;
     }
+}
+
+bool social_group_ends_waiting(Mmorts__Social__GroupEventKind kind)
+{
+    return kind == EVENT(DISBANDED);
 }
 
 const char *social_group_message(Reason reason)

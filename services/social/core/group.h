@@ -18,9 +18,10 @@ enum {
     SOCIAL_GROUP_NAME_BYTES = 4 * SOCIAL_GROUP_NAME_CHARACTERS_MAX + 1,
     SOCIAL_GROUP_TAG_BYTES = 4 * SOCIAL_GROUP_TAG_CHARACTERS_MAX + 1,
     SOCIAL_GROUP_KIND_BYTES = 17,
-    SOCIAL_GROUP_PLAYER_BYTES = 129, // of a username or display id
-    SOCIAL_GROUP_MEMBERS_MAX = 1000, // whatever the settings say
-    SOCIAL_GROUP_CHANGES_MAX = 3,    // of one action
+    SOCIAL_GROUP_PLAYER_BYTES = 129,       // of a username or display id
+    SOCIAL_GROUP_MEMBERS_MAX = 1000,       // whatever the settings say
+    SOCIAL_GROUP_PENDING_EVER_MAX = 10000, // likewise, with those whose time is over
+    SOCIAL_GROUP_CHANGES_MAX = 16,         // of one action (at most 3), or voided in one go
 };
 
 struct social_group_player {
@@ -106,9 +107,15 @@ Mmorts__Social__GroupReason social_group_act(struct social_group *group,
                                              const struct social_group_action *action,
                                              struct social_group_changes *out);
 
+// Takes out whose time to answer is over, and notes them as declined: as many as `out` holds.
+void social_group_expire(struct social_group *group, int64_t now_ms,
+                         struct social_group_changes *out);
+
 // Whether such an event about somebody else concerns the member.
 bool social_group_is_told(Mmorts__Social__GroupEventKind kind,
                           const struct social_group_member *member);
+// Whether it concerns those who wait for an answer: no invitation or application outlives it.
+bool social_group_ends_waiting(Mmorts__Social__GroupEventKind kind);
 
 // A sentence for people.
 const char *social_group_message(Mmorts__Social__GroupReason reason);

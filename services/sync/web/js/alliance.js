@@ -65,12 +65,17 @@ export class AlliancePanel {
     await this.#released();
     if (!this.isOpen) return;
     const { groups: [mine], invited } = this.game;
-    const shown = JSON.stringify(mine ? [mine, ...this.game.players] : [invited, this.#list]);
+    const shown = JSON.stringify([mine, invited, ...(mine ? this.game.players : this.#list)]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     const fields = fieldsOf($('alliance-body'));
     $('alliance-body').replaceChildren(...(mine ? this.#mine(mine) : this.#none()));
     fields.restore();
+  }
+
+  /** A group that is no more is not to be joined. */
+  forget(id) {
+    this.#list = this.#list.filter(group => group.id !== id);
   }
 
   #title({ name, tag }) {
@@ -90,6 +95,7 @@ export class AlliancePanel {
     });
     const parts = [this.#title(group), element('ul', { className: 'members' }, ...rows)];
     if (officer) parts.push(...this.#doors(group));
+    parts.push(...this.#calls(false));
     const foot = element('p', { className: 'foot' }, this.#button('Leave', 'leave', { group: id }));
     if (leads) foot.append(this.#button('Disband', 'disband', { group: id }, 'danger'));
     parts.push(foot);
@@ -117,15 +123,20 @@ export class AlliancePanel {
     return [...(waiting.length ? [element('ul', {}, ...waiting)] : []), ...(others.length ? [form] : [])];
   }
 
-  #none() {
-    const { invited } = this.game;
-    const calls = invited.map(group => {
+  /** Who invites the player, and where it has applied; who is in a group has to leave it before it is `free` to join. */
+  #calls(free) {
+    const calls = this.game.invited.map(group => {
       const applied = group.pending?.some(p => p.application);
       const row = element('li', {}, element('span', {}, group.name), element('small', {}, applied ? 'applied' : 'invites you'));
-      if (!applied) row.append(this.#button('join', 'join', { group: group.id }, 'primary'));
+      if (!applied && free) row.append(this.#button('join', 'join', { group: group.id }, 'primary'));
       row.append(this.#button(applied ? 'withdraw' : 'decline', 'decline', { group: group.id }));
       return row;
     });
+    return calls.length ? [element('ul', {}, ...calls)] : [];
+  }
+
+  #none() {
+    const { invited } = this.game;
     const open = this.#list.filter(group => group.policy !== 'invite' && !invited.some(one => one.id === group.id)).map(group =>
       element('li', {}, element('span', {}, group.name), element('small', {}, `${group.member_count} of ${group.members_max}`),
         this.#button(group.policy === 'open' ? 'join' : 'apply', 'join', { group: group.id })));
@@ -139,7 +150,7 @@ export class AlliancePanel {
       const { name, tag, policy } = Object.fromEntries(new FormData(form));
       this.#act('create', { name, policy, ...(tag ? { tag } : {}) });
     });
-    return [element('h2', {}, 'No alliance'), ...(calls.length ? [element('ul', {}, ...calls)] : []),
+    return [element('h2', {}, 'No alliance'), ...this.#calls(true),
       ...(open.length ? [element('h3', {}, 'To join'), element('ul', {}, ...open)] : []), element('h3', {}, 'Found one'), form];
   }
 }

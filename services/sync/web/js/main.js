@@ -238,6 +238,7 @@ game.on('player_left', player => panels.left(player));
 game.on('chat', line => panels.chat(line));
 game.on('missed', ({ messages }) => panels.note(`The connection was too slow: ${messages} messages are missing here.`));
 for (const type of ['groups', 'roster', 'players', 'player_joined', 'player_left']) game.on(type, () => alliance.show()); // who may be invited
+game.on('group_disbanded', ({ group }) => alliance.forget(group.id));
 game.on('mailbox', () => mail.count());
 game.onMail(one => mail.arrived(one));
 const HAPPENED = {

@@ -286,7 +286,7 @@ export interface Group extends GroupName {
 export interface GroupHappening {
   group: GroupName;
   player: Player;
-  /** the player's id who did it */
+  /** the player's id who did it; '0': nobody, an invitation's time was over */
   by: string;
   role?: GroupRole;
   policy?: GroupPolicy;

@@ -107,6 +107,51 @@ Test(social_group, an_invitation_expires)
     cr_expect_eq(group.pending.count, 0);
 }
 
+Test(social_group, what_is_not_answered_in_time_is_void_and_told)
+{
+    group.policy = POLICY(APPLY);
+    cr_assert_eq(act(ACTION(INVITE), 1, 2), REASON(OK));
+    cr_assert_eq(act(ACTION(JOIN), 3, 0), REASON(OK));
+    social_group_expire(&group, now_ms + 998, &changes);
+    cr_expect_eq(changes.count, 0);
+    social_group_expire(&group, now_ms + 999, &changes);
+    cr_assert_eq(changes.count, 1);
+    expect_change(0, EVENT(DECLINED), 2);
+    cr_expect_null(social_group_pending_find(&group, 2));
+    social_group_expire(&group, now_ms + 1000, &changes);
+    expect_change(0, EVENT(DECLINED), 3);
+    social_group_expire(&group, now_ms + 5000, &changes);
+    cr_expect_eq(changes.count, 0);
+    // More than one go holds.
+    limits.pending_max = 2 * SOCIAL_GROUP_CHANGES_MAX;
+    for (uint64_t id = 2; id < 2 + SOCIAL_GROUP_CHANGES_MAX + 1; id++)
+        cr_assert_eq(act(ACTION(JOIN), id, 0), REASON(OK));
+    social_group_expire(&group, now_ms + 1000, &changes);
+    cr_expect_eq(changes.count, SOCIAL_GROUP_CHANGES_MAX);
+    social_group_expire(&group, now_ms + 1000, &changes);
+    cr_expect_eq(changes.count, 1);
+    cr_expect_eq(group.pending.count, 0);
+}
+
+// An invitation is the group's: it outlives the membership of who made it, and a time in which it
+// cannot be accepted.
+Test(social_group, an_invitation_stays_until_somebody_ends_it)
+{
+    bring_in(2);
+    cr_assert_eq(set_role(1, 2, ROLE(OFFICER)), REASON(OK));
+    cr_assert_eq(act(ACTION(INVITE), 2, 3), REASON(OK));
+    cr_assert_eq(act(ACTION(LEAVE), 2, 0), REASON(OK));
+    cr_expect_eq(changes.count, 1);
+    struct social_group_action action = {
+        .action = ACTION(JOIN), .actor = player(3), .member_of = 77, .now_ms = ++now_ms};
+    cr_assert_eq(social_group_act(&group, &limits, &action, &changes), REASON(IN_ANOTHER));
+    limits.members_max = 1;
+    cr_assert_eq(act(ACTION(JOIN), 3, 0), REASON(FULL));
+    limits.members_max = 4;
+    cr_assert_eq(act(ACTION(JOIN), 3, 0), REASON(OK));
+    expect_change(0, EVENT(JOINED), 3);
+}
+
 Test(social_group, an_invitation_is_declined_or_withdrawn)
 {
     cr_assert_eq(act(ACTION(DECLINE), 2, 0), REASON(NOT_PENDING));
