@@ -9,19 +9,13 @@
 #include "libcommon/io/http_rpc.h"
 #include "libcommon/io/loop.h"
 #include "libcommon/io/rpc_client.h"
+#include "libcommon/service/known_token.h"
 
 #include <openssl/sha.h>
 #include <stdbool.h>
 #include <string.h>
 
 enum { ASK_DEADLINE_MS = 3000 };
-
-struct known_token {
-    uint8_t hash[SHA256_DIGEST_LENGTH];
-    int64_t until_wall_ms; // 0 = empty slot
-    uint64_t player_id;
-    uint64_t permissions;
-};
 
 // A question to auth that is under way.
 struct question {
@@ -30,13 +24,14 @@ struct question {
     mm_rpc_handle call;
     struct question *next, **link;
     uint8_t hash[SHA256_DIGEST_LENGTH];
+    uint64_t asked_ms;
 };
 
 struct mm_authorizer {
     struct mm_rpc_client *auth;
     struct question *questions;
     size_t question_count;
-    struct known_token known[MM_AUTHORIZER_ENTRIES_MAX];
+    struct mm_known_token known[MM_AUTHORIZER_ENTRIES_MAX];
 };
 
 enum mm_err mm_authorizer_open(struct mm_rpc_client *auth, struct mm_authorizer **out)
@@ -74,19 +69,19 @@ void mm_authorizer_close(struct mm_authorizer *authorizer)
     mm_free(authorizer);
 }
 
-static struct known_token *slot_of(struct mm_authorizer *authorizer, const uint8_t *hash)
+static struct mm_known_token *slot_of(struct mm_authorizer *authorizer, const uint8_t *hash)
 {
     size_t number = (size_t)hash[0] | (size_t)hash[1] << 8;
     return &authorizer->known[number % MM_AUTHORIZER_ENTRIES_MAX];
 }
 
-static void remember(struct mm_authorizer *authorizer, const uint8_t *hash,
+static void remember(struct mm_authorizer *authorizer, const uint8_t *hash, uint64_t asked_ms,
                      const Mmorts__Auth__VerifyReply *reply)
 {
-    struct known_token *slot = slot_of(authorizer, hash);
-    int64_t until = mm_clock_wall_ms() + MM_AUTHORIZER_TTL_MS;
-    *slot = (struct known_token){
-        .until_wall_ms = reply->expires_at_ms < until ? reply->expires_at_ms : until,
+    struct mm_known_token *slot = slot_of(authorizer, hash);
+    *slot = (struct mm_known_token){
+        .until_ms = asked_ms + MM_AUTHORIZER_TTL_MS,
+        .expires_wall_ms = reply->expires_at_ms,
         .player_id = reply->player->player_id,
         .permissions = (uint64_t)reply->player->permissions,
     };
@@ -100,6 +95,7 @@ static void on_answer(void *arg, const struct mm_rpc_result *result)
     const Mmorts__Auth__VerifyReply *reply = (const void *)result->reply;
     uint8_t hash[SHA256_DIGEST_LENGTH];
     memcpy(hash, question->hash, sizeof hash);
+    uint64_t asked_ms = question->asked_ms;
     struct mm_http_authorisation *authorisation = end_question(question);
     if (result->code != MM_OK) {
         mm_http_authorise(authorisation, MM_UNAVAILABLE, "the token cannot be checked now", 0, 0);
@@ -109,7 +105,7 @@ static void on_answer(void *arg, const struct mm_rpc_result *result)
                               : MM_UNAUTHENTICATED;
         mm_http_authorise(authorisation, err, reply->message, 0, 0);
     } else {
-        remember(authorizer, hash, reply);
+        remember(authorizer, hash, asked_ms, reply);
         mm_http_authorise(authorisation, MM_OK, "", reply->player->player_id,
                           (uint64_t)reply->player->permissions);
     }
@@ -129,6 +125,7 @@ static enum mm_err ask(struct mm_authorizer *authorizer,
     question->authorizer = authorizer;
     question->authorisation = authorisation;
     memcpy(question->hash, hash, sizeof question->hash);
+    question->asked_ms = mm_clock_ms();
     Mmorts__Auth__VerifyRequest request = MMORTS__AUTH__VERIFY_REQUEST__INIT;
     request.token = (char *)(uintptr_t)bearer;
     struct mm_rpc_call_options options = {
@@ -159,8 +156,8 @@ void mm_authorizer_ask(void *arg, struct mm_http_authorisation *authorisation, c
     }
     uint8_t hash[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)bearer, bytes, hash);
-    const struct known_token *slot = slot_of(authorizer, hash);
-    if (slot->until_wall_ms > mm_clock_wall_ms() && memcmp(slot->hash, hash, sizeof hash) == 0) {
+    const struct mm_known_token *slot = slot_of(authorizer, hash);
+    if (mm_known_token_holds(slot, hash, mm_clock_ms(), mm_clock_wall_ms())) {
         mm_http_authorise(authorisation, MM_OK, "", slot->player_id, slot->permissions);
         return;
     }
