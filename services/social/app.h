@@ -188,7 +188,7 @@ void social_rpc_register(struct social_app *app);
 // keys.c: the Redis keys of a session, and arguments for scripts.
 enum {
     SOCIAL_KEY_BYTES = 128,
-    SOCIAL_KEYS_MAX = 10,
+    SOCIAL_KEYS_MAX = 11,
     SOCIAL_ARGS_MAX = 512,
     SOCIAL_NUMBER_BYTES = 24
 };

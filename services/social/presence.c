@@ -157,6 +157,8 @@ void social_set_online(struct social_app *app, struct mm_rpc_call *call,
         social_args_bytes(&args, wanted, wanted_len);
     }
     social_args_number(&args, (int64_t)input->said_us);
+    if (claims)
+        social_args_number(&args, (int64_t)input->came_us);
     social_presence_run(social_presence_call_new(app, call),
                         claims ? &social_presence_claim : &social_presence_online, &args,
                         online_done);
@@ -209,6 +211,7 @@ struct heartbeat {
     struct mm_rpc_call *call;
     size_t scripts_left;
     uint32_t online;
+    uint64_t now_us; // by Redis's clock
     enum mm_err err;
     size_t overtaken_count;
     uint64_t overtaken[]; // as many as there are members
@@ -226,6 +229,7 @@ static void heartbeat_script_done(struct heartbeat *self)
         answer.lease_ms = (uint32_t)self->app->settings.lease_ms;
         answer.n_overtaken = self->overtaken_count;
         answer.overtaken = self->overtaken;
+        answer.now_us = self->now_us;
         mm_rpc_reply(self->call, &answer.base);
     }
     mm_free(self);
@@ -247,11 +251,19 @@ static void heartbeat_reply(enum mm_err err, const redisReply *reply, void *arg)
     heartbeat_script_done(self);
 }
 
-static void heartbeat_run(struct heartbeat *self, struct mm_redis_script *script,
-                          const struct social_args *args)
+static void beat_reply(enum mm_err err, const redisReply *reply, void *arg)
 {
-    enum mm_err err = mm_redis_eval(self->app->redis, script, heartbeat_reply, self,
-                                    args->key_count, args->count, args->items, args->sizes);
+    struct heartbeat *self = arg;
+    if (err == MM_OK)
+        self->now_us = (uint64_t)social_presence_number(reply, 2);
+    heartbeat_reply(err, reply, arg);
+}
+
+static void heartbeat_run(struct heartbeat *self, struct mm_redis_script *script,
+                          const struct social_args *args, mm_redis_reply_fn done)
+{
+    enum mm_err err = mm_redis_eval(self->app->redis, script, done, self, args->key_count,
+                                    args->count, args->items, args->sizes);
     if (err != MM_OK) {
         self->err = err;
         heartbeat_script_done(self);
@@ -281,7 +293,7 @@ static void heartbeat_group(struct heartbeat *self, const Mmorts__Social__Heartb
         add_online_group(&args, players[i], input->instance, "", &packed[i], numbers[i]);
     }
     social_args_number(&args, (int64_t)input->said_us);
-    heartbeat_run(self, &social_presence_online, &args);
+    heartbeat_run(self, &social_presence_online, &args, heartbeat_reply);
     for (size_t i = 0; i < count; i++)
         packed_member_free(&packed[i]);
 }
@@ -295,7 +307,7 @@ static void heartbeat_beat(struct heartbeat *self, const Mmorts__Social__Heartbe
     social_presence_keys(&args, self->app);
     social_args_str(&args, input->instance);
     social_args_number(&args, mm_clock_wall_ms() + alive_ms);
-    heartbeat_run(self, &social_presence_beat, &args);
+    heartbeat_run(self, &social_presence_beat, &args, beat_reply);
 }
 
 void social_heartbeat(struct social_app *app, struct mm_rpc_call *call,
@@ -350,6 +362,7 @@ void social_sweep(struct social_app *app)
     social_args_number(&args, SOCIAL_SWEEP_MAX);
     social_args_number(&args, app->settings.lease_ms);
     social_args_number(&args, (mm_clock_wall_ms() - SOCIAL_SAID_MS) * 1000);
+    social_args_number(&args, (int64_t)SOCIAL_SAID_MS * 1000);
     // Without Redis there is nobody online to be swept; the next sweep finds what this one missed.
     enum mm_err err = mm_redis_eval(app->redis, &social_presence_sweep, sweep_done, app,
                                     args.key_count, args.count, args.items, args.sizes);

@@ -7,8 +7,8 @@
 
 void social_presence_keys(struct social_args *args, const struct social_app *app)
 {
-    static const char *const names[] = {"leases", "conns",  "count", "members", "left",
-                                        "since",  "claims", "claim", "beats",   "said"};
+    static const char *const names[] = {"leases", "conns", "count", "members", "left", "since",
+                                        "claims", "claim", "beats", "said",    "came"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         social_args_key(args, app, names[i]);
 }
@@ -103,24 +103,34 @@ struct mm_redis_script social_presence_online = {
     "  return wait\n"                                                                              \
     "end\n"
 
-// A claim for the newest that waited while another instance made a later one, as when its
-// connection had ended before it was heard. Clocks of machines differ: of claims that were said
-// more than this many us apart, the one that comes last is the later.
+// Redis's clock, in us: the one that all instances of everything share.
+#define LUA_NOW                                                                                    \
+    "local function now_us()\n"                                                                    \
+    "  local time = redis.call('TIME')\n"                                                          \
+    "  return tonumber(time[1]) * 1000000 + tonumber(time[2])\n"                                   \
+    "end\n"
+
+// A claim for the newest that waited while one of who came later was made, as when its connection
+// had ended before it was heard. When they came is known by Redis's clock, but not more exactly
+// than calls are answered, and if another Redis takes over it may be another clock: of claims that
+// are more than this many us apart, the one that is made last counts.
 #define LUA_OVERTAKEN                                                                              \
-    "local latest = ARGV[4] .. ':'\n"                                                              \
+    LUA_NOW                                                                                        \
+    "local here_us = tonumber(ARGV[16])\n"                                                         \
     "local function overtaken()\n"                                                                 \
-    "  local last = redis.call('ZSCORE', KEYS[10], latest)\n"                                      \
-    "  local by = last and tonumber(last) - tonumber(ARGV[15]) or 0\n"                             \
-    "  return ARGV[11] == 'newest' and ARGV[15] ~= '0' and by > 0 and by < 5000000 and\n"          \
+    "  local now, last = now_us(), redis.call('ZSCORE', KEYS[11], ARGV[4])\n"                      \
+    "  if here_us == 0 or here_us > now then here_us = now end\n"                                  \
+    "  local by = last and tonumber(last) - here_us or 0\n"                                        \
+    "  return ARGV[11] == 'newest' and ARGV[16] ~= '0' and by > 0 and by < 5000000 and\n"          \
     "         redis.call('HEXISTS', KEYS[7], ARGV[4]) == 1\n"                                      \
     "end\n"
 
 // One group, then "newest" or "only", the Claimed event to publish, of which the last 8 bytes are
 // the claim's number, until when the instance counts as alive, or 0, and the Wanted event to
-// publish if the claim is refused, and when it was said. Returns {came online, online, claim,
-// refused, retry after, overtaken}. Numbers follow the clock, so that they grow even if Redis has
-// lost everything. Who is dropped makes room after the new one is in: the player does not leave and
-// come back.
+// publish if the claim is refused, when it was said, and when the player came. Returns {came
+// online, online, claim, refused, retry after, overtaken}. Numbers follow the clock, so that they
+// grow even if Redis has lost everything. Who is dropped makes room after the new one is in: the
+// player does not leave and come back.
 struct mm_redis_script social_presence_claim = {
     .source = LUA_ADD LUA_NEWEST LUA_DROP LUA_HOLDERS LUA_OVERTAKEN
     "local silent = {}\n"
@@ -143,7 +153,7 @@ struct mm_redis_script social_presence_claim = {
     "local claim = math.max(last + 1, tonumber(ARGV[3]))\n"
     "redis.call('SET', KEYS[8], claim)\n"
     "redis.call('HSET', KEYS[7], player, claim)\n"
-    "if ARGV[15] ~= '0' then redis.call('ZADD', KEYS[10], ARGV[15], latest) end\n"
+    "redis.call('ZADD', KEYS[11], here_us, player)\n"
     "if others then\n"
     "  redis.call('PUBLISH', ARGV[1],\n"
     "             string.sub(ARGV[12], 1, -9) .. struct.pack('<I8', claim))\n"
@@ -162,23 +172,25 @@ struct mm_redis_script social_presence_offline = {
                             "return drop(ARGV[2], ARGV[1])\n",
 };
 
-// ARGV: instance, until when it counts as alive. Returns {0, online}.
+// ARGV: instance, until when it counts as alive. Returns {0, online, Redis's clock}.
 struct mm_redis_script social_presence_beat = {
-    .source = "redis.call('ZADD', KEYS[9], ARGV[2], ARGV[1])\n"
-              "return {0, redis.call('HLEN', KEYS[3])}\n",
+    .source = LUA_NOW "redis.call('ZADD', KEYS[9], ARGV[2], ARGV[1])\n"
+                      "return {0, redis.call('HLEN', KEYS[3]), now_us()}\n",
 };
 
-// ARGV: channel, now, how many, lease, what was said before then is forgotten (us). Returns how
-// many players went offline. An instance that was not heard of for a whole lease holds nobody any
-// more.
+// ARGV: channel, now, how many, lease, what was said before then is forgotten (us), and for how
+// long it is known who came when (us). Returns how many players went offline. An instance that was
+// not heard of for a whole lease holds nobody any more.
 struct mm_redis_script social_presence_sweep = {
-    .source = LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
-                       "                         'LIMIT', 0, ARGV[3])\n"
-                       "local gone = 0\n"
-                       "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
-                       "redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', ARGV[2] - ARGV[4])\n"
-                       "redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', ARGV[5])\n"
-                       "return gone\n",
+    .source =
+        LUA_NOW LUA_DROP "local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2],\n"
+                         "                         'LIMIT', 0, ARGV[3])\n"
+                         "local gone = 0\n"
+                         "for _, key in ipairs(ended) do gone = gone + drop(key, ARGV[1]) end\n"
+                         "redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', ARGV[2] - ARGV[4])\n"
+                         "redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', ARGV[5])\n"
+                         "redis.call('ZREMRANGEBYSCORE', KEYS[11], '-inf', now_us() - ARGV[6])\n"
+                         "return gone\n",
 };
 
 // ARGV: how many. Returns {online, member, member, ...}.

@@ -32,6 +32,7 @@
 #include "services/sync/core/resume.h"
 #include "services/sync/core/revoked.h"
 #include "services/sync/core/served.h"
+#include "services/sync/core/shared_clock.h"
 #include "services/sync/core/update.h"
 #include "services/sync/outbox.h"
 #include "services/sync/ws.h"
@@ -211,6 +212,7 @@ struct sync_client {
     bool said_online;        // social was told of this connection
     uint64_t claimed_ns;     // when social had answered; 0: not yet
     uint64_t claim;          // the claim's number; 0: none is needed, or it is not known
+    uint64_t came_us;        // when it came in (monotonic)
     uint64_t overtaken;      // greatest number of another instance's claim on the player
     struct sync_probe probe; // another connection of the player wants its place
 
@@ -405,7 +407,10 @@ struct sync_app {
     mm_rpc_handle heartbeat_call; // not answered yet
     uint64_t heartbeat_ns;        // when the last one was sent
     unsigned heartbeat_part;      // that the next one tells of
-    uint64_t said_us;             // of the last call to social about a player (Unix time)
+    mm_rpc_handle beat_call;      // not answered yet
+    uint64_t beat_us;             // when it was sent (monotonic)
+    struct sync_shared_clock shared_clock;
+    uint64_t said_us; // of the last call to social about a player (Unix time)
     struct mm_loop_timer sweep, heartbeat, beat, drain, talk, pacer;
     bool holding;           // some client's outbox is held
     bool folding;           // it was behind, and told several ticks as one

@@ -19,7 +19,8 @@
 #define CALL_MS          3000
 #define CLAIMS_AGAIN_MAX 32 // with one heartbeat
 
-// Calls overtake one another on their way; social goes by when they were made.
+// Calls overtake one another on their way; social goes by when they were made. Between instances,
+// whose clocks differ, it goes by when players came, on a clock that its answers tell.
 static uint64_t said_us(struct sync_app *app)
 {
     uint64_t now_us = (uint64_t)mm_clock_wall_ms() * 1000;
@@ -166,6 +167,7 @@ static bool claim(struct sync_client *client)
     request.connection = client->connection;
     request.silent_ms = (uint32_t)app->settings.silent_ms;
     request.said_us = said_us(app);
+    request.came_us = sync_shared_clock_at(&app->shared_clock, client->came_us);
     request.claim = is_policy(app, "replace")  ? MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST
                     : is_policy(app, "refuse") ? MMORTS__SOCIAL__CLAIM__CLAIM_ONLY
                                                : MMORTS__SOCIAL__CLAIM__CLAIM_NONE;
@@ -183,6 +185,7 @@ static bool claim(struct sync_client *client)
 
 void sync_presence_enter(struct sync_client *client)
 {
+    client->came_us = mm_clock_ns() / 1000;
     if (!is_policy(client->app, "refuse")) {
         if (sit_down(client))
             (void)claim(client);
@@ -287,9 +290,25 @@ static void send_heartbeat(struct sync_app *app, size_t count, Mmorts__Social__M
         *call_out = 0;
 }
 
+// The clock is read anew: the loop's may be of before the process was held up.
+static void on_beat(void *arg, const struct mm_rpc_result *result)
+{
+    struct sync_app *app = arg;
+    const Mmorts__Social__HeartbeatReply *reply = (const void *)result->reply;
+    app->beat_call = 0;
+    if (result->code == MM_OK && reply->now_us != 0)
+        sync_shared_clock_learn(&app->shared_clock, app->beat_us, mm_clock_ns() / 1000,
+                                reply->now_us);
+}
+
 void sync_presence_beat(struct sync_app *app)
 {
-    send_heartbeat(app, 0, NULL, NULL, ignore, NULL);
+    if (app->beat_call) {
+        send_heartbeat(app, 0, NULL, NULL, ignore, NULL);
+        return;
+    }
+    app->beat_us = mm_clock_ns() / 1000;
+    send_heartbeat(app, 0, NULL, NULL, on_beat, &app->beat_call);
 }
 
 // A part of the players: each once in a round, by its newest connection.

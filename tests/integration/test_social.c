@@ -166,9 +166,9 @@ Test(social_lease, who_is_not_renewed_goes_by_itself)
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 8, TEST_PATIENCE_MS);
 }
 
-static Mmorts__Social__SetOnlineReply claim_said(struct test_service *service, char *instance,
-                                                 uint64_t connection, Mmorts__Social__Claim kind,
-                                                 uint64_t said_us)
+static Mmorts__Social__SetOnlineReply claim_as(struct test_service *service, char *instance,
+                                               uint64_t connection, Mmorts__Social__Claim kind,
+                                               uint64_t said_us, uint64_t came_us)
 {
     Mmorts__Social__Member m = member(7, "ada");
     Mmorts__Social__SetOnlineRequest request = MMORTS__SOCIAL__SET_ONLINE_REQUEST__INIT;
@@ -178,6 +178,7 @@ static Mmorts__Social__SetOnlineReply claim_said(struct test_service *service, c
     request.connection = connection;
     request.claim = kind;
     request.said_us = said_us;
+    request.came_us = came_us;
     Mmorts__Social__SetOnlineReply *reply = NULL;
     cr_assert(call(service, "SetOnline", &request, &reply) == MM_OK);
     Mmorts__Social__SetOnlineReply copy = *reply;
@@ -188,7 +189,7 @@ static Mmorts__Social__SetOnlineReply claim_said(struct test_service *service, c
 static Mmorts__Social__SetOnlineReply claim(struct test_service *service, char *instance,
                                             uint64_t connection, Mmorts__Social__Claim kind)
 {
-    return claim_said(service, instance, connection, kind, 0);
+    return claim_as(service, instance, connection, kind, 0, 0);
 }
 
 static bool is_wanted(const Mmorts__Social__Event *event)
@@ -260,7 +261,7 @@ Test(social, the_newest_claim_holds_a_player)
 // What sync-1 says of player 7, as calls that may come in another order than they were made.
 static uint64_t said_online(uint64_t connection, Mmorts__Social__Claim kind, uint64_t said_us)
 {
-    Mmorts__Social__SetOnlineReply reply = claim_said(first, "sync-1", connection, kind, said_us);
+    Mmorts__Social__SetOnlineReply reply = claim_as(first, "sync-1", connection, kind, said_us, 0);
     cr_assert(!reply.refused);
     return reply.claim;
 }
@@ -315,24 +316,43 @@ Test(social, what_comes_after_something_later_changes_nothing)
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
 }
 
+// By the clock that instances share; they say so to one social as to the other.
+static uint64_t shared_now_us(struct test_service *service)
+{
+    Mmorts__Social__HeartbeatRequest request = MMORTS__SOCIAL__HEARTBEAT_REQUEST__INIT;
+    request.session = "main";
+    request.instance = "sync-1";
+    Mmorts__Social__HeartbeatReply *reply = NULL;
+    cr_assert(call(service, "Heartbeat", &request, &reply) == MM_OK);
+    uint64_t now_us = reply->now_us;
+    mmorts__social__heartbeat_reply__free_unpacked(reply, NULL);
+    return now_us;
+}
+
+Test(social, the_clock_that_instances_share_goes_on)
+{
+    uint64_t one = shared_now_us(first), two = shared_now_us(second), three = shared_now_us(first);
+    cr_assert(one > UINT64_C(1600000000000000) && one < two && two < three);
+}
+
 Test(social, a_claim_that_waited_on_its_way_takes_the_player_from_nobody)
 {
     const Mmorts__Social__Claim newest = MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST;
-    uint64_t us = (uint64_t)mm_clock_wall_ms() * 1000;
-    Mmorts__Social__SetOnlineReply two = claim_said(second, "sync-2", 1, newest, us + 2);
+    uint64_t us = shared_now_us(first) - 20000000;
+    Mmorts__Social__SetOnlineReply two = claim_as(second, "sync-2", 1, newest, 0, us + 2);
     cr_assert(two.claim > 0 && !two.overtaken);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
     // Of a connection at another instance, before that; it may have ended since.
-    Mmorts__Social__SetOnlineReply one = claim_said(first, "sync-1", 1, newest, us + 1);
+    Mmorts__Social__SetOnlineReply one = claim_as(first, "sync-1", 1, newest, 0, us + 1);
     cr_assert(one.overtaken && one.claim == 0 && !one.refused && one.online == 1);
     cr_assert(!overtaken(second, "sync-2", two.claim));
-    offline_said(first, 7, "sync-1", 1, us + 3);
+    offline(first, 7, "sync-1", 1);
     expect_silence();
-    Mmorts__Social__SetOnlineReply three = claim_said(first, "sync-1", 2, newest, us + 4);
+    Mmorts__Social__SetOnlineReply three = claim_as(first, "sync-1", 2, newest, 0, us + 4);
     cr_assert(three.claim > two.claim && !three.overtaken);
     expect_claimed("sync-1", three.claim);
     // By a clock that is another one it may be the latest.
-    Mmorts__Social__SetOnlineReply four = claim_said(second, "sync-3", 1, newest, us - 10000000);
+    Mmorts__Social__SetOnlineReply four = claim_as(second, "sync-3", 1, newest, 0, us - 10000000);
     cr_assert(four.claim > three.claim && !four.overtaken);
     expect_claimed("sync-3", four.claim);
     offline(second, 7, "sync-2", 1);
@@ -341,10 +361,39 @@ Test(social, a_claim_that_waited_on_its_way_takes_the_player_from_nobody)
     offline(first, 7, "sync-3", 1);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
     // Nobody holds the player any more.
-    cr_assert_gt(claim_said(second, "sync-4", 1, newest, us + 1).claim, four.claim);
+    cr_assert_gt(claim_as(second, "sync-4", 1, newest, 0, us - 10000001).claim, four.claim);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
     offline(second, 7, "sync-4", 1);
     expect_member(MMORTS__SOCIAL__EVENT__EVENT_LEFT, 7, TEST_PATIENCE_MS);
+}
+
+// Whoever comes again within seconds has the player, though that instance's own clock is behind;
+// and one whose clock is ahead keeps nobody out.
+Test(social, instances_clocks_may_differ)
+{
+    const Mmorts__Social__Claim newest = MMORTS__SOCIAL__CLAIM__CLAIM_NEWEST;
+    uint64_t wall_us = (uint64_t)mm_clock_wall_ms() * 1000, us = shared_now_us(first) - 20000000;
+    uint64_t one = claim_as(first, "sync-1", 1, newest, wall_us + 3000000, us).claim;
+    cr_assert_gt(one, 0);
+    expect_member(MMORTS__SOCIAL__EVENT__EVENT_JOINED, 7, TEST_PATIENCE_MS);
+    Mmorts__Social__SetOnlineReply two =
+        claim_as(second, "sync-2", 1, newest, wall_us, us + 500000);
+    cr_assert(two.claim > one && !two.overtaken);
+    expect_claimed("sync-2", two.claim);
+    // The older one, said again as if it were the latest.
+    cr_assert(claim_as(first, "sync-1", 1, newest, wall_us + 9000000, us).overtaken);
+    // An instance that does not know the clock says it now, and so does one that is ahead of it.
+    Mmorts__Social__SetOnlineReply three = claim_as(first, "sync-3", 1, newest, wall_us, 0);
+    cr_assert(three.claim > two.claim && !three.overtaken);
+    expect_claimed("sync-3", three.claim);
+    Mmorts__Social__SetOnlineReply four =
+        claim_as(second, "sync-4", 1, newest, wall_us, us + 3600000000);
+    cr_assert(four.claim > three.claim && !four.overtaken);
+    expect_claimed("sync-4", four.claim);
+    uint64_t now_us = shared_now_us(second);
+    Mmorts__Social__SetOnlineReply five = claim_as(first, "sync-5", 1, newest, wall_us, now_us);
+    cr_assert(five.claim > four.claim && !five.overtaken);
+    expect_claimed("sync-5", five.claim);
 }
 
 // The instance says that it lives, and how long it may be silent.
