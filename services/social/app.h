@@ -58,7 +58,7 @@ struct social_app {
     struct mm_counter *mail_sent, *mail_refused, *mail_delivered, *mail_expired;
     struct social_players *players; // whom it has seen
     bool expiry_busy;
-    int64_t expiry_at_ms; // when mail that is too old is looked for next
+    uint64_t expiry_at_ms; // when mail that is too old is looked for next (monotonic)
     bool groups_busy;
     uint64_t groups_at_ms; // when invitations that are void are looked for next (monotonic)
 };

@@ -346,16 +346,18 @@ static void expiry_done(enum mm_err err, void *arg)
 
 void social_mail_sweep(struct social_app *app)
 {
-    int64_t now_ms = mm_clock_wall_ms(), retention_ms = app->settings.mail_retention_ms;
+    int64_t wall_ms = mm_clock_wall_ms(), retention_ms = app->settings.mail_retention_ms;
+    uint64_t now_ms = mm_clock_ms();
     if (app->expiry_busy || now_ms < app->expiry_at_ms || !mm_db_is_up(app->db))
         return;
     struct social_mail_expiry *expiry = mm_calloc(1, sizeof *expiry);
     if (!expiry)
         return;
     *expiry = (struct social_mail_expiry){.app = app,
-                                          .before_ms = now_ms - retention_ms,
-                                          .orphans_before_ms = now_ms - ORPHANS_KEPT_MS};
-    app->expiry_at_ms = now_ms + (retention_ms < EXPIRY_EVERY_MS ? retention_ms : EXPIRY_EVERY_MS);
+                                          .before_ms = wall_ms - retention_ms,
+                                          .orphans_before_ms = wall_ms - ORPHANS_KEPT_MS};
+    app->expiry_at_ms =
+        now_ms + (uint64_t)(retention_ms < EXPIRY_EVERY_MS ? retention_ms : EXPIRY_EVERY_MS);
     struct mm_db_job job = {.work = social_sql_mail_expire, .done = expiry_done, .arg = expiry};
     app->expiry_busy = mm_db_submit(app->db, &job) == MM_OK;
     if (!app->expiry_busy)

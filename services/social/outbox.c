@@ -159,9 +159,10 @@ static void look_done(enum mm_err err, void *arg)
     mm_free(look);
 }
 
-static void sweep(struct social_app *app, enum social_outbox which, int64_t now_ms)
+static void sweep(struct social_app *app, enum social_outbox which)
 {
     struct social_outbox_state *state = &app->outboxes[which];
+    uint64_t now_ms = mm_clock_ms();
     if (state->busy || now_ms < state->at_ms)
         return;
     struct look *look = mm_calloc(1, sizeof *look);
@@ -169,7 +170,7 @@ static void sweep(struct social_app *app, enum social_outbox which, int64_t now_
         return;
     look->app = app;
     look->which = which;
-    look->before_ms = now_ms - SOCIAL_OUTBOX_WAIT_MS;
+    look->before_ms = mm_clock_wall_ms() - SOCIAL_OUTBOX_WAIT_MS;
     state->at_ms = now_ms + SOCIAL_OUTBOX_WAIT_MS;
     struct mm_db_job job = {.work = look_work, .done = look_done, .arg = look};
     state->busy = mm_db_submit(app->db, &job) == MM_OK;
@@ -181,7 +182,6 @@ void social_outboxes_sweep(struct social_app *app)
 {
     if (!mm_redis_is_up(app->redis) || !mm_db_is_up(app->db))
         return;
-    int64_t now_ms = mm_clock_wall_ms();
     for (int which = 0; which < SOCIAL_OUTBOXES; which++)
-        sweep(app, (enum social_outbox)which, now_ms);
+        sweep(app, (enum social_outbox)which);
 }

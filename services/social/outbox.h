@@ -31,7 +31,7 @@ struct social_event {
 
 struct social_outbox_state {
     bool busy;
-    int64_t at_ms; // when it is looked through next
+    uint64_t at_ms; // when it is looked through next (monotonic)
     struct mm_counter *events, *again;
 };
 
