@@ -8,7 +8,9 @@
 #include "libcommon/service/metrics.h"
 
 // Events that are written with the change they tell of, published when it is committed, and taken
-// out of their table when Redis has them. An event may be published twice, never not at all.
+// out of their table when Redis has them. An event may be published twice, never not at all: its
+// publisher may stand still for longer than others wait for it. Who hears it tells by its number
+// (of a group's event `seq`, of mail the number in each mailbox) that it was heard before.
 
 struct social_app;
 

@@ -410,7 +410,8 @@ struct sync_app {
     mm_rpc_handle beat_call;      // not answered yet
     uint64_t beat_us;             // when it was sent (monotonic)
     struct sync_shared_clock shared_clock;
-    uint64_t said_us; // of the last call to social about a player (Unix time)
+    struct sync_seen group_events; // that were told; social may publish one twice
+    uint64_t said_us;              // of the last call to social about a player (Unix time)
     struct mm_loop_timer sweep, heartbeat, beat, drain, talk, pacer;
     bool holding;           // some client's outbox is held
     bool folding;           // it was behind, and told several ticks as one

@@ -318,6 +318,8 @@ static const char *event_word(Mmorts__Social__GroupEventKind kind)
 void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *event)
 {
     const char *word = event_word(event->kind);
+    // One that comes again is no news; but what is true is asked for again, it costs little.
+    bool news = sync_seen_take(&app->group_events, event->seq);
     if (!word || !event->player || strcmp(event->group_kind, GROUP_KIND) != 0)
         return;
     for (size_t i = 0; i < event->n_to_players; i++) {
@@ -339,7 +341,8 @@ void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *e
         for (; client; client = client->beside) {
             if (client->state != SYNC_CLIENT_PLAYING)
                 continue;
-            sync_client_hold(client, out);
+            if (news)
+                sync_client_hold(client, out);
             client->groups_wanted = true;
         }
     }

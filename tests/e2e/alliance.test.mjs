@@ -6,6 +6,7 @@ import WebSocket from 'ws';
 import { GameClient } from '../../services/sync/web/sdk/index.js';
 import { launchBrowser, openGame } from '../support/browser.mjs';
 import { Game, patience, settings } from '../support/game.mjs';
+import { encode } from '../support/rpc.mjs';
 import { PATIENCE_MS, pause, waitFor } from '../support/servers.mjs';
 
 const clients = {};
@@ -207,4 +208,20 @@ test('what an ally shows may be aimed at, as long as it is shown', { timeout: 30
     await settles('it to be hidden', () => !nodes().includes(target));
     await settles('the order to be refused', async () => await gather(target) === 'unknown_target');
     assert.equal(await gather([...own][0]), 'ack', 'a node of her own');
+});
+
+// Social publishes an event again if it does not know that it has (`social.proto`).
+test('what is published twice is told once', { timeout: 300000 }, async () => {
+    const { eve } = clients;
+    const publish = (seq) => {
+        const player = { player_id: eve.playerId, username: 'eve' };
+        const event = encode('mmorts.social.Event', { group: { seq, kind: 'GROUP_DECLINED', group_id: '77', group_kind: 'alliance',
+            name: `The ${seq}th`, tag: '', player, by_player: eve.playerId, to_players: [eve.playerId] } });
+        return game.redis('EVAL', `return redis.call('PUBLISH', KEYS[1], string.char(${[...event]}))`, '1', 'social.events.main');
+    };
+    const told = [];
+    eve.on('group_declined', ({ group }) => told.push(group.name));
+    for (const seq of [900, 902, 900, 901, 902, 901, 903]) await publish(seq);
+    await settles('the last of them', () => told.includes('The 903th'));
+    assert.deepEqual(told, [900, 902, 901, 903].map((seq) => `The ${seq}th`));
 });

@@ -37,3 +37,34 @@ Test(sync_once, as_a_list_would_say)
         top = number > top ? number : top;
     }
 }
+
+Test(sync_seen, each_is_taken_once_as_long_as_it_is_known)
+{
+    struct sync_seen seen = {0};
+    cr_expect(sync_seen_take(&seen, 17));
+    cr_expect_not(sync_seen_take(&seen, 17));
+    cr_expect(sync_seen_take(&seen, 17 + SYNC_SEEN_NUMBERS - 1));
+    cr_expect_not(sync_seen_take(&seen, 17), "the last one that is known");
+    cr_expect(sync_seen_take(&seen, 16), "too old to know");
+    cr_expect(sync_seen_take(&seen, 17 + SYNC_SEEN_NUMBERS));
+    cr_expect(sync_seen_take(&seen, 17), "rather twice than never");
+    cr_expect(sync_seen_take(&seen, UINT64_MAX));
+    cr_expect_not(sync_seen_take(&seen, UINT64_MAX));
+    cr_expect(sync_seen_take(&seen, UINT64_MAX - 1), "what lay there before is forgotten");
+}
+
+Test(sync_seen, as_a_list_would_say)
+{
+    enum { NUMBERS = 60000, STEPS = 40000 };
+    static bool taken[NUMBERS + 1];
+    uint64_t top = 0;
+    struct sync_seen seen = {0};
+    srand(4);
+    for (int step = 0; step < STEPS; step++) {
+        uint64_t number = (uint64_t)(step + 1 + rand() % (rand() % 50 == 0 ? 6000 : 100));
+        bool fresh = !taken[number] || top >= number + SYNC_SEEN_NUMBERS;
+        cr_assert_eq(sync_seen_take(&seen, number), fresh, "%d at %d", (int)number, step);
+        taken[number] = true;
+        top = number > top ? number : top;
+    }
+}
