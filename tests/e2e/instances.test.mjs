@@ -246,6 +246,36 @@ test('the newest connection holds the player, across processes', { timeout: 3000
         assert.notEqual(told[i], told[i - 1], `in turns: ${told}`);
 }));
 
+// Processes' clocks may differ, and claims wait on their way: what counts is when the player came, by a clock that all share.
+test('a claim that waits for social says when the player came', { timeout: 300000 }, () => withGame('replace')(async (game) => {
+    const token = await game.token('ada');
+    const { pid } = game.process('social');
+    const FAR_MS = 2000; // more than what the clock is known by
+    for (let tries = 0, told = 0; tries < 20; tries++) {
+        process.kill(pid, 'SIGSTOP');
+        let ada, came, ended;
+        try {
+            ada = new Player(game.socketUrl, token);
+            await ada.waitFor('update', (m) => m.full);
+            came = Date.now();
+            await pause(2 * FAR_MS);
+            ended = Date.now();
+        } finally {
+            process.kill(pid, 'SIGCONT');
+        }
+        const score = async () => Number(await game.redis('ZSCORE', 'social:{main}:came', ada.welcome.player_id)) / 1000;
+        const before = told;
+        await waitFor('its claim', async () => { told = await score(); return told !== before; });
+        ada.close();
+        await ada.waitClosed();
+        // A process that has not heard from social yet does not know the clock.
+        if (told > ended - FAR_MS) continue;
+        assert.ok(Math.abs(told - came) < FAR_MS, `${told - came}`);
+        return;
+    }
+    assert.fail('the clock is never known');
+}));
+
 test('one connection at a time, across processes, and through the death of one', { timeout: 300000 }, () => withGame('refuse')(async (game) => {
     const token = await game.token('ada');
     const leftTotal = () => game.metric('social', 'mmorts_social_left_total');
