@@ -46,8 +46,7 @@ static void start(struct game *game)
     (void)snprintf(game->status_path, sizeof game->status_path, "%s/status.json", game->directory);
     (void)snprintf(game->report_path, sizeof game->report_path, "%s/report.json", game->directory);
     char data[512], base[16], players[16];
-    unsigned port = test_port_free();
-    port = port < 32000 ? port : 32000;
+    unsigned port = test_ports_free(PORTS + 1);
     (void)snprintf(data, sizeof data, "%s/play", game->directory);
     (void)snprintf(base, sizeof base, "%u", port);
     (void)snprintf(players, sizeof players, "%u", port + PORTS);

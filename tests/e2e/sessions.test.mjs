@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { launchBrowser } from '../support/browser.mjs';
 import { Game, Player, hexDistance } from '../support/game.mjs';
@@ -15,7 +16,7 @@ const LATE_TICKS = 400; // that a busy machine makes up for
 let game, operator;
 
 before(async () => {
-    game = await Game.start({ test: true, env: { MMORTS_SOCIAL_MAIL_BOX: '49' } });
+    game = await Game.start({ test: true, sessions: 4, env: { MMORTS_SOCIAL_MAIL_BOX: '49' } });
     operator = await game.token('operator', { permissions: 512 });
 });
 
@@ -257,4 +258,26 @@ test('a session whose world cannot be kept running is given up; the game is not'
     await waitFor('end of the garden', () => !game.process('world.garden'));
     assert.equal(game.status().state, 'ready');
     ada.close();
+});
+
+test('a session whose port somebody takes before it listens gets others', { timeout: 300000 }, async () => {
+    let session, port, squatter;
+    for (let i = 1; !squatter; i++) {
+        if (session) await game.call('world', 'EndSession', { session }, operator);
+        session = `orchard-${i}`;
+        assert.equal((await create(session)).status, 200);
+        // Waits for its world, so that there is time; as a rule.
+        ({ port } = await waitFor('its vision', () => game.process(`vision.${session}`)));
+        squatter = await new Promise((done) => {
+            const server = createServer();
+            server.once('error', () => done(null));
+            server.listen(port, '127.0.0.1', () => done(server));
+        });
+    }
+    await waitFor('another port', () => game.process(`vision.${session}`)?.port !== port && game.process(`vision.${session}`)?.state === 'ready');
+    assert.match(game.program.log(), new RegExp(`another program listens at its port ${port}: the session gets others`));
+    const ada = await join('ada', session);
+    await march(ada, 1);
+    ada.close();
+    squatter.close();
 });

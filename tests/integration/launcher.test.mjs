@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { afterEach, before } from 'node:test';
 
-import { BUILD, PATIENCE_MS, Program, ROOT, freePort, query, redisCommand, startProgram, takePort, tempDir, waitFor } from '../support/servers.mjs';
+import { BUILD, PATIENCE_MS, Program, ROOT, freePorts, query, redisCommand, startProgram, tempDir, waitFor } from '../support/servers.mjs';
 
 const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'social'];
 const PROGRAMS = ['login', ...SERVICES];
@@ -28,7 +28,7 @@ if [ -e "$directory/$name.misconfigured" ]; then echo 'services.yaml:3: unknown 
 exec '${process.execPath}' "$directory/stand-in.cjs" "$name" "$@"
 `;
 
-// Answers every request with 200 once it listens.
+// Answers every request with 200 once it listens, or, as services do, says what it waits for.
 const STANDING_IN = `
 const fs = require('fs'), http = require('http'), path = require('path');
 const name = process.argv[2];
@@ -39,7 +39,11 @@ const address = name === 'login' ? process.argv[process.argv.indexOf('--listen')
     : process.env['MMORTS_' + name.toUpperCase() + '_HTTP'];
 const [host, port] = address.split(':');
 fs.writeFileSync(path.join(path.dirname(process.argv[1]), name + '.env'), JSON.stringify(process.env));
-http.createServer((request, response) => response.end('ok')).listen(Number(port), host);
+http.createServer((request, response) => {
+    if (!trouble('unready')) return response.end('ok');
+    response.statusCode = 503;
+    response.end(JSON.stringify({ service: name, ready: false, waiting_for: ['peace'] }) + '\\n');
+}).listen(Number(port), host);
 `;
 
 class House {
@@ -62,10 +66,8 @@ class House {
     }
 
     async choosePorts() {
-        this.players = await freePort();
-        const used = [2, 6, 7, 8, 12, 22, 32, 42, 52];
-        do this.base = Math.min(await freePort(), 31900);
-        while (!(await Promise.all(used.map((port) => takePort(this.base + port)))).every(Boolean));
+        this.base = await freePorts(61);
+        this.players = this.base + 60;
     }
 
     // Of these, how the game is played is a setting of whoever starts the launcher; where things are is the launcher's.
@@ -73,7 +75,7 @@ class House {
         writeFileSync(this.notesPath, '');
         rmSync(this.statusPath, { force: true });
         const args = ['--data', this.data, '--base-port', String(this.base), '--players-port', String(this.players),
-            '--status-file', this.statusPath, ...more];
+            '--status-file', this.statusPath, '--start-within', '3600', ...more];
         const env = Object.fromEntries([...VARIABLES].map((name) => [name, `given ${name}`]));
         // However many others there are.
         for (let i = 0; i < 500; i++) env[`OTHER_${i}`] = `${i}`;
@@ -127,7 +129,7 @@ before(async () => {
 });
 // A test that failed leaves the next one nothing of its own.
 afterEach(async () => {
-    for (const name of PROGRAMS) for (const kind of ['crash', 'misconfigured', 'stubborn']) house.atPeace(name, kind);
+    for (const name of PROGRAMS) for (const kind of ['crash', 'misconfigured', 'stubborn', 'unready']) house.atPeace(name, kind);
     if (!house.launcher || house.launcher.exit) return;
     const processes = existsSync(house.statusPath) ? Object.values(house.status().processes) : [];
     await house.launcher.kill();
@@ -257,26 +259,82 @@ test('does not retry what cannot work', async () => {
     assert.equal(house.notes().filter((note) => note === 'vision start').length, 1);
 });
 
-test('names a port that is taken, before it starts anything', async () => {
-    for (const [port, use] of [[house.players, 'players'], [house.base + 22, 'vision'], [house.base + 6, 'mariadb']]) {
-        const squatter = createServer();
-        await new Promise((done) => squatter.listen(port, '127.0.0.1', done));
-        const launcher = house.launch();
-        assert.equal((await launcher.wait()).code, 1);
-        squatter.close();
-        assert.match(launcher.log(), new RegExp(`port ${port}, for ${use}, cannot be used`));
-        assert.deepEqual(house.notes(), ['']);
-    }
+test('names what does not become ready, and what it waits for', async () => {
+    house.trouble('production', 'unready');
+    house.launch('--start-within', '4');
+    assert.equal((await house.launcher.wait()).code, 1);
+    const log = house.launcher.log();
+    // On a slow machine it is another that is named first, or production that has not even begun to listen.
+    const [, late, why] = log.match(/^ {2}(\S+) +is not ready after 4 s: (.*)$/m);
+    assert.match(why, late === 'production' ? /^(it waits for "peace"|.*at port \d+|port \d+ does not answer.*)$/ : /./);
+    assert.match(log, new RegExp(`GIVING UP: ${late} does not become ready within 4 s \\(--start-within\\)`));
+    assert.equal(house.status().state, 'failed');
+});
+
+test('waits less for the end of what never was ready', async () => {
+    rmSync(join(house.bin, 'social.env'), { force: true });
+    house.trouble('social', 'unready');
+    house.trouble('social', 'stubborn');
+    house.launch();
+    await waitFor('social', () => existsSync(join(house.bin, 'social.env')));
+    house.launcher.signal('SIGTERM');
+    assert.equal((await house.launcher.wait()).code, 0);
+    assert.match(house.launcher.log(), /social +does not end within 5 s and is killed/);
+    assert.match(house.launcher.log(), /Stopped\.\n$/);
+});
+
+const squat = (port) => new Promise((done, failed) => {
+    const squatter = createServer();
+    squatter.once('error', failed);
+    squatter.listen(port, '127.0.0.1', () => done(squatter));
+});
+
+test('names ports that are taken, before it starts anything', async () => {
+    const uses = [[house.players, 'players'], [house.base + 22, 'vision'], [house.base + 6, 'mariadb']];
+    const squatters = await Promise.all(uses.map(([port]) => squat(port)));
+    const launcher = house.launch();
+    assert.equal((await launcher.wait()).code, 1);
+    for (const squatter of squatters) squatter.close();
+    for (const [port, use] of uses) assert.match(launcher.log(), new RegExp(`port ${port}, for ${use}, cannot be used`));
+    assert.equal(launcher.log().match(/cannot be used/g).length, uses.length);
+    assert.match(launcher.log(), /--players-port/);
+    assert.deepEqual(house.notes(), ['']);
+});
+
+test('names a port that somebody takes while it starts', async () => {
+    house.trouble('login', 'unready'); // all others wait for it
+    house.launch();
+    await waitFor('the first stage', () => house.notes().includes('login start'));
+    const squatter = await squat(house.base + 42);
+    house.trouble('production', 'crash'); // as it would for want of its port
+    house.atPeace('login', 'unready');
+    assert.equal((await house.launcher.wait()).code, 1);
+    squatter.close();
+    assert.match(house.launcher.log(), /GIVING UP: production died 5 times/);
+    assert.match(house.launcher.log(), new RegExp(`another program listens at port ${house.base + 42};`));
+});
+
+test('stops the others in order when it cannot start one', async () => {
+    const log = join(house.data, 'log', 'vision.log');
+    rmSync(log);
+    mkdirSync(log);
+    house.launch();
+    assert.equal((await house.launcher.wait()).code, 1);
+    rmSync(log, { recursive: true });
+    assert.match(house.launcher.log(), /GIVING UP: vision cannot run \(not started: Is a directory\)/);
+    const stops = house.notes().filter((note) => note.endsWith('SIGTERM')).map((note) => note.split(' ')[0]);
+    assert.equal(stops.at(-1), 'login');
+    assert.ok(stops.includes('world') && !stops.includes('sync'));
 });
 
 test('refuses bad usage', async () => {
-    for (const args of [['--bots', 'many'], ['--base-port', '80'], ['--nonsense'], ['extra'], ['--players-port', '7106']]) {
+    for (const args of [['--bots', 'many'], ['--base-port', '80'], ['--start-within', '0'], ['--nonsense'], ['extra'], ['--players-port', '7106']]) {
         const launcher = startProgram('mmorts-launcher', args);
         assert.equal((await launcher.wait()).code, 2, args.join(' '));
     }
     const help = startProgram('mmorts-launcher', ['--help']);
     assert.equal((await help.wait()).code, 0);
-    for (const option of ['--data', '--bots', '--base-port', '--players-port', '--services', '--status-file']) {
+    for (const option of ['--data', '--bots', '--base-port', '--players-port', '--services', '--status-file', '--start-within']) {
         assert.ok(help.log().includes(option), option);
     }
 });

@@ -10,7 +10,10 @@ import { PATIENCE_MS, ROOT, WORLD_SEED, freePort, freePorts, holdLock, pause, qu
 
 const START_TIMEOUT_MS = 2 * PATIENCE_MS; // makes a database and migrates six schemas
 const START_TRIES = 5; // a free port may be taken between the look and the start
+const START_WITHIN_S = 3600; // the launcher is more patient than we are
 const PORTS = 60;
+// Further sessions take the first free ports from there on, four each.
+const SESSION_PORTS_FROM = 100, SESSION_PORTS = 4;
 
 // A copy of the services' settings, for Game.start: `changes` has by service a function that gives another text of its file.
 export function settings(changes) {
@@ -42,8 +45,8 @@ export const SERVICES = ['auth', 'world', 'vision', 'sync', 'production', 'socia
 export class Game {
     // Starts everything and waits until it is ready. `directory`: the state of an earlier game;
     // `services`: other settings than the usual ones; `test`: the login server's knobs are open; `syncs`: so many processes
-    // of sync share the players.
-    static async start({ bots = 0, env = {}, test = false, directory = tempDir(), services, syncs = 1 } = {}) {
+    // of sync share the players; `sessions`: so many further ones at once.
+    static async start({ bots = 0, env = {}, test = false, directory = tempDir(), services, syncs = 1, sessions = 0 } = {}) {
         const game = new Game();
         game.directory = directory;
         game.statusFile = join(directory, 'status.json');
@@ -55,8 +58,8 @@ export class Game {
         for (let i = 1; ; i++) {
             rmSync(game.statusFile, { force: true }); // of the game before
             // All of them: one whose service is dead for a moment must be there for the next one.
-            const basePort = await freePorts(PORTS + 1);
-            game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--base-port', String(basePort),
+            const basePort = await freePorts(sessions ? SESSION_PORTS_FROM + sessions * SESSION_PORTS : PORTS + 1);
+            game.program = startProgram('mmorts-launcher', ['--data', join(directory, 'play'), '--start-within', String(START_WITHIN_S), '--base-port', String(basePort),
                 '--players-port', String(basePort + PORTS), '--status-file', game.statusFile, ...more], { env: { ...PATIENT, ...UNSYNCED, MMORTS_WORLD_SEED: WORLD_SEED, ...env } });
             try {
                 await game.#started();

@@ -4,6 +4,7 @@
 #include "libcommon/base/clock.h"
 #include "libcommon/base/str.h"
 #include "tools/launcher/files.h"
+#include "tools/launcher/ports.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -83,16 +84,19 @@ static void on_ready(void *arg)
 void child_start(struct child *child)
 {
     MM_CHECK(child->pid == 0);
+    pid_t parent = getpid(), pid = -1;
     int log_fd = open(child->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (log_fd < 0)
-        launcher_die("cannot write %s: %s", child->log_path, strerror(errno));
-    pid_t parent = getpid();
-    pid_t pid = fork();
+    if (log_fd >= 0)
+        pid = fork();
     if (pid == 0)
         become(child, parent, log_fd);
-    close(log_fd);
-    if (pid < 0)
-        launcher_die("cannot start %s: %s", child->name, strerror(errno));
+    child->start_error = pid < 0 ? errno : 0;
+    if (log_fd >= 0)
+        close(log_fd);
+    if (pid < 0) {
+        change(child, CHILD_FAILED);
+        return;
+    }
     child->pid = pid;
     child->started_ns = mm_clock_ns();
     change(child, CHILD_STARTING);
@@ -106,8 +110,11 @@ static void on_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     struct child *child = arg;
     if (child->state == CHILD_WAITING)
         child_start(child);
-    else if (child->state == CHILD_STOPPING)
+    else if (child->state == CHILD_STOPPING) {
+        printf("  %-11s does not end within %.0f s and is killed\n", child->name,
+               (double)child->stopping_ms / 1000);
         child_kill(child);
+    }
 }
 
 void child_init(struct child *child, struct mm_loop *loop, child_change_fn on_change, void *arg)
@@ -128,8 +135,11 @@ void child_stop(struct child *child)
             change(child, CHILD_STOPPED);
         return;
     }
+    // MariaDB, for one, hangs for good if it is told to end while it reads its --init-file.
+    bool early = child->state == CHILD_STARTING && child->stop_ms > CHILD_STOP_UNREADY_MS;
+    child->stopping_ms = early ? CHILD_STOP_UNREADY_MS : child->stop_ms;
     kill(child->pid, SIGTERM);
-    mm_loop_timer_start(child->loop, &child->timer, MM_LOOP_MS(child->stop_ms), 0);
+    mm_loop_timer_start(child->loop, &child->timer, MM_LOOP_MS(child->stopping_ms), 0);
     change(child, CHILD_STOPPING);
 }
 
@@ -200,9 +210,18 @@ void child_trim_log(const struct child *child)
         close(fd);
 }
 
-void child_describe_end(int status, char *out, unsigned out_bytes)
+bool child_lacks_port(const struct child *child)
 {
-    if (WIFSIGNALED(status))
+    return !child_runs(child) && child->target.kind != PROBE_NONE &&
+           !ports_can_listen(child->target.port) && errno == EADDRINUSE;
+}
+
+void child_describe_end(const struct child *child, char *out, unsigned out_bytes)
+{
+    int status = child->last_status;
+    if (child->start_error != 0)
+        snprintf(out, out_bytes, "not started: %s", strerror(child->start_error));
+    else if (WIFSIGNALED(status))
         snprintf(out, out_bytes, "killed by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else

@@ -14,6 +14,8 @@ enum {
     // So many deaths within this time are too many.
     CHILD_DEATHS_MAX = 5,
     CHILD_DEATHS_WITHIN_MS = 30000,
+    // What is not ready has done nothing yet that it would have to end in good order.
+    CHILD_STOP_UNREADY_MS = 5000,
     // A log is cut when it has grown so large; the previous one is kept beside it.
     CHILD_LOG_BYTES_MAX = 16 << 20,
 };
@@ -53,8 +55,10 @@ struct child {
     enum child_state state;
     pid_t pid;       // 0: none
     int last_status; // as waitpid gives it
+    int start_error; // errno of why there is no process, or 0
     uint64_t started_ns;
     uint64_t ready_after_ms; // of the last start
+    uint32_t stopping_ms;    // how long it may take at this stop
     uint32_t restarts;
     uint64_t deaths_ns[CHILD_DEATHS_MAX]; // the latest, in a ring
     uint32_t deaths;
@@ -63,8 +67,9 @@ struct child {
 };
 
 void child_init(struct child *child, struct mm_loop *loop, child_change_fn on_change, void *arg);
+// Without a process for it: CHILD_FAILED.
 void child_start(struct child *child);
-// SIGTERM now, SIGKILL after stop_ms.
+// SIGTERM now, SIGKILL after stop_ms, or after CHILD_STOP_UNREADY_MS if it was not ready.
 void child_stop(struct child *child);
 void child_kill(struct child *child);
 // To be called when waitpid has reported the end of child->pid.
@@ -77,7 +82,9 @@ void child_clear(struct child *child);
 // Copies the log aside and empties it when it is too large.
 void child_trim_log(const struct child *child);
 const char *child_state_name(enum child_state state);
-// "killed by signal 9 (Killed)", "exit status 1".
-void child_describe_end(int status, char *out, unsigned out_bytes);
+// Why it ended, or could not be started: "killed by signal 9 (Killed)", "exit status 1".
+void child_describe_end(const struct child *child, char *out, unsigned out_bytes);
+// Has not come as far as is asked of it, because another program listens at its port.
+bool child_lacks_port(const struct child *child);
 
 #endif

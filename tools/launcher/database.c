@@ -70,8 +70,11 @@ static void install_mariadb(const char *data, const char *directory)
     int status = -1;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (pid < 0 || status != 0)
-        launcher_die("making the database failed; see %s", log_path);
+    if (pid < 0 || status != 0) {
+        launcher_show_log_end(log_path);
+        launcher_tell_if_full(data);
+        launcher_die("making the database failed; its log is %s", log_path);
+    }
     if (rename(fresh, directory) != 0)
         launcher_die("cannot rename %s: %s", fresh, strerror(errno));
     free(fresh);

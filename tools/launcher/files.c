@@ -11,7 +11,14 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+enum {
+    LOG_END_LINES = 12,
+    // MariaDB makes a log of 96 MB at its first start, and each schema files of some MB.
+    FREE_MB_LEAST = 200,
+};
 
 void launcher_die(const char *format, ...)
 {
@@ -33,6 +40,35 @@ char *launcher_text(const char *format, ...)
         launcher_die("out of memory");
     va_end(args);
     return text;
+}
+
+void launcher_show_log_end(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return;
+    char lines[LOG_END_LINES][400];
+    unsigned count = 0;
+    while (fgets(lines[count % LOG_END_LINES], sizeof lines[0], file))
+        count++;
+    fclose(file);
+    unsigned shown = count < LOG_END_LINES ? count : LOG_END_LINES;
+    for (unsigned i = count - shown; i < count; i++) {
+        char *line = lines[i % LOG_END_LINES];
+        line[strcspn(line, "\n")] = '\0';
+        fprintf(stderr, "    | %s\n", line);
+    }
+}
+
+void launcher_tell_if_full(const char *path)
+{
+    struct statvfs disk;
+    if (statvfs(path, &disk) != 0)
+        return;
+    uint64_t free_mb = (uint64_t)disk.f_bavail * disk.f_frsize >> 20;
+    if (free_mb < FREE_MB_LEAST || (disk.f_files > 0 && disk.f_favail == 0))
+        fprintf(stderr, "    the disk that holds %s is nearly full: %llu MB are free\n", path,
+                (unsigned long long)free_mb);
 }
 
 bool launcher_exists(const char *path)
@@ -77,11 +113,21 @@ bool launcher_write_file(const char *path, unsigned mode, const void *data, size
     // Unlinked first, so that the mode counts even if the file is there.
     unlink(temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
-    bool good = fd >= 0 && write(fd, data, len) == (ssize_t)len;
-    if (fd >= 0)
-        good = close(fd) == 0 && good;
-    good = good && rename(temporary, path) == 0;
+    ssize_t written = fd >= 0 ? write(fd, data, len) : -1;
+    int error = written >= 0 && written < (ssize_t)len ? ENOSPC : errno;
+    bool good = written == (ssize_t)len;
+    if (fd >= 0 && close(fd) != 0 && good) {
+        good = false;
+        error = errno;
+    }
+    if (good && rename(temporary, path) != 0) {
+        good = false;
+        error = errno;
+    }
+    if (!good)
+        unlink(temporary);
     free(temporary);
+    errno = error;
     return good;
 }
 

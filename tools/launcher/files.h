@@ -13,6 +13,13 @@ __attribute__((noreturn)) void launcher_die(const char *format, ...) MM_PRINTF(1
 // printf into a string of its own; the caller frees it. Never NULL.
 char *launcher_text(const char *format, ...) MM_PRINTF(1, 2);
 
+// The end of a log on stderr, for whoever would have to look there anyway.
+void launcher_show_log_end(const char *path);
+
+// Says so on stderr when the disk that holds a path is as good as full: a program that fails for
+// want of room seldom says it in so many words.
+void launcher_tell_if_full(const char *path);
+
 // Makes a directory (and those above) if it is not there.
 void launcher_make_dirs(const char *path);
 

@@ -18,10 +18,10 @@
 // descending order, each when all of the one above have ended.
 
 enum {
-    START_WITHIN_MS = 60000,
     LOG_TRIM_EVERY_MS = 10000,
-    LOG_TAIL_LINES = 8,
-    SAME_SIGNAL_MS = 500, // who ends a whole group often tells each program again
+    STAGE_LOOK_EVERY_MS = 1000,
+    STAGE_TOLD_EVERY_S = 10, // what is still waited for
+    SAME_SIGNAL_MS = 500,    // who ends a whole group often tells each program again
 };
 
 enum launcher_state { LAUNCHER_STARTING, LAUNCHER_RUNNING, LAUNCHER_STOPPING };
@@ -34,7 +34,9 @@ struct launcher {
     unsigned stage; // being started, or being stopped
     int exit_status;
     uint64_t stopping_ns;             // since when it stops; 0 in the turn in which that began
-    struct mm_loop_timer start_timer; // the stage takes too long
+    struct mm_loop_timer start_timer; // looks how long the stage takes
+    uint32_t
+        stage_s; // in seconds that the launcher was awake for: where all stand still, so does this
     struct mm_loop_timer trim_timer;
     struct mm_loop_task step_task; // looks where start or stop stand
     struct sessions *sessions;     // from when the game runs until it stops
@@ -145,7 +147,7 @@ static void started(struct launcher *launcher)
 static void step_start(struct launcher *launcher)
 {
     struct plan *plan = &launcher->plan;
-    while (launcher->stage < PLAN_STAGES) {
+    while (launcher->stage < PLAN_STAGES && launcher->state == LAUNCHER_STARTING) {
         for (unsigned i = 0; i < plan->child_count; i++)
             if (plan->children[i].stage < launcher->stage && plan->children[i].state != CHILD_READY)
                 return;
@@ -153,7 +155,7 @@ static void step_start(struct launcher *launcher)
             if (plan->children[i].stage == launcher->stage && plan->children[i].state == CHILD_IDLE)
                 child_start(&plan->children[i]);
         launcher->stage++;
-        mm_loop_timer_start(launcher->loop, &launcher->start_timer, MM_LOOP_MS(START_WITHIN_MS), 0);
+        launcher->stage_s = 0;
     }
     if (all_ready(launcher))
         started(launcher);
@@ -172,51 +174,78 @@ static void on_step(struct mm_loop *loop, void *arg)
     update_status(launcher);
 }
 
-// The end of a log, for whoever would have to look there anyway.
-static void show_log_tail(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return;
-    char lines[LOG_TAIL_LINES][400];
-    unsigned count = 0;
-    while (fgets(lines[count % LOG_TAIL_LINES], sizeof lines[0], file))
-        count++;
-    fclose(file);
-    unsigned shown = count < LOG_TAIL_LINES ? count : LOG_TAIL_LINES;
-    for (unsigned i = count - shown; i < count; i++)
-        fprintf(stderr, "    | %s", lines[i % LOG_TAIL_LINES]);
-}
-
 static void give_up(struct launcher *launcher, const struct child *child, const char *reason)
 {
     fprintf(stderr, "\nmmorts-launcher: GIVING UP: %s %s\n    its log is %s\n", child->name, reason,
             child->log_path);
-    show_log_tail(child->log_path);
+    launcher_show_log_end(child->log_path);
+    launcher_tell_if_full(launcher->plan.data);
+    if (child_lacks_port(child))
+        fprintf(stderr,
+                "    another program listens at port %u; end it, or choose others with "
+                "--base-port and --players-port\n",
+                child->target.port);
     stop(launcher, 1);
 }
 
-static void on_start_late(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
+// What keeps the stage from being done, for people.
+static void describe_lateness(const struct child *child, char *out, size_t out_bytes)
+{
+    char end[80];
+    child_describe_end(child, end, sizeof end);
+    if (child_runs(child))
+        snprintf(out, out_bytes, "%s", probe_seen(&child->probe));
+    else
+        snprintf(out, out_bytes, "it died: %s", end);
+}
+
+// Each second of a stage.
+static void on_stage_second(struct mm_loop *loop, struct mm_loop_timer *timer, void *arg)
 {
     (void)loop;
     (void)timer;
     struct launcher *launcher = arg;
+    bool over = ++launcher->stage_s >= launcher->options->start_within_s;
+    if (launcher->state != LAUNCHER_STARTING ||
+        (!over && launcher->stage_s % STAGE_TOLD_EVERY_S != 0))
+        return;
+    const struct child *late = NULL;
     for (unsigned i = 0; i < launcher->plan.child_count; i++) {
         const struct child *child = &launcher->plan.children[i];
-        if (child->state != CHILD_READY && child->state != CHILD_IDLE) {
-            give_up(launcher, child, "does not become ready");
-            return;
-        }
+        if (child->state == CHILD_READY || child->state == CHILD_IDLE)
+            continue;
+        char why[300];
+        describe_lateness(child, why, sizeof why);
+        say("  %-11s is not ready after %u s: %s\n", child->name, launcher->stage_s, why);
+        late = late ? late : child;
     }
+    char reason[80];
+    snprintf(reason, sizeof reason, "does not become ready within %u s (--start-within)",
+             launcher->options->start_within_s);
+    if (over && late)
+        give_up(launcher, late, reason);
 }
 
 // --- children ------------------------------------------------------------------------------------
+
+// The game goes on without it. Its ports were chosen here: if somebody else took one before it
+// listened, it ends, and is begun again, with others, when the directory is read again.
+static void give_up_session(struct launcher *launcher, const struct child *child, const char *end)
+{
+    say("  %-11s is given up (%s); its log is %s\n", child->name, end, child->log_path);
+    struct plan_session *place = plan_session_of(&launcher->plan, child);
+    if (place && child_lacks_port(child)) {
+        say("  another program listens at its port %u: the session gets others\n",
+            child->target.port);
+        place->ending = true;
+    }
+}
 
 static void on_child_change(struct child *child, void *arg)
 {
     struct launcher *launcher = arg;
     char end[80], reason[200];
-    child_describe_end(child->last_status, end, sizeof end);
+    child_describe_end(child, end, sizeof end);
     switch (child->state) {
     case CHILD_READY:
         if (child->restarts == 0)
@@ -230,10 +259,10 @@ static void on_child_change(struct child *child, void *arg)
         break;
     case CHILD_FAILED:
         if (child->optional) {
-            say("  %-11s is given up (%s); its log is %s\n", child->name, end, child->log_path);
+            give_up_session(launcher, child, end);
             break;
         }
-        if (child->deaths == 1)
+        if (child->deaths <= 1)
             snprintf(reason, sizeof reason, "cannot run (%s)", end);
         else
             snprintf(reason, sizeof reason, "died %d times within %d s (last: %s)",
@@ -289,6 +318,7 @@ int launcher_run(const struct launcher_options *options)
     struct launcher launcher = {.options = options};
     say("mmorts: state is kept in %s\n", options->data);
     plan_make(&launcher.plan, options);
+    launcher_tell_if_full(launcher.plan.data);
     plan_check_ports(&launcher.plan);
     if (mm_loop_create(NULL, &launcher.loop) != MM_OK)
         launcher_die("cannot make an event loop: %s", strerror(errno));
@@ -296,7 +326,9 @@ int launcher_run(const struct launcher_options *options)
     for (unsigned i = 0; i < launcher.plan.child_count; i++)
         child_init(&launcher.plan.children[i], launcher.loop, on_child_change, &launcher);
     mm_loop_task_init(&launcher.step_task, on_step, &launcher);
-    mm_loop_timer_init(&launcher.start_timer, on_start_late, &launcher);
+    mm_loop_timer_init(&launcher.start_timer, on_stage_second, &launcher);
+    mm_loop_timer_start(launcher.loop, &launcher.start_timer, MM_LOOP_MS(STAGE_LOOK_EVERY_MS),
+                        MM_LOOP_MS(STAGE_LOOK_EVERY_MS));
     mm_loop_timer_init(&launcher.trim_timer, on_trim, &launcher);
     mm_loop_timer_start(launcher.loop, &launcher.trim_timer, MM_LOOP_MS(LOG_TRIM_EVERY_MS),
                         MM_LOOP_MS(LOG_TRIM_EVERY_MS));

@@ -14,6 +14,8 @@ enum {
     PORT_MAX = 32767,
     PORTS_USED = 60,
     BOTS_MAX = 10000,
+    START_WITHIN_S_DEFAULT = 120,
+    START_WITHIN_S_MAX = 86400,
     SYNCS_MAX = PLAN_SYNCS_MAX,
 };
 
@@ -30,6 +32,7 @@ static const char help[] =
     "  --services DIR       the services' settings, DIR/X/X.yaml (default: found next to the\n"
     "                       program, in the source tree)\n"
     "  --operators A,B      players who may use operators' calls (default admin)\n"
+    "  --start-within S     gives up what does not become ready within S seconds (default 120)\n"
     "  --test               the login server also gives odd tokens, for tests\n"
     "  --status-file FILE   keeps FILE up to date: JSON, pids and ports of everything\n"
     "  --help               shows this\n"
@@ -60,12 +63,13 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
         {"services", required_argument, NULL, 's'},
         {"status-file", required_argument, NULL, 'S'},
         {"operators", required_argument, NULL, 'o'},
+        {"start-within", required_argument, NULL, 'w'},
         {"test", no_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     uint64_t base_port = BASE_PORT_DEFAULT, players_port = PLAYERS_PORT_DEFAULT, bots = 0,
-             syncs = 1;
+             syncs = 1, start_within_s = START_WITHIN_S_DEFAULT;
     *out = (struct launcher_options){.data = ".play", .operators = "admin"};
     *exit_status = 2;
     int option;
@@ -96,6 +100,9 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
         case 'o':
             out->operators = optarg;
             break;
+        case 'w':
+            good = number("start-within", optarg, 1, START_WITHIN_S_MAX, &start_within_s);
+            break;
         case 't':
             out->test = true;
             break;
@@ -123,6 +130,7 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
     out->base_port = (uint16_t)base_port;
     out->players_port = (uint16_t)players_port;
     out->bots = (uint32_t)bots;
+    out->start_within_s = (uint32_t)start_within_s;
     out->syncs = (uint32_t)syncs;
     return true;
 }

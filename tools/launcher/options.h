@@ -11,9 +11,10 @@ struct launcher_options {
     uint16_t base_port;      // first port of the private servers and operations endpoints
     uint16_t players_port;
     uint32_t bots;
-    uint32_t syncs;        // sync processes, which share the players' port
-    const char *operators; // names whose tokens carry all permissions, comma separated
-    bool test;             // the login server's knobs for tests are open
+    uint32_t start_within_s; // what is started at one time has to be ready by then
+    uint32_t syncs;          // sync processes, which share the players' port
+    const char *operators;   // names whose tokens carry all permissions, comma separated
+    bool test;               // the login server's knobs for tests are open
 };
 
 // False when the program is to exit with *exit_status, after a message or the help text.

@@ -1,6 +1,7 @@
 #include "tools/launcher/plan.h"
 
 #include "libcommon/base/check.h"
+#include "libcommon/base/clock.h"
 #include "tools/launcher/database.h"
 #include "tools/launcher/ports.h"
 #include "tools/launcher/services.h"
@@ -19,6 +20,9 @@ enum {
     STAGE_SERVERS = 0,
     STAGE_BOTS = 5,
     SESSIONS_PORT = 100, // from the base port on
+    // A launcher that was killed leaves children that the kernel is still ending: their ports are
+    // free in a moment.
+    PORTS_PATIENCE_MS = 3000,
     // Room for the launcher's own names in a Unix socket's 108 bytes of path.
     RUN_PATH_MAX = 80,
 };
@@ -322,8 +326,13 @@ void plan_free(struct plan *plan)
 
 void plan_check_ports(const struct plan *plan)
 {
-    ports_check("players", plan->players_port, "--players-port");
+    uint64_t deadline_ms = mm_clock_ms() + PORTS_PATIENCE_MS;
+    bool good = ports_check("players", plan->players_port, deadline_ms);
     for (unsigned i = 0; i < plan->child_count; i++)
         if (plan->children[i].target.kind != PROBE_NONE)
-            ports_check(plan->children[i].name, plan->children[i].target.port, "--base-port");
+            good &= ports_check(plan->children[i].name, plan->children[i].target.port, deadline_ms);
+    if (!good)
+        launcher_die("end the programs that listen there (`ss -ltnp` tells which), or choose other "
+                     "ports\n    with --players-port and --base-port, for example\n"
+                     "    make play PLAY=\"--players-port 8081 --base-port 7300\"");
 }

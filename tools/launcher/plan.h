@@ -54,7 +54,10 @@ struct plan_session *plan_add_session(struct plan *plan, const char *session);
 // Frees the place when none of its children runs.
 void plan_drop_session(struct plan_session *place);
 
-// Dies with a message that names the port and its use if one of the plan's is taken.
+// Of which session a child is; NULL: of none.
+struct plan_session *plan_session_of(struct plan *plan, const struct child *child);
+
+// Dies with a message that names each of the plan's ports that is taken, and its use.
 void plan_check_ports(const struct plan *plan);
 
 #endif

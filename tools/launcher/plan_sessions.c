@@ -112,6 +112,15 @@ struct plan_session *plan_add_session(struct plan *plan, const char *session)
     return place;
 }
 
+struct plan_session *plan_session_of(struct plan *plan, const struct child *child)
+{
+    for (unsigned i = 0; i < PLAN_SESSIONS_MAX; i++)
+        for (unsigned k = 0; plan->sessions[i].children && k < PLAN_SESSION_CHILDREN; k++)
+            if (&plan->sessions[i].children[k] == child)
+                return &plan->sessions[i];
+    return NULL;
+}
+
 void plan_drop_session(struct plan_session *place)
 {
     for (unsigned k = 0; place->children && k < PLAN_SESSION_CHILDREN; k++)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,19 +27,18 @@ bool ports_can_listen(uint16_t port)
     return can;
 }
 
-// A launcher that was killed leaves children that the kernel is still ending: their ports are free
-// in a moment.
-enum { PORT_PATIENCE_MS = 3000, PORT_PAUSE_MS = 20 };
+enum { PORT_PAUSE_MS = 20 };
 
-void ports_check(const char *use, uint16_t port, const char *option)
+bool ports_check(const char *use, uint16_t port, uint64_t deadline_ms)
 {
-    uint64_t deadline_ms = mm_clock_ms() + PORT_PATIENCE_MS;
     while (!ports_can_listen(port)) {
         int error = errno;
-        if (error != EADDRINUSE || mm_clock_ms() >= deadline_ms)
-            launcher_die("port %u, for %s, cannot be used: %s\n"
-                         "    end the program that uses it, or choose another with %s",
-                         port, use, strerror(error), option);
+        if (error != EADDRINUSE || mm_clock_ms() >= deadline_ms) {
+            fprintf(stderr, "mmorts-launcher: port %u, for %s, cannot be used: %s\n", port, use,
+                    strerror(error));
+            return false;
+        }
         poll(NULL, 0, PORT_PAUSE_MS);
     }
+    return true;
 }

@@ -7,8 +7,7 @@
 // Whether a port of loopback can be listened at; if not, errno says why.
 bool ports_can_listen(uint16_t port);
 
-// Waits a moment for the port to become free; else dies with a message that names it, its use, and
-// the option that moves it.
-void ports_check(const char *use, uint16_t port, const char *option);
+// Waits until then for the port to become free. False after a message that names it and its use.
+bool ports_check(const char *use, uint16_t port, uint64_t deadline_ms);
 
 #endif

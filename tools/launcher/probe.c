@@ -22,6 +22,11 @@ void probe_stop(struct probe *probe)
     }
 }
 
+const char *probe_seen(const struct probe *probe)
+{
+    return probe->seen;
+}
+
 static void try_later(struct probe *probe)
 {
     probe_stop(probe);
@@ -52,10 +57,8 @@ static bool answer_begins(const struct probe *probe, const char *text)
 static enum verdict judge(const struct probe *probe)
 {
     switch (probe->target->kind) {
-    case PROBE_HTTP:
-        if (probe->answer_bytes < strlen("HTTP/1.1 200"))
-            return VERDICT_INCOMPLETE;
-        return answer_begins(probe, "HTTP/1.1 200") ? VERDICT_READY : VERDICT_NOT_READY;
+    case PROBE_HTTP: // what is not ready says why: that is read to its end
+        return answer_begins(probe, "HTTP/1.1 200") ? VERDICT_READY : VERDICT_INCOMPLETE;
     case PROBE_MARIADB:
         // Length (3 bytes), sequence number, then protocol version 10; an error packet has 255.
         if (probe->answer_bytes < 5)
@@ -72,6 +75,23 @@ static enum verdict judge(const struct probe *probe)
     return VERDICT_READY;
 }
 
+// Of {"service":"vision","ready":false,"draining":false,"waiting_for":["world"]}, what it waits
+// for.
+static void keep_answer(struct probe *probe)
+{
+    static const char key[] = "\"waiting_for\":[";
+    probe->answer[probe->answer_bytes] = '\0';
+    const char *reasons = strstr(probe->answer, key);
+    if (reasons) {
+        reasons += strlen(key);
+        snprintf(probe->seen, sizeof probe->seen, "it waits for %.*s",
+                 (int)strcspn(reasons, "]\r\n"), reasons);
+    } else {
+        snprintf(probe->seen, sizeof probe->seen, "port %u answers that it is not ready",
+                 probe->target->port);
+    }
+}
+
 static void on_fd(struct mm_loop *loop, int fd, unsigned events, void *arg)
 {
     struct probe *probe = arg;
@@ -81,6 +101,8 @@ static void on_fd(struct mm_loop *loop, int fd, unsigned events, void *arg)
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes);
         if (error != 0 || !send_question(probe) ||
             mm_loop_fd_set(loop, fd, MM_LOOP_READ) != MM_OK) {
+            snprintf(probe->seen, sizeof probe->seen, "nobody answers at port %u",
+                     probe->target->port);
             try_later(probe);
             return;
         }
@@ -88,7 +110,7 @@ static void on_fd(struct mm_loop *loop, int fd, unsigned events, void *arg)
         return;
     }
     ssize_t got = recv(fd, probe->answer + probe->answer_bytes,
-                       sizeof probe->answer - probe->answer_bytes, 0);
+                       sizeof probe->answer - 1 - probe->answer_bytes, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got > 0)
@@ -98,6 +120,7 @@ static void on_fd(struct mm_loop *loop, int fd, unsigned events, void *arg)
         probe_stop(probe);
         probe->on_ready(probe->arg);
     } else if (got <= 0 || verdict == VERDICT_NOT_READY) {
+        keep_answer(probe);
         try_later(probe);
     }
 }
@@ -115,6 +138,7 @@ static void attempt(struct probe *probe)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int result = connect(probe->fd, (struct sockaddr *)&address, sizeof address);
     if (result != 0 && errno != EINPROGRESS) {
+        snprintf(probe->seen, sizeof probe->seen, "nobody answers at port %u", probe->target->port);
         close(probe->fd);
         probe->fd = -1;
         try_later(probe);
@@ -137,7 +161,9 @@ static void on_timer(struct mm_loop *loop, struct mm_loop_timer *timer, void *ar
     if (probe->target->kind == PROBE_NONE) {
         probe->on_ready(probe->arg);
     } else if (probe->fd >= 0) {
-        try_later(probe); // no answer in time
+        snprintf(probe->seen, sizeof probe->seen, "port %u does not answer within %d ms",
+                 probe->target->port, ANSWER_WITHIN_MS);
+        try_later(probe);
     } else {
         attempt(probe);
     }
@@ -157,5 +183,6 @@ void probe_start(struct probe *probe, const struct probe_target *target, probe_r
     probe->target = target;
     probe->on_ready = on_ready;
     probe->arg = arg;
+    snprintf(probe->seen, sizeof probe->seen, "it was not asked yet");
     mm_loop_timer_start(probe->loop, &probe->timer, 0, 0);
 }

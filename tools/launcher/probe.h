@@ -30,9 +30,10 @@ struct probe {
     void *arg;
     int fd; // -1: none
     bool sent;
-    char answer[64];
+    char answer[2048];
     uint32_t answer_bytes;
     struct mm_loop_timer timer; // the next attempt, or the end of this one
+    char seen[200];             // why not ready, at the latest attempt
 };
 
 void probe_init(struct probe *probe, struct mm_loop *loop);
@@ -40,5 +41,7 @@ void probe_init(struct probe *probe, struct mm_loop *loop);
 void probe_start(struct probe *probe, const struct probe_target *target, probe_ready_fn on_ready,
                  void *arg);
 void probe_stop(struct probe *probe);
+// Why it was not ready when it was last asked: for people, as the end of a sentence.
+const char *probe_seen(const struct probe *probe);
 
 #endif
