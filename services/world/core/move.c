@@ -4,8 +4,8 @@
 // A step is made when it is due: the unit stands on its hex until then and on the next one from
 // then on. If the next hex is full it waits its patience, then goes around, and in the end stays.
 
-// A group that fills its target moves up from this far.
-#define MOVE_UP_RADIUS 4
+// So far from a goal that is taken those who stand in the way are taken for the crowd about it.
+#define CROWD_RADIUS 4
 
 struct step {
     uint32_t slot;
@@ -104,17 +104,14 @@ enum obstacle {
     OBSTACLE_STANDING, // it stays
 };
 
-static enum obstacle obstacle_on(const struct world *world, uint32_t cell, uint32_t *slot_out)
+static enum obstacle obstacle_on(const struct world *world, uint32_t cell)
 {
     enum obstacle obstacle = OBSTACLE_STANDING;
-    *slot_out = WORLD_SLOT_NONE;
     for (uint32_t other = world_grid_first(&world->grid, cell); other != 0;
          other = world_grid_next(&world->grid, other)) {
         const struct world_mover *mover = WORLD_GET(&world->ecs, WORLD_MOVER, world_mover, other);
-        if (!mover) {
-            *slot_out = other;
+        if (!mover)
             continue;
-        }
         // Between two steps; who is held up itself is due in every tick.
         if (mover->phase == WORLD_MOVE_WALKING && mover->due > world->tick + 1)
             return OBSTACLE_LEAVING;
@@ -123,48 +120,72 @@ static enum obstacle obstacle_on(const struct world *world, uint32_t cell, uint3
     return obstacle;
 }
 
-// Close to the goal a unit of the same empire that stands idle in the way moves up to the goal
-// instead, and the one that came takes its place: so a group fills its target from within. Every
-// time the one still to come is nearer, so this ends.
-static bool move_up(struct world *world, const struct step *step, uint32_t standing)
+// Who of those on the cell would make way for a unit of that empire: one that stands there and has
+// nothing to do. The lowest slot.
+static uint32_t idle_on(const struct world *world, uint32_t cell, uint32_t owner)
+{
+    for (uint32_t other = world_grid_first(&world->grid, cell); other != 0;
+         other = world_grid_next(&world->grid, other)) {
+        const struct world_identity *theirs =
+            WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, other);
+        if (theirs->owner == owner && world->rules.types[theirs->type].ticks_per_hex > 0 &&
+            (world_counts_as(world, theirs->type) & WORLD_ON_UNIT) &&
+            !WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, other) &&
+            !WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, other))
+            return other;
+    }
+    return WORLD_SLOT_NONE;
+}
+
+// Whether a worker under way would go no farther than that hex, being beside what it is to work on.
+static bool works_from(const struct world *world, uint32_t slot, struct hex_axial at)
+{
+    const struct world_gather *gather = WORLD_GET(&world->ecs, WORLD_GATHER, world_gather, slot);
+    const struct world_work *work = WORLD_GET(&world->ecs, WORLD_WORK, world_work, slot);
+    uint64_t handle = work ? work->target : 0;
+    if (gather && gather->phase == WORLD_GATHER_TO_NODE)
+        handle = gather->node;
+    uint32_t target = world_ecs_slot_of_handle(&world->ecs, handle);
+    if (target == WORLD_SLOT_NONE)
+        return false;
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, target);
+    return hex_distance(at, (struct hex_axial){place->q, place->r}) <= 1;
+}
+
+// A unit of the same empire that stands idle in the way lets the one that comes pass: they change
+// places, and it steps back as soon as there is room. Nobody else has to move for it, and its step
+// back, being its last, moves nobody: so this ends. Not for one that does not want to pass: a goal
+// that is taken has its crowd about it, and a worker stays where it can work.
+static bool make_way(struct world *world, const struct step *step)
 {
     struct hex_axial goal = {step->route->goal_q, step->route->goal_r};
     struct hex_axial at = {step->place->q, step->place->r};
     struct hex_axial there = hex_neighbor(at, step->direction);
-    uint32_t goal_cell = world_map_cell(&world->map, goal);
-    const struct world_identity *mine =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, step->slot);
-    const struct world_identity *theirs =
-        WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, standing);
-    if (theirs->owner != mine->owner || hex_distance(there, goal) > MOVE_UP_RADIUS ||
-        hex_distance(there, goal) >= hex_distance(at, goal) ||
-        world->rules.types[theirs->type].ticks_per_hex == 0 || step->last ||
-        WORLD_GET(&world->ecs, WORLD_ORDERS, world_orders, standing) ||
-        WORLD_GET(&world->ecs, WORLD_FIGHT, world_fight, standing) ||
-        !world_cell_free(world, goal_cell, WORLD_ON_UNIT))
+    uint32_t from = step->place->cell, to = step->cell;
+    unsigned direction = step->direction;
+    uint32_t owner = WORLD_GET(&world->ecs, WORLD_IDENTITY, world_identity, step->slot)->owner;
+    if (hex_distance(there, goal) <= CROWD_RADIUS &&
+        !world_cell_free(world, world_map_cell(&world->map, goal), WORLD_ON_UNIT))
         return false;
-    struct world_route *route = WORLD_TOUCH(&world->ecs, WORLD_ROUTE, world_route, step->slot);
-    route->goal_q = there.q;
-    route->goal_r = there.r;
-    route->steps = (uint16_t)(step->mover->next + 1);
-    route->complete = 1;
-    WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot)->due = world->tick + 1;
-    world_order_begin(world, standing, WORLD_ORDER_MOVE, goal);
+    uint32_t idle = idle_on(world, to, owner);
+    if (idle == WORLD_SLOT_NONE || works_from(world, step->slot, there))
+        return false;
+    step_onto(world, step->slot, to, direction);
+    world_entity_move(world, idle, from, at);
+    world_order_step(world, idle, direction);
     return true;
 }
 
 static void wait_behind(struct world *world, const struct step *step)
 {
-    uint32_t standing;
     if (change_places(world, step))
         return;
-    enum obstacle obstacle = obstacle_on(world, step->cell, &standing);
+    enum obstacle obstacle = obstacle_on(world, step->cell);
     if (obstacle == OBSTACLE_STANDING && step->last) {
         settle(world, step);
         return;
     }
-    if (obstacle == OBSTACLE_STANDING && standing != WORLD_SLOT_NONE &&
-        move_up(world, step, standing))
+    if (obstacle == OBSTACLE_STANDING && make_way(world, step))
         return;
     struct world_mover *mover = WORLD_TOUCH(&world->ecs, WORLD_MOVER, world_mover, step->slot);
     mover->due = world->tick + 1;

@@ -25,16 +25,31 @@ bool world_order_give(struct world *world, uint32_t slot, const struct world_ord
     return true;
 }
 
-void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind kind,
-                       struct hex_axial goal)
+static void take_up(struct world *world, uint32_t slot, enum world_order_kind kind,
+                    struct hex_axial goal)
 {
     struct world_orders *orders = world_ecs_add(&world->ecs, WORLD_ORDERS, slot);
     memset(orders, 0, sizeof *orders);
     orders->list[0] = (struct world_order){.kind = (uint8_t)kind, .q = goal.q, .r = goal.r};
     orders->count = 1;
     orders->begun = 1;
-    world_mover_start(world, slot, goal);
     world_set_activity(world, slot, MMORTS__FRAME__ACTIVITY__ACTIVITY_MOVING);
+}
+
+void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind kind,
+                       struct hex_axial goal)
+{
+    take_up(world, slot, kind, goal);
+    world_mover_start(world, slot, goal);
+}
+
+void world_order_step(struct world *world, uint32_t slot, unsigned direction)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    // As watchful under way as it was.
+    take_up(world, slot, world->rules.combat.guard ? WORLD_ORDER_ATTACK_MOVE : WORLD_ORDER_MOVE,
+            hex_neighbor((struct hex_axial){place->q, place->r}, direction));
+    world_mover_step(world, slot, direction);
 }
 
 void world_orders_clear(struct world *world, uint32_t slot)

@@ -19,6 +19,28 @@ void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal
     world_mover_replan(world, slot, false);
 }
 
+void world_mover_step(struct world *world, uint32_t slot, unsigned direction)
+{
+    const struct world_place *place = WORLD_GET(&world->ecs, WORLD_PLACE, world_place, slot);
+    struct hex_axial goal = hex_neighbor((struct hex_axial){place->q, place->r}, direction);
+    uint32_t cell = world_map_step(&world->map, place->cell, direction);
+    MM_CHECK(cell != WORLD_CELL_NONE);
+    struct world_mover *mover = world_ecs_add(&world->ecs, WORLD_MOVER, slot);
+    *mover = (struct world_mover){
+        .since = world->tick,
+        .due = world->tick + world_step_ticks(world, slot, cell),
+        .best = UINT16_MAX,
+        .phase = WORLD_MOVE_WALKING,
+    };
+    struct world_route *route = world_ecs_add(&world->ecs, WORLD_ROUTE, slot);
+    memset(route, 0, sizeof *route);
+    route->goal_q = goal.q;
+    route->goal_r = goal.r;
+    route->steps = 1;
+    route->complete = 1;
+    route->packed[0] = (uint8_t)direction;
+}
+
 void world_mover_stop(struct world *world, uint32_t slot)
 {
     world_ecs_remove(&world->ecs, WORLD_MOVER, slot);

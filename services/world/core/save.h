@@ -24,8 +24,9 @@
 //   12  of every sight own, hexes, type and stealthed
 //   13  who lends whom sight: allies_lend and the shares
 //   14  no more chunks are charted than WORLD_CHARTED_MAX
+//   15  nothing: who stands idle in the way of its own makes way
 #define WORLD_SAVE_MAGIC   UINT32_C(0x57534d4d) // "MMSW"
-#define WORLD_SAVE_VERSION UINT32_C(14)
+#define WORLD_SAVE_VERSION UINT32_C(15)
 #define WORLD_SAVE_OLDEST  UINT32_C(8) // that is still read
 
 #endif

@@ -327,12 +327,16 @@ void world_task_drop(struct world *world, uint32_t slot);
 // Sends an idle unit somewhere at once, from within a system; the kind is one that leads to a hex.
 void world_order_begin(struct world *world, uint32_t slot, enum world_order_kind kind,
                        struct hex_axial goal);
+// Sends an idle unit onto the hex beside it, by the way that is known: nothing is searched.
+void world_order_step(struct world *world, uint32_t slot, unsigned direction);
 // The present order is over: the unit takes up the next one, or is idle.
 void world_order_done(struct world *world, uint32_t slot);
 void world_orders_clear(struct world *world, uint32_t slot);
 void world_set_activity(struct world *world, uint32_t slot, uint32_t activity);
 // Sends a unit on its way: from the next planning on.
 void world_mover_start(struct world *world, uint32_t slot, struct hex_axial goal);
+// The same of an idle unit to the hex beside it: it needs no planning.
+void world_mover_step(struct world *world, uint32_t slot, unsigned direction);
 // Takes it off its way: it stays where it is.
 void world_mover_stop(struct world *world, uint32_t slot);
 // Has its route planned anew; with `avoid` around the units that stand near it.

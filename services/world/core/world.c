@@ -90,7 +90,7 @@ const struct world_system world_systems[] = {
     {
         .name = "move",
         .run = world_system_move,
-        .reads = HAS(IDENTITY) | HAS(FIGHT) | USES(MAP),
+        .reads = HAS(IDENTITY) | HAS(FIGHT) | HAS(GATHER) | HAS(WORK) | USES(MAP),
         .writes = HAS(PLACE) | USES(GRID) | MOVING | HAS(ORDERS) | HAS(ACTIVITY) | USES(DUE),
         .stage = 6,
         .every = 1,
