@@ -1,7 +1,7 @@
 // The launcher with its real MariaDB and Redis and stand-ins for our own programs, which say what
 // happens to them. That the real services play together under it is shown by the end-to-end tests.
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { afterEach, before } from 'node:test';
@@ -325,6 +325,23 @@ test('stops the others in order when it cannot start one', async () => {
     const stops = house.notes().filter((note) => note.endsWith('SIGTERM')).map((note) => note.split(' ')[0]);
     assert.equal(stops.at(-1), 'login');
     assert.ok(stops.includes('world') && !stops.includes('sync'));
+});
+
+test('says why there is no database', async () => {
+    const tools = tempDir();
+    const make = join(tools, 'mariadb-install-db');
+    const { PATH } = process.env;
+    const start = (path) => startProgram(join(house.bin, 'mmorts-launcher'), ['--data', join(house.root, 'none')], { env: { PATH: path } });
+    writeFileSync(make, "#!/bin/sh\necho '[ERROR] no room'\nseq 100\nexit 1\n", { mode: 0o755 });
+    let launcher = start(`${tools}:${PATH}`);
+    assert.equal((await launcher.wait()).code, 1);
+    assert.match(launcher.log(), /\| \[ERROR\] no room\n(.*\n)*.*making the database failed; its log is \S+\/mariadb-install.log/);
+
+    rmSync(make);
+    symlinkSync(PATH.split(':').map((place) => join(place, 'setpriv')).find((path) => existsSync(path)), join(tools, 'setpriv'));
+    launcher = start(tools);
+    assert.equal((await launcher.wait()).code, 1);
+    assert.match(launcher.log(), /mariadb\S* is not installed; tools\/install-packages.sh play installs it/);
 });
 
 test('refuses bad usage', async () => {

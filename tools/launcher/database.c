@@ -71,7 +71,7 @@ static void install_mariadb(const char *data, const char *directory)
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (pid < 0 || status != 0) {
-        launcher_show_log_end(log_path);
+        launcher_show_log(log_path, false); // it ends with general advice
         launcher_tell_if_full(data);
         launcher_die("making the database failed; its log is %s", log_path);
     }

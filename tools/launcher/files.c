@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-    LOG_END_LINES = 12,
+    LOG_LINES_SHOWN = 12,
     // MariaDB makes a log of 96 MB at its first start, and each schema files of some MB.
     FREE_MB_LEAST = 200,
 };
@@ -42,19 +42,20 @@ char *launcher_text(const char *format, ...)
     return text;
 }
 
-void launcher_show_log_end(const char *path)
+void launcher_show_log(const char *path, bool end)
 {
     FILE *file = fopen(path, "re");
     if (!file)
         return;
-    char lines[LOG_END_LINES][400];
+    char lines[LOG_LINES_SHOWN][400];
     unsigned count = 0;
-    while (fgets(lines[count % LOG_END_LINES], sizeof lines[0], file))
+    while ((end || count < LOG_LINES_SHOWN) &&
+           fgets(lines[count % LOG_LINES_SHOWN], sizeof lines[0], file))
         count++;
     fclose(file);
-    unsigned shown = count < LOG_END_LINES ? count : LOG_END_LINES;
+    unsigned shown = count < LOG_LINES_SHOWN ? count : LOG_LINES_SHOWN;
     for (unsigned i = count - shown; i < count; i++) {
-        char *line = lines[i % LOG_END_LINES];
+        char *line = lines[i % LOG_LINES_SHOWN];
         line[strcspn(line, "\n")] = '\0';
         fprintf(stderr, "    | %s\n", line);
     }

@@ -13,8 +13,9 @@ __attribute__((noreturn)) void launcher_die(const char *format, ...) MM_PRINTF(1
 // printf into a string of its own; the caller frees it. Never NULL.
 char *launcher_text(const char *format, ...) MM_PRINTF(1, 2);
 
-// The end of a log on stderr, for whoever would have to look there anyway.
-void launcher_show_log_end(const char *path);
+// Some lines of a log on stderr, for whoever would have to look there anyway: its end, or its
+// beginning.
+void launcher_show_log(const char *path, bool end);
 
 // Says so on stderr when the disk that holds a path is as good as full: a program that fails for
 // want of room seldom says it in so many words.

@@ -178,7 +178,7 @@ static void give_up(struct launcher *launcher, const struct child *child, const 
 {
     fprintf(stderr, "\nmmorts-launcher: GIVING UP: %s %s\n    its log is %s\n", child->name, reason,
             child->log_path);
-    launcher_show_log_end(child->log_path);
+    launcher_show_log(child->log_path, true);
     launcher_tell_if_full(launcher->plan.data);
     if (child_lacks_port(child))
         fprintf(stderr,
