@@ -1,9 +1,9 @@
 #include "tests/support/load_ring.h"
 
 #include "libcommon/base/check.h"
+#include "libcommon/io/uring.h"
 
 #include <errno.h>
-#include <linux/io_uring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,53 +28,21 @@ enum {
 #define TAG_NONE UINT64_MAX // of requests whose answers say nothing
 
 struct load_ring {
-    int fd;
-    uint8_t *queues, *buffers;
-    size_t queues_bytes;
-    struct io_uring_sqe *requests;
-    unsigned *requests_tail, *requests_mask, *requests_order;
-    unsigned *answers_head, *answers_tail, *answers_mask;
-    struct io_uring_cqe *answers;
+    struct mm_uring io;
+    uint8_t *buffers;
     struct io_uring_buf_ring *free_buffers;
-    unsigned unsubmitted;
     uint16_t free_tail;
     uint16_t told[LOAD_RING_LOOK]; // buffers that the caller has
     unsigned told_count;
     struct msghdr shape;
 };
 
-static size_t max_of(size_t a, size_t b)
+static void *zeroed_pages(size_t bytes)
 {
-    return a > b ? a : b;
-}
-
-static void *mapped(size_t bytes, int fd, off_t offset)
-{
-    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | MAP_POPULATE;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, offset);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
     return memory;
-}
-
-static bool map_queues(struct load_ring *ring, const struct io_uring_params *params)
-{
-    const struct io_sqring_offsets *requests = &params->sq_off;
-    const struct io_cqring_offsets *answers = &params->cq_off;
-    ring->queues_bytes = max_of(requests->array + params->sq_entries * sizeof(unsigned),
-                                answers->cqes + params->cq_entries * sizeof(struct io_uring_cqe));
-    ring->queues = mapped(ring->queues_bytes, ring->fd, IORING_OFF_SQ_RING);
-    ring->requests = mapped(REQUESTS * sizeof *ring->requests, ring->fd, IORING_OFF_SQES);
-    if (!ring->queues || !ring->requests)
-        return false;
-    ring->requests_tail = (void *)(ring->queues + requests->tail);
-    ring->requests_mask = (void *)(ring->queues + requests->ring_mask);
-    ring->requests_order = (void *)(ring->queues + requests->array);
-    ring->answers_head = (void *)(ring->queues + answers->head);
-    ring->answers_tail = (void *)(ring->queues + answers->tail);
-    ring->answers_mask = (void *)(ring->queues + answers->ring_mask);
-    ring->answers = (void *)(ring->queues + answers->cqes);
-    return true;
 }
 
 static void free_buffer(struct load_ring *ring, uint16_t buffer)
@@ -93,13 +61,13 @@ static void publish_free(struct load_ring *ring)
 
 static bool give_buffers(struct load_ring *ring)
 {
-    ring->buffers = mapped((size_t)BUFFERS * BUFFER_BYTES, -1, 0);
-    ring->free_buffers = mapped(BUFFERS * sizeof(struct io_uring_buf), -1, 0);
+    ring->buffers = zeroed_pages((size_t)BUFFERS * BUFFER_BYTES);
+    ring->free_buffers = zeroed_pages(BUFFERS * sizeof(struct io_uring_buf));
     if (!ring->buffers || !ring->free_buffers)
         return false;
     struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)ring->free_buffers,
                                    .ring_entries = BUFFERS};
-    if (syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_PBUF_RING, &reg, 1) != 0)
+    if (syscall(SYS_io_uring_register, ring->io.fd, IORING_REGISTER_PBUF_RING, &reg, 1) != 0)
         return false;
     for (unsigned i = 0; i < BUFFERS; i++)
         free_buffer(ring, (uint16_t)i);
@@ -109,16 +77,16 @@ static bool give_buffers(struct load_ring *ring)
 
 struct load_ring *load_ring_new(void)
 {
-    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
-                                              IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
-                                     .cq_entries = ANSWERS};
-    const unsigned needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP;
+    const struct mm_uring_options options = {
+        .requests = REQUESTS,
+        .answers = ANSWERS,
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        .features = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP,
+    };
     struct load_ring *ring = calloc(1, sizeof *ring);
     MM_CHECK(ring);
     ring->shape.msg_controllen = CONTROL_BYTES;
-    ring->fd = (int)syscall(SYS_io_uring_setup, REQUESTS, &params);
-    if (ring->fd >= 0 && (params.features & needed) == needed && map_queues(ring, &params) &&
-        give_buffers(ring))
+    if (mm_uring_open(&ring->io, &options) == MM_OK && give_buffers(ring))
         return ring;
     load_ring_free(ring);
     return NULL;
@@ -128,12 +96,7 @@ void load_ring_free(struct load_ring *ring)
 {
     if (!ring)
         return;
-    if (ring->fd >= 0)
-        close(ring->fd);
-    if (ring->queues)
-        (void)munmap(ring->queues, ring->queues_bytes);
-    if (ring->requests)
-        (void)munmap(ring->requests, REQUESTS * sizeof *ring->requests);
+    mm_uring_close(&ring->io);
     if (ring->buffers)
         (void)munmap(ring->buffers, (size_t)BUFFERS * BUFFER_BYTES);
     if (ring->free_buffers)
@@ -143,31 +106,13 @@ void load_ring_free(struct load_ring *ring)
 
 // --- requests ------------------------------------------------------------------------------------
 
-static void enter(struct load_ring *ring, unsigned least, uint64_t wait_ns)
-{
-    struct __kernel_timespec wait = {(int64_t)(wait_ns / 1000000000),
-                                     (int64_t)(wait_ns % 1000000000)};
-    struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&wait};
-    long n = syscall(SYS_io_uring_enter, ring->fd, ring->unsubmitted, least,
-                     IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof arg);
-    // Short of memory the kernel takes fewer at once; whatever else is our own fault.
-    MM_CHECK(n >= 0 || errno == ETIME || errno == EINTR || errno == EAGAIN || errno == EBUSY);
-    ring->unsubmitted -= n > 0 ? (unsigned)n : 0;
-}
-
 static struct io_uring_sqe *request(struct load_ring *ring, unsigned opcode, uint64_t tag)
 {
-    while (ring->unsubmitted == REQUESTS)
-        enter(ring, 0, 0);
-    unsigned tail = *ring->requests_tail, at = tail & *ring->requests_mask;
-    struct io_uring_sqe *sqe = &ring->requests[at];
-    memset(sqe, 0, sizeof *sqe);
+    struct io_uring_sqe *sqe;
+    while ((sqe = mm_uring_request(&ring->io)) == NULL)
+        mm_uring_submit(&ring->io, 0);
     sqe->opcode = (uint8_t)opcode;
     sqe->user_data = tag;
-    ring->requests_order[at] = at;
-    // Nobody looks at it before the next io_uring_enter() of ours.
-    __atomic_store_n(ring->requests_tail, tail + 1, __ATOMIC_RELEASE);
-    ring->unsubmitted++;
     return sqe;
 }
 
@@ -230,15 +175,14 @@ size_t load_ring_look(struct load_ring *ring, uint64_t wait_ns,
     while (ring->told_count > 0)
         free_buffer(ring, ring->told[--ring->told_count]);
     publish_free(ring);
-    enter(ring, LOAD_RING_LOOK, wait_ns);
-    unsigned head = *ring->answers_head;
-    unsigned tail = __atomic_load_n(ring->answers_tail, __ATOMIC_ACQUIRE);
+    mm_uring_submit_for(&ring->io, LOAD_RING_LOOK, wait_ns);
+    unsigned ready = mm_uring_ready(&ring->io), looked = 0;
     size_t count = 0;
-    for (; head != tail && count < LOAD_RING_LOOK; head++) {
-        const struct io_uring_cqe *answer = &ring->answers[head & *ring->answers_mask];
+    for (; looked < ready && count < LOAD_RING_LOOK; looked++) {
+        const struct io_uring_cqe *answer = mm_uring_answer(&ring->io, looked);
         if (answer->user_data != TAG_NONE)
             take_answer(ring, answer, &arrivals[count++]);
     }
-    __atomic_store_n(ring->answers_head, head, __ATOMIC_RELEASE);
+    mm_uring_take(&ring->io, looked);
     return count;
 }

@@ -1,10 +1,13 @@
 #include "services/sync/burst.h"
 
+#include "tests/support/refuse_syscall.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PAIRS = 600, SMALL_BUFFER = 4096 };
@@ -136,4 +139,10 @@ Test(burst, there_is_an_end_to_what_it_holds)
     cr_assert(sync_burst_reserve(burst, SYNC_BURST_BYTES));
     sync_burst_add(burst, ours[0], SYNC_BURST_BYTES, &ours[0]);
     cr_assert_null(sync_burst_reserve(burst, 1), "so many bytes");
+}
+
+Test(no_burst, where_io_uring_is_refused)
+{
+    refuse_syscall(SYS_io_uring_setup, EPERM);
+    cr_assert_null(sync_burst_new());
 }
