@@ -7,7 +7,6 @@
 
 #include "gen/auth.pb-c.h"
 #include "gen/social.pb-c.h"
-#include "libcommon/base/id.h"
 #include "libcommon/base/idmap.h"
 #include "libcommon/base/vec.h"
 #include "libcommon/io/http.h"
@@ -20,22 +19,23 @@
 #include "libcommon/service/metrics.h"
 #include "libcommon/service/service.h"
 #include "services/sync/addresses.h"
+#include "services/sync/bounds.h"
+#include "services/sync/burst.h"
+#include "services/sync/client.h"
 #include "services/sync/command.h"
 #include "services/sync/core/backlog.h"
 #include "services/sync/core/bucket.h"
-#include "services/sync/core/budget.h"
 #include "services/sync/core/core.h"
 #include "services/sync/core/once.h"
 #include "services/sync/core/pace.h"
-#include "services/sync/core/probe.h"
 #include "services/sync/core/rates.h"
 #include "services/sync/core/resume.h"
 #include "services/sync/core/revoked.h"
 #include "services/sync/core/served.h"
 #include "services/sync/core/shared_clock.h"
 #include "services/sync/core/update.h"
-#include "services/sync/outbox.h"
-#include "services/sync/ws.h"
+#include "services/sync/deflate.h"
+#include "services/sync/settings.h"
 
 // The shell's state. Everything belongs to the loop.
 //
@@ -44,208 +44,7 @@
 //   players' sockets (client) ─> command ─> route ─> world, production, social
 //   Redis (talk) ─> clients: who comes and goes, chat, revoked tokens
 
-enum {
-    SYNC_COMMANDS_PER_CLIENT_MAX = 32, // unanswered; beyond: queue_full
-    SYNC_COMMANDS_WAITING_MAX = 8192,  // of all clients, not yet sent to world; beyond: queue_full
-    SYNC_BATCH_COMMANDS_MAX = 512,     // in one call of world
-    SYNC_BATCHES_MAX = 4,              // calls of world under way, but for those of a building
-    SYNC_BUILDS_MAX = 64,              // buildings unanswered, of all clients; beyond: queue_full
-    SYNC_VIEW_CALLS_MAX = 32,          // calls of vision under way
-    SYNC_RECHECKS_MAX = 32,            // tokens being verified again
-    SYNC_HEARTBEAT_PARTS = 10,         // of the players, told one after the other
-    SYNC_REFUSED_CLIENTS_MAX = 64,     // connections being told that the server is full
-    SYNC_TOKEN_BYTES_MAX = 4096,
-    SYNC_USERNAME_BYTES = 129,
-    SYNC_READ_BYTES = 16384,            // taken from one socket in one turn
-    SYNC_CLOSE_MS = 2000,               // for the peer's half of a close
-    SYNC_SWEEP_MS = 250,                // how often deadlines are looked at
-    SYNC_STALL_MS = 1500,               // without a tick the session counts as paused
-    SYNC_TALK_MS = 50,                  // talk waits so long for an update to go with
-    SYNC_NEWS_MS = 150,                 // news of production wait so long for a tick to go with
-    SYNC_IDLE_TICKS = 20,               // an update at least that often
-    SYNC_STEPS_PER_TURN = 64,           // then other sockets get their turn
-    SYNC_FOLD_TICKS = 4,                // so many that wait are told as one
-    SYNC_FOLD_ON_TICKS = 2,             // by a process that has just done that
-    SYNC_FULL_CHUNK_BYTES = 65536,      // of one client's full state at once
-    SYNC_FULL_BYTES_PER_TURN = 8 << 20, // of all clients' full states
-    SYNC_ROSTER_MAX = 10000,
-    SYNC_ROSTER_TOLD_MAX = 100,  // players that clients know by name
-    SYNC_ROSTER_NEWS = 10,       // who comes and goes, told by name in a second
-    SYNC_ROSTER_NEWS_BURST = 40, // and at once
-    SYNC_ROSTER_MS = 1000,       // what is beyond is told so often
-    SYNC_INSTANCE_BYTES = 8,
-    SYNC_SECRET_BYTES = 16,
-    SYNC_RESUME_TEXT_BYTES = 49, // of a resume token, with the NUL
-    SYNC_TRAILS_MAX = 4,         // of one player's connections that ended
-    SYNC_RATES_KEYS_MAX = 65536, // addresses, and players, whose handshakes and logins are counted
-    SYNC_EXCESS_MAX = 100,       // messages dropped over the rate before the connection is closed
-};
-
-struct sync_settings {
-    const char *listen;
-    bool reuse_port, huge_pages;
-    const char *web_dir;
-    const char *login_url;
-    const char *empires; // that vision tells of: all, or those served here
-    struct mm_config_strings origins;
-    struct mm_config_strings proxies;      // addresses and networks
-    const char *compression;               // off, snapshots, all
-    const char *connections;               // of one player: replace, refuse, allow
-    int64_t connections_max;               // where they are allowed
-    const char *tls_certificate, *tls_key; // files; "": plain
-    int64_t clients_max;
-    int64_t clients_per_address;
-    int64_t handshakes_per_second; // of one address; 0: any number
-    int64_t logins_per_minute;     // of one player; 0: any number
-    int64_t messages_per_second;
-    int64_t orders_per_second;
-    int64_t trains_per_second;
-    int64_t chats_per_second;
-    int64_t send_waiting_bytes; // behind a full socket, before the client skips updates
-    int64_t send_buffer_bytes;  // the kernel's
-    int64_t bytes_per_second;   // to one client; 0: as many as there are
-    int64_t bytes_carried;      // of those it did not use, kept for later
-    int64_t band_critical, band_high, band_normal;
-    int64_t even_ms; // a tick is kept back at most so long
-    int64_t behind_ms;
-    int64_t login_ms;
-    int64_t ping_ms;
-    int64_t idle_ms;
-    int64_t command_ms;
-    int64_t answer_ms; // of a connection that keeps its player's next one out
-    int64_t heartbeat_ms;
-    int64_t beat_ms, silent_ms; // of this process, and what tells that it is dead
-    int64_t resume_ticks;       // how long a client may be away to go on where it stopped; 0: never
-    int64_t resume_log_bytes;
-    int64_t resume_reconcile_ticks;
-    int64_t resume_views_max; // kept for those who are away
-    int64_t rooms_max;
-    int64_t room_idle_ms;
-};
-
-enum sync_client_state {
-    SYNC_CLIENT_VERIFYING, // auth is asked whose token it is
-    SYNC_CLIENT_FINDING,   // world's directory is asked where the session is
-    SYNC_CLIENT_JOINING,   // world is asked for the empire
-    SYNC_CLIENT_CLAIMING,  // social is asked whether the player is elsewhere
-    SYNC_CLIENT_LOOKING,   // waits for the empire's view
-    SYNC_CLIENT_PLAYING,
-    SYNC_CLIENT_CLOSING, // our close frame is on its way; the peer's is awaited
-    SYNC_CLIENT_DEAD,    // freed at the end of the turn
-};
-
-struct sync_app;
 struct sync_room;
-struct sync_seat;
-
-// How it went when a client wanted to go on where it stopped.
-enum sync_resume_result {
-    SYNC_RESUMED,
-    SYNC_RESUME_OFF,
-    SYNC_RESUME_OTHER_INSTANCE, // the token is of another process, perhaps one that was before
-    SYNC_RESUME_UNKNOWN,        // or another player's, or nobody's, or forgotten
-    SYNC_RESUME_ENCODING,       // it speaks another one now
-    SYNC_RESUME_TOO_OLD,        // the log does not reach back, or the view began anew
-    SYNC_RESUME_LONGER,         // the difference would be more than the full state
-    SYNC_RESUME_RESULTS,
-};
-extern const char *const sync_resume_words[SYNC_RESUME_RESULTS]; // as the protocol says it
-
-// What must be known of a client to go on where it stopped: see trails.c.
-struct sync_trail {
-    uint8_t secret[SYNC_SECRET_BYTES]; // of its token
-    uint64_t first_tick;               // who knows this tick was told everything; 0: it was not yet
-    uint64_t told_tick;                // of the last update it was sent; of one that has left
-    uint64_t map_version, until_ns;
-    uint32_t generation, names_epoch; // of its view
-    enum sync_encoding encoding;
-    bool aligned; // it was led to the tick of others at its seat
-};
-
-struct sync_client {
-    // What a tick needs of it, together: see SYNC_CLIENT_HOT_BYTES.
-    struct sync_app *app;
-    enum sync_client_state state;
-    int fd;
-    struct sync_outbox outbox;
-    enum sync_encoding encoding; // of what the client is sent; it may send both
-    struct sync_seat *seat;
-    struct sync_client *beside; // the next one at the same seat
-    struct sync_full full;      // active: everything is being told
-    bool behind;                // the socket was full: updates are skipped until it drains
-    uint64_t waiting_ns;        // since when the outbox is not empty; 0: it is
-    uint64_t map_version;
-    uint64_t updated_tick, updated_ns;
-    uint64_t settled_tick; // the last one after which it was owed nothing
-    struct sync_budget budget;
-    struct sync_backlog *backlog; // what it is owed beyond its budget; NULL: nothing
-    bool parted;                  // of this tick it gets what its budget allows
-    bool overflowed;              // its full state is instead of a backlog without end
-
-    uint64_t connection; // unique in this process, never used twice
-    size_t at;           // position in app->clients
-    struct mm_http_upgrade *upgrade;
-    struct sync_ws *ws;
-    uint64_t address; // its sync_address_key
-    bool address_counted;
-
-    uint64_t opened_ns, deadline_ns; // of what the state waits for
-    uint64_t heard_ns, pinged_ns;
-    struct sync_bucket messages, orders, trains, chats;
-    uint32_t excess;
-
-    char *token; // wiped when freed
-    char session[33];
-    uint64_t tick_min; // the client has seen this tick
-    struct sync_trail trail;
-    char resume[SYNC_RESUME_TEXT_BYTES]; // the token it came with; "": none
-    struct sync_position position;       // what it says it was told
-    bool resuming;                       // what it missed is in app->resumed_buf and app->news
-    bool catch_up;                       // its socket was full: it is to be told what it missed
-    mm_rpc_handle call;
-    struct mm_rpc_client *call_peer;
-    bool recheck;    // the token is to be verified again
-    bool rechecking; // `call` does so
-
-    // presence.c
-    mm_rpc_handle claim_call;
-    bool said_online;        // social was told of this connection
-    uint64_t claimed_ns;     // when social had answered; 0: not yet
-    uint64_t claim;          // the claim's number; 0: none is needed, or it is not known
-    uint64_t came_us;        // when it came in (monotonic)
-    uint64_t overtaken;      // greatest number of another instance's claim on the player
-    struct sync_probe probe; // another connection of the player wants its place
-
-    // Known from the token, then from world.
-    uint64_t player_id, permissions;
-    char username[SYNC_USERNAME_BYTES];
-    char token_hash[SYNC_REVOKED_HASH_BYTES];
-    uint64_t revoked_heard;            // when its token was asked about
-    char display_id[MM_ID_TEXT_BYTES]; // the empire's id, for social
-    uint32_t empire;
-    uint64_t empire_id, next_seq;
-    int32_t home_q, home_r;
-
-    uint32_t commands; // unanswered
-    // orders.c
-    uint32_t ordered;     // of them, in calls of world under way, but for buildings
-    uint32_t goes, stays; // the last pass in which it had some that were sent, or that wait on
-    bool told_rate_limited;
-    bool focused;
-    struct sync_place focus;          // where the player looks, as it says
-    bool groups_wanted, groups_asked; // its groups are to be told; social is being asked for them
-    struct {
-        struct sync_once told; // mail that it heard of
-        uint64_t version;      // of the mailbox as it knows it
-        uint32_t unread, total;
-        bool wanted, asked; // its mailbox is to be told; social is being asked
-    } mail;
-    bool held;       // the outbox holds talk that waits for company
-    uint32_t missed; // of such messages, those that it could not take and was not told of
-};
-
-// The first bytes of struct sync_client, with all that a tick's update needs.
-#define SYNC_CLIENT_HOT_BYTES offsetof(struct sync_client, connection)
 
 // An empire's place at the table: its view, and the clients who play it, the newest first.
 struct sync_seat {
@@ -426,11 +225,7 @@ struct sync_app {
 
 // --- lifecycle.c -----------------------------------------------------------------------------
 
-extern const struct mm_config_field sync_fields[];
-extern const size_t sync_field_count;
-void sync_check(struct mm_config *config, void *state);
 MM_MUST_USE enum mm_err sync_start_service(struct mm_service *service, void *state);
-void sync_reload_service(struct mm_service *service, void *state);
 void sync_drain_service(struct mm_service *service, void *state);
 void sync_stop_service(struct mm_service *service, void *state);
 // A session's state, streams and timers; what is shared must be there. To be closed also after an
@@ -439,79 +234,22 @@ MM_MUST_USE enum mm_err sync_app_open(struct sync_app *app);
 void sync_app_close(struct sync_app *app);
 // Closes every client with 1012 and takes no new ones; returns how many.
 uint32_t sync_drain(struct sync_app *app);
+
+// --- metrics.c -----------------------------------------------------------------------------------
+
 void sync_metrics_open(struct sync_app *app);
 
 // --- listener.c ------------------------------------------------------------------------------
 
 MM_MUST_USE enum mm_err sync_listener_open(struct sync_app *app);
 void sync_listener_close(struct sync_app *app);
-
-// --- client.c: sockets and their lives -----------------------------------------------------------
-
-// What the handshake said.
-struct sync_handshake {
-    struct sync_app *app;
-    char *token; // or NULL; becomes the client's
-    char session[33];
-    uint64_t tick_min;
-    char resume[SYNC_RESUME_TEXT_BYTES];
-    struct sync_position position;
-    uint64_t address; // its sync_address_key
-    enum sync_encoding encoding;
-    struct sync_deflate_terms deflate;
-};
-
-// A socket is there. Takes the token.
-void sync_client_accept(struct sync_handshake *handshake, int fd, struct mm_http_upgrade *upgrade,
-                        const uint8_t *extra, size_t extra_len);
-
-// Sends a text message (no JSON check). A client that lets answers pile up is killed.
-void sync_client_send(struct sync_client *client, const struct mm_buf *message);
-// The same as a binary one.
-void sync_client_send_binary(struct sync_client *client, const struct mm_buf *message);
-
-// The same for what is said to everybody: it is sent together with the next update, or after
-// SYNC_TALK_MS, and dropped (false) for a client that lets it pile up.
-bool sync_client_hold(struct sync_client *client, const struct mm_buf *message);
-bool sync_client_hold_binary(struct sync_client *client, const struct mm_buf *message);
-// Sends what is held.
-void sync_clients_release(struct sync_app *app);
-
-// {"type":"error"} with an optional seq (0 = none) and the time after which to try again (0 =
-// none).
-void sync_client_error(struct sync_client *client, const char *code, const char *message,
-                       uint64_t seq, uint32_t retry_after_ms);
-
-// Ends a connection: an error (word NULL: none), then the close frame with the code and the word.
-void sync_client_close(struct sync_client *client, uint16_t code, const char *word,
-                       const char *message);
-// The same, with the time after which to try again (0 = none).
-void sync_client_refuse(struct sync_client *client, uint16_t code, const char *word,
-                        const char *message, uint32_t retry_after_ms);
-void sync_client_ping(struct sync_client *client, const char *text);
-// Ends it without a word: the socket is dead.
-void sync_client_kill(struct sync_client *client, const char *why);
-// The result of sending: handles a dead socket. False if it was.
-bool sync_client_sent(struct sync_client *client, enum sync_sent sent);
-// Takes a client that has not joined yet into a room. False: no room for it.
-bool sync_client_move(struct sync_client *client, struct sync_app *to);
-// Watches for what the client now needs.
-void sync_client_watch(struct sync_client *client);
-
-struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection);
-// The newest of the player's, the others behind it (`beside`). One that is closed on the way still
-// leads to the next.
-struct sync_client *sync_clients_of_player(struct sync_app *app, uint64_t player_id);
-// Looks at every deadline.
-void sync_clients_sweep(struct sync_app *app);
-void sync_clients_free(struct sync_app *app);
+// Reads the certificate anew.
+void sync_reload_service(struct mm_service *service, void *state);
 
 // --- join.c: from the token to the game ----------------------------------------------------------
 
 // Does what the client's state asks for next; called until it plays.
 void sync_join_advance(struct sync_client *client);
-// Undoes it: the seat is given up, presence ends.
-void sync_join_leave(struct sync_client *client);
 // The view is live: welcome and the rest.
 void sync_join_play(struct sync_client *client);
 // Verifies the tokens of connected clients again where asked for.
@@ -520,9 +258,12 @@ void sync_revoke(struct sync_client *client, Mmorts__Auth__VerifyReason reason);
 
 // --- seats.c: views of vision --------------------------------------------------------------------
 
+// The newest of the player's clients, the others behind it (`beside`). One that is closed on the
+// way still leads to the next.
+struct sync_client *sync_clients_of_player(struct sync_app *app, uint64_t player_id);
 // The client sits down at its empire's seat. False: out of memory.
 bool sync_seat_take(struct sync_client *client);
-// With the last one who leaves, the seat is gone.
+// With the last one who leaves, the seat is gone, unless it is kept for who may come back.
 void sync_seat_leave(struct sync_client *client);
 // Asks vision for the views that wait.
 void sync_seats_ask(struct sync_app *app);
@@ -532,14 +273,14 @@ void sync_seats_free(struct sync_app *app);
 
 // --- trails.c: going on where one stopped --------------------------------------------------------
 
-// A client's first connection: it gets a token.
+// The client begins to play: it gets a token of its own.
 void sync_trail_new(struct sync_client *client);
 // Whether the client came with the other one's token: it is the same, on a new connection.
 bool sync_trail_goes_on(const struct sync_client *client, const struct sync_client *other);
 // Appends its token as a member of a JSON object, with a comma before it.
 void sync_trail_write_token(const struct sync_client *client, struct mm_buf *out);
-// It was told everything: from now on it can be told differences.
-// It is told everything in this tick; before the tick counts as one that it was told of.
+// It is told everything in this tick, and can be told differences from then on. To be called before
+// the tick counts as one that it was told of.
 void sync_trail_told_all(struct sync_client *client);
 // It leaves its seat: notes where it stopped. False: it will need everything.
 bool sync_trail_keep(struct sync_client *client);
@@ -567,11 +308,19 @@ static inline uint64_t sync_tick_ns(const struct sync_app *app)
 }
 
 void sync_deliver(struct mm_loop *loop, void *app);
-// Sends the session's state: to everybody if it changed, or to one client.
-void sync_deliver_status(struct sync_app *app);
-void sync_deliver_status_to(struct sync_client *client);
+
+// --- fulls.c: what clients are told beyond a tick's news -----------------------------------------
+
+// The client is to be told everything, from the beginning.
+void sync_fulls_want(struct sync_client *client);
+
+// --- status.c: the session's state ---------------------------------------------------------------
+
+// Tells everybody, if it has changed.
+void sync_status_tell(struct sync_app *app);
+void sync_status_send(struct sync_client *client);
 // Appends {"state":…} as in welcome.session_status.
-void sync_write_status(struct sync_app *app, struct mm_buf *out);
+void sync_status_write(struct sync_app *app, struct mm_buf *out);
 
 // --- owing.c: clients that may not be sent all there is ------------------------------------------
 
@@ -669,6 +418,7 @@ const char *sync_roster_name_of(struct sync_app *app, uint64_t player_id);
 
 // World knows the player: it sits down, unless its other connections are in the way.
 void sync_presence_enter(struct sync_client *client);
+// It ends: the seat is given up, and social is told.
 void sync_presence_leave(struct sync_client *client);
 // Somebody is kept out by the player's connections, here or at another instance: those that are
 // here are asked for a sign of life.

@@ -4,15 +4,12 @@
 #include <sys/socket.h>
 
 #include "libcommon/base/alloc.h"
-#include "libcommon/base/buf_json.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "services/sync/app.h"
+#include "services/sync/client_parts.h"
 #include "services/sync/rooms.h"
-
-// Room in an outbox beyond what updates may use, for errors, answers and talk.
-#define CONTROL_BYTES_MAX ((size_t)96 << 10)
 
 // --- lists ---------------------------------------------------------------------------------------
 
@@ -25,6 +22,28 @@ static struct sync_client *pointer(const struct mm_idmap *map, uint64_t key)
 struct sync_client *sync_client_find(struct sync_app *app, uint64_t connection)
 {
     return pointer(app->client_of_connection, connection);
+}
+
+// Room among the dead as well, so that dying cannot fail.
+static bool reserve_place(struct sync_app *app)
+{
+    return mm_vec_reserve(&app->clients, app->clients.count + 1) &&
+           mm_vec_reserve(&app->dead, app->dead.count + app->clients.count + 1);
+}
+
+static void list(struct sync_app *app, struct sync_client *client)
+{
+    client->at = app->clients.count;
+    app->clients.items[app->clients.count++] = client;
+}
+
+// The last one takes its place.
+static void unlist(struct sync_app *app, const struct sync_client *client)
+{
+    size_t at = client->at;
+    mm_vec_remove_swap(&app->clients, at);
+    if (at < app->clients.count)
+        app->clients.items[at]->at = at;
 }
 
 static bool address_take(struct sync_app *app, uint64_t address)
@@ -85,7 +104,7 @@ static void detach(struct sync_client *client)
         app->rechecks--;
     client->rechecking = false;
     sync_owing_forget(client);
-    sync_join_leave(client);
+    sync_presence_leave(client);
 }
 
 // Callbacks further up the stack may still hold the client: its memory goes at the turn's end.
@@ -101,11 +120,8 @@ static void die(struct sync_client *client)
     (void)mm_idmap_remove(app->client_of_connection, client->connection, NULL);
     if (client->address_counted)
         address_give(app, client->address);
-    size_t at = client->at;
-    mm_vec_remove_swap(&app->clients, at);
-    if (at < app->clients.count)
-        app->clients.items[at]->at = at;
-    bool pushed = mm_vec_push(&app->dead, client); // as long as clients was when it was reserved
+    unlist(app, client);
+    bool pushed = mm_vec_push(&app->dead, client); // reserve_place saw to that
     MM_CHECK(pushed);
     if (!app->bury_task.fn)
         mm_loop_task_init(&app->bury_task, bury_dead, app);
@@ -120,169 +136,6 @@ void sync_client_kill(struct sync_client *client, const char *why)
                  client->connection, client->player_id, why);
     mm_counter_add(client->app->metrics.kills, 1);
     die(client);
-}
-
-bool sync_client_sent(struct sync_client *client, enum sync_sent sent)
-{
-    if (sent != SYNC_BROKEN)
-        return true;
-    sync_client_kill(client, "send failed");
-    return false;
-}
-
-void sync_client_watch(struct sync_client *client)
-{
-    if (client->state == SYNC_CLIENT_DEAD)
-        return;
-    unsigned events = MM_LOOP_READ;
-    if (sync_outbox_waiting(&client->outbox) == 0) {
-        client->waiting_ns = 0;
-    } else {
-        events |= MM_LOOP_WRITE;
-        if (client->waiting_ns == 0)
-            client->waiting_ns = mm_loop_now_ns(client->app->loop);
-    }
-    if (mm_loop_fd_set(client->app->loop, client->fd, events) != MM_OK)
-        sync_client_kill(client, "cannot be watched");
-}
-
-// --- sending -------------------------------------------------------------------------------------
-
-static size_t control_limit(const struct sync_client *client)
-{
-    // While a full state is on its way the outbox may hold far more than updates ever could.
-    size_t waiting = sync_outbox_waiting(&client->outbox);
-    size_t usual = (size_t)client->app->settings.send_waiting_bytes + CONTROL_BYTES_MAX;
-    bool is_full = client->full.active || waiting > usual;
-    return is_full ? client->outbox.buf.bytes_max : usual;
-}
-
-static void send_frame(struct sync_client *client, enum sync_ws_opcode opcode, const void *data,
-                       size_t len, bool important)
-{
-    if (client->state == SYNC_CLIENT_DEAD || client->state == SYNC_CLIENT_CLOSING)
-        return;
-    enum sync_sent sent = sync_outbox_send_frame(&client->outbox, client->fd, opcode, data, len,
-                                                 control_limit(client));
-    if (sent == SYNC_FULL && important)
-        sent = SYNC_BROKEN;
-    if (sync_client_sent(client, sent))
-        sync_client_watch(client);
-}
-
-void sync_client_send(struct sync_client *client, const struct mm_buf *message)
-{
-    if (message->err == MM_OK)
-        send_frame(client, SYNC_WS_TEXT, message->data, message->len, true);
-}
-
-void sync_client_send_binary(struct sync_client *client, const struct mm_buf *message)
-{
-    if (message->err == MM_OK)
-        send_frame(client, SYNC_WS_BINARY, message->data, message->len, true);
-}
-
-void sync_client_ping(struct sync_client *client, const char *text)
-{
-    send_frame(client, SYNC_WS_PING, text, strlen(text), false);
-}
-
-// One system call for each word to each of thousands of players would hold up the game.
-static bool hold(struct sync_client *client, enum sync_ws_opcode opcode,
-                 const struct mm_buf *message)
-{
-    struct sync_app *app = client->app;
-    if (message->err != MM_OK || client->state >= SYNC_CLIENT_CLOSING)
-        return false;
-    enum sync_sent sent = sync_outbox_keep_frame(&client->outbox, opcode, message->data,
-                                                 message->len, control_limit(client));
-    if (!sync_client_sent(client, sent))
-        return false;
-    if (sent == SYNC_FULL) {
-        client->missed++;
-        mm_counter_add(app->metrics.missed, 1);
-        return false;
-    }
-    client->held = true;
-    app->holding = true;
-    if (!app->talk.active)
-        mm_loop_timer_start(app->loop, &app->talk, MM_LOOP_MS(SYNC_TALK_MS), 0);
-    return true;
-}
-
-bool sync_client_hold(struct sync_client *client, const struct mm_buf *message)
-{
-    return hold(client, SYNC_WS_TEXT, message);
-}
-
-bool sync_client_hold_binary(struct sync_client *client, const struct mm_buf *message)
-{
-    return hold(client, SYNC_WS_BINARY, message);
-}
-
-// The socket has taken all that waited for it, whoever flushed it.
-static void on_drained(struct sync_client *client)
-{
-    if (client->state == SYNC_CLIENT_CLOSING) {
-        // All is said, the close frame too; the peer answers and closes.
-        (void)shutdown(client->fd, SHUT_WR);
-    } else if (client->behind) {
-        client->behind = false;
-        client->catch_up = true;
-        client->full = (struct sync_full){.active = true};
-        client->app->fulls_wanted = true;
-        sync_deliver_soon(client->app);
-    } else if (client->full.active) {
-        sync_deliver_soon(client->app);
-    }
-}
-
-static void flush(struct sync_client *client)
-{
-    size_t waiting = sync_outbox_waiting(&client->outbox);
-    if (!sync_client_sent(client, sync_outbox_flush(&client->outbox, client->fd)))
-        return;
-    if (sync_outbox_waiting(&client->outbox) < waiting)
-        sync_probe_reads(&client->probe);
-    sync_client_watch(client);
-    if (client->state != SYNC_CLIENT_DEAD && sync_outbox_waiting(&client->outbox) == 0)
-        on_drained(client);
-}
-
-void sync_clients_release(struct sync_app *app)
-{
-    if (!app->holding)
-        return;
-    app->holding = false;
-    mm_loop_timer_stop(app->loop, &app->talk);
-    for (size_t i = app->clients.count; i-- > 0;) {
-        struct sync_client *client = i < app->clients.count ? app->clients.items[i] : NULL;
-        if (!client || !client->held)
-            continue;
-        client->held = false;
-        flush(client);
-    }
-}
-
-void sync_client_error(struct sync_client *client, const char *code, const char *message,
-                       uint64_t seq, uint32_t retry_after_ms)
-{
-    struct mm_buf *out = &client->app->scratch;
-    mm_buf_reset(out);
-    MM_BUF_LIT(out, "{\"type\":\"error\",\"payload\":{\"code\":");
-    mm_buf_json_cstr(out, code);
-    MM_BUF_LIT(out, ",\"message\":");
-    mm_buf_json_cstr(out, message);
-    if (seq) {
-        MM_BUF_LIT(out, ",\"seq\":");
-        mm_buf_dec_u64(out, seq);
-    }
-    if (retry_after_ms) {
-        MM_BUF_LIT(out, ",\"retry_after_ms\":");
-        mm_buf_dec_u64(out, retry_after_ms);
-    }
-    MM_BUF_LIT(out, "}}");
-    sync_client_send(client, out);
 }
 
 // It is not meant to come back, or not as it was.
@@ -313,7 +166,8 @@ void sync_client_refuse(struct sync_client *client, uint16_t code, const char *w
     if (len > sizeof payload - 2)
         len = sizeof payload - 2;
     memcpy(payload + 2, word ? word : "", len);
-    send_frame(client, SYNC_WS_CLOSE, payload, code == SYNC_WS_NO_STATUS ? 0 : len + 2, true);
+    sync_client_send_frame(client, SYNC_WS_CLOSE, payload, code == SYNC_WS_NO_STATUS ? 0 : len + 2,
+                           true);
     if (client->state == SYNC_CLIENT_DEAD)
         return;
     MM_LOG_DEBUG("connection closed", "connection=%" PRIu64 " player=%" PRIu64 " code=%u why=%s",
@@ -348,7 +202,7 @@ static bool on_message(void *arg, enum sync_ws_opcode opcode, const uint8_t *dat
         break;
     case SYNC_WS_PING:
         if (sync_route_within_rate(client))
-            send_frame(client, SYNC_WS_PONG, data, len, true);
+            sync_client_send_frame(client, SYNC_WS_PONG, data, len, true);
         break;
     case SYNC_WS_CLOSE:
         // Answered in kind; then it is over, the peer closes the socket.
@@ -408,7 +262,7 @@ static void on_socket(struct mm_loop *loop, int fd, unsigned events, void *arg)
     if (events & MM_LOOP_READ)
         on_readable(client);
     if (client->state != SYNC_CLIENT_DEAD && (events & MM_LOOP_WRITE))
-        flush(client);
+        sync_client_flush(client);
 }
 
 // --- the beginning -------------------------------------------------------------------------------
@@ -438,7 +292,7 @@ static void fill_in(struct sync_client *client, struct sync_handshake *handshake
     client->chats = sync_bucket_full(rate, 10 * rate, now_ms);
     if (handshake->deflate.on)
         sync_ws_inflate(client->ws, client->app->deflate);
-    sync_outbox_init(&client->outbox, SYNC_FULL_BYTES_MAX + CONTROL_BYTES_MAX +
+    sync_outbox_init(&client->outbox, SYNC_FULL_BYTES_MAX + SYNC_CONTROL_BYTES_MAX +
                                           2 * (size_t)settings->send_waiting_bytes);
     if (handshake->deflate.on)
         sync_outbox_deflate(&client->outbox, client->app->deflate, handshake->deflate.window_bits,
@@ -455,9 +309,7 @@ static struct sync_client *make(struct sync_app *app, struct sync_handshake *han
     client->fd = fd;
     client->ws = sync_ws_new(on_message, client);
     client->connection = ++app->next_connection;
-    // Room among the dead as well, so that dying cannot fail.
-    bool ok = client->ws && mm_vec_reserve(&app->clients, app->clients.count + 1) &&
-              mm_vec_reserve(&app->dead, app->dead.count + app->clients.count + 1) &&
+    bool ok = client->ws && reserve_place(app) &&
               mm_idmap_set(app->client_of_connection, client->connection,
                            (uint64_t)(uintptr_t)client) == MM_OK;
     if (ok && mm_loop_fd_add(app->loop, fd, MM_LOOP_READ, on_socket, client) != MM_OK) {
@@ -471,27 +323,20 @@ static struct sync_client *make(struct sync_app *app, struct sync_handshake *han
     }
     client->upgrade = upgrade;
     fill_in(client, handshake);
-    client->at = app->clients.count;
-    app->clients.items[app->clients.count++] = client;
+    list(app, client);
     return client;
 }
 
 bool sync_client_move(struct sync_client *client, struct sync_app *to)
 {
     struct sync_app *from = client->app;
-    if (!mm_vec_reserve(&to->clients, to->clients.count + 1) ||
-        !mm_vec_reserve(&to->dead, to->dead.count + to->clients.count + 1) ||
-        mm_idmap_set(to->client_of_connection, client->connection, (uint64_t)(uintptr_t)client) !=
-            MM_OK)
+    if (!reserve_place(to) || mm_idmap_set(to->client_of_connection, client->connection,
+                                           (uint64_t)(uintptr_t)client) != MM_OK)
         return false;
     (void)mm_idmap_remove(from->client_of_connection, client->connection, NULL);
-    size_t at = client->at;
-    mm_vec_remove_swap(&from->clients, at);
-    if (at < from->clients.count)
-        from->clients.items[at]->at = at;
+    unlist(from, client);
     client->app = to;
-    client->at = to->clients.count;
-    to->clients.items[to->clients.count++] = client;
+    list(to, client);
     return true;
 }
 

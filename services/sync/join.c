@@ -284,11 +284,6 @@ void sync_join_advance(struct sync_client *client)
     }
 }
 
-void sync_join_leave(struct sync_client *client)
-{
-    sync_presence_leave(client);
-}
-
 // --- the game ------------------------------------------------------------------------------------
 
 static void send_welcome(struct sync_client *client, enum sync_resume_result result)
@@ -306,7 +301,7 @@ static void send_welcome(struct sync_client *client, enum sync_resume_result res
     mm_buf_printf(out, ",\"home\":[%" PRId32 ",%" PRId32 "],\"next_seq\":%" PRIu64, client->home_q,
                   client->home_r, client->next_seq);
     MM_BUF_LIT(out, ",\"session_status\":");
-    sync_write_status(client->app, out);
+    sync_status_write(client->app, out);
     if (client->app->settings.resume_ticks > 0)
         sync_trail_write_token(client, out);
     if (client->resume[0] && result == SYNC_RESUMED)

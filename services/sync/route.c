@@ -58,8 +58,7 @@ static void route(struct sync_client *client, struct sync_command *command, uint
     case SYNC_COMMAND_JOIN:
         // Everything again; not while it is being told already.
         if (!client->full.active && !client->behind)
-            client->full = (struct sync_full){.active = true};
-        client->app->fulls_wanted = true;
+            sync_fulls_want(client);
         sync_deliver_soon(client->app);
         break;
     case SYNC_COMMAND_FOCUS:

@@ -53,7 +53,7 @@ void sync_talk_missed(struct sync_client *client)
     client->missed = 0;
     sync_client_send(client, out);
     sync_roster_send(client);
-    sync_deliver_status_to(client);
+    sync_status_send(client);
 }
 
 // --- social's events -----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ enum {
     CLIENTS_MAX = 500,
     HISTORY_TICKS = 200, // as sync's configuration has it
     HISTORY_BYTES = 16384,
-    AHEAD = 3, // so far ahead memory is asked for, as deliver.c does it
+    AHEAD = 3, // so far ahead memory is asked for, as updates.c does it in steps
 };
 #define TICK_NS UINT64_C(50000000)
 #define LIMIT   65536

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What sync tells its clients, as services/sync/deliver.c and owing.c do it: deltas to those who
-// keep up, several of a player's in one message, a part of them to those who may not be sent more,
-// the difference to those who were away or did not read, full states to all others.
+// What sync tells its clients, as services/sync/updates.c, fulls.c and owing.c do it: deltas to
+// those who keep up, several of a player's in one message, a part of them to those who may not be
+// sent more, the difference to those who were away or did not read, full states to all others.
 
 enum { IDLE_TICKS = 20, ROUND_MS = 50 };
 
