@@ -22,11 +22,7 @@ static void on_unknown(void *arg)
 enum mm_err sync_serving_open(struct sync_app *app)
 {
     const struct sync_app *lobby = app->lobby ? app->lobby : app;
-    for (size_t i = 0; i < SYNC_INSTANCE_BYTES; i++) {
-        static const char digits[] = "0123456789abcdef";
-        app->serving.name[2 * i] = digits[lobby->instance[i] >> 4];
-        app->serving.name[2 * i + 1] = digits[lobby->instance[i] & 15];
-    }
+    mm_hex_encode(lobby->instance, SYNC_INSTANCE_BYTES, app->serving.name);
     char stream[sizeof "vision/" + sizeof app->serving.name];
     (void)snprintf(stream, sizeof stream, "vision/%s", app->serving.name);
     app->serving.served = sync_served_new();
