@@ -16,9 +16,8 @@
 //   beats    sorted set  instance -> until when it counts as alive, unless it is heard of (Unix ms)
 //   said     sorted set  "player:instance" -> when the instance last said something of it, by its
 //                        own clock (Unix us); forgotten after SOCIAL_SAID_MS
-//   came     sorted set  player -> when whoever claimed it last came in, by Redis's clock (Unix
-//   us);
-//                        forgotten likewise
+//   came     sorted set  player -> when whoever claimed it last came in (Unix us, by Redis's
+//                        clock); forgotten likewise
 // A player is online as long as count has it.
 
 #define SOCIAL_SAID_MS 60000 // longer than a call may be on its way

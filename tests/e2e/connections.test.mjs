@@ -343,7 +343,8 @@ function checkRates(told, count, ms) {
     const figures = `${of('player_joined').length} by name, ${of('players').length} together, ${of('roster').length} lists in ${seconds} s`;
     assert.ok(of('player_joined').length <= 41 + 10 * seconds, figures);
     assert.ok(of('players').length <= 2 + seconds, figures);
-    assert.ok(of('roster').length <= 1 + seconds / 2, figures);
+    // The one at joining, and the one that sync asks for when it hears social's news for the first time, which may come later.
+    assert.ok(of('roster').length <= 2 + seconds / 2, figures);
     if (of('player_joined').length < count) assert.ok(of('players').length + of('roster').length > 0, `the others together: ${figures}`);
     return { of, figures };
 }
