@@ -241,9 +241,10 @@ test('the newest connection holds the player, across processes', { timeout: 3000
         winner.close();
         await winner.waitClosed();
     }
-    const told = presence({ messages: witness.messages.slice(from) }, 'ada');
+    // Who is sent away before social has heard of it leaves something to be told together, and what comes until then is not told by name.
+    const told = witness.messages.slice(from).filter((m) => m.type === 'players' || (/^player_/.test(m.type) && m.payload.username === 'ada')).map((m) => m.type);
     for (let i = 0; i < told.length; i++)
-        assert.notEqual(told[i], told[i - 1], `in turns: ${told}`);
+        assert.ok(told[i] === 'players' || told[i] !== told[i - 1], `in turns: ${told}`);
 }));
 
 // Processes' clocks may differ, and claims wait on their way: what counts is when the player came, by a clock that all share.
