@@ -200,16 +200,13 @@ export class GameClient extends Emitter {
   }
 
   /** Starts a recipe in a building, or queues it there; the acknowledgement has the job's id. */
-  async train(building, recipe, cycles = 1) {
-    const ack = await this.command('train', { building, recipe, cycles });
-    this.state.jobWaits(ack.job, building, recipe);
-    return ack;
+  train(building, recipe, cycles = 1) {
+    return this.connection.command('train', { building, recipe, cycles },
+      ack => this.state.jobWaits(ack.job, building, recipe));
   }
 
-  async cancel(job) {
-    const ack = await this.command('cancel', { job });
-    this.state.jobIsCancelled(job);
-    return ack;
+  cancel(job) {
+    return this.connection.command('cancel', { job }, () => this.state.jobIsCancelled(job));
   }
 
   #sayFocus() {

@@ -359,9 +359,13 @@ export class Connection extends Emitter {
 
   /**
    * A command, sent now or as soon as there is a connection.
+   * @param {string} name
+   * @param {object} [fields]
+   * @param {(ack: object) => void} [accepted] called with the acknowledgement before any message that came after it is looked
+   *   at; whoever awaits the promise goes on only when all that came in the same piece was
    * @returns {Promise<object>} the acknowledgement's payload; rejects with a GameError
    */
-  command(name, fields = {}) {
+  command(name, fields = {}, accepted = () => {}) {
     if (this.#closed) return Promise.reject(new GameError('closed', 'There is no connection.'));
     if (this.#pending.size + this.#unsent.length >= PENDING_MAX)
       return Promise.reject(new GameError('too_many', 'Too many commands wait for their answers.'));
@@ -372,7 +376,13 @@ export class Connection extends Emitter {
       return Promise.reject(new GameError('invalid', error.message));
     }
     return new Promise((resolve, reject) => {
-      const command = { name, fields: said, seq: null, message: null, resolve, reject, timer: null };
+      const command = {
+        name, fields: said, seq: null, message: null, timer: null, reject,
+        resolve: ack => {
+          resolve(ack);
+          accepted(ack);
+        },
+      };
       command.timer = setTimeout(() => {
         this.#forget(command);
         reject(new GameError('timeout', 'The server did not answer.'));

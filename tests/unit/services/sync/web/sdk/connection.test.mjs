@@ -643,6 +643,19 @@ test('the commands have the protocol\'s fields', async () => {
     assert.equal(game.state.jobs.size, 0);
 });
 
+test('a job that fails in the same piece in which it was accepted does not wait', async () => {
+    const { game } = await join();
+    const trained = outcome(game.train('building_b', 'train_scout'));
+    socket().say({ type: 'ack', payload: { seq: 1, tick: 9, job: 'job_1' } });
+    assert.equal(game.state.jobs.get('job_1').event, 'waiting', 'before anything else is looked at');
+    socket().say({ type: 'update', tick: 10, jobs: [{ event: 'failed', job: 'job_1', building: 'building_b', recipe: 'train_scout' }] });
+    assert.equal(game.state.jobs.size, 0);
+    await clock.settle();
+    assert.equal(game.state.jobs.size, 0);
+    assert.equal(trained.value.job, 'job_1');
+    game.close();
+});
+
 test('orders to more units than a command names are several commands', async () => {
     const { game } = await join();
     const units = Array.from({ length: 230 }, (_, i) => `unit_${i}`);
