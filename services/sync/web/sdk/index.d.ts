@@ -215,8 +215,10 @@ export class Connection extends Emitter<ConnectionEvents & { message: any }> {
   close(): void;
   /** False without a connection. Throws a GameError, `too_large`, if the message is longer than the server takes. */
   send(message: object): boolean;
-  /** Rejects with a GameError. The fields are taken as they are now. */
-  /** `accepted` is called with the acknowledgement before anything that came after it is looked at. */
+  /**
+   * Rejects with a GameError. The fields are taken as they are now; `accepted` is called with the acknowledgement before
+   * anything that came after it is looked at.
+   */
   command(name: string, fields?: object, accepted?: (ack: Ack) => void): Promise<Ack>;
 }
 
