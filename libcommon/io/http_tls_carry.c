@@ -100,16 +100,17 @@ static bool write_some(struct mm_http_tls_carry *carry, bool inward, const uint8
     return true;
 }
 
-// Tells the reader that nothing more comes.
-static bool shut(struct mm_http_tls_carry *carry, bool inward)
+// Tells the reader that nothing more comes; way->shut: it was told. False: broken.
+static bool shut(struct mm_http_tls_carry *carry, struct mm_http_tls_way *way, bool inward)
 {
-    if (inward)
-        return shutdown(carry->inner, SHUT_WR) == 0;
-    ERR_clear_error();
-    int n = SSL_shutdown(carry->ssl);
-    if (n < 0 && mm_http_tls_result(carry, n) == MM_HTTP_TLS_BROKEN)
-        return false;
-    return carry->ssl_wants_write || shutdown(carry->fd, SHUT_WR) == 0;
+    if (!inward) {
+        ERR_clear_error();
+        int n = SSL_shutdown(carry->ssl);
+        if (n < 0) // to be asked again when its socket takes something
+            return mm_http_tls_result(carry, n) == MM_HTTP_TLS_BLOCKED;
+    }
+    way->shut = true;
+    return shutdown(inward ? carry->inner : carry->fd, SHUT_WR) == 0;
 }
 
 // One step of one direction; false: it is of no use any more.
@@ -127,12 +128,8 @@ static bool step(struct mm_http_tls_carry *carry, struct mm_http_tls_way *way, b
         mm_free(way->bytes);
         way->bytes = NULL;
     }
-    if (way->ended) {
-        if (way->shut)
-            return true;
-        way->shut = true;
-        return shut(carry, inward);
-    }
+    if (way->ended)
+        return way->shut || shut(carry, way, inward);
     size_t len = 0, written = 0;
     switch (inward ? read_peer(carry, scratch, &len) : read_inner(carry, scratch, &len)) {
     case MM_HTTP_TLS_MOVED:
@@ -142,9 +139,9 @@ static bool step(struct mm_http_tls_carry *carry, struct mm_http_tls_way *way, b
                keep(way, scratch + written, len - written);
     case MM_HTTP_TLS_BLOCKED:
         return true;
-    case MM_HTTP_TLS_ENDED:
-        way->ended = *progress = true;
-        return true;
+    case MM_HTTP_TLS_ENDED: // nothing else wakes us for this way: its reader is told at once
+        way->ended = true;
+        return shut(carry, way, inward);
     default:
         return false;
     }
