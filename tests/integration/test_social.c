@@ -387,13 +387,19 @@ Test(social, instances_clocks_may_differ)
     cr_assert(three.claim > two.claim && !three.overtaken);
     expect_claimed("sync-3", three.claim);
     Mmorts__Social__SetOnlineReply four =
-        claim_as(second, "sync-4", 1, newest, wall_us, us + 3600000000);
+        claim_as(second, "sync-4", 1, newest, wall_us, shared_now_us(second) + 4000000);
     cr_assert(four.claim > three.claim && !four.overtaken);
     expect_claimed("sync-4", four.claim);
     uint64_t now_us = shared_now_us(second);
     Mmorts__Social__SetOnlineReply five = claim_as(first, "sync-5", 1, newest, wall_us, now_us);
     cr_assert(five.claim > four.claim && !five.overtaken);
     expect_claimed("sync-5", five.claim);
+    // What is said now is later than what was before, if that is not too long ago.
+    now_us = shared_now_us(first);
+    Mmorts__Social__SetOnlineReply six = claim_as(second, "sync-6", 1, newest, wall_us, 0);
+    cr_assert(six.claim > five.claim && !six.overtaken);
+    bool is_late = claim_as(first, "sync-1", 2, newest, 0, now_us).overtaken;
+    cr_assert(is_late || shared_now_us(first) - now_us >= 5000000);
 }
 
 // The instance says that it lives, and how long it may be silent.
