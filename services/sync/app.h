@@ -135,7 +135,6 @@ struct sync_app {
     struct sync_rates *handshakes, *logins; // by sync_address_key, by player
     struct sync_revoked revoked;            // of the lobby, where tokens are asked about
     uint64_t next_connection;
-    uint32_t refused_clients;
     bool draining;
     uint8_t *read_buf;
 

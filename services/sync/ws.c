@@ -68,11 +68,6 @@ void sync_ws_inflate(struct sync_ws *ws, struct sync_deflate *deflate)
     ws->deflate = deflate;
 }
 
-bool sync_ws_is_mid_message(const struct sync_ws *ws)
-{
-    return ws->opcode != 0 || ws->in_frame;
-}
-
 // --- what a frame may be -------------------------------------------------------------------------
 
 static bool is_control(unsigned opcode)

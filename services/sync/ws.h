@@ -58,9 +58,6 @@ void sync_ws_inflate(struct sync_ws *ws, struct sync_deflate *deflate);
 // must be closed; no more bytes are taken after that.
 uint16_t sync_ws_receive(struct sync_ws *ws, const uint8_t *data, size_t len);
 
-// Whether a message has begun and not ended.
-bool sync_ws_is_mid_message(const struct sync_ws *ws);
-
 // Writes the header of an unfragmented server frame; returns its length (2, 4 or 10).
 size_t sync_ws_header(uint8_t out[SYNC_WS_HEADER_BYTES_MAX], enum sync_ws_opcode opcode,
                       size_t payload_bytes);
