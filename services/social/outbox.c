@@ -69,8 +69,10 @@ static void one_published(struct publication *publication)
     struct social_outbox_state *state = &publication->app->outboxes[publication->which];
     mm_counter_add(publication->again ? state->again : state->events, publication->published);
     struct mm_db_job job = {.work = forget_published, .done = publication_done, .arg = publication};
-    enum mm_err err =
-        publication->published > 0 ? mm_db_submit(publication->app->db, &job) : MM_UNAVAILABLE;
+    struct mm_db *db = mm_service_db(publication->app->service); // NULL: the service is stopping
+    enum mm_err err = !db                          ? MM_CANCELLED
+                      : publication->published > 0 ? mm_db_submit(db, &job)
+                                                   : MM_UNAVAILABLE;
     if (err != MM_OK)
         publication_done(err, publication);
 }
