@@ -201,12 +201,19 @@ export class GameClient extends Emitter {
 
   /** Starts a recipe in a building, or queues it there; the acknowledgement has the job's id. */
   train(building, recipe, cycles = 1) {
+    // A job of before the reconnect may be over. What is open of it is told anyway, as of all jobs.
     return this.connection.command('train', { building, recipe, cycles },
-      ack => this.state.jobWaits(ack.job, building, recipe));
+      (ack, again) => again || this.state.jobWaits(ack.job, building, recipe));
   }
 
-  cancel(job) {
-    return this.connection.command('cancel', { job }, () => this.state.jobIsCancelled(job));
+  /** A job that is over when it is cancelled is not known any more. */
+  async cancel(job) {
+    try {
+      return await this.connection.command('cancel', { job }, () => this.state.jobIsCancelled(job));
+    } catch (error) {
+      if (error.code === 'unknown_job') this.state.jobIsCancelled(job);
+      throw error;
+    }
   }
 
   #sayFocus() {

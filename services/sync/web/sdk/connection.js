@@ -223,7 +223,6 @@ export class Connection extends Emitter {
       case 'error': this.#onError(message.payload); break;
     }
     this.emit('message', message);
-    if (message.type === 'welcome') this.#sendCommands();
   }
 
   /** One of nothing but names goes before something else of its tick. */
@@ -252,7 +251,8 @@ export class Connection extends Emitter {
     };
     this.#pingTimer = setInterval(ping, PING_MS);
     ping();
-    this.#setState('online'); // last: who hears of it may close
+    this.#sendCommands();     // what was given before goes before what is given by who hears of it,
+    this.#setState('online'); // last: or who closes
   }
 
   #onError(payload) {
@@ -284,7 +284,7 @@ export class Connection extends Emitter {
     this.#stop();
     this.#failAll(error);
     this.emit('refused', error);
-    this.#setState('closed');
+    if (this.#closed) this.#setState('closed'); // who heard of it may have tried again, with another token
   }
 
   /** @param {GameError} [error] why, if the server said so */
@@ -320,7 +320,10 @@ export class Connection extends Emitter {
 
   /** What is not answered, again under its number; then what waited, under new numbers. */
   #sendCommands() {
-    for (const command of [...this.#pending.values()]) this.#transmit(command);
+    for (const command of [...this.#pending.values()]) {
+      command.again = true;
+      this.#transmit(command);
+    }
     for (const command of this.#unsent.splice(0)) this.#sendFirst(command);
   }
 
@@ -361,8 +364,9 @@ export class Connection extends Emitter {
    * A command, sent now or as soon as there is a connection.
    * @param {string} name
    * @param {object} [fields]
-   * @param {(ack: object) => void} [accepted] called with the acknowledgement before any message that came after it is looked
-   *   at; whoever awaits the promise goes on only when all that came in the same piece was
+   * @param {(ack: object, again: boolean) => void} [accepted] called with the acknowledgement before any message that came
+   *   after it is looked at; whoever awaits the promise goes on only when all that came in the same piece was. `again`: the command
+   *   was sent on an earlier connection, too, and may have been carried out long ago
    * @returns {Promise<object>} the acknowledgement's payload; rejects with a GameError
    */
   command(name, fields = {}, accepted = () => {}) {
@@ -377,10 +381,10 @@ export class Connection extends Emitter {
     }
     return new Promise((resolve, reject) => {
       const command = {
-        name, fields: said, seq: null, message: null, timer: null, reject,
+        name, fields: said, seq: null, message: null, timer: null, again: false, reject,
         resolve: ack => {
           resolve(ack);
-          accepted(ack);
+          accepted(ack, command.again);
         },
       };
       command.timer = setTimeout(() => {

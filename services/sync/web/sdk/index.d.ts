@@ -47,6 +47,7 @@ export interface EntityData {
 
 export interface Entity {
   readonly id: string;
+  /** 'unknown': the map does not name it */
   type: string;
   kind: Kind;
   /** an empire's id; null: nobody's */
@@ -217,9 +218,9 @@ export class Connection extends Emitter<ConnectionEvents & { message: any }> {
   send(message: object): boolean;
   /**
    * Rejects with a GameError. The fields are taken as they are now; `accepted` is called with the acknowledgement before
-   * anything that came after it is looked at.
+   * anything that came after it is looked at; `again`: the command was sent on an earlier connection, too.
    */
-  command(name: string, fields?: object, accepted?: (ack: Ack) => void): Promise<Ack>;
+  command(name: string, fields?: object, accepted?: (ack: Ack, again: boolean) => void): Promise<Ack>;
 }
 
 // --- the binary encoding, for programs with a connection of their own --------------------------

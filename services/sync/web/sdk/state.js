@@ -8,6 +8,7 @@ export const SHROUD = 0, FOG = 1, VISIBLE = 2;
 const TICKS_PER_HEX = 6; // of a unit whose type says nothing
 const PLAIN_COST = 100;  // of a terrain that says nothing
 const CATCH_UP_MS = 250; // for a way of which not every step was told
+const OVER_MAX = 256;    // jobs: no more commands wait for their answers
 
 /**
  * What the client knows of the game, from the server's messages alone. It knows nothing of sockets or
@@ -23,6 +24,7 @@ const CATCH_UP_MS = 250; // for a way of which not every step was told
 export class GameStateManager extends Emitter {
   #next = null; // {hexes, entities}: the full state that is being received
   #jobsAnew = false; // the next update lists all jobs there are
+  #over = new Set(); // jobs that ended last: the answer to who ordered one may come behind
 
   constructor() {
     super();
@@ -222,12 +224,18 @@ export class GameStateManager extends Emitter {
 
   #onJob(job) {
     if (job.event === 'started' || job.event === 'progress') this.jobs.set(job.job, { ...this.jobs.get(job.job), ...job });
-    else this.jobs.delete(job.job);
+    else this.#endJob(job.job);
   }
 
-  /** A job was accepted. Updates tell of it only when it starts: until then it is known as waiting. */
+  #endJob(job) {
+    this.jobs.delete(job);
+    this.#over.add(job);
+    if (this.#over.size > OVER_MAX) this.#over.delete(this.#over.values().next().value);
+  }
+
+  /** A job was accepted: it is known as waiting until an update tells of it. One of which that told before is left alone. */
   jobWaits(job, building, recipe) {
-    if (this.jobs.has(job)) return;
+    if (this.jobs.has(job) || this.#over.has(job)) return;
     this.jobs.set(job, { event: 'waiting', job, building, recipe, start_tick: 0, end_tick: 0 });
     this.#tell('jobs', []);
   }
@@ -303,8 +311,8 @@ export class GameStateManager extends Emitter {
 function create(data) {
   return {
     id: data.id,
-    type: data.type,
-    kind: data.kind,
+    type: data.type ?? 'unknown', // of a type that the map does not name neither is told
+    kind: data.kind ?? 'unknown',
     owner: data.owner || null,
     pos: data.pos,
     health: data.health ?? data.data?.health ?? null,

@@ -656,6 +656,77 @@ test('a job that fails in the same piece in which it was accepted does not wait'
     game.close();
 });
 
+test('a job whose end is told before its acknowledgement does not wait', async () => {
+    const { game } = await join();
+    const failed = { event: 'failed', building: 'building_b', recipe: 'train_scout' };
+    outcome(game.train('building_b', 'train_scout'));
+    outcome(game.train('building_b', 'train_scout'));
+    socket().say({ type: 'update', tick: 10, jobs: [{ ...failed, job: 'job_1' }, { ...failed, event: 'started', job: 'job_2' }] });
+    socket().say({ type: 'update', tick: 11, jobs: [{ ...failed, job: 'job_2' }] });
+    for (const seq of [1, 2]) socket().say({ type: 'ack', payload: { seq, tick: 9, job: `job_${seq}` } });
+    assert.deepEqual([...game.state.jobs.keys()], []);
+    game.close();
+});
+
+test('a job that was accepted on the connection before is as the state tells it, over perhaps', async () => {
+    const { game } = await join();
+    const trained = outcome(game.train('building_b', 'train_scout'));
+    socket().drop();
+    await clock.pass(200);
+    socket().welcome();
+    socket().say({ type: 'update', tick: 90, full: true });
+    assert.deepEqual(socket().commands.map(({ seq }) => seq), [1], 'sent again');
+    socket().say({ type: 'ack', payload: { seq: 1, tick: 9, job: 'job_1' } });
+    await clock.settle();
+    assert.equal(trained.value.job, 'job_1');
+    assert.deepEqual([...game.state.jobs.keys()], []);
+    game.close();
+});
+
+test('a job that is over when it is cancelled is forgotten', async () => {
+    const { game } = await join();
+    outcome(game.train('building_b', 'train_scout'));
+    socket().say({ type: 'ack', payload: { seq: 1, tick: 9, job: 'job_1' } });
+    const codes = [];
+    for (const code of ['unavailable', 'unknown_job']) {
+        const cancelled = outcome(game.cancel('job_1'));
+        socket().say({ type: 'error', payload: { seq: codes.length + 2, code, message: 'No.' } });
+        await clock.settle();
+        codes.push(cancelled.code);
+        assert.equal(game.state.jobs.size, code === 'unknown_job' ? 0 : 1, code);
+    }
+    assert.deepEqual(codes, ['unavailable', 'unknown_job']);
+    game.close();
+});
+
+test('what was given before goes before what is given by who hears that it is back', async () => {
+    const { game } = await join();
+    outcome(game.stop(['unit_before']));
+    socket().drop();
+    outcome(game.stop(['unit_meanwhile']));
+    for (const type of ['state', 'welcome']) game.on(type, (said) => said !== 'connecting' && outcome(game.stop([`unit_${type}`])));
+    await clock.pass(200);
+    socket().welcome();
+    assert.deepEqual(socket().commands.map(({ seq, units: [unit] }) => [seq, unit]),
+        [[1, 'unit_before'], [2, 'unit_meanwhile'], [3, 'unit_state'], [4, 'unit_welcome']]);
+    game.close();
+});
+
+test('who is refused and tries again at once is not told that it is closed', async () => {
+    let token = 'old';
+    await open(1, { token: () => token });
+    connection.on('refused', () => {
+        token = 'new';
+        connection.connect();
+    });
+    socket().drop(4401, 'expired');
+    await clock.settle();
+    assert.equal(connection.state, 'connecting');
+    assert.equal(socket().protocols.at(-1), 'new');
+    socket().welcome();
+    assert.equal(connection.state, 'online');
+});
+
 test('orders to more units than a command names are several commands', async () => {
     const { game } = await join();
     const units = Array.from({ length: 230 }, (_, i) => `unit_${i}`);

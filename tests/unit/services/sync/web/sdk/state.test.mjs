@@ -157,6 +157,8 @@ test('cached: stays where it was seen, faded, until it appears or is named gone'
     assert.equal(state.entities.has('unit_b'), false);
     state.apply({ type: 'entity_snapshot', entity: { id: 'unit_c', type: 'scout', kind: 'unit', owner: OTHER, pos: [4, 4], is_stale: true, last_seen: 5, data: { health: 3 } } });
     assert.equal(state.entities.get('unit_c').stale, true, 'a memory may also come while playing');
+    state.apply({ type: 'entity_snapshot', entity: { id: 'unknown_d', pos: [4, 4], is_stale: true, last_seen: 5, data: { health: 3 } } });
+    assert.deepEqual([state.entities.get('unknown_d').type, state.entities.get('unknown_d').kind], ['unknown', 'unknown'], 'of a type that the map does not name');
 });
 
 test('a new full state: the old one stays until it is complete, and nothing of it is left', () => {
