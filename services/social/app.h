@@ -60,6 +60,7 @@ struct social_app {
     bool expiry_busy;
     uint64_t expiry_at_ms; // when mail that is too old is looked for next (monotonic)
     bool groups_busy;
+    uint64_t groups_after; // the group behind which they are looked for
     uint64_t groups_at_ms; // when invitations that are void are looked for next (monotonic)
 };
 
@@ -102,7 +103,8 @@ struct social_group_job {
     struct social_group_action action;
     uint64_t group_id; // also the new one's
     bool creates;
-    bool expires; // voids what was not answered in time, of one group that has such
+    bool expires;           // voids what was not answered in time, of the next group that has such
+    uint64_t expires_after; // behind this one
     char kind[64], name[256], tag[64]; // as they were asked for
     // What came of it.
     Mmorts__Social__GroupReason reason;
@@ -122,7 +124,8 @@ struct social_group_job {
 void social_group_job_clear(struct social_group_job *job);
 // Does it, in a transaction of its own; arg is the job.
 enum mm_err social_sql_change(struct mm_db_conn *conn, void *arg) MM_MUST_USE;
-// Finds a group where somebody was not answered in time, and voids that; no event: there is none.
+// Finds the next group where somebody was not answered in time, and voids that; the job's group_id
+// says which one it was, or is to be tried again if it failed. 0: there is none.
 enum mm_err social_sql_expire(struct mm_db_conn *conn, void *arg) MM_MUST_USE;
 // The group with members and pending ones; MM_NOT_FOUND. `out` was initialised.
 enum mm_err social_sql_group(struct mm_db_conn *conn, const char *session, uint64_t id,

@@ -5,6 +5,7 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
 #include "libcommon/base/clock.h"
+#include "libcommon/base/log.h"
 #include "libcommon/base/str.h"
 #include "services/social/app.h"
 
@@ -136,15 +137,20 @@ void social_act_on_group(struct social_app *app, struct mm_rpc_call *call,
 
 enum { EXPIRED_EVERY_MS = 5000 };
 
+// One group after the other, by number, and then from the first again: what fails holds up nobody.
 static void expired_done(enum mm_err err, void *arg)
 {
     struct social_group_job *job = arg;
     struct social_app *app = job->app;
     app->groups_busy = false;
-    if (err == MM_OK && job->event_count > 0) {
+    app->groups_after = job->group_id; // 0: that was the last one
+    if (err == MM_OK && job->event_count > 0)
         social_outbox_publish(app, SOCIAL_OUTBOX_GROUPS, job->events, job->event_count);
+    if (err == MM_OK && job->group_id != 0)
         app->groups_at_ms = 0; // there may be more
-    }
+    if (err != MM_OK && err != MM_CANCELLED)
+        MM_LOG_WARN("invitations that are void stay for now", "group=%" PRIu64 " error=%s",
+                    job->group_id, mm_err_name(err));
     social_group_job_clear(job);
     mm_free(job);
 }
@@ -159,6 +165,7 @@ void social_groups_sweep(struct social_app *app)
         return;
     job->app = app;
     job->expires = true;
+    job->expires_after = app->groups_after;
     job->action.now_ms = mm_clock_wall_ms();
     app->groups_at_ms = now_ms + EXPIRED_EVERY_MS;
     struct mm_db_job work = {

@@ -276,9 +276,8 @@ static enum mm_err write_changes(struct mm_db_conn *conn, struct social_group_jo
             const struct social_event *event = &job->events[job->event_count - 1];
             err = mm_db_exec(conn,
                              "INSERT INTO group_outbox (session, seq, created_ms, event) "
-                             "VALUES (?, ?, ?, ?)",
+                             "VALUES (?, ?, UNIX_TIMESTAMP() * 1000, ?)",
                              MM_DB_ARGS(mm_db_str(job->app->session), mm_db_u64(seq),
-                                        mm_db_i64(job->action.now_ms),
                                         mm_db_blob(event->bytes, event->size)),
                              NULL);
         }
@@ -431,11 +430,13 @@ enum mm_err social_sql_expire(struct mm_db_conn *conn, void *arg)
 {
     struct social_group_job *job = arg;
     struct mm_db_rows *rows;
-    enum mm_err err = mm_db_query_one(
-        conn,
-        "SELECT group_id FROM group_pending WHERE session = ? AND "
-        "expires_ms <= ? ORDER BY expires_ms LIMIT 1",
-        MM_DB_ARGS(mm_db_str(job->app->session), mm_db_i64(job->action.now_ms)), &rows);
+    enum mm_err err =
+        mm_db_query_one(conn,
+                        "SELECT group_id FROM group_pending WHERE session = ? AND "
+                        "expires_ms <= ? AND group_id > ? ORDER BY group_id LIMIT 1",
+                        MM_DB_ARGS(mm_db_str(job->app->session), mm_db_i64(job->action.now_ms),
+                                   mm_db_u64(job->expires_after)),
+                        &rows);
     if (err != MM_OK)
         return err == MM_NOT_FOUND ? MM_OK : err;
     job->group_id = mm_db_get_u64(rows, 0);

@@ -310,11 +310,12 @@ static enum mm_err write_event(struct mm_db_conn *conn, struct social_mail_job *
     struct mm_db_result result;
     enum mm_err err = pack_event(job);
     if (err == MM_OK)
-        err = mm_db_exec(conn,
-                         "INSERT INTO mail_outbox (session, created_ms, event) VALUES (?, ?, ?)",
-                         MM_DB_ARGS(mm_db_str(job->app->session), mm_db_i64(job->now_ms),
-                                    mm_db_blob(job->event.bytes, job->event.size)),
-                         &result);
+        err = mm_db_exec(
+            conn,
+            "INSERT INTO mail_outbox (session, created_ms, event) "
+            "VALUES (?, UNIX_TIMESTAMP() * 1000, ?)",
+            MM_DB_ARGS(mm_db_str(job->app->session), mm_db_blob(job->event.bytes, job->event.size)),
+            &result);
     if (err == MM_OK)
         job->event.id = result.insert_id;
     return err;

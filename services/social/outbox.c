@@ -10,16 +10,17 @@
 #include "services/social/app.h"
 
 // Whoever dies between a commit and its publication leaves the events in their table, where the
-// next sweep of any instance finds them.
+// next sweep of any instance finds them. How old they are is told by the database's clock, in whole
+// seconds: those of instances may differ.
 
 static const struct outbox_sql {
     const char *load, *done;
 } sqls[SOCIAL_OUTBOXES] = {
     [SOCIAL_OUTBOX_GROUPS] = {"SELECT seq, event FROM group_outbox WHERE session = ? AND "
-                              "created_ms <= ? ORDER BY seq LIMIT ?",
+                              "created_ms < UNIX_TIMESTAMP() * 1000 - ? ORDER BY seq LIMIT ?",
                               "DELETE FROM group_outbox WHERE session = ? AND seq = ?"},
     [SOCIAL_OUTBOX_MAIL] = {"SELECT id, event FROM mail_outbox WHERE session = ? AND "
-                            "created_ms <= ? ORDER BY id LIMIT ?",
+                            "created_ms < UNIX_TIMESTAMP() * 1000 - ? ORDER BY id LIMIT ?",
                             "DELETE FROM mail_outbox WHERE session = ? AND id = ?"},
 };
 
@@ -119,7 +120,6 @@ void social_outbox_publish(struct social_app *app, enum social_outbox which,
 struct look {
     struct social_app *app;
     enum social_outbox which;
-    int64_t before_ms;
     struct social_event events[SOCIAL_OUTBOX_MAX];
     size_t count;
 };
@@ -130,7 +130,7 @@ static enum mm_err look_work(struct mm_db_conn *conn, void *arg)
     struct mm_db_rows *rows;
     enum mm_err err =
         mm_db_query(conn, sqls[look->which].load,
-                    MM_DB_ARGS(mm_db_str(look->app->session), mm_db_i64(look->before_ms),
+                    MM_DB_ARGS(mm_db_str(look->app->session), mm_db_i64(SOCIAL_OUTBOX_WAIT_MS),
                                mm_db_u64(SOCIAL_OUTBOX_MAX)),
                     &rows);
     if (err != MM_OK)
@@ -172,7 +172,6 @@ static void sweep(struct social_app *app, enum social_outbox which)
         return;
     look->app = app;
     look->which = which;
-    look->before_ms = mm_clock_wall_ms() - SOCIAL_OUTBOX_WAIT_MS;
     state->at_ms = now_ms + SOCIAL_OUTBOX_WAIT_MS;
     struct mm_db_job job = {.work = look_work, .done = look_done, .arg = look};
     state->busy = mm_db_submit(app->db, &job) == MM_OK;

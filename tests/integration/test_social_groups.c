@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/io/db_conn.h"
+#include "tests/support/db_options.h"
 #include "tests/support/process.h"
 #include "tests/support/servers.h"
 #include "tests/support/social.h"
@@ -232,6 +234,58 @@ Test(social_groups, an_invitation_ends_with_its_time)
     cr_expect_eq(count_invitations(second, 3), 0);
     cr_expect_eq(count_invitations(second, 2), 1);
     act(second, id, 3, ACTION(JOIN), 0, REASON(NOT_OPEN));
+    test_service_free(hasty);
+    expect_silence();
+}
+
+static void run_sql(const char *sql)
+{
+    struct mm_db_conn *db;
+    struct mm_db_options options =
+        test_db_options(test_server_address(test_social_mariadb()), "mmorts_social");
+    cr_assert_eq(mm_db_conn_open(&options, &db), MM_OK);
+    cr_assert_eq(mm_db_exec(db, sql, MM_DB_NO_ARGS, NULL), MM_OK, "%s", mm_db_error_text(db));
+    mm_db_conn_close(db);
+}
+
+// Whichever of the two has the lower number.
+Test(social_groups, a_group_that_cannot_be_changed_holds_up_no_others_time)
+{
+    last_seq = 0;
+    struct test_service *hasty = test_social_start("MMORTS_SOCIAL_GROUP_PENDING=1s");
+    uint64_t ids[3];
+    static const char *const names[] = {"Group one", "Group two", "Group three"};
+    run_sql("CREATE TRIGGER held BEFORE DELETE ON group_pending FOR EACH ROW "
+            "IF OLD.player_id = 12 THEN SIGNAL SQLSTATE '45000'; END IF");
+    for (uint64_t i = 0; i < 3; i++) {
+        ids[i] = create(first, i + 1, names[i], MMORTS__SOCIAL__GROUP_POLICY__GROUP_INVITE_ONLY,
+                        REASON(OK));
+        expect_event(EVENT(CREATED), i + 1, 1);
+    }
+    // The one that cannot be changed is the second by number, and its time is the first to end.
+    uint64_t low = ids[0] < ids[1] ? ids[0] : ids[1], high = ids[0] < ids[1] ? ids[1] : ids[0];
+    uint64_t middle = ids[2] < low ? low : ids[2] > high ? high : ids[2];
+    bool ended[3] = {false};
+    for (int turn = 0; turn < 2; turn++)
+        for (uint64_t i = 0; i < 3; i++)
+            if ((ids[i] == middle) == (turn == 0))
+                act(hasty, ids[i], i + 1, ACTION(INVITE), ids[i] == middle ? 12 : 20 + i,
+                    REASON(OK));
+    for (int i = 0; i < 5; i++) {
+        Mmorts__Social__Event *event = test_listener_next(listener, TEST_PATIENCE_MS);
+        cr_assert(event && event->event_case == MMORTS__SOCIAL__EVENT__EVENT_GROUP);
+        uint64_t player = event->group->player->player_id;
+        if (event->group->kind == EVENT(DECLINED)) {
+            cr_assert(player >= 20 && player <= 22 && !ended[player - 20]);
+            ended[player - 20] = true;
+        }
+        mmorts__social__event__free_unpacked(event, NULL);
+    }
+    cr_expect_eq(ended[0] + ended[1] + ended[2], 2);
+    expect_silence();
+    run_sql("DROP TRIGGER held");
+    last_seq += 5;
+    expect_event(EVENT(DECLINED), 12, 2);
     test_service_free(hasty);
     expect_silence();
 }
