@@ -13,7 +13,7 @@ B ?= build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
 # Looked up at first use and then remembered: `make deps` must work before the packages are there.
 # nng and wslay ship no pkg-config file in Debian; their flags are their names.
 PACKAGES := libmicrohttpd libcurl libprotobuf-c openssl hiredis libmariadb yaml-0.1 \
-            jansson zlib libzstd
+            jansson zlib libzstd liburing
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)) -lnng -lwslay -lpthread -lm)$(PKG_LIBS)
 

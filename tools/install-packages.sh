@@ -14,7 +14,8 @@ mode=${1:-test}
 
 build=(build-essential pkg-config libmicrohttpd-dev libcurl4-openssl-dev libprotobuf-c-dev
     protobuf-c-compiler protobuf-compiler libnng-dev libssl-dev libhiredis-dev
-    libmariadb-dev libyaml-dev libwslay-dev libjansson-dev zlib1g-dev libzstd-dev)
+    libmariadb-dev libyaml-dev libwslay-dev libjansson-dev zlib1g-dev libzstd-dev
+    liburing-dev)
 # The -core packages hold MariaDB's programs without the system service.
 play=(mariadb-server-core mariadb-client-core redis-server)
 test=(libcriterion-dev libxxhash-dev clang clang-format clang-tidy cppcheck llvm libclang-rt-14-dev git

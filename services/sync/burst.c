@@ -3,9 +3,8 @@
 #include "libcommon/base/alloc.h"
 #include "libcommon/base/check.h"
 
-#include "libcommon/io/uring.h"
-
 #include <errno.h>
+#include <liburing.h>
 #include <sys/socket.h>
 
 // A request for each message. Sends carry MSG_DONTWAIT, so each is over at once.
@@ -17,7 +16,8 @@ struct message {
 };
 
 struct sync_burst {
-    struct mm_uring ring;
+    struct io_uring ring;
+    bool has_ring;
     struct message messages[SYNC_BURST_SENDS_MAX];
     size_t count;
     size_t used;     // of data
@@ -31,10 +31,9 @@ struct sync_burst *sync_burst_new(void)
     struct sync_burst *burst = mm_calloc(1, sizeof *burst);
     if (!burst)
         return NULL;
-    const struct mm_uring_options options = {.requests = SYNC_BURST_SENDS_MAX};
-    enum mm_err err = mm_uring_open(&burst->ring, &options);
+    burst->has_ring = io_uring_queue_init(SYNC_BURST_SENDS_MAX, &burst->ring, 0) == 0;
     burst->data = mm_malloc(SYNC_BURST_BYTES);
-    if (err != MM_OK || !burst->data) {
+    if (!burst->has_ring || !burst->data) {
         sync_burst_free(burst);
         return NULL;
     }
@@ -45,7 +44,8 @@ void sync_burst_free(struct sync_burst *burst)
 {
     if (!burst)
         return;
-    mm_uring_close(&burst->ring);
+    if (burst->has_ring)
+        io_uring_queue_exit(&burst->ring);
     mm_free(burst->data);
     mm_free(burst);
 }
@@ -62,14 +62,10 @@ uint8_t *sync_burst_reserve(struct sync_burst *burst, size_t bytes)
 void sync_burst_add(struct sync_burst *burst, int fd, size_t len, void *arg)
 {
     MM_CHECK(len <= burst->reserved);
-    struct io_uring_sqe *request = mm_uring_request(&burst->ring);
+    struct io_uring_sqe *request = io_uring_get_sqe(&burst->ring);
     MM_CHECK(request); // the ring has room for as many messages as we have
-    request->opcode = IORING_OP_SEND;
-    request->fd = fd;
-    request->addr = (uint64_t)(uintptr_t)(burst->data + burst->used);
-    request->len = (uint32_t)len;
-    request->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    request->user_data = burst->count;
+    io_uring_prep_send(request, fd, burst->data + burst->used, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    io_uring_sqe_set_data64(request, burst->count);
     burst->messages[burst->count++] = (struct message){arg, burst->used, len, -ECANCELED};
     burst->used += len;
     burst->reserved = 0;
@@ -82,21 +78,26 @@ size_t sync_burst_count(const struct sync_burst *burst)
 
 static size_t take_answers(struct sync_burst *burst)
 {
-    unsigned ready = mm_uring_ready(&burst->ring);
-    for (unsigned i = 0; i < ready; i++) {
-        const struct io_uring_cqe *answer = mm_uring_answer(&burst->ring, i);
+    const struct io_uring_cqe *answer;
+    unsigned head, taken = 0;
+    io_uring_for_each_cqe(&burst->ring, head, answer)
+    {
         MM_CHECK(answer->user_data < burst->count);
         burst->messages[answer->user_data].result = answer->res;
+        taken++;
     }
-    mm_uring_take(&burst->ring, ready);
-    return ready;
+    io_uring_cq_advance(&burst->ring, taken);
+    return taken;
 }
 
 // All requests are submitted and answered when this returns: the kernel holds none of our memory.
 static void submit_all(struct sync_burst *burst)
 {
-    for (size_t answered = 0; answered < burst->count; answered += take_answers(burst))
-        mm_uring_submit(&burst->ring, (unsigned)(burst->count - answered));
+    for (size_t answered = 0; answered < burst->count; answered += take_answers(burst)) {
+        int n = io_uring_submit_and_wait(&burst->ring, (unsigned)(burst->count - answered));
+        // A signal, or a kernel that is short of memory, ends it early; whatever else is our fault.
+        MM_CHECK(n >= 0 || n == -EINTR || n == -EAGAIN || n == -EBUSY);
+    }
 }
 
 void sync_burst_flush(struct sync_burst *burst, sync_burst_done_fn done)

@@ -5,7 +5,7 @@ source "$(dirname "$0")/common.sh"
 
 # Extended regular expressions over the name that is included: `allowed` for those in "...",
 # `forbidden` for those in <...>.
-third_party='^(microhttpd\.h|curl/|protobuf-c/|nng/|openssl/|hiredis/|mysql|errmsg\.h|mariadb|yaml\.h|criterion/|wslay/|jansson\.h|zlib\.h|zstd\.h|xxhash\.h)'
+third_party='^(microhttpd\.h|curl/|protobuf-c/|nng/|openssl/|hiredis/|mysql|errmsg\.h|mariadb|yaml\.h|criterion/|wslay/|jansson\.h|zlib\.h|zstd\.h|liburing\.h|xxhash\.h)'
 impure='^(pthread|threads|time|unistd|fcntl|poll|signal|math|tgmath|float|fenv|semaphore|sched|dirent)\.h$|^(sys|net|netinet|arpa)/'
 base='libcommon/base/'
 hex='libcommon/hex/'
