@@ -15,13 +15,17 @@ export class Input {
     this.actions = actions;
     this.boxMode = false;
     this.pointers = new Map();
-    this.keys = new Set();
+    this.keys = new Map(); // that are held: by where they are, for what they say may change with Shift
+    this.goesByTab = false; // from button to button; who clicks one, and then Enter, wants the chat
     this.lastClick = { time: 0, x: 0, y: 0 };
     const canvas = view.canvas;
     canvas.addEventListener('pointerdown', e => this.#down(e));
     canvas.addEventListener('pointermove', e => this.#move(e));
     canvas.addEventListener('pointerup', e => this.#up(e));
-    canvas.addEventListener('pointercancel', e => this.#drop(e.pointerId));
+    canvas.addEventListener('pointercancel', e => {
+      this.#drop(e.pointerId);
+      view.box = null;
+    });
     canvas.addEventListener('pointerleave', () => { view.hover = null; });
     canvas.addEventListener('contextmenu', e => e.preventDefault());
     canvas.addEventListener('wheel', e => {
@@ -31,6 +35,7 @@ export class Input {
     window.addEventListener('keydown', e => this.#key(e, true));
     window.addEventListener('keyup', e => this.#key(e, false));
     window.addEventListener('blur', () => this.keys.clear());
+    window.addEventListener('pointerdown', () => { this.goesByTab = false; }, true);
   }
 
   #down(e) {
@@ -107,23 +112,27 @@ export class Input {
   }
 
   #key(e, isDown) {
+    const place = e.code || e.key;
+    if (!isDown) { // wherever it is let go
+      this.keys.delete(place);
+      return;
+    }
+    if (e.key === 'Tab') this.goesByTab = true;
     if (e.target.matches?.('input, textarea, select')) {
-      if (isDown && e.key === 'Escape') e.target.blur();
+      if (e.key === 'Escape') e.target.blur();
       return;
     }
     if (e.ctrlKey || e.metaKey || e.altKey) return;
-    const name = e.key.toLowerCase();
-    if (isDown) {
-      if (!this.keys.has(name)) this.actions.key(name, e);
-      this.keys.add(name);
-    } else {
-      this.keys.delete(name);
-    }
+    if (e.key === 'Enter' && this.goesByTab && e.target.matches?.('button')) return; // which presses it
+    const name = e.key.toLowerCase(), isHeld = this.keys.has(place);
+    this.keys.set(place, name);
+    if (!isHeld) this.actions.key(name, e);
   }
 
   /** Pans and zooms while keys are held; call once a frame. */
   step(deltaMs) {
-    const held = (...names) => names.some(name => this.keys.has(name)) ? 1 : 0;
+    const keys = [...this.keys.values()];
+    const held = (...names) => names.some(name => keys.includes(name)) ? 1 : 0;
     const dx = held('a', 'arrowleft') - held('d', 'arrowright');
     const dy = held('w', 'arrowup') - held('s', 'arrowdown');
     if (dx || dy) this.view.pan(dx * deltaMs * PAN_PX_PER_MS, dy * deltaMs * PAN_PX_PER_MS);
