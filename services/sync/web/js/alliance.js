@@ -1,4 +1,4 @@
-import { $, element, releasedOf } from './dom.js';
+import { $, element, redraw, releasedOf } from './dom.js';
 
 const POLICIES = [['invite', 'by invitation'], ['apply', 'by application'], ['open', 'open to all']];
 
@@ -39,7 +39,9 @@ export class AlliancePanel {
   async toggle() {
     $('alliance').hidden = this.isOpen;
     $('alliance-toggle').setAttribute('aria-pressed', String(this.isOpen));
-    if (this.isOpen) await this.#refresh();
+    if (!this.isOpen) return;
+    this.show(); // what is known already
+    await this.#refresh();
   }
 
   /** What there is to join is asked for when it is looked at. */
@@ -69,7 +71,7 @@ export class AlliancePanel {
     if (shown === this.#shown) return;
     this.#shown = shown;
     const fields = fieldsOf($('alliance-body'));
-    $('alliance-body').replaceChildren(...(mine ? this.#mine(mine) : this.#none()));
+    redraw($('alliance-body'), ...(mine ? this.#mine(mine) : this.#none()));
     fields.restore();
   }
 
@@ -86,7 +88,7 @@ export class AlliancePanel {
     const id = group.id, me = group.members.find(m => m.player_id === this.game.playerId);
     const leads = me?.role === 'leader', officer = leads || me?.role === 'officer';
     const rows = group.members.map(member => {
-      const row = element('li', {}, element('span', {}, member.username), element('small', {}, member.role));
+      const row = element('li', {}, element('span', { title: member.username }, member.username), element('small', {}, member.role));
       if (member === me) return row;
       const fields = { group: id, player: member.player_id };
       if (leads) row.append(this.#button(member.role === 'officer' ? 'demote' : 'promote', 'role', { ...fields, role: member.role === 'officer' ? 'member' : 'officer' }));
@@ -107,7 +109,7 @@ export class AlliancePanel {
     const id = group.id;
     const waiting = (group.pending ?? []).map(one => {
       const fields = { group: id, player: one.player_id };
-      const row = element('li', {}, element('span', {}, one.username), element('small', {}, one.application ? 'asks to join' : 'invited'));
+      const row = element('li', {}, element('span', { title: one.username }, one.username), element('small', {}, one.application ? 'asks to join' : 'invited'));
       if (one.application) row.append(this.#button('take in', 'invite', fields));
       row.append(this.#button(one.application ? 'refuse' : 'withdraw', 'refuse', fields));
       return row;
@@ -127,7 +129,7 @@ export class AlliancePanel {
   #calls(free) {
     const calls = this.game.invited.map(group => {
       const applied = group.pending?.some(p => p.application);
-      const row = element('li', {}, element('span', {}, group.name), element('small', {}, applied ? 'applied' : 'invites you'));
+      const row = element('li', {}, element('span', { title: group.name }, group.name), element('small', {}, applied ? 'applied' : 'invites you'));
       if (!applied && free) row.append(this.#button('join', 'join', { group: group.id }, 'primary'));
       row.append(this.#button(applied ? 'withdraw' : 'decline', 'decline', { group: group.id }));
       return row;
@@ -138,7 +140,7 @@ export class AlliancePanel {
   #none() {
     const { invited } = this.game;
     const open = this.#list.filter(group => group.policy !== 'invite' && !invited.some(one => one.id === group.id)).map(group =>
-      element('li', {}, element('span', {}, group.name), element('small', {}, `${group.member_count} of ${group.members_max}`),
+      element('li', {}, element('span', { title: group.name }, group.name), element('small', {}, `${group.member_count} of ${group.members_max}`),
         this.#button(group.policy === 'open' ? 'join' : 'apply', 'join', { group: group.id })));
     const form = element('form', { className: 'found' },
       element('input', { name: 'name', placeholder: 'Name', required: true, minLength: 3, maxLength: 32 }),

@@ -9,12 +9,13 @@ export function element(tag, properties = {}, ...children) {
 
 /**
  * Of a panel whose buttons are replaced with what it shows: one that is another one when it is let go would not be clicked.
+ * @param {string} [what] can be pressed there
  * @returns {() => Promise} what resolves when none is pressed
  */
-export function releasedOf(panel) {
+export function releasedOf(panel, what = 'button') {
   let pressed = null, release;
   panel.addEventListener('pointerdown', event => {
-    if (event.target.closest('button')) pressed ??= new Promise(resolve => { release = resolve; });
+    if (event.target.closest(what)) pressed ??= new Promise(resolve => { release = resolve; });
   });
   for (const type of ['pointerup', 'pointercancel'])
     window.addEventListener(type, () => setTimeout(() => { // the click comes first
@@ -22,6 +23,18 @@ export function releasedOf(panel) {
       pressed = null;
     }));
   return () => pressed ?? Promise.resolve();
+}
+
+/** What a button is for, said so that another one for the same is known by it. */
+const purpose = button => JSON.stringify(Object.keys(button.dataset).length ? { ...button.dataset }
+  : [button.title, button.textContent, button.closest('li')?.textContent]);
+
+/** Replaces what a part of the page shows. Who is at one of its buttons with the keyboard is at the one that takes its place. */
+export function redraw(part, ...children) {
+  const active = part.querySelector('button:focus-visible');
+  const wanted = active && purpose(active);
+  part.replaceChildren(...children);
+  if (active) [...part.querySelectorAll('button')].find(button => purpose(button) === wanted)?.focus({ preventScroll: true });
 }
 
 /** A name of the server's for people: "gold_mine" is "Gold mine". */

@@ -8,6 +8,9 @@ export class MailPanel {
   #mails = [];
   #more = false;
   #shown = 'list';    // 'list', 'mail' or 'write'
+  #turn = 0;          // counts what was chosen to be shown: an answer that comes when that is something else shows nothing
+  #counted = '';      // the counts that the list was true at
+  #fetching = false;
   #draft = null;
   #released = releasedOf($('mail-body'));
 
@@ -26,13 +29,24 @@ export class MailPanel {
 
   async toggle(open = !this.isOpen) {
     this.#open(open);
-    if (open) await this.#list();
+    if (open && this.#shown !== 'write') await this.#list(); // what is being written stays
   }
 
   #open(open) {
     $('mail').hidden = !open;
     $('mail-toggle').setAttribute('aria-pressed', String(open));
     if (open) this.onOpen();
+  }
+
+  #choose(what) {
+    this.#shown = what;
+    return ++this.#turn;
+  }
+
+  /** The counts were told, which something may have changed: mail that came or was read elsewhere, or while the line was lost. */
+  async changed() {
+    this.count();
+    if (this.isOpen && this.#shown === 'list' && !this.#fetching && this.#counted !== JSON.stringify(this.game.mailbox)) await this.#fetch();
   }
 
   /** The counts, after something has changed them. */
@@ -49,25 +63,35 @@ export class MailPanel {
     if (!this.isOpen) this.toast(`Mail from ${mail.from.username}: ${mail.subject.length > 40 ? `${mail.subject.slice(0, 39)}…` : mail.subject}`, 'info');
     if (this.#shown === 'list' && !this.#mails.some(one => one.id === mail.id)) {
       this.#mails = [mail, ...this.#mails].sort((a, b) => b.id - a.id);
+      this.#counted = JSON.stringify(this.game.mailbox);
       this.#drawList();
     }
   }
 
-  /** Begins a mail to a player: {player, name}, or to the alliance: {group, name}. */
+  /** Begins a mail to a player: {player, name}, or to the alliance: {group, name}. Words that were written already are for them. */
   write(to = {}, subject = '') {
     this.#open(true);
-    this.#draft = { ...to, subject };
-    this.#shown = 'write';
+    const form = this.#shown === 'write' && $('mail').querySelector('form');
+    const before = form ? Object.fromEntries(new FormData(form)) : {};
+    this.#draft = { ...to, subject: subject || before.subject, body: before.body };
+    this.#choose('write');
     this.#draw();
     $('mail').querySelector(to.name ? subject ? 'textarea' : '[name=subject]' : '[name=to]').focus();
   }
 
   async #list() {
-    this.#shown = 'list';
+    this.#choose('list');
     this.#draw();
+    await this.#fetch();
+  }
+
+  async #fetch() {
+    this.#fetching = true;
     const page = await this.attempt(this.game.inbox({ limit: PAGE }));
+    this.#fetching = false;
     if (!page) return;
     ({ mails: this.#mails, more: this.#more } = page);
+    this.#counted = JSON.stringify(this.game.mailbox);
     this.count();
     await this.#drawList();
   }
@@ -81,19 +105,22 @@ export class MailPanel {
   }
 
   async #read(head) {
+    const turn = ++this.#turn;
     const mail = await this.attempt(this.game.readMail(head.id));
     if (!mail) return;
     head.read = true;
-    this.#shown = 'mail';
+    if (turn !== this.#turn) return;
+    this.#choose('mail');
     $('mail-body').replaceChildren(...this.#mail(mail));
   }
 
   async #delete(id) {
-    if (!await this.attempt(this.game.deleteMail([id]))) return;
-    await this.#list();
+    const turn = this.#turn;
+    if (await this.attempt(this.game.deleteMail([id])) && turn === this.#turn) await this.#list();
   }
 
   async #send(form) {
+    const turn = this.#turn;
     const to = form.elements.to.value.trim();
     const { subject, body } = Object.fromEntries(new FormData(form));
     const [group] = this.game.groups;
@@ -105,7 +132,7 @@ export class MailPanel {
     form.elements.send.disabled = false;
     if (!sent) return;
     this.toast(sent.full ? `Sent to ${sent.delivered}; ${sent.full} had no room.` : 'Sent.', 'info');
-    await this.#list();
+    if (turn === this.#turn) await this.#list();
   }
 
   #allianceName({ name }) {
@@ -163,7 +190,7 @@ export class MailPanel {
       element('input', { name: 'to', placeholder: 'To', required: true, maxLength: 64, value: draft.name ?? '', autocomplete: 'off' }),
       element('datalist', { id: 'mail-names' }, ...names.map(name => element('option', { value: name }))),
       element('input', { name: 'subject', placeholder: 'Subject', required: true, maxLength: 80, value: draft.subject ?? '', autocomplete: 'off' }),
-      element('textarea', { name: 'body', placeholder: 'Your words', required: true, maxLength: BODY_MAX, rows: 8 }),
+      element('textarea', { name: 'body', placeholder: 'Your words', required: true, maxLength: BODY_MAX, rows: 8, value: draft.body ?? '' }),
       element('p', { className: 'foot' }, element('button', { name: 'send', className: 'primary' }, 'Send'),
         this.#button('Discard', () => this.#list())));
     form.elements.to.setAttribute('list', 'mail-names');

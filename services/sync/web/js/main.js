@@ -18,12 +18,15 @@ const PANELS_MS = 200;        // between two looks at what the panels show
 
 const socketUrl = new URL('ws', location.href);
 socketUrl.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+// This page's own: in another window of the browser somebody else may be playing.
+let token = '';
 const encoding = new URLSearchParams(location.search).get('encoding') === 'json' ? 'json' : 'binary';
-const game = new GameClient({ url: socketUrl.href, encoding, session: chosenSession() || undefined, token: () => localStorage.getItem(TOKEN_KEY) ?? '' });
+const game = new GameClient({ url: socketUrl.href, encoding, session: chosenSession() || undefined, token: () => token });
 const { state } = game;
 const view = new MapView($('map'), state);
 const minimap = new Minimap($('minimap'), view);
 let hasPlayed = false;
+let player = null;            // whose page it is: the id
 
 // --- what the player does -------------------------------------------------------------------------
 
@@ -194,7 +197,7 @@ const actions = {
   key(name, event) {
     if (!hasPlayed || $('help').open || $('sessions').open) return;
     const keys = {
-      escape: () => mode ? setMode(null) : mail.isOpen ? mail.toggle(false) : select([]),
+      escape: () => mode ? setMode(null) : mail.isOpen ? mail.toggle(false) : alliance.isOpen ? alliance.toggle() : select([]),
       b: () => actions.build(nextBuilding()),
       p: actions.patrol,
       r: () => selectedUnits().length ? actions.repair() : actions.rally(),
@@ -229,7 +232,10 @@ const showStatus = () => panels.status(game.connection.state, game.session?.stat
 
 game.on('state', showStatus);
 game.on('session_status', showStatus);
-game.on('retry', retry => panels.retry(retry));
+game.on('retry', retry => {
+  panels.retry(retry);
+  if (!hasPlayed) $('login-error').textContent = `${retry.error?.message ?? 'The game does not answer.'} Trying again…`;
+});
 game.on('latency', ms => panels.latency(ms));
 game.on('roster', () => panels.roster());
 game.on('players', () => panels.roster());
@@ -239,7 +245,7 @@ game.on('chat', line => panels.chat(line));
 game.on('missed', ({ messages }) => panels.note(`The connection was too slow: ${messages} messages are missing here.`));
 for (const type of ['groups', 'roster', 'players', 'player_joined', 'player_left']) game.on(type, () => alliance.show()); // who may be invited
 game.on('group_disbanded', ({ group }) => alliance.forget(group.id));
-game.on('mailbox', () => mail.count());
+game.on('mailbox', () => mail.changed());
 game.onMail(one => mail.arrived(one));
 const HAPPENED = {
   group_joined: 'has joined', group_left: 'has left', group_kicked: 'was sent away from', group_disbanded: 'has disbanded',
@@ -248,7 +254,7 @@ const HAPPENED = {
 for (const [type, words] of Object.entries(HAPPENED))
   game.on(type, ({ group, player }) => panels.note(`${player.username} ${words} ${group.name}.`));
 game.on('announcement', announcement => panels.announcement(announcement));
-game.on('error', error => panels.toast(error.message));
+game.on('error', error => panels.refused(error));
 game.on('change', ({ what, detail }) => {
   if (what === 'resources') panels.resources(detail);
   if (what === 'empires') panels.roster();
@@ -259,16 +265,21 @@ game.on('change', ({ what, detail }) => {
   }
   if (what === 'jobs') for (const job of detail) if (job.event === 'failed') panels.toast(`Production failed: ${job.reason || job.recipe}`);
 });
-game.on('welcome', ({ home }) => {
+game.on('welcome', ({ home, player_id: id }) => {
+  if (player !== null && player !== id) { // what was said and written to somebody else is not for this one
+    location.reload();
+    return;
+  }
+  player = id;
   if (!hasPlayed) view.centerOn(home);
   hasPlayed = true;
-  $('login').hidden = true;
+  coverGame(false);
   panels.show();
   panels.roster();
   showStatus();
 });
 game.on('refused', error => {
-  if (!KEEP_TOKEN.has(error.code)) localStorage.removeItem(TOKEN_KEY);
+  if (!KEEP_TOKEN.has(error.code) && localStorage.getItem(TOKEN_KEY) === token) localStorage.removeItem(TOKEN_KEY);
   showLogin(error.code === 'replaced' ? 'You are playing in another window.' : error.message);
 });
 window.addEventListener('online', () => game.connection.retryNow());
@@ -276,10 +287,16 @@ document.addEventListener('visibilitychange', () => { if (!document.hidden) game
 
 // --- getting in ---------------------------------------------------------------------------------
 
+/** What is behind the login cannot be reached by the keyboard either. */
+function coverGame(isCovered) {
+  $('login').hidden = !isCovered;
+  for (const part of document.body.children) if (!part.matches('#login, #notices, dialog, script')) part.inert = isCovered;
+}
+
 function showLogin(message) {
   hasPlayed = false;
   showStatus();
-  $('login').hidden = false;
+  coverGame(true);
   $('login-button').disabled = false;
   $('login-error').textContent = message;
 }
@@ -306,7 +323,9 @@ async function start() {
     $('login-button').disabled = true;
     $('login-error').textContent = '';
     try {
-      localStorage.setItem(TOKEN_KEY, await logIn(config.login_url, $('login-name').value.trim()));
+      token = await logIn(config.login_url, $('login-name').value.trim());
+      localStorage.setItem(TOKEN_KEY, token);
+      game.connection.retryNow();
       enter();
     } catch (error) {
       $('login-error').textContent = error instanceof TypeError ? 'The login server does not answer.' : error.message;
@@ -314,7 +333,8 @@ async function start() {
     }
   });
   $('login-button').disabled = false; // until here the form would be sent as any other, and the page be loaded anew
-  if (localStorage.getItem(TOKEN_KEY)) enter();
+  token = localStorage.getItem(TOKEN_KEY) ?? '';
+  if (token) enter();
 }
 
 // --- every frame --------------------------------------------------------------------------------
@@ -323,6 +343,7 @@ let last = performance.now();
 let sincePanels = 0;
 
 function frame(now) {
+  requestAnimationFrame(frame); // first: whatever one frame stumbles over, the next one comes
   const delta = Math.min(100, now - last);
   last = now;
   state.interpolate(delta);
@@ -338,11 +359,11 @@ function frame(now) {
     game.focus(view.hexAt(view.width / 2, view.height / 2));
     selection.show(selectedEntities());
   }
-  requestAnimationFrame(frame);
 }
 
 // For the browser's console and for automated play.
 window.mmorts = { game, state, view, actions, connection: game.connection };
 
+coverGame(true);
 start().catch(error => { $('login-error').textContent = `The game cannot be loaded: ${error.message}`; });
 requestAnimationFrame(frame);

@@ -1,4 +1,4 @@
-import { $, element, plural, words } from './dom.js';
+import { $, element, plural, redraw, words } from './dom.js';
 import { resourceIcon } from './icons.js';
 import { iconOf, ownerColor } from './sprites.js';
 
@@ -34,8 +34,8 @@ export class SelectionPanel {
     if (signature !== this.#shown && !this.#pressed) {
       this.#shown = signature;
       const groups = this.#groups(entities);
-      $('selection-head').replaceChildren(...this.#head(entities, groups));
-      $('selection-body').replaceChildren(...groups.size > 1 ? this.#chips(groups) : [], ...this.#body(entities));
+      redraw($('selection-head'), ...this.#head(entities, groups));
+      redraw($('selection-body'), ...groups.size > 1 ? this.#chips(groups) : [], ...this.#body(entities));
     }
     this.#moveBars(panel);
   }
@@ -189,9 +189,10 @@ export class SelectionPanel {
     for (const job of jobs) {
       const recipe = this.state.recipes.find(r => r.name === job.recipe);
       const waits = !job.start_tick;
+      const cancel = element('button', { className: 'icon', title: 'Cancel', ariaLabel: 'Cancel', onclick: () => this.actions.cancel(job.job) }, '×');
+      cancel.dataset.cancel = job.job;
       const row = element('div', { className: waits ? 'job waits' : 'job' },
-        element('span', {}, words(recipe?.unit || job.recipe)), element('small', { className: 'left' }, waits ? 'waits' : ''),
-        element('button', { className: 'icon', title: 'Cancel', ariaLabel: 'Cancel', onclick: () => this.actions.cancel(job.job) }, '×'));
+        element('span', {}, words(recipe?.unit || job.recipe)), element('small', { className: 'left' }, waits ? 'waits' : ''), cancel);
       if (!waits) {
         const bar = element('progress', { max: 1, value: 0 });
         bar.dataset.start = job.start_tick;

@@ -1,4 +1,4 @@
-import { $, element, words } from './dom.js';
+import { $, element, redraw, releasedOf, words } from './dom.js';
 import { resourceIcon } from './icons.js';
 import { ownerColor } from './sprites.js';
 
@@ -12,6 +12,9 @@ export class Panels {
   #unread = 0;
   #lastWhisper = null;  // who said something to this player alone: an id
   #peekTimer = null;
+  #said = '';           // what was said last: it is not lost if it is refused
+  #rosterReleased = releasedOf($('roster-list'), 'li');
+  #rosterWaits = false; // to be drawn
 
   constructor(game, actions) {
     this.game = game;
@@ -22,7 +25,10 @@ export class Panels {
       const text = $('chat-input').value.trim();
       const problem = text && this.#say(text);
       if (problem) this.toast(problem);
-      else $('chat-input').value = '';
+      else {
+        this.#said = text;
+        $('chat-input').value = '';
+      }
       if (!this.#isNarrow()) $('map').focus();
     });
     $('help-toggle').addEventListener('click', () => $('help').showModal());
@@ -105,6 +111,14 @@ export class Panels {
     this.#line('announcement', message);
   }
 
+  /** Something was refused that is not answered one by one, such as a line of the chat, which can be said again later. */
+  refused({ code, message }) {
+    this.toast(message);
+    if (!/^(chat_|not_online$)/.test(code)) return;
+    if (!$('chat-input').value) $('chat-input').value = this.#said;
+    this.#said = '';
+  }
+
   toast(text, kind = '') {
     const node = element('div', { className: `toast ${kind}` }, text);
     $('toasts').append(node);
@@ -125,12 +139,20 @@ export class Panels {
   }
 
   /** Colours are those of the empires met so far; the others' are not known yet: grey. */
-  roster() {
-    const { players, playerCount, playerId } = this.game;
-    $('roster-count').textContent = $('roster-toggle-count').textContent = playerCount;
+  async roster() {
+    $('roster-count').textContent = $('roster-toggle-count').textContent = this.game.playerCount;
+    if (this.#rosterWaits) return;
+    this.#rosterWaits = true;
+    await this.#rosterReleased();
+    this.#rosterWaits = false;
+    this.#drawRoster();
+  }
+
+  #drawRoster() {
+    const { players, playerId } = this.game;
     const idByName = new Map([...this.state.empires].map(([id, name]) => [name, id]));
     const sorted = [...players].sort(([a, x], [b, y]) => (b === playerId) - (a === playerId) || x.localeCompare(y));
-    $('roster-list').replaceChildren(...sorted.map(([id, name]) => {
+    redraw($('roster-list'), ...sorted.map(([id, name]) => {
       const empire = id === playerId ? this.state.empireId : idByName.get(name) ?? null;
       const swatch = element('span', { className: 'swatch' });
       swatch.style.background = ownerColor(empire, this.state.empireId);
@@ -185,10 +207,11 @@ export class Panels {
     return `There is no /${command}.`;
   }
 
-  /** Begins to say something to one player. */
+  /** Begins to say something to one player; what was typed already is for that one. */
   whisperTo(name) {
     this.openChat(true);
-    $('chat-input').value = `/w ${name} `;
+    const typed = $('chat-input').value;
+    $('chat-input').value = `/w ${name} ${typed.startsWith('/') ? '' : typed}`;
   }
 
   openChat(open) {
