@@ -199,6 +199,8 @@ test('what there is to choose from can be read', { timeout: 300000 }, async () =
     }));
     assert.deepEqual(looks[0], looks[1]);
     assert.notEqual(looks[2][0], looks[2][1]);
+    // The pointer is over the button that is pressed: the dark sign stands on a full ground.
+    assert.match(await page.evaluate(() => getComputedStyle(document.querySelector('#alliance-toggle:hover[aria-pressed=true]')).backgroundColor), /^rgb\(/);
     await page.focus('#map');
     await page.keyboard.press('Escape');
     assert.ok(await page.evaluate(() => document.querySelector('#alliance').hidden), 'Escape puts it away');
