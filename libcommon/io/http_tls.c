@@ -75,16 +75,19 @@ static SSL_CTX *load(const char *certificate, const char *key)
 {
     ERR_clear_error();
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    // The first three fail by how the machine has set up OpenSSL, for no file of ours.
+    const char *failed = NULL, *file = "";
     if (!context)
-        return NULL;
-    const char *failed = NULL, *file = certificate;
-    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1)
+        failed = "library";
+    else if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
         failed = "version";
-    else if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
+    else if (SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1)
+        failed = "ciphers";
+    else if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1) {
         failed = "certificate";
-    else if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
-             SSL_CTX_check_private_key(context) != 1) {
+        file = certificate;
+    } else if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+               SSL_CTX_check_private_key(context) != 1) {
         failed = "key";
         file = key;
     }
