@@ -232,7 +232,10 @@ static void receive(struct sync_client *client, const uint8_t *data, size_t len)
         return;
     switch (code) {
     case SYNC_WS_TOO_LARGE:
-        sync_client_close(client, code, "too_large", "A message has at most 4096 bytes.");
+        sync_client_close(client, code, "too_large",
+                          sync_ws_too_many_frames(client->ws)
+                              ? "A message has at most 8192 frames."
+                              : "A message has at most 4096 bytes.");
         break;
     case SYNC_WS_INVALID_DATA:
         sync_client_close(client, code, "invalid_utf8", NULL);

@@ -225,6 +225,11 @@ uint16_t sync_ws_receive(struct sync_ws *ws, const uint8_t *data, size_t len)
     return ws->failed;
 }
 
+bool sync_ws_too_many_frames(const struct sync_ws *ws)
+{
+    return ws->frame_count > SYNC_WS_FRAMES_MAX; // no more are counted then
+}
+
 size_t sync_ws_header(uint8_t out[SYNC_WS_HEADER_BYTES_MAX], enum sync_ws_opcode opcode,
                       size_t payload_bytes)
 {

@@ -57,6 +57,8 @@ void sync_ws_inflate(struct sync_ws *ws, struct sync_deflate *deflate);
 // Takes bytes as they come from the socket. 0: go on. Otherwise the code with which the connection
 // must be closed; no more bytes are taken after that.
 uint16_t sync_ws_receive(struct sync_ws *ws, const uint8_t *data, size_t len);
+// Of a message that was SYNC_WS_TOO_LARGE: whether it had too many frames, rather than bytes.
+bool sync_ws_too_many_frames(const struct sync_ws *ws);
 
 // Writes the header of an unfragmented server frame; returns its length (2, 4 or 10).
 size_t sync_ws_header(uint8_t out[SYNC_WS_HEADER_BYTES_MAX], enum sync_ws_opcode opcode,

@@ -8,7 +8,7 @@ import { Game, patience, settings } from '../support/game.mjs';
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, RawSocket, TEXT, closePayload, deflate, frame, isPong } from '../support/raw_ws.mjs';
 import { pause } from '../support/servers.mjs';
 
-const MESSAGE_BYTES_MAX = 4096;
+const MESSAGE_BYTES_MAX = 4096, FRAMES_MAX = 8192;
 const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
 let game, port, path, sockets = [], timestamp = 1000;
 
@@ -169,6 +169,22 @@ test('a message that is too long is refused by its length, before it is there', 
         socket.send(TEXT, 'x'.repeat(3000), { fin: false });
         socket.send(CONTINUATION, 'x'.repeat(1097));
     });
+});
+
+test('who sends too much is told whether it was bytes or frames', async () => {
+    const told = async (write) => {
+        const socket = await open();
+        write(socket);
+        assert.equal((await socket.waitClose()).code, 1009);
+        const { payload } = socket.messages.map(({ data }) => JSON.parse(data)).find(({ type }) => type === 'error');
+        assert.equal(payload.code, 'too_large');
+        return payload.message;
+    };
+    assert.match(await told((socket) => socket.send(TEXT, 'x'.repeat(MESSAGE_BYTES_MAX + 1))), /4096 bytes/);
+    assert.match(await told((socket) => {
+        const empty = frame(CONTINUATION, '', { fin: false });
+        socket.write(Buffer.concat([frame(TEXT, '', { fin: false }), ...new Array(FRAMES_MAX).fill(empty)]));
+    }), /8192 frames/);
 });
 
 test('frames that are not masked, reserved bits and reserved opcodes are errors', async () => {

@@ -200,8 +200,11 @@ Test(sync_ws, frames_of_a_message_are_bounded)
             len += frame(bytes + len, i == 0 ? 1 : 0, "", 0);
         len += frame(bytes + len, 0x80, "x", 1);
         log = (struct log){0};
-        cr_expect_eq(feed(&log, bytes, len, 1000), more ? SYNC_WS_TOO_LARGE : 0);
+        struct sync_ws *ws = sync_ws_new(note, &log);
+        cr_expect_eq(sync_ws_receive(ws, bytes, len), more ? SYNC_WS_TOO_LARGE : 0);
+        cr_expect_eq(sync_ws_too_many_frames(ws), more == 1);
         cr_expect_eq(log.count, more ? 0 : 1);
+        sync_ws_free(ws);
     }
 }
 
