@@ -120,7 +120,7 @@ test('what a sanitizer has found is said at the end, wherever it was written', (
         import { mkdirSync, writeFileSync } from 'node:fs';
         import { startProgram, tempDir } from ${JSON.stringify(`${ROOT}/tests/support/servers.mjs`)};
         const directory = tempDir();
-        mkdirSync(directory + '/log');
+        for (const name of ['/log', '/a-directory.log']) mkdirSync(directory + name);
         for (const [file, text] of [['a.log', 'quiet'], ['b.log', 'b.c:1:2: runtime error: planted'],
             ['c.log.1', 'ERROR: AddressSanitizer: planted']]) writeFileSync(directory + '/log/' + file, text);
         const [ended, running] = ['exit', 'sleep 1000'].map((end) => startProgram('sh', ['-c', 'echo SUMMARY: LeakSanitizer: planted; ' + end]));
@@ -130,4 +130,5 @@ test('what a sanitizer has found is said at the end, wherever it was written', (
     const { stderr } = spawnSync('node', ['--input-type=module', '-e', script], { encoding: 'utf8' });
     const logs = [...stderr.matchAll(/^test harness: a sanitizer's report in (\S+):$/gm)].map((match) => match[1]);
     assert.deepEqual(logs.sort(), ['log/b.log', 'log/c.log.1', 'sh.log', 'sh.log'], stderr);
+    assert.doesNotMatch(stderr, /no logs:/);
 });

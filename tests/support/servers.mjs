@@ -4,7 +4,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -27,12 +27,15 @@ const START_TRIES = 5; // a free port may be taken between the look and the star
 const running = new Set();
 const directories = new Set();
 
+// The files, no directories, below a directory whose path in there matches.
+const filesBelow = (directory, pattern) => readdirSync(directory, { recursive: true })
+    .map(String).filter((file) => pattern.test(file) && statSync(join(directory, file), { throwIfNoEntry: false })?.isFile());
+
 // What our programs, and the services of a launcher, said last.
 function showLogs() {
     for (const directory of directories) {
-        for (const file of readdirSync(directory, { recursive: true })) {
-            if (!String(file).endsWith('.log')) continue;
-            const text = readFileSync(join(directory, String(file)), 'utf8').trimEnd();
+        for (const file of filesBelow(directory, /\.log$/)) {
+            const text = readFileSync(join(directory, file), 'utf8').trimEnd();
             if (text.includes('\0')) continue; // a database's
             const lines = text.split('\n').slice(-LOG_LINES_SHOWN);
             process.stderr.write(`\n--- the end of ${file}\n${lines.map((line) => line.slice(0, 400)).join('\n')}\n`);
@@ -44,9 +47,8 @@ function showLogs() {
 // of their own below its directory, and who died of it runs again a moment later.
 function reportSanitizers() {
     for (const directory of directories) {
-        for (const file of readdirSync(directory, { recursive: true })) {
-            if (!/\.log(\.1)?$/.test(String(file))) continue;
-            const text = readFileSync(join(directory, String(file)), 'utf8');
+        for (const file of filesBelow(directory, /\.log(\.1)?$/)) {
+            const text = readFileSync(join(directory, file), 'utf8');
             const found = text.search(/Sanitizer: |: runtime error: /);
             if (found < 0) continue;
             const start = text.lastIndexOf('\n', Math.max(0, found - 200)) + 1;
