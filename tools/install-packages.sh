@@ -117,9 +117,9 @@ install_debian() {
         done
     fi
     rm -f "$log"
-    # Nor at the next boot, if it came with us.
+    # Nor at the next boot, if it came with us. The helper obeys nobody but a package's script.
     case " ${missing[*]} " in
-    *" redis-server "*) as_root deb-systemd-helper disable redis-server.service >/dev/null 2>&1 || true ;;
+    *" redis-server "*) as_root env DPKG_MAINTSCRIPT_PACKAGE=redis-server deb-systemd-helper disable redis-server.service >/dev/null 2>&1 || true ;;
     esac
     unguard_services
 }

@@ -34,7 +34,8 @@ class Machine {
             read -r failures <'${this.root}/failures'
             [ "$failures" -eq 0 ] || { echo $((failures - 1)) >'${this.root}/failures'; echo "${aptSays}"; exit 100; }`);
         this.command('sleep', `echo "sleep $*" >>'${this.callsPath}'`);
-        this.command('deb-systemd-helper', `echo "deb-systemd-helper $*" >>'${this.callsPath}'`);
+        // As the real one: who is no package's script is sent away.
+        this.command('deb-systemd-helper', `[ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && echo "deb-systemd-helper $*" >>'${this.callsPath}'`);
         this.command('npm', `
             echo "npm $*" >>'${this.callsPath}'
             read -r failures <'${this.root}/npm-failures'
