@@ -29,7 +29,7 @@ test('who says nothing is pinged; who does not answer is cut off, and who does i
     const begin = performance.now();
     assert.equal((await silent.open(`${url.pathname}?token=${await game.token('silent')}`)).status, 101);
     await silent.wait('a ping', () => silent.control.some(({ opcode, data }) => opcode === PING && data.toString() === 'mmorts'));
-    await silent.wait('the end', () => silent.ended);
+    await silent.wait('end of who has been silent for 10 s', () => silent.ended);
     assert.ok(performance.now() - begin > 9000, 'not before its time');
     assert.equal(silent.closed, null);
     // It said no more either, but answers.

@@ -165,7 +165,7 @@ export class RawSocket {
     // Resolves with what `find` gives, once it gives something.
     wait(what, find) {
         return new Promise((resolve, reject) => {
-            const timer = setTimeout(() => finish(reject, new Error(`waited in vain for ${what}; ${this.#state()}`)), WAIT_MS);
+            const timer = setTimeout(() => finish(reject, new Error(`no ${what} within ${WAIT_MS} ms; ${this.#state()}`)), WAIT_MS);
             const finish = (action, value) => {
                 clearTimeout(timer);
                 this.#waiters.delete(look);
