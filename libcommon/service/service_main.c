@@ -71,7 +71,8 @@ static bool read_arguments(int argc, char **argv, struct arguments *out)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "%s: unexpected argument '%s'\n", argv[0], argv[optind]);
+        fprintf(stderr, "%s: unexpected argument '%s' (--help tells more)\n", argv[0],
+                argv[optind]);
         return false;
     }
     if (out->config_path == NULL && !out->help && !out->version) {

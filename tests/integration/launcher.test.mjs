@@ -348,6 +348,14 @@ test('refuses bad usage', async () => {
     for (const args of [['--bots', 'many'], ['--base-port', '80'], ['--start-within', '0'], ['--nonsense'], ['extra'], ['--players-port', '7106']]) {
         const launcher = startProgram('mmorts-launcher', args);
         assert.equal((await launcher.wait()).code, 2, args.join(' '));
+        assert.ok(launcher.log().includes(args[0]), `${args[0]} is not named: ${launcher.log()}`);
+    }
+    for (const program of ['launcher', 'login', 'replay', 'bots', 'auth', 'world', 'vision', 'sync', 'production', 'social']) {
+        for (const wrong of ['--nonsense', 'what-is-this']) {
+            const one = startProgram(`mmorts-${program}`, [wrong]);
+            assert.equal((await one.wait()).code, 2, `${program} ${wrong}`);
+            assert.match(one.log(), new RegExp(`^.*${program}: .*${wrong}.*(\n.*)?--help tells`), `${program} ${wrong}`);
+        }
     }
     const help = startProgram('mmorts-launcher', ['--help']);
     assert.equal((await help.wait()).code, 0);

@@ -125,6 +125,8 @@ static bool parse(int argc, char **argv, struct settings *out, int *exit_status)
         if (!good)
             return false;
     }
+    if (optind < argc)
+        fprintf(stderr, "mmorts-bots: unexpected argument '%s'\n", argv[optind]);
     return optind == argc;
 }
 

@@ -113,8 +113,10 @@ bool launcher_options_parse(int argc, char **argv, struct launcher_options *out,
         default:
             good = false;
         }
-        if (!good)
+        if (!good) {
+            fputs("mmorts-launcher: --help tells how it is used\n", stderr);
             return false;
+        }
     }
     if (optind < argc) {
         fprintf(stderr, "mmorts-launcher: unexpected argument '%s' (--help tells more)\n",

@@ -71,8 +71,11 @@ static bool read_arguments(int argc, char **argv, struct arguments *out)
             return false;
         }
     }
-    const char *problem = optind < argc                          ? "unexpected argument"
-                          : out->listen == NULL                  ? "--listen is missing"
+    if (optind < argc) {
+        fprintf(stderr, "mmorts-login: unexpected argument '%s'\n", argv[optind]);
+        return false;
+    }
+    const char *problem = out->listen == NULL                    ? "--listen is missing"
                           : mm_address_listen_error(out->listen) ? "--listen must be HOST:PORT"
                           : out->data == NULL                    ? "--data is missing"
                                                                  : NULL;

@@ -68,7 +68,11 @@ static bool take_option(int option, struct options *out)
         return true;
     case 'S':
         out->session = optarg;
-        return strlen(optarg) < REPLAY_SESSION_BYTES;
+        if (strlen(optarg) < REPLAY_SESSION_BYTES)
+            return true;
+        fprintf(stderr, "mmorts-replay: --session may have at most %d characters\n",
+                REPLAY_SESSION_BYTES - 1);
+        return false;
     case 'f':
         out->from = optarg;
         return true;
@@ -105,7 +109,7 @@ static bool fits_together(const struct options *options)
     else if (options->inputs && !options->list)
         problem = "--inputs goes with --list";
     if (problem)
-        fprintf(stderr, "mmorts-replay: %s (see --help)\n", problem);
+        fprintf(stderr, "mmorts-replay: %s (--help tells more)\n", problem);
     return !problem;
 }
 
@@ -129,11 +133,14 @@ static bool parse(int argc, char **argv, struct options *out, int *exit_status)
             *exit_status = 0;
             return false;
         }
-        if (!take_option(option, out))
+        if (!take_option(option, out)) {
+            fputs("mmorts-replay: --help tells how it is used\n", stderr);
             return false;
+        }
     }
     if (optind < argc) {
-        fprintf(stderr, "mmorts-replay: what is '%s'? (see --help)\n", argv[optind]);
+        fprintf(stderr, "mmorts-replay: unexpected argument '%s' (--help tells more)\n",
+                argv[optind]);
         return false;
     }
     return fits_together(out);
