@@ -15,7 +15,9 @@ struct sync_shared_clock {
     uint64_t error_us;
 };
 
-// Two clocks drift apart by 200 us in a second at most.
+// How far from the truth it may be if the two clocks drift apart by 200 us in a second at most:
+// that is assumed and not measured, and does not hold while one is set, or corrected faster (NTP
+// slews by up to 500 us in a second). Then it is wrong until an answer comes that contradicts it.
 static inline uint64_t sync_shared_clock_error(const struct sync_shared_clock *clock,
                                                uint64_t now_us)
 {
