@@ -4,6 +4,7 @@
 #include "libcommon/base/str.h"
 #include "libcommon/io/db_conn.h"
 #include "libcommon/io/pb.h"
+#include "libcommon/io/trace.h"
 #include "services/social/app.h"
 
 // Groups in MariaDB; everything here runs on a database worker's thread.
@@ -248,6 +249,7 @@ static bool pack_event(struct social_group_job *job, const struct social_group_c
     body.by_player = job->action.actor.id;
     body.role = change->role;
     body.policy = job->group.policy;
+    mm_random_bytes(&body.mark, sizeof body.mark);
     body.to_players = mm_calloc(job->before.count + WAITED_TOLD_MAX + 1, sizeof *body.to_players);
     if (!body.to_players)
         return false;

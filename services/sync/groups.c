@@ -319,7 +319,7 @@ void sync_groups_event(struct sync_app *app, const Mmorts__Social__GroupEvent *e
 {
     const char *word = event_word(event->kind);
     // One that comes again is no news; but what is true is asked for again, it costs little.
-    bool news = sync_seen_take(&app->group_events, event->seq);
+    bool news = sync_seen_take(&app->group_events, event->seq, event->mark);
     if (!word || !event->player || strcmp(event->group_kind, GROUP_KIND) != 0)
         return;
     for (size_t i = 0; i < event->n_to_players; i++) {

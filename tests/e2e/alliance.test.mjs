@@ -213,10 +213,10 @@ test('what an ally shows may be aimed at, as long as it is shown', { timeout: 30
 // Social publishes an event again if it does not know that it has (`social.proto`).
 test('what is published twice is told once', { timeout: 300000 }, async () => {
     const { eve } = clients;
-    const publish = (seq) => {
+    const publish = (seq, mark = 0) => {
         const player = { player_id: eve.playerId, username: 'eve' };
-        const event = encode('mmorts.social.Event', { group: { seq, kind: 'GROUP_DECLINED', group_id: '77', group_kind: 'alliance',
-            name: `The ${seq}th`, tag: '', player, by_player: eve.playerId, to_players: [eve.playerId] } });
+        const event = encode('mmorts.social.Event', { group: { seq, mark: String(mark), kind: 'GROUP_DECLINED', group_id: '77', group_kind: 'alliance',
+            name: `The ${seq}th${mark || ''}`, tag: '', player, by_player: eve.playerId, to_players: [eve.playerId] } });
         return game.redis('EVAL', `return redis.call('PUBLISH', KEYS[1], string.char(${[...event]}))`, '1', 'social.events.main');
     };
     const told = [];
@@ -224,4 +224,9 @@ test('what is published twice is told once', { timeout: 300000 }, async () => {
     for (const seq of [900, 902, 900, 901, 902, 901, 903]) await publish(seq);
     await settles('the last of them', () => told.includes('The 903th'));
     assert.deepEqual(told, [900, 902, 901, 903].map((seq) => `The ${seq}th`));
+    // Social's database was set back: the numbers are those of others.
+    told.length = 0;
+    for (const [seq, mark] of [[901, 5], [902, 6], [901, 5], [903, 7], [902, 6], [904, 8]]) await publish(seq, mark);
+    await settles('the last of them', () => told.includes('The 904th8'));
+    assert.deepEqual(told, ['The 901th5', 'The 902th6', 'The 903th7', 'The 904th8']);
 });

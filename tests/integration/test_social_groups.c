@@ -99,6 +99,10 @@ static void expect_event(Mmorts__Social__GroupEventKind kind, uint64_t player_id
     cr_expect_eq(event->group->kind, kind, "%d, not %d", (int)event->group->kind, (int)kind);
     cr_expect_eq(event->group->player->player_id, player_id);
     cr_expect_eq(event->group->seq, ++last_seq);
+    static uint64_t last_mark;
+    cr_expect_neq(event->group->mark, 0);
+    cr_expect_neq(event->group->mark, last_mark, "each has its own");
+    last_mark = event->group->mark;
     cr_expect_eq(event->group->n_to_players, told, "%zu are told, not %zu",
                  event->group->n_to_players, told);
     cr_expect_str_eq(event->group->group_kind, "clan");

@@ -27,30 +27,27 @@ static inline bool sync_once_take(struct sync_once *once, uint64_t number)
     return true;
 }
 
-// The same for numbers that may be far out of order, where to take one twice is better than never:
-// one that is too old to know is taken.
+// The same for numbers that may be far out of order and begin anew (whoever counts them was set
+// back by a restored or emptied database), where to take one twice is better than never. What has
+// the number of another thing has another mark: its maker drew it by lot. Of all that share a place
+// only what was taken last is known.
 enum { SYNC_SEEN_NUMBERS = 4096 };
 
 struct sync_seen {
-    uint64_t top;
-    uint64_t
-        taken[SYNC_SEEN_NUMBERS / 64]; // bit n mod SYNC_SEEN_NUMBERS: of the last ones up to top
+    struct {
+        uint64_t number, mark;
+    } taken[SYNC_SEEN_NUMBERS]; // by number mod SYNC_SEEN_NUMBERS; number 0: none
 };
 
-static inline bool sync_seen_take(struct sync_seen *seen, uint64_t number)
+// Numbers begin at 1. A mark of 0 says that the number alone tells.
+static inline bool sync_seen_take(struct sync_seen *seen, uint64_t number, uint64_t mark)
 {
-    if (number <= seen->top && seen->top - number >= SYNC_SEEN_NUMBERS)
-        return true;
-    uint64_t up = number > seen->top ? number - seen->top : 0;
-    for (uint64_t n = 0; n < up && n < SYNC_SEEN_NUMBERS; n++)
-        seen->taken[(number - n) / 64 % (SYNC_SEEN_NUMBERS / 64)] &=
-            ~(UINT64_C(1) << (number - n) % 64);
-    seen->top += up;
-    uint64_t *word = &seen->taken[number / 64 % (SYNC_SEEN_NUMBERS / 64)];
-    uint64_t bit = UINT64_C(1) << number % 64;
-    bool fresh = (*word & bit) == 0;
-    *word |= bit;
-    return fresh;
+    uint64_t place = number % SYNC_SEEN_NUMBERS;
+    if (seen->taken[place].number == number && seen->taken[place].mark == mark)
+        return false;
+    seen->taken[place].number = number;
+    seen->taken[place].mark = mark;
+    return true;
 }
 
 #endif
