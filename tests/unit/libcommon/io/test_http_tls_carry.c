@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@ static void make_contexts(void)
     char file[256], *directory = test_dir_make();
     test_certificate_make(directory, "ours");
     (void)snprintf(file, sizeof file, "%s/ours.pem", directory);
+    free(directory);
     ours = SSL_CTX_new(TLS_server_method());
     theirs = SSL_CTX_new(TLS_client_method());
     cr_assert(ours && theirs);
