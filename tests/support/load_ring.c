@@ -169,17 +169,12 @@ static void take_answer(struct load_ring *ring, const struct io_uring_cqe *answe
         arrival->ended = arrival->len == 0;
 }
 
-// Not io_uring_submit_and_wait_timeout(), which in liburing 2.3 waits twice as long when less comes
-// than was asked for.
 static void wait_for_answers(struct load_ring *ring, unsigned least, uint64_t wait_ns)
 {
     struct __kernel_timespec wait = {(int64_t)(wait_ns / 1000000000),
                                      (int64_t)(wait_ns % 1000000000)};
-    struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&wait};
-    check_call(io_uring_submit(&ring->io));
-    check_call(io_uring_enter2((unsigned)ring->io.ring_fd, 0, least,
-                               IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (sigset_t *)&arg,
-                               sizeof arg));
+    struct io_uring_cqe *first;
+    check_call(io_uring_submit_and_wait_timeout(&ring->io, &first, least, &wait, NULL));
 }
 
 size_t load_ring_look(struct load_ring *ring, uint64_t wait_ns,
