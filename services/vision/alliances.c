@@ -354,8 +354,16 @@ static void disband(struct vision_app *app, uint64_t group)
 
 static void on_event(struct vision_app *app, const Mmorts__Social__GroupEvent *event)
 {
-    if (!app->allies.heard || event->seq <= app->allies.seq)
+    if (!app->allies.heard)
         return;
+    if (event->seq <= app->allies.seq) {
+        // One that comes again, or that the list held already, as a rule; but numbers begin anew
+        // when social's database was restored.
+        if (!app->allies.doubted)
+            ask_later(app);
+        app->allies.doubted = true;
+        return;
+    }
     if (event->seq != app->allies.seq + 1 || app->allies.list_call) {
         vision_allies_ask(app);
         return;
@@ -407,6 +415,7 @@ static void on_reread(struct mm_loop *loop, struct mm_loop_timer *timer, void *a
 {
     (void)loop, (void)timer;
     struct vision_app *app = arg;
+    app->allies.doubted = false;
     // Soon while nothing was heard, seldom for events that Redis lost without being missed.
     uint64_t wait_ms =
         (uint64_t)(app->allies.heard && app->allies.list_failures == 0 && !app->allies.untold

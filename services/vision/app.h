@@ -234,6 +234,7 @@ struct vision_app {
         uint64_t seq; // of social's last event taken into account
         mm_rpc_handle list_call;
         bool list_again;
+        bool doubted; // an event had an old number: all memberships are to be read anew
         mm_rpc_handle tell_call;
         bool untold; // world does not know yet what is taken
         uint32_t list_failures;
